@@ -1,0 +1,60 @@
+"""What can go wrong, as types. Every room may import this module; it imports none of them."""
+
+from enum import IntEnum
+
+
+class ExitStatus(IntEnum):
+    """Exit status of every command; scripts may rely on it."""
+
+    OK = 0
+    SOME_FAILED = 1
+    USAGE = 2
+    INTERRUPTED = 130
+
+
+class Img2ImgError(Exception):
+    """An expected failure. Its message is one line for a person: what is wrong, with which file, what to do."""
+
+    status = ExitStatus.SOME_FAILED
+
+
+class UsageError(Img2ImgError):
+    """The command line asks for something that cannot be done, whatever the files hold."""
+
+    status = ExitStatus.USAGE
+
+
+class PictureError(Img2ImgError):
+    """A picture cannot be read, or cannot be written in the wanted format."""
+
+
+class ModelError(Img2ImgError):
+    """A model file is missing, broken, unsafe, or does not do what is asked of it."""
+
+    status = ExitStatus.USAGE
+
+
+class DeviceError(Img2ImgError):
+    """The wanted device (an onnxruntime provider) is not available."""
+
+    status = ExitStatus.USAGE
+
+
+class ConfigError(Img2ImgError):
+    """A training configuration has an unknown key, a wrong value, or contradicts its run folder."""
+
+    status = ExitStatus.USAGE
+
+
+class DataError(Img2ImgError):
+    """A data set cannot be trained on or measured with."""
+
+    status = ExitStatus.USAGE
+
+
+class ExportError(Img2ImgError):
+    """A network could not be exported, or the exported file does not equal the network."""
+
+
+class CheckpointError(Img2ImgError):
+    """A checkpoint is missing, broken, or belongs to another network."""

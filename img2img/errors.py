@@ -58,3 +58,13 @@ class ExportError(Img2ImgError):
 
 class CheckpointError(Img2ImgError):
     """A checkpoint is missing, broken, or belongs to another network."""
+
+
+class TrainingError(Img2ImgError):
+    """Training cannot go on: for example, a loss is no longer finite."""
+
+
+class Interrupted(Img2ImgError):
+    """The user stopped a run; what was done is saved."""
+
+    status = ExitStatus.INTERRUPTED

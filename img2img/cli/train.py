@@ -1,0 +1,181 @@
+"""`img2img train METHOD`: from folders of pictures to a verified model file."""
+
+import shlex
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from img2img.errors import ConfigError
+
+
+def train(
+    method: Annotated[str, typer.Argument(help="Method: esrgan.", metavar="METHOD")],
+    data: Annotated[
+        list[Path] | None,
+        typer.Option("--data", "-d", help="Folder of training pictures; may be given several times."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Run folder; an existing run is continued. [default: runs/METHOD]")
+    ] = None,
+    config: Annotated[Path | None, typer.Option(help="Start from the settings of this TOML file.")] = None,
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a setting, e.g. --set optimiser.rate=5e-4."),
+    ] = None,
+    stage: Annotated[str | None, typer.Option(help="Stage of the method: fidelity.")] = None,
+    scale: Annotated[int | None, typer.Option(help="Upscaling factor (super-resolution).")] = None,
+    steps: Annotated[int | None, typer.Option(help="Training steps.")] = None,
+    max_minutes: Annotated[
+        float | None, typer.Option(min=0, help="Stop after so many minutes; the same command goes on later.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Insist on continuing: fail where --out holds no run.")] = False,
+    device: Annotated[str, typer.Option(help="auto or cpu.")] = "auto",
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads. [default: all cores]")] = None,
+    show_config: Annotated[
+        bool, typer.Option("--show-config", help="Print every setting with its meaning and stop.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
+) -> None:
+    """Train on your own pictures; ends with RUN/model.onnx, checked against the network.
+
+    Photos to a 4x upscaler:  img2img train esrgan --data photos/ --out runs/mine
+
+    Calling the same command again continues the run exactly where it stopped.
+    """
+    _need_training_packages()
+    from img2img import methods
+    from img2img.methods.config import assign
+
+    method_type = methods.find(method)
+    if show_config:
+        _print_settings(method_type.Config)
+        return
+    folder = out or Path("runs") / method
+    started_before = folder / "config.toml"
+    if resume and not started_before.exists():
+        raise ConfigError(f"--resume: {folder} holds no run")
+    values = _values(config or (started_before if started_before.exists() else None))
+    shortcuts: dict[str, Any] = {"method": method, "stage": stage, "scale": scale, "steps": steps}
+    values |= {key: value for key, value in shortcuts.items() if value is not None}
+    if data:
+        values["data"] = {**values.get("data", {}), "folders": [str(path.absolute()) for path in data]}
+    assign(values, assignments or [])
+    if "folders" not in values.get("data", {}):
+        raise ConfigError("no data: name a folder of pictures with --data")
+    resolved = method_type.Config.parse(values, where="settings")
+
+    import torch
+
+    from img2img.training.listener import Silence
+    from img2img.training.loop import train as run
+
+    if threads:
+        torch.set_num_threads(threads)
+    listener = Silence() if quiet else Watcher(resolved.steps)
+    try:
+        outcome = run(method_type, resolved, folder, listener, device=device, max_minutes=max_minutes)
+    finally:
+        if isinstance(listener, Watcher):
+            listener.close()
+    if quiet:
+        return
+    say = listener.note
+    if outcome.step < outcome.steps:
+        say(f"stopped on time after step {outcome.step} of {outcome.steps}; the same command goes on from there")
+    for model in outcome.models:
+        say(f"wrote {model}, checked against the network; use it with\n  img2img upscale PHOTO --model {shlex.quote(str(model))}")
+
+
+class Watcher:
+    """The training listener of the command line: a live progress line on a terminal, plain lines elsewhere."""
+
+    def __init__(self, steps: int) -> None:
+        from rich.console import Console
+
+        self.console = Console(stderr=True, highlight=False)
+        self.steps = steps
+        self.figures: dict[str, float] = {}
+        self.progress: Any = None
+        self.first: tuple[int, float] | None = None
+
+    def note(self, text: str) -> None:
+        self.console.print(text, markup=False, soft_wrap=True)
+
+    def started(self, step: int, steps: int) -> None:
+        self.first = (step, time.monotonic())
+        if not self.console.is_terminal:
+            return
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self.progress = Progress(
+            TextColumn("training"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[figures]}"),
+            TimeRemainingColumn(compact=True),
+            TextColumn("left"),
+            console=self.console,
+        )
+        self.progress.start()
+        self.task = self.progress.add_task("", total=steps, completed=step, figures="")
+
+    def stepped(self, step: int, figures: Mapping[str, float]) -> None:
+        self.figures.update(figures)
+        if self.progress:
+            self.progress.update(self.task, completed=step, figures=self._line(step))
+
+    def validated(self, step: int, figures: Mapping[str, float], *, best: bool) -> None:
+        self.figures.update(figures)
+        if not self.progress:
+            mark = ", the best so far" if best else ""
+            self.note(f"step {step} of {self.steps}  {self._line(step)}{mark}  {self._left(step)}")
+
+    def close(self) -> None:
+        if self.progress:
+            self.progress.stop()
+            self.progress = None
+
+    def _line(self, step: int) -> str:
+        parts = [f"{name} {value:.4g}" for name, value in self.figures.items()]
+        return "  ".join([*parts, f"{self._speed(step):.2f} steps/s"])
+
+    def _speed(self, step: int) -> float:
+        assert self.first
+        return (step - self.first[0]) / max(time.monotonic() - self.first[1], 1e-9)
+
+    def _left(self, step: int) -> str:
+        minutes = (self.steps - step) / max(self._speed(step), 1e-9) / 60
+        return f"{minutes:.0f} min left" if minutes >= 1 else "under a minute left"
+
+
+def _need_training_packages() -> None:
+    import importlib.util
+
+    missing = [name for name in ("torch", "accelerate", "pydantic", "onnx") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ConfigError(f"training needs {', '.join(missing)}: pip install 'img2img[train]'")
+
+
+def _values(path: Path | None) -> dict[str, Any]:
+    if path is None:
+        return {}
+    import tomllib
+
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read as a configuration: {error}") from error
+
+
+def _print_settings(model: Any, prefix: str = "") -> None:
+    for name, field in model.model_fields.items():
+        default = None if field.is_required() else field.get_default(call_default_factory=True)
+        if hasattr(default, "model_fields") or name == "data":
+            _print_settings(field.annotation if default is None else type(default), f"{prefix}{name}.")
+        else:
+            shown = "required" if field.is_required() else default
+            sys.stdout.write(f"{prefix}{name} = {shown}\n    {field.description}\n")

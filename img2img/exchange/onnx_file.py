@@ -1,0 +1,148 @@
+"""A torch network as an ONNX file with a card, written only after onnxruntime has reproduced the network."""
+
+import dataclasses
+import io
+import logging
+import warnings
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from torch import Tensor, nn
+
+import img2img
+from img2img.errors import ExportError
+from img2img.exchange import context
+from img2img.runtime.atomic import atomic
+from img2img.runtime.card import METADATA_KEY, Card
+
+OPSET = 18
+"""The oldest opset that torch's exporter writes without conversion; onnxruntime 1.14 (2023) and newer load it."""
+
+TOLERANCE = 2e-4
+"""Largest allowed difference to torch, values 0..1: a twentieth of an 8-bit step."""
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What the export was checked with.
+
+    Attributes:
+        sizes: (batch, height, width) of every picture compared.
+        largest: largest difference to torch over all of them, values 0..1.
+        mean: mean difference.
+        context: the measured context.
+    """
+
+    sizes: list[tuple[int, int, int]]
+    largest: float
+    mean: float
+    context: int | None
+
+
+class Face(nn.Module):
+    """Contract 1 around a generator: `image` 0..1 in, `result` 0..1 out, clamped inside the graph."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: Tensor) -> Tensor:
+        result: Tensor = self.network(image)
+        return result.clamp(0, 1)
+
+
+def export(network: nn.Module, card: Card, target: Path) -> Proof:
+    """Write `network` to `target` with `card`, its `context` measured and `created_with` filled in.
+
+    Args:
+        network: takes `[N, 3, H, W]` 0..1, returns `[N, 3, H * card.scale, W * card.scale]`; N, H, W stay dynamic.
+
+    Raises:
+        ExportError: the exporter fails, or onnxruntime's result differs from torch's by more than `TOLERANCE`;
+            then nothing is written.
+    """
+    face = Face(network).cpu().float().eval()
+    reach = context.measure(face.network, scale=card.scale, multiple=card.multiple)
+    program = _export(face, card)
+    model = onnx.load_from_string(program)
+    created = f"img2img {img2img.__version__}, torch {torch.__version__}, opset {OPSET}"
+    card = dataclasses.replace(card, context=reach, created_with=created)
+    entry = model.metadata_props.add()
+    entry.key, entry.value = METADATA_KEY, card.to_json()
+    data = model.SerializeToString()
+    proof = _prove(face, data, card, reach)
+    with atomic(target) as file:
+        file.write(data)
+    return proof
+
+
+def _export(face: Face, card: Card) -> bytes:
+    side = max(card.minimum, 16) // card.multiple * card.multiple or card.multiple
+    example = torch.rand(2, 3, side, side + card.multiple)
+    dynamic = {0: torch.export.Dim("n")}
+    for axis, name in ((2, "h"), (3, "w")):
+        dimension = torch.export.Dim(name)
+        dynamic[axis] = dimension * card.multiple if card.multiple > 1 else dimension
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            program = torch.onnx.export(
+                face,
+                (example,),
+                dynamo=True,
+                external_data=False,
+                opset_version=OPSET,
+                input_names=["image"],
+                output_names=["result"],
+                dynamic_shapes={"image": dynamic},
+                verbose=False,
+            )
+        assert program is not None
+        buffer = io.BytesIO()
+        program.save(buffer)
+    except Exception as error:
+        raise ExportError(f"the network cannot be exported to ONNX: {type(error).__name__}: {error}") from error
+    return _stripped(buffer.getvalue())
+
+
+def _stripped(data: bytes) -> bytes:
+    """Without the source locations that the exporter records: they triple a small file and name local paths."""
+    model = onnx.load_from_string(data)
+    model.graph.ClearField("value_info")
+    model.graph.ClearField("metadata_props")
+    model.ClearField("metadata_props")
+    for part in (*model.graph.node, *model.graph.initializer, *model.graph.input, *model.graph.output):
+        part.ClearField("metadata_props")
+        part.ClearField("doc_string")
+    return model.SerializeToString()
+
+
+def _prove(face: Face, data: bytes, card: Card, reach: int | None) -> Proof:
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    session = ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    least = -(-card.minimum // card.multiple) * card.multiple
+    step = card.multiple
+    sizes = [(1, least, least), (1, least, 37 * step), (1, 61 * step, 3 * step + least), (2, 45 * step, 52 * step)]
+    rng = np.random.default_rng(0)
+    largest, means = 0.0, []
+    for n, height, width in sizes:
+        image = rng.random((n, 3, height, width), dtype=np.float32)
+        with torch.no_grad():
+            truth = face(torch.from_numpy(image)).numpy()
+        (result,) = session.run(["result"], {"image": image})
+        if result.shape != truth.shape:
+            raise ExportError(f"the exported file turns {image.shape} into {result.shape}, the network into {truth.shape}")
+        difference = np.abs(result - truth)
+        largest = max(largest, float(difference.max()))
+        means.append(float(difference.mean()))
+    if not largest <= TOLERANCE:
+        raise ExportError(f"the exported file differs from the network by {largest:.2g}, allowed is {TOLERANCE:.2g}")
+    return Proof(sizes, largest, float(np.mean(means)), reach)

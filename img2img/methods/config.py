@@ -1,0 +1,146 @@
+"""The typed configuration of a run. A method's recipe is a subclass whose defaults are the paper's.
+
+Every field has a description; unknown keys are refused by name. `config.toml` of a run folder holds all of it.
+"""
+
+import difflib
+import tomllib
+from pathlib import Path
+from types import UnionType
+from typing import Any, Literal, Self, Union, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError
+
+from img2img.errors import ConfigError
+
+
+class Section(BaseModel):
+    """A part of a configuration: unknown keys are errors, values cannot be changed afterwards."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class NetworkConfig(Section):
+    name: str = Field(description="name of the network")
+    options: dict[str, int | float | str | bool] = Field(default={}, description="arguments of its constructor")
+
+
+class OptimiserConfig(Section):
+    name: Literal["adam", "adamw"] = Field(default="adam", description="optimiser")
+    rate: PositiveFloat = Field(default=2e-4, description="learning rate at its highest")
+    betas: tuple[float, float] = Field(default=(0.9, 0.99), description="Adam's averaging factors")
+    weight_decay: float = Field(default=0.0, ge=0, description="weight decay")
+    clip: float | None = Field(default=None, gt=0, description="largest norm of the gradient; none: no clipping")
+
+
+class ScheduleConfig(Section):
+    shape: Literal["constant", "cosine"] = Field(default="cosine", description="how the learning rate falls")
+    warmup: NonNegativeInt = Field(default=0, description="steps of linear rise at the start")
+    floor: float = Field(default=0.0, ge=0, le=1, description="share of the rate that is left at the end")
+
+
+class CardConfig(Section):
+    name: str | None = Field(default=None, description="name in the exported model's card; none: the run folder's name")
+    licence: str | None = Field(default=None, description="licence of the exported model")
+    trained_on: tuple[str, ...] = Field(default=(), description="data sets; empty: the names of the data folders")
+
+
+class RunConfig(Section):
+    """What every method has. Rates, networks and objectives are chosen independently of each other."""
+
+    method: str = Field(description="method")
+    steps: PositiveInt = Field(default=1000, description="training steps (updates of the generator)")
+    batch: PositiveInt = Field(default=16, description="items a step, over all processes")
+    seed: NonNegativeInt = Field(default=0, description="seed of everything random")
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        default="auto", description="autocast type; auto: bf16 where the hardware multiplies it natively, else fp32"
+    )
+    channels_last: bool = Field(default=True, description="store tensors as NHWC")
+    compile: bool = Field(default=False, description="torch.compile the networks")
+    workers: NonNegativeInt | None = Field(
+        default=None, description="data loading processes; none: as many as a GPU needs, 0 on a CPU"
+    )
+    ema: float = Field(default=0.999, ge=0, lt=1, description="decay of the generator's moving average; 0: off")
+    optimiser: OptimiserConfig = OptimiserConfig()
+    schedule: ScheduleConfig = ScheduleConfig()
+    log_every: PositiveInt = Field(default=50, description="steps between two lines of log.jsonl")
+    validate_every: PositiveInt = Field(default=500, description="steps between two validations and contact sheets")
+    checkpoint_every: PositiveInt = Field(default=500, description="steps between two checkpoints")
+    keep: PositiveInt = Field(default=3, description="checkpoints kept beside the best one")
+    card: CardConfig = CardConfig()
+
+    @classmethod
+    def parse(cls, values: dict[str, Any], *, where: str) -> Self:
+        """Validate `values`.
+
+        Raises:
+            ConfigError: a key is unknown or a value does not fit; every fault is named, with `where` it stands.
+        """
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            faults = "; ".join(_fault(cls, values, fault) for fault in error.errors())
+            raise ConfigError(f"{where}: {faults}") from error
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read a `config.toml`.
+
+        Raises:
+            ConfigError: the file cannot be read or does not fit.
+        """
+        try:
+            values = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{path}: cannot be read as a configuration: {error}") from error
+        return cls.parse(values, where=str(path))
+
+    def save(self, path: Path) -> None:
+        """Write everything, resolved, as TOML. Values that are none are left out: TOML has no word for them."""
+        import tomli_w
+
+        path.write_text(tomli_w.dumps(self.model_dump(mode="json", exclude_none=True)), encoding="utf-8")
+
+
+def assign(values: dict[str, Any], assignments: list[str]) -> None:
+    """Put `--set` assignments such as `optimiser.rate=1e-3` into nested `values`; right sides are TOML, or text.
+
+    Raises:
+        ConfigError: an assignment has no `=`, or goes below a key that is no section.
+    """
+    for assignment in assignments:
+        key, equals, text = assignment.partition("=")
+        if not equals or not key.strip():
+            raise ConfigError(f"--set {assignment}: write KEY=VALUE, for example --set optimiser.rate=1e-3")
+        *sections, last = key.strip().split(".")
+        place = values
+        for section in sections:
+            place = place.setdefault(section, {})
+            if not isinstance(place, dict):
+                raise ConfigError(f"--set {assignment}: '{section}' is a value, not a section")
+        place[last] = _value(text.strip())
+
+
+def _value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return None if text == "none" else text
+
+
+def _fault(model: type[BaseModel], values: Any, fault: Any) -> str:
+    where = ".".join(str(part) for part in fault["loc"])
+    if fault["type"] != "extra_forbidden":
+        return f"{where}: {fault['msg']}" if where else str(fault["msg"])
+    *sections, key = fault["loc"]
+    for section in sections:
+        model = _section(model, str(section))
+    near = difflib.get_close_matches(str(key), model.model_fields, 1)
+    hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(model.model_fields)}"
+    return f"unknown key '{where}'; {hint}"
+
+
+def _section(model: type[BaseModel], name: str) -> type[BaseModel]:
+    annotation = model.model_fields[name].annotation
+    options = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
+    return next((o for o in options if isinstance(o, type) and issubclass(o, BaseModel)), model)

@@ -1,0 +1,85 @@
+"""What the training loop knows of a method."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from img2img.methods.config import RunConfig
+from img2img.runtime.card import Card
+
+Networks = Mapping[str, nn.Module]
+Update = Callable[[str, Tensor], None]
+"""`update(optimiser, loss)`: backward, clip and step that optimiser. The loop owns how (precision, distribution)."""
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What a validation gives.
+
+    Attributes:
+        figures: name to value; `Method.headline` is among them.
+        columns: captions of the contact sheet.
+        rows: uint8 RGB pictures `[H, W, 3]`, one a column, all of one size in a row.
+    """
+
+    figures: dict[str, float]
+    columns: Sequence[str]
+    rows: Sequence[Sequence[NDArray[np.uint8]]]
+
+
+@dataclass(frozen=True)
+class Exportable:
+    """One model that a run leaves: `network` takes and returns pictures 0..1; `card.context` is measured at export."""
+
+    network: nn.Module
+    card: Card
+    suffix: str = ""
+
+
+class Method(ABC):
+    """A published method: data plus one step.
+
+    A method names its networks and which of them each optimiser moves, reads its data, and takes one step. The
+    training loop owns precision, devices, distribution, moving averages, schedules, checkpoints and logging, and
+    hands the networks, wrapped as it needs them, to every call.
+
+    Attributes:
+        networks: what is trained, by name; checkpoints hold them under these names.
+        optimised: optimiser name to the names of the networks that it moves.
+        averaged: names of the networks of which a moving average is kept, validated and exported.
+    """
+
+    Config: ClassVar[type[RunConfig]]
+    headline: ClassVar[str]
+    """The validation figure that decides which checkpoint is the best; higher is better."""
+
+    networks: dict[str, nn.Module]
+    optimised: dict[str, tuple[str, ...]]
+    averaged: tuple[str, ...]
+    notes: list[str]
+
+    @abstractmethod
+    def load(self) -> Dataset[dict[str, Tensor]]:
+        """Read and check the data; called once, before the first step. Items are a pure function of their index.
+
+        Raises:
+            DataError: the data cannot be trained on.
+        """
+
+    @abstractmethod
+    def step(self, networks: Networks, batch: dict[str, Tensor], update: Update) -> dict[str, Tensor]:
+        """One training step on `batch`, already on the device. Returns detached scalars to log."""
+
+    @abstractmethod
+    def validate(self, networks: Networks) -> Validation:
+        """Measure `networks` (moving averages where they exist, in eval mode) on the held-out data."""
+
+    @abstractmethod
+    def models(self, networks: Networks) -> list[Exportable]:
+        """The models that a run ends with."""

@@ -1,0 +1,45 @@
+"""The compact super-resolution network of Real-ESRGAN ("SRVGG"): every convolution runs at low resolution."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class Compact(nn.Module):
+    """Plain 3x3 convolutions with PReLU, a pixel shuffle, and the nearest-upscaled input added to the result.
+
+    Layout and behaviour of `SRVGGNetCompact` (Real-ESRGAN, Wang et al. 2021, repository XPixelGroup/BasicSR,
+    `srvgg_arch.py`), so that its published checkpoints load: keys `body.N.weight|bias`.
+
+    Args:
+        scale: upscaling factor, >= 1.
+        features: channels of every hidden layer.
+        convs: hidden convolutions between the first and the last one.
+        channels: channels of the picture, in and out.
+
+    Input `[N, channels, H, W]`, RGB 0..1; output `[N, channels, H * scale, W * scale]`, not clamped.
+    """
+
+    def __init__(self, scale: int = 4, features: int = 64, convs: int = 16, channels: int = 3) -> None:
+        super().__init__()
+        self.scale = scale
+        self.body = nn.ModuleList([nn.Conv2d(channels, features, 3, 1, 1), nn.PReLU(features)])
+        for _ in range(convs):
+            self.body.extend([nn.Conv2d(features, features, 3, 1, 1), nn.PReLU(features)])
+        self.body.append(nn.Conv2d(features, channels * scale * scale, 3, 1, 1))
+
+    def forward(self, image: Tensor) -> Tensor:
+        hidden = image
+        for layer in self.body:
+            hidden = layer(hidden)
+        residual = F.pixel_shuffle(hidden, self.scale)
+        return residual + F.interpolate(image, scale_factor=float(self.scale), mode="nearest")
+
+
+@torch.no_grad()
+def start_as_nearest(network: Compact) -> None:
+    """Make the last convolution tiny, so that training starts from nearest upscaling and not from noise."""
+    last = network.body[-1]
+    assert isinstance(last, nn.Conv2d) and last.bias is not None
+    last.weight.mul_(0.1)
+    last.bias.zero_()

@@ -1,0 +1,72 @@
+"""SRResNet, the generator of SRGAN, without batch norm."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from img2img.errors import ConfigError
+
+
+class ResidualBlock(nn.Module):
+    """conv - ReLU - conv, added to its input. `[N, features, H, W]` to the same."""
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(features, features, 3, 1, 1)
+        self.conv2 = nn.Conv2d(features, features, 3, 1, 1)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        return hidden + self.conv2(F.relu(self.conv1(hidden)))
+
+
+class SRResNet(nn.Module):
+    """Residual blocks at low resolution, pixel shuffles, and the bilinearly upscaled input added to the result.
+
+    Ledig et al. 2017, figure 4, in the layout of `MSRResNet` (repository XPixelGroup/BasicSR, `srresnet_arch.py`):
+    no batch norm, leaky ReLU around the upsampling, global skip.
+
+    Args:
+        scale: 2, 3 or 4.
+        features: channels of every hidden layer.
+        blocks: residual blocks.
+        channels: channels of the picture, in and out.
+
+    Input `[N, channels, H, W]`, RGB 0..1; output `[N, channels, H * scale, W * scale]`, not clamped.
+
+    Raises:
+        ConfigError: `scale` is none of 2, 3, 4.
+    """
+
+    def __init__(self, scale: int = 4, features: int = 64, blocks: int = 16, channels: int = 3) -> None:
+        super().__init__()
+        if scale not in (2, 3, 4):
+            raise ConfigError(f"srresnet upscales by 2, 3 or 4, not by {scale}")
+        self.scale = scale
+        self.conv_first = nn.Conv2d(channels, features, 3, 1, 1)
+        self.body = nn.Sequential(*(ResidualBlock(features) for _ in range(blocks)))
+        step = 3 if scale == 3 else 2
+        self.upconv1 = nn.Conv2d(features, features * step * step, 3, 1, 1)
+        if scale == 4:
+            self.upconv2 = nn.Conv2d(features, features * 4, 3, 1, 1)
+        self.conv_hr = nn.Conv2d(features, features, 3, 1, 1)
+        self.conv_last = nn.Conv2d(features, channels, 3, 1, 1)
+        self._initialise()
+
+    @torch.no_grad()
+    def _initialise(self) -> None:
+        # Kaiming scaled by 0.1, as the official code does: residual branches start small.
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight)
+                module.weight.mul_(0.1)
+                if module.bias is not None:
+                    module.bias.zero_()
+
+    def forward(self, image: Tensor) -> Tensor:
+        hidden = F.leaky_relu(self.conv_first(image), 0.1)
+        hidden = self.body(hidden)
+        hidden = F.leaky_relu(F.pixel_shuffle(self.upconv1(hidden), 3 if self.scale == 3 else 2), 0.1)
+        if self.scale == 4:
+            hidden = F.leaky_relu(F.pixel_shuffle(self.upconv2(hidden), 2), 0.1)
+        residual = self.conv_last(F.leaky_relu(self.conv_hr(hidden), 0.1))
+        return residual + F.interpolate(image, scale_factor=float(self.scale), mode="bilinear", align_corners=False)

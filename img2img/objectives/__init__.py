@@ -1,0 +1,28 @@
+"""Loss terms. Each is a word of the config with a weight of its own: `objectives = {l1 = 1.0}`."""
+
+import importlib
+from typing import Any
+
+from torch import nn
+
+from img2img.errors import ConfigError
+
+RECONSTRUCTION = {
+    "l1": "img2img.objectives.reconstruction:L1",
+    "l2": "img2img.objectives.reconstruction:L2",
+    "charbonnier": "img2img.objectives.reconstruction:Charbonnier",
+    "frequency": "img2img.objectives.reconstruction:Frequency",
+}
+
+
+def build(name: str, **options: Any) -> nn.Module:
+    """The objective called `name`: a module that takes (result, truth) and returns a scalar.
+
+    Raises:
+        ConfigError: there is no such objective; the message lists those that exist.
+    """
+    if name not in RECONSTRUCTION:
+        raise ConfigError(f"unknown objective '{name}'; there are {', '.join(RECONSTRUCTION)}")
+    module, _, attribute = RECONSTRUCTION[name].partition(":")
+    objective: nn.Module = getattr(importlib.import_module(module), attribute)(**options)
+    return objective

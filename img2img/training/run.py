@@ -1,0 +1,73 @@
+"""The run folder (design, contract 2): config.toml, checkpoints/, samples/, log.jsonl, TensorBoard events, models."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from img2img.errors import ConfigError
+from img2img.methods.config import RunConfig
+from img2img.training.checkpoints import Store
+
+CHANGEABLE = {"steps", "workers", "log_every", "validate_every", "checkpoint_every", "keep", "compile"}
+"""Keys that may differ when a run goes on: they change how long and how watched it is, not what is learnt.
+
+A new number of steps stretches the learning-rate schedule.
+"""
+
+
+class Run:
+    """A run folder, new or to be continued.
+
+    Raises:
+        ConfigError: the folder holds another run, or files that are no run's.
+    """
+
+    def __init__(self, folder: Path, config: RunConfig) -> None:
+        self.folder = folder
+        self.config_file = folder / "config.toml"
+        self.log_file = folder / "log.jsonl"
+        self.store = Store(folder / "checkpoints", config.keep)
+        if self.config_file.exists():
+            self._check_same(config)
+        elif folder.exists() and any(folder.iterdir()):
+            raise ConfigError(f"{folder}: not empty and no run (it has no config.toml); choose another --out")
+        try:
+            for part in (folder, folder / "checkpoints", folder / "samples"):
+                part.mkdir(parents=True, exist_ok=True)
+            config.save(self.config_file)
+        except OSError as error:
+            raise ConfigError(f"{folder}: cannot be written to ({error.strerror}); choose another --out") from error
+
+    def _check_same(self, config: RunConfig) -> None:
+        old = type(config).load(self.config_file).model_dump(mode="json")
+        new = config.model_dump(mode="json")
+        changed = [key for key in new if key not in CHANGEABLE and old.get(key) != new[key]]
+        if changed and self.store.steps():
+            raise ConfigError(
+                f"{self.folder} was begun with another configuration ({', '.join(changed)}): "
+                "use another --out, or leave these options out to go on with it"
+            )
+
+    def rewind_log(self, step: int) -> None:
+        """Drop the lines of log.jsonl after `step`: a killed run may have logged more than its last checkpoint."""
+        if not self.log_file.exists():
+            return
+        lines = self.log_file.read_text(encoding="utf-8").splitlines()
+        kept = [line for line in lines if _step_of(line) <= step]
+        if len(kept) != len(lines):
+            part = self.log_file.with_suffix(".part")
+            part.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
+            part.replace(self.log_file)
+
+    def log(self, step: int, values: Mapping[str, Any]) -> None:
+        """Append one line to log.jsonl."""
+        with self.log_file.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"step": step, **values}) + "\n")
+
+
+def _step_of(line: str) -> float:
+    try:
+        return float(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return float("inf")  # the half line of a killed run

@@ -2,6 +2,8 @@
 
 import copy
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import nn
@@ -24,10 +26,8 @@ def measure(network: nn.Module, *, scale: int, multiple: int = 1) -> int | None:
     Raises:
         ValueError: the NaN does not reach even the pixel's own place (an operator swallows it), so nothing is known.
     """
-    # MKLDNN's Winograd kernels spread NaN over whole blocks and would overstate the context.
     network = copy.deepcopy(network).cpu().float().eval()
-    with warnings.catch_warnings(), torch.backends.mkldnn.flags(enabled=False):
-        warnings.simplefilter("ignore")  # torch speaks of TF32 on Intel GPUs here
+    with _plain_kernels():
         reach = 16
         while True:
             side = -(-(2 * reach + 1) // multiple) * multiple + multiple
@@ -41,6 +41,15 @@ def measure(network: nn.Module, *, scale: int, multiple: int = 1) -> int | None:
             if reach > LIMIT:
                 return None
             reach *= 2
+
+
+@contextmanager
+def _plain_kernels() -> Iterator[None]:
+    """Without MKLDNN: its Winograd kernels spread NaN over whole blocks and would overstate the context."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch speaks of TF32 on Intel GPUs here
+        with torch.backends.mkldnn.flags(enabled=False):
+            yield
 
 
 def _reach(network: nn.Module, side: int, y: int, x: int, scale: int) -> int | None:

@@ -3,6 +3,7 @@
 Every field has a description; unknown keys are refused by name. `config.toml` of a run folder holds all of it.
 """
 
+import copy
 import difflib
 import tomllib
 from pathlib import Path
@@ -83,6 +84,25 @@ class RunConfig(Section):
             raise ConfigError(f"{where}: {faults}") from error
 
     @classmethod
+    def filled(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """`values` with the recipe's defaults for what they leave out, section by section; not yet validated.
+
+        Without this, a section given in part would take the section's own defaults and not the recipe's.
+        """
+        filled = copy.deepcopy(values)
+        for name, field in cls.model_fields.items():
+            if not isinstance(field.default, BaseModel):
+                if not field.is_required():
+                    filled.setdefault(name, copy.deepcopy(field.default))
+            elif isinstance(values.get(name, {}), dict):
+                default = field.default.model_dump()
+                given = values.get(name, {})
+                if given.get("name", default.get("name")) != default.get("name"):
+                    default.pop("options", None)  # they are another network's
+                filled[name] = default | copy.deepcopy(given)
+        return filled
+
+    @classmethod
     def load(cls, path: Path) -> Self:
         """Read a `config.toml`.
 
@@ -118,7 +138,10 @@ def assign(values: dict[str, Any], assignments: list[str]) -> None:
             place = place.setdefault(section, {})
             if not isinstance(place, dict):
                 raise ConfigError(f"--set {assignment}: '{section}' is a value, not a section")
-        place[last] = _value(text.strip())
+        value = _value(text.strip())
+        if last == "name" and place.get("options") and value != place.get("name"):
+            place["options"] = {}  # they are another network's
+        place[last] = value
 
 
 def _value(text: str) -> Any:
@@ -131,7 +154,8 @@ def _value(text: str) -> Any:
 def _fault(model: type[BaseModel], values: Any, fault: Any) -> str:
     where = ".".join(str(part) for part in fault["loc"])
     if fault["type"] != "extra_forbidden":
-        return f"{where}: {fault['msg']}" if where else str(fault["msg"])
+        message = str(fault["msg"]).removeprefix("Value error, ")
+        return f"{where}: {message}" if where else message
     *sections, key = fault["loc"]
     for section in sections:
         model = _section(model, str(section))

@@ -1,0 +1,140 @@
+"""What using a model costs, against rivals and against the bare network, in one run.
+
+python benchmarks/inference.py [--model upscale-x4] [--rounds 5]
+
+Needs the training packages for the PyTorch rival. Ratios are medians of pairs taken in turn.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from onnx import numpy_helper
+from PIL import Image
+from processes import in_turn, median, ratio, run
+
+from img2img.runtime import models, session
+
+HERE = Path(__file__).parent
+PHOTOS = sorted((HERE.parent / "examples").glob("*.jpg"))
+IMG2IMG = [sys.executable, "-m", "img2img"]
+
+
+def photo(side: tuple[int, int], target: Path, turn: int = 0) -> Path:
+    """An example photo, enlarged and cropped to `side` (width, height)."""
+    picture = Image.open(PHOTOS[turn % len(PHOTOS)]).convert("RGB")
+    factor = max(side[0] / picture.width, side[1] / picture.height) * (1 + 0.01 * turn)
+    size = (max(round(picture.width * factor), side[0]), max(round(picture.height * factor), side[1]))
+    picture.resize(size, Image.Resampling.LANCZOS).crop((0, 0, *side)).save(target)
+    return target
+
+
+def weights_of(model: Path, target: Path) -> Path:
+    """The weights of one of our ONNX files as a .pth in the published layout."""
+    tensors = {t.name: numpy_helper.to_array(t) for t in onnx.load(model).graph.initializer}
+    state = {n.removeprefix("network."): torch.from_numpy(v.copy()) for n, v in tensors.items() if "body." in n}
+    torch.save({n: v.flatten() if v.ndim == 3 else v for n, v in state.items()}, target)
+    return target
+
+
+def against_eager(model: str, folder: Path, rounds: int) -> None:
+    """One 512x512 photo, whole process, against the eager script."""
+    path = models.find(model)
+    scale = session.load(path).card.scale
+    source = photo((512, 512), folder / "512.png")
+    pth = weights_of(path, folder / "weights.pth")
+    usages = in_turn(
+        {
+            "ours": [*IMG2IMG, "upscale", str(source), "-m", model, "-o", str(folder / "ours.png"), "--existing", "overwrite"],
+            "eager": [sys.executable, str(HERE / "eager_script.py"), str(pth), str(source), str(folder / "eager.png"), str(scale)],
+        },
+        rounds,
+    )
+    a, b = (np.asarray(Image.open(folder / f"{name}.png")).astype(int) for name in ("ours", "eager"))
+    for name, values in usages.items():
+        print(f"  {name:<6} wall {median(values, 'wall'):6.2f} s  cpu {median(values, 'cpu'):6.2f} s  peak {median(values, 'peak'):6.0f} MB")
+    figures = {figure: ratio(usages["ours"], usages["eager"], figure) for figure in ("wall", "cpu", "peak")}
+    print("  ours / eager: " + "  ".join(f"{name} {value:.2f}" for name, value in figures.items()))
+    print(f"  largest difference of the two results: {np.abs(a - b).max()} of 255")
+
+
+def against_bare_network(model: str, folder: Path, count: int, rounds: int) -> None:
+    """A folder of photos: wall time of the command over the bare onnxruntime calls on the same windows."""
+    inputs = folder / "photos"
+    inputs.mkdir()
+    for i in range(count):
+        photo((240 + 7 * (i % 9), 200 + 5 * (i % 11)), inputs / f"{i:03}.jpg", i)
+    bare = [sys.executable, str(HERE / "bare_network.py"), model, str(inputs)]
+    ours = [*IMG2IMG, "upscale", str(inputs), "-m", model, "-o", f"{folder / 'out'}/", "--existing", "overwrite"]
+    ratios, overlapped = [], []
+    for _ in range(rounds):
+        network = float(subprocess.run(bare, check=True, capture_output=True, text=True).stdout)
+        wall = run(ours).wall
+        ratios.append(wall / network)
+        overlapped.append((wall, network))
+    wall, network = np.median(overlapped, axis=0)
+    print(f"  command {wall:.2f} s, network alone {network:.2f} s; command / network: {np.median(ratios):.3f}")
+
+
+def start_up(model: str, folder: Path, rounds: int) -> None:
+    """`--help` against an empty Typer program, and a 16x16 picture, cold."""
+    empty = folder / "empty.py"
+    empty.write_text("import typer\napp = typer.Typer()\n@app.command()\ndef main(): ...\napp()\n")
+    tiny = photo((16, 16), folder / "16.png")
+    usages = in_turn(
+        {
+            "img2img --help": [*IMG2IMG, "--help"],
+            "empty Typer program --help": [sys.executable, str(empty), "--help"],
+            "upscale of 16x16": [*IMG2IMG, "upscale", str(tiny), "-m", model, "-o", str(folder / "o.png"), "--existing", "overwrite"],
+            "import onnxruntime, numpy, PIL": [sys.executable, "-c", "import onnxruntime, numpy, PIL.Image"],
+        },
+        rounds,
+    )
+    for name, values in usages.items():
+        print(f"  {name:<32} {median(values, 'wall'):.3f} s")
+
+
+def memory(model: str, folder: Path) -> None:
+    """Peak memory of one picture at 4 and 100 megapixels of output, and of many pictures against one."""
+    scale = session.load(models.find(model)).card.scale
+    for megapixels in (4, 100):
+        side = round((megapixels * 1e6) ** 0.5 / scale)
+        source = photo((side, side), folder / f"{megapixels}.png")
+        usage = run([*IMG2IMG, "upscale", str(source), "-m", model, "-o", str(folder / "big.png"), "--existing", "overwrite"])
+        canvas = (side * scale) ** 2 * 3 / 2**20
+        print(f"  {megapixels:>3} MP of output: peak {usage.peak:.0f} MB, of which the canvas {canvas:.0f} MB; {usage.wall:.1f} s")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", default="upscale-x4")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--photos", type=int, default=50)
+    parser.add_argument("--skip", nargs="*", default=[], choices=["eager", "folder", "start", "memory"])
+    options = parser.parse_args()
+    print(json.dumps({"torch": torch.__version__, "threads": torch.get_num_threads(), "time": time.strftime("%Y-%m-%d")}))
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        if "eager" not in options.skip:
+            print("a 512x512 photo, whole process, against a PyTorch eager script with the same network:")
+            against_eager(options.model, folder, options.rounds)
+        if "folder" not in options.skip:
+            print(f"a folder of {options.photos} photos against the bare network:")
+            against_bare_network(options.model, folder, options.photos, max(options.rounds // 2, 1))
+        if "start" not in options.skip:
+            print("start-up, whole process:")
+            start_up(options.model, folder, options.rounds)
+        if "memory" not in options.skip:
+            print("memory:")
+            memory(options.model, folder)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,187 @@
+"""How far a batch is, on a terminal: one redrawn line on stderr. rich is imported when the line is first drawn."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from img2img.cli import console
+from img2img.runtime.files import show
+from img2img.runtime.targets import Job
+
+QUIET_START = 0.5  # seconds before anything is drawn: what is done sooner needs no bar
+MEASURED = 1.0  # seconds of work before the time left is believed
+LONG = 10.0  # seconds from which on a person is told beforehand
+
+
+class Display(Protocol):
+    """What a command tells about its progress; `begin` and `advance` come from the thread that does the work."""
+
+    def begin(self, job: Job, pixels: int) -> None: ...
+    def advance(self, pixels: int) -> None: ...
+    def finish(self, job: Job) -> None: ...
+    def say(self, text: str) -> None: ...
+    def close(self) -> None: ...
+
+
+class Plain:
+    """No progress: stderr is a file or a pipe, or nobody wants to see it."""
+
+    def begin(self, job: Job, pixels: int) -> None:
+        pass
+
+    def advance(self, pixels: int) -> None:
+        pass
+
+    def finish(self, job: Job) -> None:
+        pass
+
+    def say(self, text: str) -> None:
+        console.say(text)
+
+    def close(self) -> None:
+        pass
+
+
+class Bar:
+    """Files done, megapixels of output a second, time left; advances by tiles, so that one large picture moves it too.
+
+    Pixels are counted on the input side. The total comes from the files' headers, read in the background; until it is
+    complete, pictures not yet looked at count as much as the average one.
+    """
+
+    def __init__(self, jobs: Sequence[Job], *, area: float) -> None:
+        """`area`: pixels of output for each pixel of input."""
+        self.jobs = [job for job in jobs if job.problem is None and job.skip is None]
+        self.area = area
+        self.sizes: dict[int, int] = {}  # place in `jobs` -> pixels, known from the header or from decoding
+        self.places = {id(job): place for place, job in enumerate(self.jobs)}
+        self.done = 0  # pixels
+        self.files = 0
+        self.current = (0, 0)  # pixels of the picture in work: all, done
+        self.began: float | None = None
+        self.told = False
+        self.progress: Any = None
+        self.lock = threading.RLock()
+        self.closed = threading.Event()
+        threading.Thread(target=self._look_at_headers, daemon=True).start()
+
+    def begin(self, job: Job, pixels: int) -> None:
+        with self.lock:
+            self.began = self.began or time.monotonic()
+            self._end_current()
+            self.sizes[self.places[id(job)]] = pixels
+            self.current = (pixels, 0)
+
+    def advance(self, pixels: int) -> None:
+        with self.lock:
+            whole, part = self.current
+            self.current = (whole, min(part + pixels, whole))
+            self._draw()
+
+    def finish(self, job: Job) -> None:
+        with self.lock:
+            self.files += 1
+            self.sizes.setdefault(self.places[id(job)], 0)  # nothing is known of it: it could not be decoded
+            self._draw()
+
+    def say(self, text: str) -> None:
+        with self.lock:
+            if self.progress is None:
+                console.say(text)
+            else:
+                self.progress.console.print(show(text), markup=False, highlight=False, soft_wrap=True)
+
+    def close(self) -> None:
+        self.closed.set()
+        with self.lock:
+            if self.progress is not None:
+                self.progress.stop()
+                self.progress = None
+
+    def total(self) -> int:
+        """Pixels of all files, as far as known; 0 while nothing is known."""
+        known = len(self.sizes)
+        return sum(self.sizes.values()) * len(self.jobs) // known if known else 0
+
+    def seconds_left(self) -> float | None:
+        done, elapsed = self.done + self.current[1], time.monotonic() - (self.began or time.monotonic())
+        if not done or elapsed < MEASURED:
+            return None
+        return max(self.total() - done, 0) * elapsed / done
+
+    def _end_current(self) -> None:
+        self.done += self.current[0]
+        self.current = (0, 0)
+
+    def _draw(self) -> None:
+        elapsed = time.monotonic() - (self.began or time.monotonic())
+        if self.closed.is_set() or elapsed < QUIET_START:
+            return
+        if self.progress is None:
+            self._open()
+        self._tell_beforehand(elapsed)
+        done, left = self.done + self.current[1], self.seconds_left()
+        self.progress.update(
+            self.task,
+            total=max(self.total(), done, 1),
+            completed=done,
+            files=f"{self.files}/{len(self.jobs)} files",
+            speed=f"{done * self.area / 1e6 / max(elapsed, 1e-9):.2f} MP/s out",
+            left="" if left is None else f"{clock(left)} left",
+        )
+
+    def _open(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn
+
+        columns = [TextColumn(f"{{task.fields[{name}]}}") for name in ("files", "speed", "left")]
+        self.progress = Progress(
+            columns[0], BarColumn(bar_width=28), *columns[1:], console=Console(stderr=True), transient=True
+        )
+        self.task = self.progress.add_task("", total=1, files="", speed="", left="")
+        self.progress.start()
+
+    def _tell_beforehand(self, elapsed: float) -> None:
+        if self.told or (left := self.seconds_left()) is None:
+            return
+        self.told = True
+        if elapsed + left > LONG:
+            count = "1 picture" if len(self.jobs) == 1 else f"{len(self.jobs)} pictures"
+            output = f"{self.total() * self.area / 1e6:.0f} megapixels of output"
+            self.say(f"this will take about {duration(elapsed + left)}: {count}, {output}")
+
+    def _look_at_headers(self) -> None:
+        from PIL import Image
+
+        for place, job in enumerate(self.jobs):
+            if self.closed.is_set():
+                return
+            if job.source is None or place in self.sizes:
+                continue
+            try:
+                with Image.open(job.source) as image:
+                    pixels = image.width * image.height
+            except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+                pixels = 0  # whatever is wrong with it is told when it is decoded
+            with self.lock:
+                self.sizes.setdefault(place, pixels)
+
+
+def duration(seconds: float) -> str:
+    """For a sentence: `45 s`, `3 min`, `2 h 10 min`."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def clock(seconds: float) -> str:
+    """For a place where figures change: `0:45`, `12:03`, `2:10:00`."""
+    whole = round(seconds)
+    hours, minutes, rest = whole // 3600, whole // 60 % 60, whole % 60
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

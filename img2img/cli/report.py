@@ -1,0 +1,115 @@
+"""Events of a batch -> lines for a person (stderr), lines for a program (stdout), and the exit status."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterable
+from typing import Any
+
+from img2img.cli import console
+from img2img.cli.progress import Display, duration
+from img2img.errors import ExitStatus
+from img2img.runtime.batch import Event
+from img2img.runtime.files import show
+
+
+class Report:
+    """Takes the events of a batch and answers with the exit status.
+
+    With `as_json` stdout gets one object a file (keys: status, input, output, size, result_size, seconds, warnings,
+    error) and a last one with status "summary". File names keep their bytes: what is no UTF-8 becomes a lone surrogate
+    escape, which Python's os.fsencode turns back.
+
+    A person sees errors always, skipped files unless `quiet`, warnings and what has been done on a terminal only.
+    """
+
+    def __init__(self, display: Display, *, as_json: bool = False, quiet: bool = False) -> None:
+        self.display = display
+        self.as_json = as_json
+        self.quiet = quiet or as_json
+        self.talkative = console.is_terminal() and not self.quiet
+        self.counts = {"done": 0, "skipped": 0, "failed": 0}
+        self.hopeless = True  # every job so far had failed before it began
+        self.megapixels = 0.0
+        self.last: dict[str, Event] = {}  # by status
+        self.began = time.perf_counter()
+
+    def take_all(self, events: Iterable[Event]) -> ExitStatus:
+        """Take every event, say the last words, and return the exit status: 2 where nothing could even begin."""
+        try:
+            for event in events:
+                self._take(event)
+        finally:
+            self.display.close()
+        if self.counts["failed"]:
+            status = ExitStatus.USAGE if self.hopeless else ExitStatus.SOME_FAILED
+        else:
+            status = ExitStatus.OK
+        self._sum_up(status)
+        return status
+
+    def _take(self, event: Event) -> None:
+        if event.data is not None:
+            sys.stdout.buffer.write(event.data)
+            sys.stdout.buffer.flush()
+        self.counts[event.status] += 1
+        self.last[event.status] = event
+        if event.job.problem is None:
+            self.hopeless = False
+            if event.status != "skipped":
+                self.display.finish(event.job)
+        if event.status == "done" and event.result_size is not None:
+            self.megapixels += event.result_size[0] * event.result_size[1] / 1e6
+        if self.as_json:
+            _write(_record(event))
+        if event.status == "failed":
+            console.error(event.message, event.error, say=self.display.say)
+        elif self.talkative:
+            for note in event.notes:
+                self.display.say(f"{event.job.label}: {note}")
+
+    def _sum_up(self, status: ExitStatus) -> None:
+        seconds = time.perf_counter() - self.began
+        if self.as_json:
+            _write({"status": "summary", **self.counts, "seconds": round(seconds, 3), "exit_status": int(status)})
+        if self.counts["skipped"] and not self.quiet:
+            console.say(self._skipped())
+        if self.counts["done"] and self.talkative:
+            console.say(self._done(seconds))
+
+    def _skipped(self) -> str:
+        count, event = self.counts["skipped"], self.last["skipped"]
+        if count == 1:
+            return f"skipped {event.job.label}: {event.message} (--existing overwrite replaces outputs)"
+        return f"skipped {count} files, the last because {event.message} (--existing overwrite replaces outputs)"
+
+    def _done(self, seconds: float) -> str:
+        count, event = self.counts["done"], self.last["done"]
+        if count == 1 and event.result_size is not None:
+            target = "stdout" if event.job.target is None else show(event.job.target)
+            width, height = event.result_size
+            return f"{event.job.label} -> {target}  {width}x{height}  {duration(event.seconds)}"
+        failed = f", {self.counts['failed']} failed" if self.counts["failed"] else ""
+        speed = self.megapixels / max(seconds, 1e-9)
+        return f"{count} pictures, {self.megapixels:.1f} MP in {duration(seconds)} ({speed:.2f} MP/s){failed}"
+
+
+def _record(event: Event) -> dict[str, Any]:
+    job = event.job
+    return {
+        "status": event.status,
+        "input": "-" if job.source is None else str(job.source),
+        "output": str(job.target) if job.target is not None else None,
+        "size": event.size,
+        "result_size": event.result_size,
+        "seconds": round(event.seconds, 3),
+        "warnings": [*event.notes, *([event.message] if event.status == "skipped" else [])],
+        "error": event.message if event.status == "failed" else None,
+    }
+
+
+def _write(record: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(record) + "\n")  # ASCII only, so that no locale can fail on it
+    sys.stdout.flush()

@@ -1,0 +1,147 @@
+"""A model in memory: an onnxruntime session that keeps the promises of its card."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from img2img.errors import UsageError
+from img2img.runtime import devices, face, failures, modelfile, models
+from img2img.runtime.card import Card
+from img2img.runtime.failures import BrokenOutput, OutOfMemory
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from img2img.runtime.tiling import Tile
+
+__all__ = ["BrokenOutput", "Model", "OutOfMemory", "load"]
+
+Floats = npt.NDArray[np.float32]
+
+
+class Model:
+    """A loaded model. Get one from `load`; it may be used from several threads at once.
+
+    `run` takes and gives pictures; `infer` is the bare network on arrays; between them lie `tiling.run_tiled` (integer
+    arrays) and `upscale.upscale` (a `Picture` with all that its file says).
+
+    Attributes:
+        path: the ONNX file.
+        card: what the model is; made up from its face where the file carries none.
+        device: "cpu" or "cuda:N", where it really runs.
+        notes: what a person should know ("running on the CPU: ..."), one line each.
+    """
+
+    def __init__(self, path: Path, card: Card, session: Any, device: str = "cpu", notes: Sequence[str] = ()) -> None:
+        self.path = path
+        self.card = card
+        self.device = device
+        self.notes = tuple(notes)
+        self._session = session
+        names = [one.name for one in session.get_inputs()]
+        # A file without a card may call its one input and its one output what it likes.
+        self._image = "image" if "image" in names else names[0]
+        self._result = next((one.name for one in session.get_outputs() if one.name == "result"), None)
+
+    @property
+    def name(self) -> str:
+        return self.card.name
+
+    def infer(self, image: Floats, **others: Floats) -> Floats:
+        """One bare run of the network: no padding, no tiles.
+
+        Args:
+            image: float32 [N, 3, H, W], RGB in 0..1; H and W multiples of `card.multiple`, at least `card.minimum`.
+            others: the model's further inputs, by name: `mask` float32 [N, 1, H, W], `domain` float32 [N, K].
+
+        Returns:
+            float32 [N, 3, H * scale, W * scale], RGB in 0..1.
+
+        Raises:
+            OutOfMemory: the device's memory does not suffice.
+            BrokenOutput: the result has another size than the card promises.
+            ModelError: onnxruntime refuses the input or fails.
+        """
+        wanted = None if self._result is None else [self._result]
+        try:
+            result: Floats = self._session.run(wanted, {self._image: image, **others})[0]
+        except failures.runtime_errors() as error:
+            raise failures.typed(error, f"{self.path}: running it on {self.device} failed") from error
+        n, _, height, width = image.shape
+        expected = (n, 3, height * self.card.scale, width * self.card.scale)
+        if result.shape != expected:
+            raise BrokenOutput(
+                f"{self.path}: its result for {width}x{height} pixels has shape {list(result.shape)},"
+                f" its card (scale {self.card.scale}) promises {list(expected)}"
+            )
+        return result
+
+    def run(
+        self,
+        picture: "Image.Image | str | os.PathLike[str]",
+        *,
+        scale: float | None = None,
+        tile: "Tile" = "auto",
+    ) -> "Image.Image":
+        """A picture through the model: alpha, grey and sizes handled as `img2img upscale` does.
+
+        Args:
+            picture: a Pillow image of any mode, or the path of a picture file.
+            scale: wanted sides of the result / sides of the picture; None: the model's own.
+            tile: "auto", a side in pixels, or None for the whole picture at once.
+
+        Returns:
+            A Pillow image of mode L, LA, RGB or RGBA, or I;16 for 16-bit grey. Pillow has no 16-bit colour, so that is
+            reduced to 8 bits; `upscale.upscale` keeps it. EXIF (turned upright), ICC profile and resolution are in
+            `info`, where Pillow's `save` finds what it can write.
+
+        Raises:
+            PictureError: the picture cannot be read. UsageError: the model needs more than a picture.
+            OutOfMemory, BrokenOutput, ModelError: as `infer`.
+        """
+        from PIL import Image
+
+        from img2img.runtime import imaging, pictures
+        from img2img.runtime.upscale import upscale
+
+        given = imaging.picture_of(picture) if isinstance(picture, Image.Image) else pictures.read(Path(picture))
+        return imaging.image_of(upscale(self, given, scale=scale, tile=tile))
+
+
+def load(
+    name_or_path: str | os.PathLike[str],
+    *,
+    device: str = "auto",
+    threads: int | None = None,
+    card: Card | None = None,
+) -> Model:
+    """Load a model by name or path.
+
+    Args:
+        name_or_path: as `models.find` takes it.
+        device: "auto" (CUDA where it works, else the CPU), "cpu", "cuda" or "cuda:N".
+        threads: CPU threads, at least 1; None: as many as this process may use.
+        card: what a file without a card is; None: it is probed.
+
+    Raises:
+        ModelError: there is no such model, or it is broken, unsafe, or does not do what its card says.
+        DeviceError: CUDA is asked for and does not work.
+        UsageError: `device` or `threads` make no sense, or `card` is given for a file that has one.
+        OutOfMemory: it does not fit the device.
+    """
+    path = models.find(name_or_path)
+    found = models.read_card(path)
+    if found is not None and card is not None:
+        raise UsageError(f"{path}: it has a card of its own")
+    modelfile.require_safe(path)
+    session, where, notes = devices.create(path, device, threads)
+    if found is not None:
+        face.check(session, found, path)
+    elif card is None:
+        found, taken = face.probe(session, path)
+        notes = [*notes, *taken]
+    return Model(path, found or card, session, where, notes)  # type: ignore[arg-type]  # one of the two is a card

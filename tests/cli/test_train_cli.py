@@ -1,0 +1,94 @@
+"""From photos to a model to an upscaled photo, through the installed command."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+TINY = ["--set", "generator.options.features=8", "--set", "generator.options.convs=1", "--set", "batch=2"]
+
+
+def img2img(*args: str | Path) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "img2img", *map(str, args)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("photos")
+    rng = np.random.default_rng(0)
+    for i in range(3):
+        small = Image.fromarray(rng.integers(0, 256, (8, 9, 3), dtype=np.uint8))
+        small.resize((72, 64), Image.Resampling.BICUBIC).save(folder / f"{i}.jpg")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> "tuple[Path, subprocess.CompletedProcess[str]]":
+    out = tmp_path_factory.mktemp("runs") / "mine"
+    args = ["train", "esrgan", "--data", photos, "--out", out, "--steps", "4", "--scale", "2", "--device", "cpu"]
+    return out, img2img(*args, *TINY, "--set", "data.crop=32", "--set", "validate_every=2")
+
+
+def test_training_ends_with_a_model_and_the_command_to_use_it(
+    run: "tuple[Path, subprocess.CompletedProcess[str]]", photos: Path, tmp_path: Path
+) -> None:
+    out, done = run
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == ""
+    assert "2 photos to train on" in done.stderr and "psnr_y" in done.stderr
+    assert f"img2img upscale PHOTO --model {out / 'model.onnx'}" in done.stderr
+    used = img2img("upscale", photos / "0.jpg", "--model", out / "model.onnx", "-o", tmp_path / "big.png")
+    assert used.returncode == 0, used.stderr
+    assert Image.open(tmp_path / "big.png").size == (144, 128)
+
+
+def test_the_same_command_on_a_finished_run_succeeds(
+    run: "tuple[Path, subprocess.CompletedProcess[str]]",
+) -> None:
+    out, _ = run
+    again = img2img("train", "esrgan", "--out", out, "--resume", "--device", "cpu")
+    assert again.returncode == 0, again.stderr
+    assert "going on after step 4 of 4" in again.stderr
+
+
+def test_evaluate_prints_a_table_and_json(
+    run: "tuple[Path, subprocess.CompletedProcess[str]]", photos: Path
+) -> None:
+    model = run[0] / "model.onnx"
+    table = img2img("evaluate", model, "--data", photos)
+    assert table.returncode == 0, table.stderr
+    assert [line.split()[0] for line in table.stdout.splitlines()] == ["picture", "0", "1", "2", "mean"]
+    lines = [json.loads(line) for line in img2img("evaluate", model, "--data", photos, "--json").stdout.splitlines()]
+    assert lines[-1]["picture"] == "mean"
+    assert lines[-1]["psnr_y"] == pytest.approx(np.mean([line["psnr_y"] for line in lines[:-1]]))
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["nonsense", "--data", "."], "unknown method 'nonsense'; there are esrgan"),
+        (["esrgan"], "name a folder of pictures with --data"),
+        (["esrgan", "--data", "missing"], "no such folder"),
+        (["esrgan", "--data", ".", "--set", "stpes=3"], "did you mean 'steps'"),
+        (["esrgan", "--data", ".", "--resume"], "holds no run"),
+    ],
+)
+def test_wrong_use_is_one_line_and_status_2(args: list[str], message: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "img2img", "train", *args], capture_output=True, text=True, cwd=tmp_path, check=False
+    )
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_show_config_explains_every_setting() -> None:
+    shown = img2img("train", "esrgan", "--show-config").stdout
+    assert "optimiser.rate = 0.001\n    learning rate at its highest\n" in shown
+    assert "data.crop = 160" in shown

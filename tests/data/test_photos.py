@@ -1,0 +1,104 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from img2img.data import folders
+from img2img.data.photos import PhotoCrops
+from img2img.errors import DataError
+from img2img.training.stream import Steps
+
+
+def photos(count: int = 3, side: int = 40) -> list[np.ndarray]:
+    rng = np.random.default_rng(0)
+    return [rng.integers(0, 256, (side, side + i, 3), dtype=np.uint8) for i in range(count)]
+
+
+def test_an_item_depends_on_seed_and_index_only() -> None:
+    one, other = (PhotoCrops(photos(), size=16, scale=2, seed=5, candidates=2) for _ in range(2))
+    reseeded = PhotoCrops(photos(), size=16, scale=2, seed=6)
+    other[11], other[2]  # noqa: B018  other calls before must not matter
+    assert torch.equal(one[7]["high"], other[7]["high"])
+    assert not torch.equal(one[7]["high"], reseeded[7]["high"])
+    assert one[7]["low"].shape == (3, 8, 8) and one[7]["low"].dtype == torch.uint8
+
+
+def test_every_photo_is_seen_once_a_pass() -> None:
+    flat = [np.full((20, 20, 3), value, np.uint8) for value in range(5)]
+    crops = PhotoCrops(flat, size=8, scale=2, seed=0)
+    for start in (0, 5, 10):
+        assert sorted(int(crops[start + i]["high"][0, 0, 0]) for i in range(5)) == list(range(5))
+
+
+def test_candidates_prefer_detail() -> None:
+    half = np.full((32, 400, 3), 128, np.uint8)
+    half[:, 200:] = np.random.default_rng(0).integers(0, 256, (32, 200, 3))
+    detail = [PhotoCrops([half], size=32, scale=2, seed=0, candidates=c) for c in (1, 4)]
+    spread = [np.mean([crops[i]["high"].float().std().item() for i in range(40)]) for crops in detail]
+    assert spread[1] > 1.3 * spread[0]
+
+
+def test_steps_continue_where_they_stopped() -> None:
+    whole = list(Steps(0, 10, 4))
+    assert list(Steps(0, 3, 4)) + list(Steps(3, 10, 4)) == whole
+    assert sorted(i for batch in whole for i in batch) == list(range(40))
+
+
+def test_processes_share_a_batch() -> None:
+    shares = [list(Steps(2, 5, 6, process=p, processes=3)) for p in range(3)]
+    together = [sorted(a + b + c) for a, b, c in zip(*shares, strict=True)]
+    assert together == list(Steps(2, 5, 6))
+
+
+def save(path: Path, side: int = 32) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(photos(1, side)[0]).save(path)
+    return path
+
+
+def test_broken_pictures_are_named_before_training(tmp_path: Path) -> None:
+    good, bad = save(tmp_path / "good.png"), tmp_path / "bad.png"
+    bad.write_text("no picture")
+    with pytest.raises(DataError, match=r"1 pictures cannot be read.*bad\.png"):
+        folders.Photos.read([good, bad], smallest=8)
+
+
+def test_small_pictures_are_passed_over_and_none_left_is_an_error(tmp_path: Path) -> None:
+    large, small = save(tmp_path / "large.png", 40), save(tmp_path / "small.png", 10)
+    read = folders.Photos.read([large, small], smallest=20)
+    assert (read.paths, read.small) == ([large], [small])
+    with pytest.raises(DataError, match="smaller crop"):
+        folders.Photos.read([small], smallest=20)
+
+
+def test_folders_are_searched_below_and_hidden_files_passed_over(tmp_path: Path) -> None:
+    kept = [save(tmp_path / "a.png"), save(tmp_path / "deep" / "er" / "b.JPG")]
+    save(tmp_path / ".hidden.png")
+    save(tmp_path / "__MACOSX" / "c.png")
+    (tmp_path / "Thumbs.db").write_bytes(b"x")
+    assert folders.find([tmp_path]) == kept
+
+
+@pytest.mark.parametrize("folder", ["missing", "empty"])
+def test_no_pictures_is_an_error_that_names_the_folder(tmp_path: Path, folder: str) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match=folder):
+        folders.find([tmp_path / folder])
+
+
+def test_hold_out_takes_a_block_of_each_folder() -> None:
+    paths = [Path(f"a/{i:03}.png") for i in range(60)] + [Path(f"b/{i:03}.png") for i in range(40)]
+    kept, held = folders.hold_out(paths)
+    assert held == [*paths[57:60], *paths[98:]]
+    assert kept + held != paths and sorted(kept + held) == paths
+    with pytest.raises(DataError, match="--validation"):
+        folders.hold_out(paths[:1])
+
+
+def test_transparency_is_laid_over_white_and_16_bits_are_rounded(tmp_path: Path) -> None:
+    Image.new("RGBA", (2, 2), (10, 20, 30, 0)).save(tmp_path / "clear.png")
+    assert (folders.read_rgb(tmp_path / "clear.png") == 255).all()
+    Image.fromarray(np.full((2, 3), 257 * 200, np.uint16)).save(tmp_path / "deep.png")
+    assert folders.read_rgb(tmp_path / "deep.png").tolist() == [[[200] * 3] * 3] * 2

@@ -1,0 +1,135 @@
+"""An exported file is the network, says what it is, and is not written where it is not the network."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from img2img import exchange, networks
+from img2img.errors import ExportError
+from img2img.exchange import context
+from img2img.runtime.card import METADATA_KEY, Card
+
+
+def card(scale: int, **changes: object) -> Card:
+    return Card(**{"name": "tiny", "task": "upscale", "scale": scale, **changes})
+
+
+def tiny(scale: int) -> nn.Module:
+    torch.manual_seed(0)
+    return networks.build("compact", scale=scale, features=8, convs=1)
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[nn.Module, Path, exchange.Proof]:
+    network, target = tiny(4), tmp_path_factory.mktemp("export") / "model.onnx"
+    return network, target, exchange.export(network, card(4), target)
+
+
+def test_result_equals_the_network_at_any_size_and_batch(exported: tuple[nn.Module, Path, exchange.Proof]) -> None:
+    network, target, _ = exported
+    session = ort.InferenceSession(target, providers=["CPUExecutionProvider"])
+    for size in ((1, 1, 1), (3, 5, 4), (1, 2, 33)):
+        image = np.random.default_rng(1).random((size[0], 3, *size[1:]), dtype=np.float32)
+        (result,) = session.run(["result"], {"image": image})
+        with torch.no_grad():
+            truth = network(torch.from_numpy(image)).clamp(0, 1).numpy()
+        assert np.abs(result - truth).max() < 1e-5
+
+
+def test_the_card_travels_in_the_file(exported: tuple[nn.Module, Path, exchange.Proof]) -> None:
+    _, target, proof = exported
+    session = ort.InferenceSession(target, providers=["CPUExecutionProvider"])
+    read = Card.from_json(session.get_modelmeta().custom_metadata_map[METADATA_KEY], where="model")
+    assert (read.name, read.scale, read.context) == ("tiny", 4, 3)
+    assert "torch" in read.created_with
+    assert proof.context == 3 and proof.largest < 1e-5 and len(proof.sizes) == 4
+
+
+def test_the_file_is_one_file_without_local_paths(exported: tuple[nn.Module, Path, exchange.Proof]) -> None:
+    _, target, _ = exported
+    assert [path.name for path in target.parent.iterdir()] == ["model.onnx"]
+    assert b".py" not in target.read_bytes()
+    onnx.checker.check_model(onnx.load(target), full_check=True)
+
+
+def test_a_file_that_is_not_the_network_is_not_written(tmp_path: Path) -> None:
+    class Moody(nn.Module):
+        """Differs between two calls, as a network that was left in training mode does."""
+
+        calls = 0
+
+        def forward(self, image: torch.Tensor) -> torch.Tensor:
+            self.calls += 1
+            return image * 0.5 + 0.01 * self.calls
+
+    with pytest.raises(ExportError, match="differs from the network"):
+        exchange.export(Moody(), card(1), tmp_path / "model.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_network_that_cannot_be_exported_is_a_clear_error(tmp_path: Path) -> None:
+    class Branching(nn.Module):
+        def forward(self, image: torch.Tensor) -> torch.Tensor:
+            return image if image.sum() > 1 else image * 2
+
+    with pytest.raises(ExportError, match="cannot be exported"):
+        exchange.export(Branching(), card(1), tmp_path / "model.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("network", "scale", "reach"),
+    [
+        (nn.Conv2d(3, 3, 3, padding=1), 1, 1),
+        (nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 3, 5, padding=2)), 1, 3),
+        (nn.Conv2d(3, 3, 3, padding=8, dilation=8), 1, 8),
+        (nn.Conv2d(3, 3, 1), 1, 0),
+        (nn.Sequential(nn.Conv2d(3, 12, 3, padding=1), nn.PixelShuffle(2), nn.Conv2d(3, 3, 3, padding=1)), 2, 2),
+        (nn.InstanceNorm2d(3), 1, None),
+    ],
+)
+def test_context_is_the_receptive_field(network: nn.Module, scale: int, reach: int | None) -> None:
+    assert context.measure(network, scale=scale) == reach
+
+
+def test_context_of_a_strided_network_counts_the_worst_phase() -> None:
+    class Strided(nn.Module):
+        def forward(self, image: torch.Tensor) -> torch.Tensor:
+            return F.interpolate(F.avg_pool2d(image, 4), scale_factor=4, mode="nearest")
+
+    assert context.measure(Strided(), scale=1, multiple=4) == 3
+
+
+def test_context_is_sufficient_and_tight() -> None:
+    torch.manual_seed(0)
+    network = networks.build("srresnet", scale=2, features=4, blocks=2).double().eval()
+    for parameter in network.parameters():
+        nn.init.normal_(parameter, std=0.4)
+    reach = context.measure(network, scale=2)
+    assert reach is not None
+    image = torch.rand(1, 3, 60, 60, dtype=torch.float64)
+
+    def middle(around: int) -> torch.Tensor:
+        left, right = 30 - around, 31 + around
+        with torch.no_grad():
+            return network(image[:, :, left:right, left:right])[:, :, 2 * around : 2 * around + 2, 2 * around : 2 * around + 2]
+
+    with torch.no_grad():
+        truth = network(image)[:, :, 60:62, 60:62]
+    assert torch.allclose(middle(reach), truth, atol=1e-12)
+    assert not torch.allclose(middle(reach - 1), truth, atol=1e-9)
+
+
+def test_a_network_that_swallows_nan_is_not_guessed_at() -> None:
+    class Swallow(nn.Module):
+        def forward(self, image: torch.Tensor) -> torch.Tensor:
+            return image.nan_to_num()
+
+    with pytest.raises(ValueError, match="swallows NaN"):
+        context.measure(Swallow(), scale=1)

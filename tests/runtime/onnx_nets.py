@@ -1,0 +1,158 @@
+"""Tiny random ONNX networks with the face of contract 1, built with the `onnx` package for tests and benchmarks."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+OPSET = 17
+
+
+class _Graph:
+    """Collects nodes and weights; every method returns the name of the tensor it makes."""
+
+    def __init__(self, seed: int) -> None:
+        self.nodes: list[onnx.NodeProto] = []
+        self.weights: list[onnx.TensorProto] = []
+        self.random = np.random.default_rng(seed)
+
+    def constant(self, array: np.ndarray) -> str:
+        name = f"w{len(self.weights)}"
+        self.weights.append(numpy_helper.from_array(array, name))
+        return name
+
+    def op(self, kind: str, *inputs: str, **attributes: Any) -> str:
+        name = f"t{len(self.nodes)}"
+        self.nodes.append(helper.make_node(kind, list(inputs), [name], **attributes))
+        return name
+
+    def conv(self, x: str, c_in: int, c_out: int, kernel: int = 3, gain: float = 1.0) -> str:
+        weight = self.random.standard_normal((c_out, c_in, kernel, kernel)) * gain / np.sqrt(c_in * kernel * kernel)
+        bias = self.random.standard_normal(c_out) * 0.05
+        pad = kernel // 2
+        return self.op(
+            "Conv",
+            x,
+            self.constant(weight.astype(np.float32)),
+            self.constant(bias.astype(np.float32)),
+            kernel_shape=[kernel, kernel],
+            pads=[pad] * 4,
+        )
+
+    def prelu(self, x: str, channels: int) -> str:
+        return self.op("PRelu", x, self.constant(self.random.uniform(0, 0.4, (channels, 1, 1)).astype(np.float32)))
+
+    def resize(self, x: str, scale: int, mode: str) -> str:
+        scales = self.constant(np.array([1, 1, scale, scale], np.float32))
+        how = {"nearest": ("asymmetric", "floor"), "linear": ("half_pixel", "round_prefer_floor")}[mode]
+        return self.op("Resize", x, "", scales, mode=mode, coordinate_transformation_mode=how[0], nearest_mode=how[1])
+
+    def clip(self, x: str) -> str:
+        return self.op("Clip", x, self.constant(np.float32(0.0)), self.constant(np.float32(1.0)))
+
+    def save(self, path: Path, output: str, scale: int | None, card: dict[str, Any] | None) -> Path:
+        self.nodes.append(helper.make_node("Identity", [output], ["result"]))
+        sides = ["H", "W"] if scale == 1 else ["out_H", "out_W"]
+        graph = helper.make_graph(
+            self.nodes,
+            "net",
+            [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["N", 3, "H", "W"])],
+            [helper.make_tensor_value_info("result", TensorProto.FLOAT, ["N", 3, *sides])],
+            self.weights,
+        )
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=9)
+        onnx.checker.check_model(model)
+        if card is not None:
+            helper.set_model_props(model, {"img2img": json.dumps(card)})
+        onnx.save(model, str(path))
+        return path
+
+
+def card(**changes: Any) -> dict[str, Any]:
+    """A complete card as a dict, with changes; a value of `...` removes the key."""
+    values: dict[str, Any] = {
+        "format": 1,
+        "name": "tiny",
+        "task": "upscale",
+        "method": "test",
+        "scale": 2,
+        "multiple": 1,
+        "minimum": 1,
+        "context": 0,
+        "domains": [],
+        "exclusive": False,
+        "precision": "fp32",
+        "parameters": 0,
+        "licence": "CC0-1.0",
+        "trained_on": [],
+        "metrics": {},
+        "created_with": "img2img tests",
+    }
+    return {key: value for key, value in (values | changes).items() if value is not ...}
+
+
+def compact(
+    path: Path,
+    *,
+    scale: int = 2,
+    features: int = 8,
+    convs: int = 3,
+    kernel: int = 3,
+    skip: str | None = "nearest",
+    seed: int = 0,
+    with_card: bool = True,
+    **changes: Any,
+) -> Path:
+    """Conv stack with PReLU, pixel shuffle (DepthToSpace, CRD), resized skip and Clip. Its context is exact."""
+    g = _Graph(seed)
+    x = g.op("Sub", "image", g.constant(np.float32(0.5)))
+    channels = 3
+    for _ in range(convs - 1):
+        x = g.prelu(g.conv(x, channels, features, kernel, gain=1.4), features)
+        channels = features
+    x = g.conv(x, channels, 3 * scale * scale, kernel, gain=0.7)
+    if scale > 1:
+        x = g.op("DepthToSpace", x, blocksize=scale, mode="CRD")
+    if skip is not None:
+        x = g.op("Add", x, g.resize("image", scale, skip) if scale > 1 else "image")
+    context = convs * (kernel // 2) + (1 if skip == "linear" else 0)
+    made = card(scale=scale, context=context, name=path.stem) | changes
+    return g.save(path, g.clip(x), scale, card(**made) if with_card else None)
+
+
+def blocks(path: Path, *, multiple: int = 4, convs: int = 2, features: int = 16, seed: int = 0, **changes: Any) -> Path:
+    """Works on `multiple` x `multiple` blocks (SpaceToDepth), so H and W must be multiples of it. Scale 1."""
+    g = _Graph(seed)
+    x = g.op("SpaceToDepth", "image", blocksize=multiple)
+    channels = 3 * multiple * multiple
+    for _ in range(convs - 1):
+        x = g.prelu(g.conv(x, channels, features, gain=1.4), features)
+        channels = features
+    x = g.conv(x, channels, 3 * multiple * multiple, gain=0.5)
+    x = g.op("Add", g.op("DepthToSpace", x, blocksize=multiple, mode="CRD"), "image")
+    made = card(scale=1, multiple=multiple, minimum=multiple, context=convs * multiple, task="translate") | changes
+    return g.save(path, g.clip(x), 1, card(**made))
+
+
+def instance_norm(path: Path, *, features: int = 8, seed: int = 0, **changes: Any) -> Path:
+    """A network whose every output pixel depends on the whole picture: context null. Scale 1."""
+    g = _Graph(seed)
+    x = g.conv("image", 3, features)
+    one, zero = np.ones(features, np.float32), np.zeros(features, np.float32)
+    x = g.op("Relu", g.op("InstanceNormalization", x, g.constant(one), g.constant(zero)))
+    x = g.op("Sigmoid", g.conv(x, features, 3))
+    made = card(scale=1, context=None, task="translate", name=path.stem) | changes
+    return g.save(path, x, 1, card(**made))
+
+
+def pointwise(path: Path, *ops: str, scale: int = 1, **changes: Any) -> Path:
+    """Elementwise operators one after the other, e.g. "Log"; nearest-upscaled by `scale`. Context 0."""
+    g = _Graph(0)
+    x = "image" if scale == 1 else g.resize("image", scale, "nearest")
+    for op in ops:
+        x = g.op(op, x)
+    made = card(scale=scale, context=0, name=path.stem) | changes
+    return g.save(path, x, scale, card(**made))

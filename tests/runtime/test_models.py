@@ -1,0 +1,250 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnx_nets
+import pytest
+from onnx import helper, numpy_helper
+
+from img2img.errors import ModelError, UsageError
+from img2img.runtime import modelfile, models
+
+
+@pytest.fixture
+def folders(tmp_path, monkeypatch):
+    """An empty folder for the user's models and one for bundled ones."""
+    user, bundled = tmp_path / "user", tmp_path / "bundled"
+    user.mkdir()
+    bundled.mkdir()
+    monkeypatch.setenv("IMG2IMG_MODELS", str(user))
+    monkeypatch.setattr(models, "bundled_folder", lambda: bundled)
+    return user, bundled
+
+
+def external(path: Path, location: str, *, inside: str = "initializer") -> Path:
+    """A model whose one weight lies in another file."""
+    tensor = numpy_helper.from_array(np.ones(4, np.float32), "w")
+    tensor.ClearField("raw_data")
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value=location)
+    tensor.external_data.add(key="length", value="16")
+    image = helper.make_tensor_value_info("image", 1, ["N", 3, "H", "W"])
+    result = helper.make_tensor_value_info("result", 1, ["N", 3, "H", "W"])
+    nodes, weights = [helper.make_node("Identity", ["image"], ["result"])], []
+    if inside == "initializer":
+        weights.append(tensor)
+    elif inside == "attribute":
+        nodes.append(helper.make_node("Constant", [], ["c"], value=tensor))
+    else:
+        branch = helper.make_graph([], "branch", [], [], [tensor])
+        nodes.append(helper.make_node("If", ["c"], ["d"], then_branch=branch, else_branch=branch))
+    graph = helper.make_graph(nodes, "net", [image], [result], weights)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    helper.set_model_props(model, {"img2img": '{"format": 1, "name": "e", "task": "translate", "scale": 1}'})
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+def test_a_name_is_found_among_the_bundled_models_and_a_users_own_wins(folders):
+    user, bundled = folders
+    onnx_nets.compact(bundled / "upscale-x2.onnx")
+    assert models.find("upscale-x2") == bundled / "upscale-x2.onnx"
+    onnx_nets.compact(user / "upscale-x2.onnx")
+    assert models.find("upscale-x2") == user / "upscale-x2.onnx"
+
+
+def test_a_path_is_taken_as_a_path(folders, tmp_path, monkeypatch):
+    path = onnx_nets.compact(tmp_path / "mine.onnx")
+    monkeypatch.chdir(tmp_path)
+    assert models.find("mine.onnx") == Path("mine.onnx")
+    assert models.find("./mine.onnx").samefile(path)
+    assert models.find(path) == path
+    with pytest.raises(ModelError, match=r"other\.onnx: there is no such model file"):
+        models.find("other.onnx")
+    with pytest.raises(ModelError, match="is not a model file"):
+        models.find(str(tmp_path) + "/")
+
+
+def test_an_unknown_name_lists_the_names_there_are_and_suggests_one(folders):
+    _, bundled = folders
+    onnx_nets.compact(bundled / "upscale-x2.onnx")
+    onnx_nets.compact(bundled / "anime.onnx")
+    with pytest.raises(ModelError) as error:
+        models.find("upscal-x2")
+    assert "did you mean 'upscale-x2'?" in str(error.value)
+    assert "anime, upscale-x2" in str(error.value)
+
+
+def test_an_unknown_name_with_nothing_installed_says_where_it_looked(folders):
+    with pytest.raises(ModelError, match="none is installed") as error:
+        models.find("upscale-x2")
+    assert str(folders[0]) in str(error.value)
+
+
+def test_folders_that_do_not_exist_are_no_error(tmp_path, monkeypatch):
+    monkeypatch.setenv("IMG2IMG_MODELS", str(tmp_path / "nowhere"))
+    monkeypatch.setattr(models, "bundled_folder", lambda: tmp_path / "neither")
+    assert models.installed() == []
+
+
+def test_the_list_shows_cards_and_names_broken_files(folders):
+    user, bundled = folders
+    onnx_nets.compact(bundled / "upscale-x4.onnx", scale=4)
+    onnx_nets.compact(user / "plain.onnx", with_card=False)
+    (user / "broken.onnx").write_text("not a model")
+    (user / "notes.txt").write_text("")
+    listed = {one.name: one for one in models.installed()}
+    assert list(listed) == ["broken", "plain", "upscale-x4"]
+    assert listed["upscale-x4"].card.scale == 4
+    assert listed["upscale-x4"].bundled and not listed["plain"].bundled
+    assert listed["plain"].card is None and listed["plain"].problem is None
+    assert "broken.onnx" in listed["broken"].problem
+
+
+def test_listing_imports_no_onnxruntime():
+    code = "import sys; from img2img.runtime import models; models.installed(); print('onnxruntime' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize(
+    ("there", "wanted", "chosen"),
+    [
+        ((2, 3, 4), 2, 2),
+        ((2, 3, 4), 3.0, 3),
+        ((2, 4), 3, 4),
+        ((2, 4), 2.5, 4),
+        ((2, 4), 8, 4),
+        ((2, 4), 1, 2),
+        ((4,), 0.5, 4),
+        ((2,), 4, 2),
+    ],
+)
+def test_the_model_that_fits_a_scale_is_chosen(folders, there, wanted, chosen):
+    _, bundled = folders
+    for scale in there:
+        onnx_nets.compact(bundled / f"upscale-x{scale}.onnx", scale=scale, convs=1)
+    onnx_nets.compact(bundled / "upscale-x4-best.onnx", scale=4, convs=1)
+    assert models.for_scale(wanted) == bundled / f"upscale-x{chosen}.onnx"
+
+
+def test_no_model_for_a_scale_is_one_clear_line(folders):
+    with pytest.raises(ModelError, match="no model for upscaling is installed"):
+        models.for_scale(2)
+
+
+@pytest.mark.parametrize("scale", [0, -2, float("nan"), float("inf")])
+def test_a_scale_that_is_none_is_refused(folders, scale):
+    with pytest.raises(UsageError, match="scale must be a number above 0"):
+        models.for_scale(scale)
+
+
+@pytest.mark.parametrize(
+    ("platform", "variables", "expected"),
+    [
+        ("linux", {"XDG_DATA_HOME": "/data"}, "/data/img2img/models"),
+        ("linux", {}, "/home/ann/.local/share/img2img/models"),
+        ("darwin", {}, "/home/ann/Library/Application Support/img2img/models"),
+        ("win32", {"LOCALAPPDATA": "/local"}, "/local/img2img/models"),
+        ("win32", {"IMG2IMG_MODELS": "/mine"}, "/mine"),
+    ],
+)
+@pytest.mark.skipif(sys.platform == "win32", reason="paths written as on Unix")
+def test_the_users_folder_is_the_platforms(monkeypatch, platform, variables, expected):
+    for name in ("IMG2IMG_MODELS", "XDG_DATA_HOME", "LOCALAPPDATA"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", "/home/ann")
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(models.sys, "platform", platform)
+    assert models.user_folder() == Path(expected)
+
+
+def test_metadata_is_what_onnx_wrote(tmp_path):
+    path = onnx_nets.compact(tmp_path / "net.onnx", features=32)
+    props = {one.key: one.value for one in onnx.load(path).metadata_props}
+    assert modelfile.metadata(path) == props
+    assert modelfile.external_files(path) == set()
+
+
+@pytest.mark.parametrize("keep", [0, 1, 2, 40, 0.25, 0.5, 0.9, -1])
+def test_a_file_that_is_cut_short_is_refused(tmp_path, keep):
+    whole = onnx_nets.compact(tmp_path / "net.onnx").read_bytes()
+    path = tmp_path / "cut.onnx"
+    path.write_bytes(whole[: int(keep * len(whole)) if isinstance(keep, float) else keep])
+    with pytest.raises(ModelError, match=r"cut\.onnx") as error:
+        models.read_card(path)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("content", [b"Hello, I am a text.\n" * 50, b"\x89PNG\r\n\x1a\n" + bytes(500), b"PK\x03\x04" * 9, bytes(64)])
+def test_a_file_of_another_kind_is_refused(tmp_path, content):
+    path = tmp_path / "net.onnx"
+    path.write_bytes(content)
+    with pytest.raises(ModelError, match="not an ONNX file"):
+        models.read_card(path)
+
+
+def test_any_damage_to_the_structure_is_an_error_or_a_card(tmp_path):
+    whole = onnx_nets.compact(tmp_path / "net.onnx", convs=1, features=1).read_bytes()
+    random = np.random.default_rng(0)
+    path = tmp_path / "damaged.onnx"
+    refused = 0
+    for _ in range(200):
+        data = bytearray(whole)
+        data[random.integers(len(data))] = random.integers(256)
+        path.write_bytes(data)
+        try:
+            models.read_card(path)
+            modelfile.require_safe(path)
+        except ModelError:
+            refused += 1
+    assert 0 < refused < 200
+
+
+@pytest.mark.parametrize("inside", ["initializer", "attribute", "subgraph"])
+@pytest.mark.parametrize(
+    "location",
+    ["../secret.bin", "/etc/passwd", "a/../../secret.bin", "..\\secret.bin", "C:\\secret.bin", "C:secret.bin", "\\\\host\\share"],
+)
+def test_weights_outside_the_models_folder_are_refused(tmp_path, location, inside):
+    (tmp_path / "secret.bin").write_bytes(bytes(16))
+    folder = tmp_path / "models"
+    folder.mkdir()
+    path = external(folder / "net.onnx", location, inside=inside)
+    assert modelfile.external_files(path) == {location}
+    with pytest.raises(ModelError, match="point outside its folder"):
+        modelfile.require_safe(path)
+
+
+def test_weights_behind_a_link_out_of_the_folder_are_refused(tmp_path):
+    (tmp_path / "secret.bin").write_bytes(bytes(16))
+    folder = tmp_path / "models"
+    folder.mkdir()
+    try:
+        (folder / "weights.bin").symlink_to(tmp_path / "secret.bin")
+    except OSError:
+        pytest.skip("no links on this file system")
+    with pytest.raises(ModelError, match="point outside its folder"):
+        modelfile.require_safe(external(folder / "net.onnx", "weights.bin"))
+
+
+def test_an_address_in_memory_is_no_place_for_weights(tmp_path):
+    place = tmp_path / "*" / "_ORT_MEM_ADDR_"
+    try:
+        place.mkdir(parents=True)
+        (place / "*").write_bytes(bytes(16))
+    except OSError:
+        pytest.skip("no such names on this file system")
+    with pytest.raises(ModelError, match="point outside its folder"):
+        modelfile.require_safe(external(tmp_path / "net.onnx", "*/_ORT_MEM_ADDR_/*"))
+
+
+def test_weights_beside_the_model_are_fine_unless_they_are_missing(tmp_path):
+    path = external(tmp_path / "net.onnx", "net.onnx.data")
+    with pytest.raises(ModelError, match=r"'net\.onnx\.data' is missing"):
+        modelfile.require_safe(path)
+    (tmp_path / "net.onnx.data").write_bytes(bytes(16))
+    modelfile.require_safe(path)

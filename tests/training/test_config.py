@@ -1,0 +1,74 @@
+import math
+from pathlib import Path
+
+import pytest
+
+from img2img import methods, networks, objectives
+from img2img.errors import ConfigError
+from img2img.methods.config import ScheduleConfig, assign
+from img2img.methods.esrgan import Config
+from img2img.training.schedule import factor
+
+DATA = {"data": {"folders": ["photos"]}}
+
+
+def resolved(*assignments: str) -> Config:
+    values = Config.filled(DATA)
+    assign(values, list(assignments))
+    return Config.parse(values, where="settings")
+
+
+def test_set_changes_one_key_and_keeps_the_recipes_others() -> None:
+    config = resolved("optimiser.betas=[0.5, 0.999]", "generator.options.features=16", "card.name=mine")
+    assert config.optimiser.betas == (0.5, 0.999)
+    assert config.optimiser.rate == resolved().optimiser.rate
+    assert config.generator.options == {"features": 16, "convs": 10}
+    assert config.card.name == "mine"
+
+
+def test_a_new_network_does_not_inherit_the_old_ones_options() -> None:
+    assert resolved("generator.name=srresnet").generator.options == {}
+
+
+@pytest.mark.parametrize(
+    ("assignment", "message"),
+    [
+        ("optimiser.rat=1", r"unknown key 'optimiser\.rat'; did you mean 'rate'"),
+        ("step=1", r"unknown key 'step'; did you mean 'steps'"),
+        ("colour=1", r"unknown key 'colour'; there are method, steps"),
+        ("optimiser.rate=-1", r"optimiser\.rate: .*greater than 0"),
+        ("data.crop=161", r"no multiple of scale"),
+        ("steps", r"write KEY=VALUE"),
+        ("steps.more=1", r"'steps' is a value"),
+    ],
+)
+def test_faults_are_named(assignment: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        resolved(assignment)
+
+
+def test_the_saved_configuration_is_the_same(tmp_path: Path) -> None:
+    config = resolved("optimiser.clip=0.5", "steps=7")
+    config.save(tmp_path / "config.toml")
+    assert Config.load(tmp_path / "config.toml") == config
+
+
+def test_unknown_words_list_the_known_ones() -> None:
+    for build in (methods.find, networks.build, objectives.build):
+        with pytest.raises(ConfigError, match=r"unknown .* 'nonsense'; there are"):
+            build("nonsense")
+    with pytest.raises(ConfigError, match="network 'compact' has no option 'width'; it has scale, features"):
+        networks.build("compact", width=3)
+
+
+def test_cosine_rises_falls_and_ends_at_its_floor() -> None:
+    config = ScheduleConfig(shape="cosine", warmup=10, floor=0.1)
+    rates = [factor(config, step, 110) for step in range(111)]
+    assert rates[0] == pytest.approx(0.1) and rates[9] == pytest.approx(1)
+    assert rates[60] == pytest.approx(0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi / 2)))
+    assert rates[110] == pytest.approx(0.1)
+    assert rates[10:] == sorted(rates[10:], reverse=True)
+
+
+def test_constant_stays() -> None:
+    assert factor(ScheduleConfig(shape="constant"), 10**6, 1) == 1

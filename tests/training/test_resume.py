@@ -1,0 +1,178 @@
+"""A run that stops and goes on equals a run that was never stopped."""
+
+import json
+import signal
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+from img2img.errors import ConfigError, DataError, Interrupted, TrainingError
+from img2img.methods.esrgan import ESRGAN, Config
+from img2img.training.listener import Silence
+from img2img.training.loop import train
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("photos")
+    rng = np.random.default_rng(0)
+    for i in range(4):
+        coarse = Image.fromarray(rng.integers(0, 256, (6, 6, 3), dtype=np.uint8))
+        coarse.resize((48, 48), Image.Resampling.BICUBIC).save(folder / f"{i}.png")
+    return folder
+
+
+def config(photos: Path, **changes: object) -> Config:
+    values = {
+        "scale": 2,
+        "data": {"folders": [str(photos)], "crop": 16},
+        "generator": {"name": "collapsible-compact", "options": {"features": 8, "convs": 1, "expand": 8}},
+        "steps": 12,
+        "batch": 2,
+        "schedule": {"warmup": 3},
+        "log_every": 4,
+        "validate_every": 6,
+        "checkpoint_every": 5,
+    }
+    return Config.parse({**values, **changes}, where="test")
+
+
+def log(run: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+
+
+def weights(run: Path, step: int = 12) -> dict[str, torch.Tensor]:
+    folder = run / "checkpoints" / f"step-{step:08d}"
+    return {f"{path.stem}/{k}": v for path in folder.glob("*.safetensors") for k, v in load_file(path).items()}
+
+
+class StopAfter(Silence):
+    """Presses Ctrl-C after a step."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def stepped(self, step: int, figures: object) -> None:
+        if step == self.step:
+            signal.raise_signal(signal.SIGINT)
+
+
+@pytest.fixture(scope="module")
+def whole(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("whole") / "run"
+    train(ESRGAN, config(photos), run, Silence(), device="cpu")
+    return run
+
+
+@pytest.mark.parametrize("stop", [1, 6, 7, 11])
+def test_losses_and_weights_equal_those_of_an_undisturbed_run(
+    stop: int, photos: Path, whole: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    with pytest.raises(Interrupted, match=f"after step {stop} of 12"):
+        train(ESRGAN, config(photos), run, StopAfter(stop), device="cpu")
+    assert not (run / "model.onnx").exists()
+    train(ESRGAN, config(photos), run, Silence(), device="cpu")
+    assert log(run) == log(whole)
+    ours, theirs = weights(run), weights(whole)
+    assert ours.keys() == theirs.keys() and any(key.startswith("generator.ema/") for key in ours)
+    assert all(torch.equal(ours[key], theirs[key]) for key in ours)
+
+
+def test_a_killed_run_goes_on_from_its_last_checkpoint(photos: Path, whole: Path, tmp_path: Path) -> None:
+    class Killed(Silence):
+        def stepped(self, step: int, figures: object) -> None:
+            if step == 9:
+                raise SystemExit  # no orderly stop: what was logged after step 6 is ahead of the checkpoint
+
+    run = tmp_path / "run"
+    with pytest.raises(SystemExit):
+        train(ESRGAN, config(photos), run, Killed(), device="cpu")
+    with (run / "log.jsonl").open("a") as file:
+        file.write('{"step": 1')
+    train(ESRGAN, config(photos), run, Silence(), device="cpu")
+    assert log(run) == log(whole)
+
+
+def test_the_run_folder_holds_what_the_design_promises(whole: Path) -> None:
+    assert (whole / "model.onnx").exists()
+    assert sorted(path.name for path in (whole / "samples").iterdir()) == ["step-00000006.png", "step-00000012.png"]
+    assert list((whole / "events").glob("events.out.tfevents.*"))
+    assert Config.load(whole / "config.toml").steps == 12
+    assert [entry["step"] for entry in log(whole)] == [4, 6, 8, 12, 12]
+
+
+def test_a_finished_run_only_writes_its_model_again(photos: Path, whole: Path) -> None:
+    before = weights(whole)
+    outcome = train(ESRGAN, config(photos), whole, Silence(), device="cpu")
+    assert outcome.step == 12 and outcome.models == [whole / "model.onnx"]
+    assert all(torch.equal(value, before[key]) for key, value in weights(whole).items())
+
+
+def test_max_minutes_leaves_a_run_that_goes_on(photos: Path, whole: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    outcome = train(ESRGAN, config(photos), run, Silence(), device="cpu", max_minutes=0)
+    assert outcome.step == 1 and (run / "model.onnx").exists()
+    train(ESRGAN, config(photos), run, Silence(), device="cpu")
+    ours, theirs = weights(run), weights(whole)
+    assert all(torch.equal(ours[key], theirs[key]) for key in ours)
+
+
+def test_another_configuration_is_refused_by_key(photos: Path, whole: Path) -> None:
+    with pytest.raises(ConfigError, match=r"another configuration \(seed, scale\)|another configuration \(scale, seed\)"):
+        train(ESRGAN, config(photos, seed=3, scale=4), whole, Silence(), device="cpu")
+
+
+def test_a_folder_that_is_no_run_is_left_alone(photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(ConfigError, match="not empty"):
+        train(ESRGAN, config(photos), tmp_path, Silence(), device="cpu")
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_bad_data_leaves_no_run_behind(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    for name in ("a.png", "b.png"):
+        (data / name).write_text("text")
+    with pytest.raises(DataError, match=r"a\.png"):
+        train(ESRGAN, config(data), tmp_path / "run", Silence(), device="cpu")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_is_not_saved(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = ESRGAN.step
+
+    def explode(self: ESRGAN, *args: object) -> dict[str, torch.Tensor]:
+        figures = plain(self, *args)  # type: ignore[arg-type]
+        self.steps = getattr(self, "steps", 0) + 1
+        return {name: value * (float("nan") if self.steps == 7 else 1) for name, value in figures.items()}
+
+    monkeypatch.setattr(ESRGAN, "step", explode)
+    with pytest.raises(TrainingError, match=r"step 8; the checkpoint of step 6 .* lower"):
+        train(ESRGAN, config(photos), tmp_path / "run", Silence(), device="cpu")
+    assert not (tmp_path / "run" / "checkpoints" / "step-00000008").exists()
+
+
+def test_training_works_outside_the_main_thread(photos: Path, tmp_path: Path) -> None:
+    outcomes = []
+    thread = threading.Thread(
+        target=lambda: outcomes.append(train(ESRGAN, config(photos, steps=2), tmp_path / "r", Silence(), device="cpu"))
+    )
+    thread.start()
+    thread.join()
+    assert outcomes[0].step == 2
+
+
+def test_the_network_learns(photos: Path, tmp_path: Path) -> None:
+    settings = config(photos, steps=60, optimiser={"rate": 2e-3}, log_every=20, validate_every=60, ema=0.9)
+    train(ESRGAN, settings, tmp_path / "run", Silence(), device="cpu")
+    losses = [entry["loss"] for entry in log(tmp_path / "run") if "loss" in entry]
+    assert losses[-1] < 0.9 * losses[0]

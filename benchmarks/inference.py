@@ -52,14 +52,33 @@ def against_eager(model: str, folder: Path, rounds: int) -> None:
     pth = weights_of(path, folder / "weights.pth")
     usages = in_turn(
         {
-            "ours": [*IMG2IMG, "upscale", str(source), "-m", model, "-o", str(folder / "ours.png"), "--existing", "overwrite"],
-            "eager": [sys.executable, str(HERE / "eager_script.py"), str(pth), str(source), str(folder / "eager.png"), str(scale)],
+            "ours": [
+                *IMG2IMG,
+                "upscale",
+                str(source),
+                "-m",
+                model,
+                "-o",
+                str(folder / "ours.png"),
+                "--existing",
+                "overwrite",
+            ],
+            "eager": [
+                sys.executable,
+                str(HERE / "eager_script.py"),
+                str(pth),
+                str(source),
+                str(folder / "eager.png"),
+                str(scale),
+            ],
         },
         rounds,
     )
     a, b = (np.asarray(Image.open(folder / f"{name}.png")).astype(int) for name in ("ours", "eager"))
     for name, values in usages.items():
-        print(f"  {name:<6} wall {median(values, 'wall'):6.2f} s  cpu {median(values, 'cpu'):6.2f} s  peak {median(values, 'peak'):6.0f} MB")
+        print(
+            f"  {name:<6} wall {median(values, 'wall'):6.2f} s  cpu {median(values, 'cpu'):6.2f} s  peak {median(values, 'peak'):6.0f} MB"
+        )
     figures = {figure: ratio(usages["ours"], usages["eager"], figure) for figure in ("wall", "cpu", "peak")}
     print("  ours / eager: " + "  ".join(f"{name} {value:.2f}" for name, value in figures.items()))
     print(f"  largest difference of the two results: {np.abs(a - b).max()} of 255")
@@ -92,7 +111,17 @@ def start_up(model: str, folder: Path, rounds: int) -> None:
         {
             "img2img --help": [*IMG2IMG, "--help"],
             "empty Typer program --help": [sys.executable, str(empty), "--help"],
-            "upscale of 16x16": [*IMG2IMG, "upscale", str(tiny), "-m", model, "-o", str(folder / "o.png"), "--existing", "overwrite"],
+            "upscale of 16x16": [
+                *IMG2IMG,
+                "upscale",
+                str(tiny),
+                "-m",
+                model,
+                "-o",
+                str(folder / "o.png"),
+                "--existing",
+                "overwrite",
+            ],
             "import onnxruntime, numpy, PIL": [sys.executable, "-c", "import onnxruntime, numpy, PIL.Image"],
         },
         rounds,
@@ -107,9 +136,13 @@ def memory(model: str, folder: Path) -> None:
     for megapixels in (4, 100):
         side = round((megapixels * 1e6) ** 0.5 / scale)
         source = photo((side, side), folder / f"{megapixels}.png")
-        usage = run([*IMG2IMG, "upscale", str(source), "-m", model, "-o", str(folder / "big.png"), "--existing", "overwrite"])
+        usage = run(
+            [*IMG2IMG, "upscale", str(source), "-m", model, "-o", str(folder / "big.png"), "--existing", "overwrite"]
+        )
         canvas = (side * scale) ** 2 * 3 / 2**20
-        print(f"  {megapixels:>3} MP of output: peak {usage.peak:.0f} MB, of which the canvas {canvas:.0f} MB; {usage.wall:.1f} s")
+        print(
+            f"  {megapixels:>3} MP of output: peak {usage.peak:.0f} MB, of which the canvas {canvas:.0f} MB; {usage.wall:.1f} s"
+        )
 
 
 def main() -> None:
@@ -119,7 +152,9 @@ def main() -> None:
     parser.add_argument("--photos", type=int, default=50)
     parser.add_argument("--skip", nargs="*", default=[], choices=["eager", "folder", "start", "memory"])
     options = parser.parse_args()
-    print(json.dumps({"torch": torch.__version__, "threads": torch.get_num_threads(), "time": time.strftime("%Y-%m-%d")}))
+    print(
+        json.dumps({"torch": torch.__version__, "threads": torch.get_num_threads(), "time": time.strftime("%Y-%m-%d")})
+    )
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         if "eager" not in options.skip:

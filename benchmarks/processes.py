@@ -32,7 +32,9 @@ def run(command: Sequence[str], env: Mapping[str, str] | None = None) -> Usage:
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
-        raise RuntimeError(f"{' '.join(command)}: status {process.returncode}: {errors.decode(errors='replace')[-500:]}")
+        raise RuntimeError(
+            f"{' '.join(command)}: status {process.returncode}: {errors.decode(errors='replace')[-500:]}"
+        )
     return Usage(time.perf_counter() - begin, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
 
 

@@ -20,7 +20,8 @@ def train(
         typer.Option("--data", "-d", help="Folder of training pictures; may be given several times."),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Run folder; an existing run is continued. [default: runs/METHOD]")
+        Path | None,
+        typer.Option("--out", "-o", help="Run folder; an existing run is continued. [default: runs/METHOD]"),
     ] = None,
     config: Annotated[Path | None, typer.Option(help="Start from the settings of this TOML file.")] = None,
     assignments: Annotated[
@@ -33,7 +34,9 @@ def train(
     max_minutes: Annotated[
         float | None, typer.Option(min=0, help="Stop after so many minutes; the same command goes on later.")
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Insist on continuing: fail where --out holds no run.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Insist on continuing: fail where --out holds no run.")
+    ] = False,
     device: Annotated[str, typer.Option(help="auto or cpu.")] = "auto",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads. [default: all cores]")] = None,
     show_config: Annotated[
@@ -56,7 +59,7 @@ def train(
 
     method_type = methods.find(method)
     if show_config:
-        _print_settings(method_type.Config)
+        _print_settings(method_type.recipe)
         return
     folder = out or Path("runs") / method
     started_before = folder / "config.toml"
@@ -67,11 +70,11 @@ def train(
     values |= {key: value for key, value in shortcuts.items() if value is not None}
     if data:
         values["data"] = {**values.get("data", {}), "folders": [str(path.absolute()) for path in data]}
-    values = method_type.Config.filled(values)
+    values = method_type.recipe.filled(values)
     assign(values, assignments or [])
     if "folders" not in values.get("data", {}):
         raise ConfigError("no data: name a folder of pictures with --data")
-    resolved = method_type.Config.parse(values, where="settings")
+    resolved = method_type.recipe.parse(values, where="settings")
 
     import torch
 
@@ -92,7 +95,8 @@ def train(
     if outcome.step < outcome.steps:
         say(f"stopped on time after step {outcome.step} of {outcome.steps}; the same command goes on from there")
     for model in outcome.models:
-        say(f"wrote {model}, checked against the network; use it with\n  img2img upscale PHOTO --model {shlex.quote(str(model))}")
+        say(f"wrote {model}, checked against the network; use it with")
+        say(f"  img2img upscale PHOTO --model {shlex.quote(str(model))}")
 
 
 class Watcher:

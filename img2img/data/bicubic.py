@@ -46,8 +46,8 @@ def _apply(
 ) -> NDArray[np.float32]:
     # Channels first: two matrix products a channel, where [H, W, 3] would make many products of width 3.
     planes = np.ascontiguousarray(picture.transpose(2, 0, 1))
-    resized: NDArray[np.float32] = (rows @ planes @ columns.T).transpose(1, 2, 0)
-    return resized
+    resized: NDArray[np.float32] = np.matmul(np.matmul(rows, planes), columns.T)
+    return resized.transpose(1, 2, 0)
 
 
 def low_and_high(
@@ -71,7 +71,8 @@ def low_and_high(
     margin = 2 * scale
     height, width = photo.shape[:2]
     window = photo[
-        max(top - margin, 0) : min(top + size + margin, height), max(left - margin, 0) : min(left + size + margin, width)
+        max(top - margin, 0) : min(top + size + margin, height),
+        max(left - margin, 0) : min(left + size + margin, width),
     ]
     pads = (
         (max(margin - top, 0), max(top + size + margin - height, 0)),

@@ -24,7 +24,9 @@ def find(folders: Iterable[Path]) -> list[Path]:
         if not folder.is_dir():
             raise DataError(f"{folder}: there is no such folder")
         below = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
-        below = [p for p in below if not any(part.startswith((".", "__MACOSX")) for part in p.relative_to(folder).parts)]
+        below = [
+            p for p in below if not any(part.startswith((".", "__MACOSX")) for part in p.relative_to(folder).parts)
+        ]
         if not below:
             raise DataError(f"{folder}: no pictures in this folder ({', '.join(sorted(SUFFIXES))})")
         found.extend(below)

@@ -50,7 +50,7 @@ class PhotoCrops(Dataset[dict[str, Tensor]]):
         rng = np.random.default_rng((self.seed, index, 0))
         top, left = self._place(photo, rng)
         low, high = low_and_high(photo, top, left, self.size, self.scale)
-        turn, flip = rng.integers(4), rng.integers(2)
+        turn, flip = int(rng.integers(4)), int(rng.integers(2))
         return {name: _tensor(crop, turn, flip) for name, crop in (("low", low), ("high", high))}
 
     def _place(self, photo: NDArray[np.uint8], rng: np.random.Generator) -> tuple[int, int]:

@@ -58,7 +58,7 @@ def _reach(network: nn.Module, side: int, y: int, x: int, scale: int) -> int | N
     touched = network(image).isnan()[0].any(0).nonzero() // scale
     if not len(touched):
         raise ValueError("the network swallows NaN: its context cannot be measured this way")
-    (top, left), (bottom, right) = touched.amin(0).tolist(), touched.amax(0).tolist()
+    top, left, bottom, right = (int(edge) for edge in (*touched.amin(0), *touched.amax(0)))
     if top == 0 or left == 0 or bottom == side - 1 or right == side - 1:
         return None  # it may reach farther than this picture
     return max(y - top, bottom - y, x - left, right - x)

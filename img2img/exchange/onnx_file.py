@@ -67,8 +67,7 @@ def export(network: nn.Module, card: Card, target: Path) -> Proof:
     """
     face = Face(network).cpu().float().eval()
     reach = context.measure(face.network, scale=card.scale, multiple=card.multiple)
-    program = _export(face, card)
-    model = onnx.load_from_string(program)
+    model = _export(face, card)
     created = f"img2img {img2img.__version__}, torch {torch.__version__}, opset {OPSET}"
     card = dataclasses.replace(card, context=reach, created_with=created)
     entry = model.metadata_props.add()
@@ -80,7 +79,7 @@ def export(network: nn.Module, card: Card, target: Path) -> Proof:
     return proof
 
 
-def _export(face: Face, card: Card) -> bytes:
+def _export(face: Face, card: Card) -> onnx.ModelProto:
     side = max(card.minimum, 16) // card.multiple * card.multiple or card.multiple
     example = torch.rand(2, 3, side, side + card.multiple)
     dynamic = {0: torch.export.Dim("n")}
@@ -103,23 +102,21 @@ def _export(face: Face, card: Card) -> bytes:
                 verbose=False,
             )
         assert program is not None
-        buffer = io.BytesIO()
-        program.save(buffer)
+        model: onnx.ModelProto = program.model_proto
     except Exception as error:
         raise ExportError(f"the network cannot be exported to ONNX: {type(error).__name__}: {error}") from error
-    return _stripped(buffer.getvalue())
+    return _stripped(model)
 
 
-def _stripped(data: bytes) -> bytes:
+def _stripped(model: onnx.ModelProto) -> onnx.ModelProto:
     """Without the source locations that the exporter records: they triple a small file and name local paths."""
-    model = onnx.load_from_string(data)
     model.graph.ClearField("value_info")
     model.graph.ClearField("metadata_props")
     model.ClearField("metadata_props")
     for part in (*model.graph.node, *model.graph.initializer, *model.graph.input, *model.graph.output):
         part.ClearField("metadata_props")
         part.ClearField("doc_string")
-    return model.SerializeToString()
+    return model
 
 
 def _prove(face: Face, data: bytes, card: Card, reach: int | None) -> Proof:
@@ -139,7 +136,9 @@ def _prove(face: Face, data: bytes, card: Card, reach: int | None) -> Proof:
             truth = face(torch.from_numpy(image)).numpy()
         (result,) = session.run(["result"], {"image": image})
         if result.shape != truth.shape:
-            raise ExportError(f"the exported file turns {image.shape} into {result.shape}, the network into {truth.shape}")
+            raise ExportError(
+                f"the exported file turns {image.shape} into {result.shape}, the network into {truth.shape}"
+            )
         difference = np.abs(result - truth)
         largest = max(largest, float(difference.max()))
         means.append(float(difference.mean()))

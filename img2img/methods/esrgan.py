@@ -64,14 +64,12 @@ class Config(RunConfig):
 class ESRGAN(Method):
     """See the module. Batches: `low` uint8 `[N, 3, h, w]`, `high` uint8 `[N, 3, h * scale, w * scale]`."""
 
-    Config = Config
+    recipe = Config
     headline = "psnr_y"
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        generator = built_networks.build(
-            config.generator.name, **{**config.generator.options, "scale": config.scale}
-        )
+        generator = built_networks.build(config.generator.name, **{**config.generator.options, "scale": config.scale})
         self.networks = {"generator": generator}
         self.optimised = {"generator": ("generator",)}
         self.averaged = ("generator",)
@@ -117,7 +115,7 @@ class ESRGAN(Method):
         generator, scale = networks["generator"], self.config.scale
         device = next(generator.parameters()).device
         figures: dict[str, list[float]] = {"psnr_y": [], "ssim_y": []}
-        rows = []
+        rows: list[list[NDArray[np.uint8]]] = []
         for truth in self.validation:
             low = imresize(truth, 1 / scale) if scale > 1 else truth
             tensor = torch.from_numpy(low).permute(2, 0, 1)[None].to(device).float().div(255)

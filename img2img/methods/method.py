@@ -55,7 +55,9 @@ class Method(ABC):
         averaged: names of the networks of which a moving average is kept, validated and exported.
     """
 
-    Config: ClassVar[type[RunConfig]]
+    recipe: ClassVar[type[RunConfig]]
+    """The configuration with the method's defaults."""
+
     headline: ClassVar[str]
     """The validation figure that decides which checkpoint is the best; higher is better."""
 

@@ -16,7 +16,8 @@ class ResidualBlock(nn.Module):
         self.conv2 = nn.Conv2d(features, features, 3, 1, 1)
 
     def forward(self, hidden: Tensor) -> Tensor:
-        return hidden + self.conv2(F.relu(self.conv1(hidden)))
+        residual: Tensor = self.conv2(F.relu(self.conv1(hidden)))
+        return hidden + residual
 
 
 class SRResNet(nn.Module):
@@ -68,5 +69,5 @@ class SRResNet(nn.Module):
         hidden = F.leaky_relu(F.pixel_shuffle(self.upconv1(hidden), 3 if self.scale == 3 else 2), 0.1)
         if self.scale == 4:
             hidden = F.leaky_relu(F.pixel_shuffle(self.upconv2(hidden), 2), 0.1)
-        residual = self.conv_last(F.leaky_relu(self.conv_hr(hidden), 0.1))
+        residual: Tensor = self.conv_last(F.leaky_relu(self.conv_hr(hidden), 0.1))
         return residual + F.interpolate(image, scale_factor=float(self.scale), mode="bilinear", align_corners=False)

@@ -103,7 +103,9 @@ class Store:
         except Exception as error:  # torch and safetensors raise many types for a broken file
             if not isinstance(error, OSError | RuntimeError | SafetensorError | EOFError | KeyError | ValueError):
                 raise CheckpointError(f"{place}: unsafe or broken ({type(error).__name__}: {error})") from error
-            raise CheckpointError(f"{place}: cannot be read ({error}); delete it to go on from the one before") from error
+            raise CheckpointError(
+                f"{place}: cannot be read ({error}); delete it to go on from the one before"
+            ) from error
         return Checkpoint(state.pop("step"), weights, state)
 
     def _mark_best(self, step: int, figure: float) -> None:

@@ -40,7 +40,7 @@ class Engine:
         self.networks: dict[str, nn.Module] = {}
         for name, network in method.networks.items():
             if config.channels_last:
-                network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+                network.to(memory_format=torch.channels_last)
             network.to(self.accelerator.device)
             if name in method.averaged and config.ema:
                 self.averages[name] = AveragedModel(network, multi_avg_fn=_warmed_average(config.ema))
@@ -80,7 +80,9 @@ class Engine:
 
     def judged(self) -> dict[str, nn.Module]:
         """The networks to validate and export, in eval mode: the moving average where there is one."""
-        judged = {name: self.averages[name].module if name in self.averages else self.plain(name) for name in self.networks}
+        judged = {
+            name: self.averages[name].module if name in self.averages else self.plain(name) for name in self.networks
+        }
         for network in judged.values():
             network.eval()
         return judged
@@ -131,9 +133,10 @@ def _precision(wanted: str, device: str) -> str:
 
 def _optimiser(config: OptimiserConfig, method: Method, moved: tuple[str, ...]) -> torch.optim.Optimizer:
     parameters = [p for name in moved for p in method.networks[name].parameters() if p.requires_grad]
-    return OPTIMISERS[config.name](
+    optimiser: torch.optim.Optimizer = OPTIMISERS[config.name](
         parameters, lr=config.rate, betas=config.betas, weight_decay=config.weight_decay, fused=True
     )
+    return optimiser
 
 
 def _warmed_average(decay: float) -> Callable[[Any, Any, Any], None]:

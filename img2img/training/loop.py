@@ -175,7 +175,7 @@ def _validate(method: Method, engine: Engine, run: Run, step: int, board: Any) -
 def _board(run: Run, step: int) -> Any:
     from torch.utils.tensorboard import SummaryWriter
 
-    return SummaryWriter(str(run.folder / "events"), purge_step=step + 1 if step else None)  # type: ignore[no-untyped-call]
+    return SummaryWriter(str(run.folder / "events"), purge_step=step + 1 if step else None)
 
 
 def _write(board: Any, step: int, figures: dict[str, float], group: str) -> None:

@@ -56,9 +56,7 @@ def test_the_same_command_on_a_finished_run_succeeds(
     assert "going on after step 4 of 4" in again.stderr
 
 
-def test_evaluate_prints_a_table_and_json(
-    run: "tuple[Path, subprocess.CompletedProcess[str]]", photos: Path
-) -> None:
+def test_evaluate_prints_a_table_and_json(run: "tuple[Path, subprocess.CompletedProcess[str]]", photos: Path) -> None:
     model = run[0] / "model.onnx"
     table = img2img("evaluate", model, "--data", photos)
     assert table.returncode == 0, table.stderr

@@ -17,7 +17,9 @@ from img2img.evaluation.super_resolution import evaluate, mean
 def test_bicubic_scores_are_the_published_ones(benchmark: str) -> None:
     reference = json.loads(shared("reference/bicubic_metrics.json").read_text())[benchmark]
     name, scale = benchmark.split("_x")
-    scores = list(evaluate(lambda low: imresize(low, float(scale)), shared(f"data/sr_benchmark/{name}/x{scale}"), int(scale)))
+    scores = list(
+        evaluate(lambda low: imresize(low, float(scale)), shared(f"data/sr_benchmark/{name}/x{scale}"), int(scale))
+    )
     assert len(scores) == len(reference["images"])
     for (_, bicubic, ours), theirs in zip(scores, reference["images"], strict=True):
         assert ours == bicubic
@@ -62,7 +64,7 @@ def test_different_sizes_are_an_error() -> None:
 
 def test_a_truth_without_its_twin_is_named(tmp_path) -> None:
     Image.new("RGB", (32, 32)).save(tmp_path / "a_HR.png")
-    with pytest.raises(DataError, match="a_LR.png is missing"):
+    with pytest.raises(DataError, match=r"a_LR\.png is missing"):
         list(evaluate(lambda low: low, tmp_path, 2))
 
 

@@ -118,7 +118,9 @@ def test_context_is_sufficient_and_tight() -> None:
     def middle(around: int) -> torch.Tensor:
         left, right = 30 - around, 31 + around
         with torch.no_grad():
-            return network(image[:, :, left:right, left:right])[:, :, 2 * around : 2 * around + 2, 2 * around : 2 * around + 2]
+            return network(image[:, :, left:right, left:right])[
+                :, :, 2 * around : 2 * around + 2, 2 * around : 2 * around + 2
+            ]
 
     with torch.no_grad():
         truth = network(image)[:, :, 60:62, 60:62]

@@ -124,7 +124,9 @@ def test_max_minutes_leaves_a_run_that_goes_on(photos: Path, whole: Path, tmp_pa
 
 
 def test_another_configuration_is_refused_by_key(photos: Path, whole: Path) -> None:
-    with pytest.raises(ConfigError, match=r"another configuration \(seed, scale\)|another configuration \(scale, seed\)"):
+    with pytest.raises(
+        ConfigError, match=r"another configuration \(seed, scale\)|another configuration \(scale, seed\)"
+    ):
         train(ESRGAN, config(photos, seed=3, scale=4), whole, Silence(), device="cpu")
 
 

@@ -13,7 +13,6 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 import img2img
-from img2img.cli.quick import quicken
 from img2img.errors import ExitStatus, UsageError
 
 PROGRAM = "img2img"
@@ -122,7 +121,7 @@ def _command(name: str, function: Callable[..., Any]) -> Any:
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     )
     shell.command(name, cls=_Sectioned)(function)
-    return quicken(typer.main.get_command(shell))
+    return typer.main.get_command(shell)
 
 
 def _one_line(error: Any, args: Sequence[str]) -> str:

@@ -22,6 +22,9 @@ def evaluate(
     ],
     device: Annotated[str, typer.Option(metavar="DEVICE", help="auto, cpu, cuda or cuda:N.")] = "auto",
     threads: Annotated[int | None, typer.Option(min=1, metavar="N", help="CPU threads. Default: all cores.")] = None,
+    record: Annotated[
+        bool, typer.Option("--record", help="Write the means into the model's card (needs the training packages).")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="One line of JSON a picture, and one for the mean.")] = False,
 ) -> None:
     """Measure a super-resolution model as the papers do, against bicubic.
@@ -36,6 +39,7 @@ def evaluate(
     scale = loaded.card.scale
     if loaded.card.task != "upscale" or scale < 2:
         raise ModelError(f"{model}: a model to {loaded.card.task} at scale {scale}; evaluate measures super-resolution")
+    measured: dict[str, dict[str, float | str]] = {}
     for folder in data:
         if not json:
             console.say(f"{loaded.name} on {folder}: PSNR (dB) and SSIM on Y, border {scale}")
@@ -45,7 +49,15 @@ def evaluate(
             bicubic.append(one)
             ours.append(other)
             _print(name, folder, one, other, json)
-        _print("mean", folder, sr.mean(bicubic), sr.mean(ours), json)
+        means = sr.mean(ours)
+        _print("mean", folder, sr.mean(bicubic), means, json)
+        name = "/".join(folder.resolve().parts[-2:])
+        command = f"img2img evaluate {loaded.name} --data {name}"
+        measured[name] = {"psnr_y": round(means.psnr_y, 3), "ssim_y": round(means.ssim_y, 4), "command": command}
+    if record:
+        from img2img import exchange
+
+        exchange.amend(loaded.path, metrics={**loaded.card.metrics, **measured})
 
 
 def _print(name: str, folder: Path, bicubic: object, ours: object, json: bool) -> None:

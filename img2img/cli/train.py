@@ -180,11 +180,12 @@ def _values(path: Path | None) -> dict[str, Any]:
         raise ConfigError(f"{path}: cannot be read as a configuration: {error}") from error
 
 
-def _print_settings(model: Any, prefix: str = "") -> None:
-    for name, field in model.model_fields.items():
-        default = None if field.is_required() else field.get_default(call_default_factory=True)
-        if hasattr(default, "model_fields") or name == "data":
-            _print_settings(field.annotation if default is None else type(default), f"{prefix}{name}.")
+def _print_settings(section: Any, defaults: Any = None, prefix: str = "") -> None:
+    """Every setting of a configuration class, with its default (from `defaults`, an instance) and its meaning."""
+    for name, field in section.model_fields.items():
+        value = getattr(defaults, name) if defaults is not None else field.default
+        if hasattr(field.annotation, "model_fields"):
+            _print_settings(field.annotation, None if field.is_required() else value, f"{prefix}{name}.")
         else:
-            shown = "required" if field.is_required() else default
+            shown = "required" if field.is_required() else value
             sys.stdout.write(f"{prefix}{name} = {shown}\n    {field.description}\n")

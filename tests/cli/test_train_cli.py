@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from img2img.runtime import session
+
 TINY = ["--set", "generator.options.features=8", "--set", "generator.options.convs=1", "--set", "batch=2"]
 
 
@@ -64,6 +66,18 @@ def test_evaluate_prints_a_table_and_json(run: "tuple[Path, subprocess.Completed
     lines = [json.loads(line) for line in img2img("evaluate", model, "--data", photos, "--json").stdout.splitlines()]
     assert lines[-1]["picture"] == "mean"
     assert lines[-1]["psnr_y"] == pytest.approx(np.mean([line["psnr_y"] for line in lines[:-1]]))
+
+
+def test_evaluate_can_record_its_figures_in_the_card(
+    run: "tuple[Path, subprocess.CompletedProcess[str]]", photos: Path, tmp_path: Path
+) -> None:
+    model = tmp_path / "model.onnx"
+    model.write_bytes((run[0] / "model.onnx").read_bytes())
+    done = img2img("evaluate", model, "--data", photos, "--record")
+    assert done.returncode == 0, done.stderr
+    ((data, figures),) = session.load(model).card.metrics.items()
+    assert data.endswith(photos.name) and str(figures["command"]).startswith("img2img evaluate")
+    assert f"{figures['psnr_y']:.2f}" in done.stdout.splitlines()[-1]
 
 
 @pytest.mark.parametrize(

@@ -179,7 +179,9 @@ def test_a_file_that_is_cut_short_is_refused(tmp_path, keep):
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("content", [b"Hello, I am a text.\n" * 50, b"\x89PNG\r\n\x1a\n" + bytes(500), b"PK\x03\x04" * 9, bytes(64)])
+@pytest.mark.parametrize(
+    "content", [b"Hello, I am a text.\n" * 50, b"\x89PNG\r\n\x1a\n" + bytes(500), b"PK\x03\x04" * 9, bytes(64)]
+)
 def test_a_file_of_another_kind_is_refused(tmp_path, content):
     path = tmp_path / "net.onnx"
     path.write_bytes(content)
@@ -207,7 +209,15 @@ def test_any_damage_to_the_structure_is_an_error_or_a_card(tmp_path):
 @pytest.mark.parametrize("inside", ["initializer", "attribute", "subgraph"])
 @pytest.mark.parametrize(
     "location",
-    ["../secret.bin", "/etc/passwd", "a/../../secret.bin", "..\\secret.bin", "C:\\secret.bin", "C:secret.bin", "\\\\host\\share"],
+    [
+        "../secret.bin",
+        "/etc/passwd",
+        "a/../../secret.bin",
+        "..\\secret.bin",
+        "C:\\secret.bin",
+        "C:secret.bin",
+        "\\\\host\\share",
+    ],
 )
 def test_weights_outside_the_models_folder_are_refused(tmp_path, location, inside):
     (tmp_path / "secret.bin").write_bytes(bytes(16))

@@ -225,7 +225,9 @@ def test_unsafe_weights_are_refused_before_onnxruntime_sees_them(tmp_path, monke
         load(path)
 
 
-@pytest.mark.parametrize("text", ["std::bad_alloc", "Failed to allocate memory for requested buffer of size 12", "CUDA out of memory"])
+@pytest.mark.parametrize(
+    "text", ["std::bad_alloc", "Failed to allocate memory for requested buffer of size 12", "CUDA out of memory"]
+)
 def test_running_out_of_memory_is_recognised(text):
     error = failures.typed(RuntimeError(f"[ONNXRuntimeError] : 1 : FAIL : Conv: {text}"), "net.onnx: running it failed")
     assert isinstance(error, OutOfMemory) and isinstance(error, MemoryError)

@@ -1,0 +1,72 @@
+"""What ships: every bundled model is complete, small, documented, and better than bicubic on photos it has not seen."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from shared_data import shared
+
+from img2img.data.bicubic import imresize
+from img2img.data.folders import read_rgb
+from img2img.evaluation import super_resolution as sr
+from img2img.runtime import models, session, tiling
+
+ROOT = Path(__file__).parents[1]
+BUNDLED = sorted((ROOT / "weights").glob("*.onnx"))
+
+
+def test_the_default_models_are_there() -> None:
+    assert {path.stem for path in BUNDLED} >= {"upscale-x2", "upscale-x4"}
+    assert sum(path.stat().st_size for path in BUNDLED) < 60e6
+
+
+@pytest.mark.parametrize("path", BUNDLED, ids=lambda path: path.stem)
+def test_a_bundled_model_says_everything_about_itself(path: Path) -> None:
+    card = session.load(path).card
+    assert card.name == path.stem
+    assert card.licence and card.trained_on and card.created_with and card.context is not None
+    assert all("command" in figures for figures in card.metrics.values()) and len(card.metrics) >= 2
+    assert card.name in (ROOT / "weights" / "README.md").read_text()
+    assert models.find(card.name) == path
+
+
+@pytest.mark.parametrize("path", BUNDLED, ids=lambda path: path.stem)
+def test_a_bundled_model_is_small_enough_for_a_cpu(path: Path) -> None:
+    limit = 1_600_000 if path.stem.endswith("-best") else 250_000
+    assert 0 < session.load(path).card.parameters <= limit
+    assert path.stat().st_size < 20e6
+
+
+@pytest.mark.parametrize("photo", ["olives", "cake", "sandwich"])
+@pytest.mark.parametrize("path", BUNDLED, ids=lambda path: path.stem)
+def test_the_example_photos_come_out_better_than_by_bicubic(path: Path, photo: str) -> None:
+    model = session.load(path)
+    scale = model.card.scale
+    truth = read_rgb(ROOT / "examples" / f"{photo}.jpg")
+    truth = truth[: truth.shape[0] // scale * scale, : truth.shape[1] // scale * scale]
+    low = imresize(truth, 1 / scale)
+    result = tiling.run_tiled(model, low)
+    ours, bicubic = (sr.score(picture, truth, scale) for picture in (result, imresize(low, float(scale))))
+    assert ours.psnr_y > bicubic.psnr_y + 0.5
+    assert ours.ssim_y > bicubic.ssim_y
+    assert np.abs(result.mean((0, 1)) - truth.mean((0, 1))).max() < 1.0  # no colour cast
+
+
+@pytest.mark.parametrize("path", BUNDLED, ids=lambda path: path.stem)
+def test_the_figures_in_the_card_are_true(path: Path) -> None:
+    model = session.load(path)
+    figures = model.card.metrics[f"Set5/x{model.card.scale}"]
+    folder = shared(f"data/sr_benchmark/Set5/x{model.card.scale}")
+    measured = sr.mean(
+        [ours for _, _, ours in sr.evaluate(lambda low: tiling.run_tiled(model, low), folder, model.card.scale)]
+    )
+    assert measured.psnr_y == pytest.approx(float(figures["psnr_y"]), abs=0.01)
+    assert measured.ssim_y == pytest.approx(float(figures["ssim_y"]), abs=0.001)
+
+
+@pytest.mark.parametrize("value", [0, 128, 255])
+@pytest.mark.parametrize("path", BUNDLED, ids=lambda path: path.stem)
+def test_flat_grey_stays_flat_grey(path: Path, value: int) -> None:
+    result = tiling.run_tiled(session.load(path), np.full((24, 24, 3), value, np.uint8))
+    middle = result[8:-8, 8:-8].astype(int)
+    assert np.abs(middle - value).max() <= 2

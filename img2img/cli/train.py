@@ -37,7 +37,7 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Insist on continuing: fail where --out holds no run.")
     ] = False,
-    device: Annotated[str, typer.Option(help="auto or cpu.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads. [default: all cores]")] = None,
     show_config: Annotated[
         bool, typer.Option("--show-config", help="Print every setting with its meaning and stop.")

@@ -33,8 +33,8 @@ WINDOW = 256
 class PhotoData(Section):
     folders: tuple[Path, ...] = Field(min_length=1, description="folders of photos; searched with their subfolders")
     validation: tuple[Path, ...] = Field(default=(), description="held-out photos; empty: a twentieth of each folder")
-    crop: PositiveInt = Field(default=160, description="side of the high-resolution crop in pixels")
-    candidates: PositiveInt = Field(default=1, description="crops drawn, of which the one with most detail is used")
+    crop: PositiveInt = Field(default=144, description="side of the high-resolution crop in pixels")
+    candidates: PositiveInt = Field(default=3, description="crops drawn, of which the one with most detail is used")
 
 
 class Config(RunConfig):
@@ -45,14 +45,15 @@ class Config(RunConfig):
     scale: PositiveInt = Field(default=4, description="upscaling factor")
     data: PhotoData = Field(description="photos")
     generator: NetworkConfig = Field(
-        default=NetworkConfig(name="collapsible-compact", options={"features": 48, "convs": 10}),
+        default=NetworkConfig(name="collapsible-compact", options={"features": 48, "convs": 10, "expand": 256}),
         description="generator; its scale is set from `scale`",
     )
     objectives: dict[str, float] = Field(default={"l1": 1.0}, description="objective to weight")
+    batch: PositiveInt = Field(default=8, description="crops a step, over all processes")
     steps: PositiveInt = Field(default=20_000, description="training steps")
-    optimiser: OptimiserConfig = OptimiserConfig(rate=1e-3)
+    optimiser: OptimiserConfig = OptimiserConfig(rate=1e-3, clip=0.5)
     schedule: ScheduleConfig = ScheduleConfig(warmup=100)
-    validate_every: PositiveInt = Field(default=500, description="steps between two validations")
+    validate_every: PositiveInt = Field(default=1000, description="steps between two validations")
 
     @model_validator(mode="after")
     def _fits(self) -> "Config":

@@ -10,7 +10,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from img2img.errors import ConfigError
+from img2img.errors import ConfigError, DeviceError
 from img2img.methods.config import OptimiserConfig, RunConfig
 from img2img.methods.method import Method
 from img2img.training.checkpoints import Checkpoint
@@ -24,10 +24,17 @@ class Engine:
 
     Args:
         method: whose networks are trained. They are moved to the device.
-        device: "auto" or "cpu".
+        device: "auto", "cpu" or "cuda".
+
+    Raises:
+        DeviceError: the device is not there.
     """
 
     def __init__(self, method: Method, config: RunConfig, device: str = "auto") -> None:
+        if device not in ("auto", "cpu", "cuda") or (device == "cuda" and not torch.cuda.is_available()):
+            raise DeviceError(
+                f"no device '{device}' to train on here; there are auto, cpu{', cuda' * torch.cuda.is_available()}"
+            )
         precision = _precision(config.precision, device)
         self.accelerator = Accelerator(cpu=device == "cpu", mixed_precision={"fp32": "no"}.get(precision, precision))
         if config.batch % self.accelerator.num_processes:
@@ -72,6 +79,20 @@ class Engine:
             parameters = [p for group in optimiser.param_groups for p in group["params"]]
             self.accelerator.clip_grad_norm_(parameters, self.config.optimiser.clip)
         optimiser.step()
+
+    def agree(self, wish: bool) -> bool:
+        """Whether any process wishes it: all of them stop at the same step, or they would wait for each other."""
+        if self.accelerator.num_processes == 1:
+            return wish
+        votes = self.accelerator.reduce(torch.tensor(float(wish), device=self.accelerator.device), "sum")
+        return float(votes) > 0
+
+    def mean(self, figures: dict[str, float]) -> dict[str, float]:
+        """The mean of each figure over all processes."""
+        if self.accelerator.num_processes == 1 or not figures:
+            return figures
+        values = torch.tensor(list(figures.values()), device=self.accelerator.device)
+        return dict(zip(figures, self.accelerator.reduce(values, "mean").tolist(), strict=True))
 
     def average(self) -> None:
         """Take the networks' present weights into their moving averages."""

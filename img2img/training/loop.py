@@ -19,7 +19,7 @@ from img2img.errors import Interrupted, TrainingError
 from img2img.methods.config import RunConfig
 from img2img.methods.method import Method, Validation
 from img2img.training.engine import Engine
-from img2img.training.listener import Listener
+from img2img.training.listener import Listener, Silence
 from img2img.training.run import Run
 from img2img.training.sheets import contact_sheet
 from img2img.training.stream import Steps
@@ -74,9 +74,12 @@ def train(
     set_seed(config.seed)
     method = method_type(config)  # type: ignore[call-arg]
     dataset = method.load()
-    run = Run(folder, config)
     engine = Engine(method, config, device)
     main = engine.accelerator.is_main_process
+    if not main:
+        listener = Silence()
+    with engine.accelerator.main_process_first():
+        run = Run(folder, config)
     for note in method.notes:
         listener.note(note)
     listener.note(f"training on {engine.accelerator.device} in {engine.precision}")
@@ -99,7 +102,7 @@ def train(
         if main:
             run.store.save(engine.checkpoint(step, extra), figure)
 
-    saved = step if run.store.steps() else -1
+    saved, stopped = step if run.store.steps() else -1, False
     listener.started(step, config.steps)
     with _stop_signals() as stop:
         for batch in _batches(dataset, engine, step):
@@ -109,7 +112,7 @@ def train(
             step += 1
             losses = {}
             if step % config.log_every == 0:
-                losses, sums = sums.means(), _Sums()
+                losses, sums = engine.mean(sums.means()), _Sums()
                 if not all(math.isfinite(value) for value in losses.values()):
                     raise TrainingError(_not_finite(step, run))
                 if main:
@@ -117,9 +120,10 @@ def train(
                     _write(board, step, losses | {"rate": rate}, "train")
             listener.stepped(step, losses)
             out_of_time = max_minutes is not None and time.monotonic() - started > max_minutes * 60
-            last = step == config.steps or out_of_time or stop.is_set
+            stopped = engine.agree(stop.is_set)
+            last = engine.agree(step == config.steps or out_of_time or stopped)
             figure = None
-            if main and (step % config.validate_every == 0 or (last and not stop.is_set)):
+            if main and (step % config.validate_every == 0 or (last and not stopped)):
                 figures = _validate(method, engine, run, step, board)
                 figure = figures[method.headline]
                 best = run.store.best()
@@ -133,7 +137,7 @@ def train(
         save()
     if board:
         board.close()
-    if stop.is_set:
+    if stopped:
         raise Interrupted(f"stopped after step {step} of {config.steps}; the same command goes on from there")
     outcome = Outcome(step, config.steps, figures)
     if main:

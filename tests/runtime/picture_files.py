@@ -24,7 +24,7 @@ def png_header(width: int, height: int, depth: int = 8, kind: int = 2, interlace
 
 
 def png(pixels: Pixels, *, filters: str = "01234", interlaced: bool = False, chunks: bytes = b"") -> bytes:
-    """A PNG of uint8 or uint16 [H, W, C], the rows filtered with the given types in turn; `chunks` go before the data."""
+    """A PNG of uint8 or uint16 [H, W, C], rows filtered with the given types in turn; `chunks` go before the data."""
     height, width, channels = pixels.shape
     raw = b""
     for left, top, across, down in ADAM7 if interlaced else ((0, 0, 1, 1),):
@@ -68,7 +68,7 @@ def tiff(
     more: dict[int, tuple[int, ...]] | None = None,
     following: int = 0,
 ) -> bytes:
-    """A TIFF of uint8, uint16 or float32 [H, W, C] in strips; `more` are SHORT tags, `following` pages repeat the first."""
+    """A TIFF of uint8, uint16 or float32 [H, W, C] in strips; `more` are SHORT tags, `following` pages repeat it."""
     height, width, channels = pixels.shape
     codes = {"raw": 1, "lzw": 5, "deflate": 8}
     pack = {"raw": bytes, "lzw": lzw, "deflate": zlib.compress}[compression]

@@ -22,7 +22,7 @@ def test_set_changes_one_key_and_keeps_the_recipes_others() -> None:
     config = resolved("optimiser.betas=[0.5, 0.999]", "generator.options.features=16", "card.name=mine")
     assert config.optimiser.betas == (0.5, 0.999)
     assert config.optimiser.rate == resolved().optimiser.rate
-    assert config.generator.options == {"features": 16, "convs": 10}
+    assert config.generator.options == {**resolved().generator.options, "features": 16}
     assert config.card.name == "mine"
 
 

@@ -16,7 +16,20 @@ def test_two_processes_learn_what_one_learns(tmp_path: Path) -> None:
     for i in range(3):
         Image.fromarray(rng.integers(0, 256, (40, 44, 3), dtype=np.uint8)).save(photos / f"{i}.png")
     settings = ["batch=4", "data.crop=16", "generator.options.features=8", "generator.options.convs=1", "log_every=2"]
-    args = ["-m", "img2img", "train", "esrgan", "--data", str(photos), "--device", "cpu", "--scale", "2", "--steps", "4"]
+    args = [
+        "-m",
+        "img2img",
+        "train",
+        "esrgan",
+        "--data",
+        str(photos),
+        "--device",
+        "cpu",
+        "--scale",
+        "2",
+        "--steps",
+        "4",
+    ]
     for setting in settings:
         args += ["--set", setting]
     one, two = tmp_path / "one", tmp_path / "two"

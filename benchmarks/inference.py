@@ -24,7 +24,12 @@ from img2img.runtime import models, session
 
 HERE = Path(__file__).parent
 PHOTOS = sorted((HERE.parent / "examples").glob("*.jpg"))
-IMG2IMG = [sys.executable, "-m", "img2img"]
+
+
+def upscale(model: str, source: Path, target: Path | str) -> list[str]:
+    """The command line that is measured."""
+    options = ["-m", model, "-o", str(target), "--existing", "overwrite"]
+    return [sys.executable, "-m", "img2img", "upscale", str(source), *options]
 
 
 def photo(side: tuple[int, int], target: Path, turn: int = 0) -> Path:
@@ -37,10 +42,16 @@ def photo(side: tuple[int, int], target: Path, turn: int = 0) -> Path:
 
 
 def weights_of(model: Path, target: Path) -> Path:
-    """The weights of one of our ONNX files as a .pth in the published layout."""
-    tensors = {t.name: numpy_helper.to_array(t) for t in onnx.load(model).graph.initializer}
-    state = {n.removeprefix("network."): torch.from_numpy(v.copy()) for n, v in tensors.items() if "body." in n}
-    torch.save({n: v.flatten() if v.ndim == 3 else v for n, v in state.items()}, target)
+    """The weights of one of our compact ONNX files as a .pth in the published layout."""
+    graph = onnx.load(model).graph
+    tensors = {t.name: torch.from_numpy(numpy_helper.to_array(t).copy()) for t in graph.initializer}
+    state = {}
+    layers = [node.input for node in graph.node if node.op_type in ("Conv", "PRelu")]
+    for i, (_, weight, *bias) in enumerate(layers):
+        state[f"body.{i}.weight"] = tensors[weight] if bias else tensors[weight].flatten()
+        if bias:
+            state[f"body.{i}.bias"] = tensors[bias[0]]
+    torch.save(state, target)
     return target
 
 
@@ -50,48 +61,26 @@ def against_eager(model: str, folder: Path, rounds: int) -> None:
     scale = session.load(path).card.scale
     source = photo((512, 512), folder / "512.png")
     pth = weights_of(path, folder / "weights.pth")
-    usages = in_turn(
-        {
-            "ours": [
-                *IMG2IMG,
-                "upscale",
-                str(source),
-                "-m",
-                model,
-                "-o",
-                str(folder / "ours.png"),
-                "--existing",
-                "overwrite",
-            ],
-            "eager": [
-                sys.executable,
-                str(HERE / "eager_script.py"),
-                str(pth),
-                str(source),
-                str(folder / "eager.png"),
-                str(scale),
-            ],
-        },
-        rounds,
-    )
+    ours = upscale(model, source, folder / "ours.png")
+    eager = [sys.executable, HERE / "eager_script.py", pth, source, folder / "eager.png", scale]
+    usages = in_turn({"ours": ours, "eager": [str(word) for word in eager]}, rounds)
     a, b = (np.asarray(Image.open(folder / f"{name}.png")).astype(int) for name in ("ours", "eager"))
     for name, values in usages.items():
-        print(
-            f"  {name:<6} wall {median(values, 'wall'):6.2f} s  cpu {median(values, 'cpu'):6.2f} s  peak {median(values, 'peak'):6.0f} MB"
-        )
+        wall, cpu, peak = (median(values, figure) for figure in ("wall", "cpu", "peak"))
+        print(f"  {name:<6} wall {wall:6.2f} s  cpu {cpu:6.2f} s  peak {peak:6.0f} MB")
     figures = {figure: ratio(usages["ours"], usages["eager"], figure) for figure in ("wall", "cpu", "peak")}
     print("  ours / eager: " + "  ".join(f"{name} {value:.2f}" for name, value in figures.items()))
     print(f"  largest difference of the two results: {np.abs(a - b).max()} of 255")
 
 
-def against_bare_network(model: str, folder: Path, count: int, rounds: int) -> None:
+def against_bare_network(model: str, folder: Path, count: int, side: int, rounds: int) -> None:
     """A folder of photos: wall time of the command over the bare onnxruntime calls on the same windows."""
     inputs = folder / "photos"
     inputs.mkdir()
     for i in range(count):
-        photo((240 + 7 * (i % 9), 200 + 5 * (i % 11)), inputs / f"{i:03}.jpg", i)
+        photo((side + 7 * (i % 9), side * 3 // 4 + 5 * (i % 11)), inputs / f"{i:03}.jpg", i)
     bare = [sys.executable, str(HERE / "bare_network.py"), model, str(inputs)]
-    ours = [*IMG2IMG, "upscale", str(inputs), "-m", model, "-o", f"{folder / 'out'}/", "--existing", "overwrite"]
+    ours = upscale(model, inputs, f"{folder / 'out'}/")
     ratios, overlapped = [], []
     for _ in range(rounds):
         network = float(subprocess.run(bare, check=True, capture_output=True, text=True).stdout)
@@ -109,19 +98,9 @@ def start_up(model: str, folder: Path, rounds: int) -> None:
     tiny = photo((16, 16), folder / "16.png")
     usages = in_turn(
         {
-            "img2img --help": [*IMG2IMG, "--help"],
+            "img2img --help": [sys.executable, "-m", "img2img", "--help"],
             "empty Typer program --help": [sys.executable, str(empty), "--help"],
-            "upscale of 16x16": [
-                *IMG2IMG,
-                "upscale",
-                str(tiny),
-                "-m",
-                model,
-                "-o",
-                str(folder / "o.png"),
-                "--existing",
-                "overwrite",
-            ],
+            "upscale of 16x16": upscale(model, tiny, folder / "o.png"),
             "import onnxruntime, numpy, PIL": [sys.executable, "-c", "import onnxruntime, numpy, PIL.Image"],
         },
         rounds,
@@ -136,12 +115,44 @@ def memory(model: str, folder: Path) -> None:
     for megapixels in (4, 100):
         side = round((megapixels * 1e6) ** 0.5 / scale)
         source = photo((side, side), folder / f"{megapixels}.png")
-        usage = run(
-            [*IMG2IMG, "upscale", str(source), "-m", model, "-o", str(folder / "big.png"), "--existing", "overwrite"]
-        )
+        usage = run(upscale(model, source, folder / "big.png"))
+        canvas = (side * scale) ** 2 * 3 / 2**20
+        print(f"  {megapixels:>3} MP of output: peak {usage.peak:.0f} MB (canvas {canvas:.0f} MB), {usage.wall:.1f} s")
+    rng = np.random.default_rng(0)
+    for count in (1, 20, 100):
+        inputs = folder / f"{count}-sizes"
+        inputs.mkdir()
+        for i in range(count):
+            size = (300, 300) if i == 0 else (int(rng.integers(16, 300)), int(rng.integers(16, 300)))
+            photo(size, inputs / f"{i:03}.jpg", i)
+        print(f"  {count:>3} photos of as many sizes: peak {run(upscale(model, inputs, f'{folder}/o/')).peak:.0f} MB")
+
+
+def main(): ...\napp()\n")
+    tiny = photo((16, 16), folder / "16.png")
+    usages = in_turn(
+        {
+            "img2img --help": [sys.executable, "-m", "img2img", "--help"],
+            "empty Typer program --help": [sys.executable, str(empty), "--help"],
+            "upscale of 16x16": upscale(model, tiny, folder / "o.png"),
+            "import onnxruntime, numpy, PIL": [sys.executable, "-c", "import onnxruntime, numpy, PIL.Image"],
+        },
+        rounds,
+    )
+    for name, values in usages.items():
+        print(f"  {name:<32} {median(values, 'wall'):.3f} s")
+
+
+def memory(model: str, folder: Path) -> None:
+    """Peak memory of one picture at 4 and 100 megapixels of output, and of many pictures against one."""
+    scale = session.load(models.find(model)).card.scale
+    for megapixels in (4, 100):
+        side = round((megapixels * 1e6) ** 0.5 / scale)
+        source = photo((side, side), folder / f"{megapixels}.png")
+        usage = run(upscale(model, source, folder / "big.png"))
         canvas = (side * scale) ** 2 * 3 / 2**20
         print(
-            f"  {megapixels:>3} MP of output: peak {usage.peak:.0f} MB, of which the canvas {canvas:.0f} MB; {usage.wall:.1f} s"
+            f"  {megapixels:>3} MP of output: peak {usage.peak:.0f} MB (the canvas: {canvas:.0f} MB), {usage.wall:.1f} s"
         )
 
 
@@ -150,6 +161,7 @@ def main() -> None:
     parser.add_argument("--model", default="upscale-x4")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--photos", type=int, default=50)
+    parser.add_argument("--side", type=int, default=480, help="width of the smallest photo of the folder")
     parser.add_argument("--skip", nargs="*", default=[], choices=["eager", "folder", "start", "memory"])
     options = parser.parse_args()
     print(
@@ -161,8 +173,8 @@ def main() -> None:
             print("a 512x512 photo, whole process, against a PyTorch eager script with the same network:")
             against_eager(options.model, folder, options.rounds)
         if "folder" not in options.skip:
-            print(f"a folder of {options.photos} photos against the bare network:")
-            against_bare_network(options.model, folder, options.photos, max(options.rounds // 2, 1))
+            print(f"a folder of {options.photos} photos from {options.side} pixels width against the bare network:")
+            against_bare_network(options.model, folder, options.photos, options.side, max(options.rounds // 2, 1))
         if "start" not in options.skip:
             print("start-up, whole process:")
             start_up(options.model, folder, options.rounds)

@@ -1,9 +1,10 @@
 """Whole processes timed from outside: wall seconds, CPU seconds, peak memory."""
 
+import json
 import os
 import statistics
 import subprocess
-import time
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -23,19 +24,31 @@ def run(command: Sequence[str], env: Mapping[str, str] | None = None) -> Usage:
     Raises:
         RuntimeError: it did not exit with 0.
     """
-    begin = time.perf_counter()
-    process = subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env={**os.environ, **(env or {})}
+    # A child's peak begins with its parent's size, so the parent must be a small one, not this process.
+    watched = subprocess.run(
+        [sys.executable, "-S", "-c", _WATCH, *command],
+        capture_output=True,
+        env={**os.environ, **(env or {})},
+        check=True,
     )
-    assert process.stderr
-    errors = process.stderr.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise RuntimeError(
-            f"{' '.join(command)}: status {process.returncode}: {errors.decode(errors='replace')[-500:]}"
-        )
-    return Usage(time.perf_counter() - begin, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+    status, wall, cpu, peak = json.loads(watched.stdout)
+    if status:
+        message = watched.stderr.decode(errors="replace")[-500:]
+        raise RuntimeError(f"{' '.join(command)}: status {status}: {message}")
+    return Usage(wall, cpu, peak / 1024)
+
+
+_WATCH = """
+import json, os, sys, time
+begin = time.perf_counter()
+child = os.fork()
+if not child:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    os.execvp(sys.argv[1], sys.argv[1:])
+_, status, usage = os.wait4(child, 0)
+cpu = usage.ru_utime + usage.ru_stime
+print(json.dumps([os.waitstatus_to_exitcode(status), time.perf_counter() - begin, cpu, usage.ru_maxrss]))
+"""
 
 
 def in_turn(commands: Mapping[str, Sequence[str]], rounds: int) -> dict[str, list[Usage]]:

@@ -116,44 +116,6 @@ def memory(model: str, folder: Path) -> None:
         side = round((megapixels * 1e6) ** 0.5 / scale)
         source = photo((side, side), folder / f"{megapixels}.png")
         usage = run(upscale(model, source, folder / "big.png"))
-        canvas = (side * scale) ** 2 * 3 / 2**20
-        print(f"  {megapixels:>3} MP of output: peak {usage.peak:.0f} MB (canvas {canvas:.0f} MB), {usage.wall:.1f} s")
-    rng = np.random.default_rng(0)
-    for count in (1, 20, 100):
-        inputs = folder / f"{count}-sizes"
-        inputs.mkdir()
-        for i in range(count):
-            size = (300, 300) if i == 0 else (int(rng.integers(16, 300)), int(rng.integers(16, 300)))
-            photo(size, inputs / f"{i:03}.jpg", i)
-        print(f"  {count:>3} photos of as many sizes: peak {run(upscale(model, inputs, f'{folder}/o/')).peak:.0f} MB")
-
-
-def main(): ...\napp()\n")
-    tiny = photo((16, 16), folder / "16.png")
-    usages = in_turn(
-        {
-            "img2img --help": [sys.executable, "-m", "img2img", "--help"],
-            "empty Typer program --help": [sys.executable, str(empty), "--help"],
-            "upscale of 16x16": upscale(model, tiny, folder / "o.png"),
-            "import onnxruntime, numpy, PIL": [sys.executable, "-c", "import onnxruntime, numpy, PIL.Image"],
-        },
-        rounds,
-    )
-    for name, values in usages.items():
-        print(f"  {name:<32} {median(values, 'wall'):.3f} s")
-
-
-def memory(model: str, folder: Path) -> None:
-    """Peak memory of one picture at 4 and 100 megapixels of output, and of many pictures against one."""
-    scale = session.load(models.find(model)).card.scale
-    for megapixels in (4, 100):
-        side = round((megapixels * 1e6) ** 0.5 / scale)
-        source = photo((side, side), folder / f"{megapixels}.png")
-        usage = run(upscale(model, source, folder / "big.png"))
-        canvas = (side * scale) ** 2 * 3 / 2**20
-        print(
-            f"  {megapixels:>3} MP of output: peak {usage.peak:.0f} MB (the canvas: {canvas:.0f} MB), {usage.wall:.1f} s"
-        )
 
 
 def main() -> None:

@@ -116,6 +116,16 @@ def memory(model: str, folder: Path) -> None:
         side = round((megapixels * 1e6) ** 0.5 / scale)
         source = photo((side, side), folder / f"{megapixels}.png")
         usage = run(upscale(model, source, folder / "big.png"))
+        canvas = (side * scale) ** 2 * 3 / 2**20
+        print(f"  {megapixels:>3} MP of output: peak {usage.peak:.0f} MB (canvas {canvas:.0f} MB), {usage.wall:.1f} s")
+    rng = np.random.default_rng(0)
+    for count in (1, 20, 100):
+        inputs = folder / f"{count}-sizes"
+        inputs.mkdir()
+        for i in range(count):
+            size = (300, 300) if i == 0 else (int(rng.integers(16, 300)), int(rng.integers(16, 300)))
+            photo(size, inputs / f"{i:03}.jpg", i)
+        print(f"  {count:>3} photos of as many sizes: peak {run(upscale(model, inputs, f'{folder}/o/')).peak:.0f} MB")
 
 
 def main() -> None:

@@ -49,6 +49,9 @@ class Card:
     def __post_init__(self) -> None:
         for key, (expected, is_valid) in _RULES.items():
             value = getattr(self, key)
+            if isinstance(value, list):  # JSON, TOML and callers have lists; a frozen card keeps a tuple
+                value = tuple(value)
+                object.__setattr__(self, key, value)
             if not is_valid(value):
                 raise ModelError(f"card: {key!r} must be {expected}, not {_shown(value)}")
 
@@ -74,7 +77,7 @@ class Card:
         missing = [key for key in ("name", "task", "scale") if key not in values]
         if missing:
             raise ModelError(f"{where}: the model's card lacks {', '.join(map(repr, missing))}")
-        known = {key: _frozen(value) for key, value in values.items() if key in _KEYS}
+        known = {key: value for key, value in values.items() if key in _KEYS}
         extra = {key: value for key, value in values.items() if key not in _KEYS}
         try:
             return cls(**known, extra=extra)
@@ -87,11 +90,8 @@ class Card:
         return json.dumps(values | self.extra, ensure_ascii=False, allow_nan=False)
 
 
-def _frozen(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
-
-
 def _shown(value: object) -> str:
+    value = list(value) if isinstance(value, tuple) else value
     shown = "null" if value is None else repr(value)
     return shown if len(shown) <= 60 else f"{shown[:60]}…"
 

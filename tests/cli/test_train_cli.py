@@ -103,4 +103,4 @@ def test_wrong_use_is_one_line_and_status_2(args: list[str], message: str, tmp_p
 def test_show_config_explains_every_setting() -> None:
     shown = img2img("train", "esrgan", "--show-config").stdout
     assert "optimiser.rate = 0.001\n    learning rate at its highest\n" in shown
-    assert "data.crop = 160" in shown
+    assert "data.crop = 144" in shown

@@ -379,7 +379,12 @@ def start_batch(here: Path, photo: Photo, *, count: int = 200) -> tuple[subproce
     for n in range(count):
         photo(here / f"in/{n}.png", (40, 30), seed=n)
     words = [sys.executable, "-m", "img2img", "upscale", "in", "--model", "slow", "--threads", "1"]
-    process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, env=environment())
+    # A shell that starts the tests in the background lets them ignore Ctrl-C, and so would the child.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, env=environment())
+    finally:
+        signal.signal(signal.SIGINT, before)
     give_up = time.monotonic() + 30
     while len(list((here / "in_x4").glob("*.png"))) < 3:
         assert process.poll() is None and time.monotonic() < give_up, process.stderr and process.stderr.read()

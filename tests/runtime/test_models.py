@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,8 @@ from onnx import helper, numpy_helper
 
 from img2img.errors import ModelError, UsageError
 from img2img.runtime import modelfile, models
+
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(models.__file__).parents[2])}
 
 
 @pytest.fixture
@@ -105,7 +108,7 @@ def test_the_list_shows_cards_and_names_broken_files(folders):
 
 def test_listing_imports_no_onnxruntime():
     code = "import sys; from img2img.runtime import models; models.installed(); print('onnxruntime' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=ENVIRONMENT)
     assert done.stdout.strip() == "False"
 
 

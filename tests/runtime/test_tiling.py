@@ -1,177 +1,282 @@
-"""Tiles leave no seams: a tiled result equals the result of one run over the whole picture."""
-
-import dataclasses
-from functools import cache
-from pathlib import Path
-from tempfile import mkdtemp
+import itertools
 from types import SimpleNamespace
 
 import numpy as np
 import onnx_nets
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from img2img.errors import UsageError
-from img2img.runtime import session
+from img2img.errors import ExitStatus, UsageError
+from img2img.runtime.card import Card
 from img2img.runtime.failures import BrokenOutput, OutOfMemory
-from img2img.runtime.grid import Grid
+from img2img.runtime.grid import AUTO, Grid, up
+from img2img.runtime.session import load
 from img2img.runtime.tiling import run_tiled
 
-FOLDER = Path(mkdtemp(prefix="img2img-tiling-"))
+
+def picture(height, width, channels=3, dtype=np.uint8, seed=0):
+    random = np.random.default_rng([seed, height, width])
+    return random.integers(0, np.iinfo(dtype).max, (height, width, channels), dtype, endpoint=True)
 
 
-@cache
-def compact(scale: int, convs: int = 3) -> session.Model:
-    return session.load(
-        onnx_nets.compact(FOLDER / f"compact-{scale}-{convs}.onnx", scale=scale, convs=convs), threads=1
-    )
+def card(**changes):
+    return Card(**onnx_nets.card(**changes))
 
 
-@cache
-def blocks(multiple: int) -> session.Model:
-    return session.load(onnx_nets.blocks(FOLDER / f"blocks-{multiple}.onnx", multiple=multiple), threads=1)
-
-
-def noise(height: int, width: int, channels: int = 3, dtype: type = np.uint8) -> np.ndarray:
-    rng = np.random.default_rng((height, width))
-    return rng.integers(0, np.iinfo(dtype).max, (height, width, channels), dtype=dtype, endpoint=True)
+@pytest.fixture(scope="module")
+def nets(tmp_path_factory):
+    """Networks whose card says exactly how far they see."""
+    folder = tmp_path_factory.mktemp("nets")
+    made = {
+        "x1": onnx_nets.compact(folder / "x1.onnx", scale=1, skip=None),
+        "x2": onnx_nets.compact(folder / "x2.onnx", scale=2, kernel=5),
+        "x2 wide": onnx_nets.compact(folder / "x2w.onnx", scale=2, features=48, convs=4),
+        "x3": onnx_nets.compact(folder / "x3.onnx", scale=3, features=20),
+        "x4 linear": onnx_nets.compact(folder / "x4.onnx", scale=4, skip="linear", convs=5),
+        "blocks of 4": onnx_nets.blocks(folder / "b4.onnx", multiple=4),
+        "blocks of 3": onnx_nets.blocks(folder / "b3.onnx", multiple=3, minimum=14),
+    }
+    return {name: load(path, device="cpu") for name, path in made.items()}
 
 
 sides = st.integers(1, 90)
 
 
-@given(sides, sides, st.integers(3, 70), st.sampled_from([1, 2, 4]), st.sampled_from([1, 3]))
-def test_tiled_equals_whole_at_any_size(height: int, width: int, tile: int, scale: int, channels: int) -> None:
-    model, picture = compact(scale), noise(height, width, channels)
-    whole, tiled = run_tiled(model, picture, tile=None), run_tiled(model, picture, tile=tile)
-    assert whole.shape == (height * scale, width * scale, channels)
-    assert np.abs(whole.astype(int) - tiled).max() == 0
+@pytest.mark.parametrize("net", ["x1", "x2", "x2 wide", "x3", "x4 linear", "blocks of 4", "blocks of 3"])
+@settings(max_examples=25, deadline=None)
+@given(height=sides, width=sides, tile=st.integers(1, 60))
+@example(height=1, width=1, tile=1)
+@example(height=90, width=1, tile=1)
+@example(height=33, width=34, tile=32)
+def test_tiles_equal_the_whole(nets, net, height, width, tile):
+    model, colour = nets[net], picture(height, width)
+    whole = run_tiled(model, colour, tile=None)
+    assert whole.shape == (height * model.card.scale, width * model.card.scale, 3)
+    assert np.array_equal(run_tiled(model, colour, tile=tile), whole)
 
 
-@given(sides, sides, st.integers(1, 40), st.sampled_from([2, 4, 8]))
-def test_tiled_equals_whole_where_sides_must_be_multiples(height: int, width: int, tile: int, multiple: int) -> None:
-    model, picture = blocks(multiple), noise(height, width)
-    whole, tiled = run_tiled(model, picture, tile=None), run_tiled(model, picture, tile=tile)
-    assert whole.shape == picture.shape
-    assert np.abs(whole.astype(int) - tiled).max() == 0
+@settings(max_examples=20, deadline=None)
+@given(height=sides, width=sides, tile=st.integers(1, 40))
+def test_tiles_equal_the_whole_in_sixteen_bits(nets, height, width, tile):
+    model, colour = nets["x4 linear"], picture(height, width, dtype=np.uint16)
+    assert np.array_equal(run_tiled(model, colour, tile=tile), run_tiled(model, colour, tile=None))
 
 
-@given(sides, sides, st.integers(6, 40))
-def test_sixteen_bits_differ_by_no_step_either(height: int, width: int, tile: int) -> None:
-    model, picture = compact(2), noise(height, width, dtype=np.uint16)
-    whole, tiled = run_tiled(model, picture, tile=None), run_tiled(model, picture, tile=tile)
-    assert whole.dtype == np.uint16
-    assert np.abs(whole.astype(int) - tiled).max() == 0
+def test_a_picture_of_many_automatic_tiles_equals_the_whole(nets):
+    model, colour = nets["x2"], picture(500, 811)
+    assert len(Grid(model.card).spans(811, Grid(model.card).limit(AUTO), even=True)) == 3
+    assert np.array_equal(run_tiled(model, colour), run_tiled(model, colour, tile=None))
 
 
-def test_auto_tiles_of_a_large_picture_equal_whole() -> None:
-    model, picture = compact(2), noise(500, 900)
-    assert (run_tiled(model, picture) == run_tiled(model, picture, tile=None)).all()
+def test_too_small_a_context_makes_a_difference(nets):
+    honest, colour = nets["x2"], picture(64, 64)
+    lying = SimpleNamespace(card=card(scale=2, context=honest.card.context - 1), infer=honest.infer, path=honest.path)
+    assert not np.array_equal(run_tiled(lying, colour, tile=16), run_tiled(honest, colour, tile=None))
 
 
-def test_a_context_that_is_too_small_shows_as_seams() -> None:
-    model = compact(2)
-    short = SimpleNamespace(card=dataclasses.replace(model.card, context=1), path=model.path, infer=model.infer)
-    picture = noise(60, 60)
-    assert (run_tiled(model, picture, tile=16) == run_tiled(model, picture, tile=None)).all()
-    assert (run_tiled(short, picture, tile=16) != run_tiled(model, picture, tile=None)).any()  # type: ignore[arg-type]
+def test_the_result_is_the_networks_own_rounded(nets):
+    model, colour = nets["x2"], picture(21, 34)
+    image = (colour.astype(np.float32) / 255).transpose(2, 0, 1)[None]
+    expected = np.rint(model.infer(image)[0].transpose(1, 2, 0) * 255).astype(np.uint8)
+    assert np.array_equal(run_tiled(model, colour), expected)
 
 
-def test_tiles_of_one_pixel_work() -> None:
-    model, picture = compact(2), noise(6, 5)
-    assert (run_tiled(model, picture, tile=1) == run_tiled(model, picture, tile=None)).all()
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_every_value_survives_a_network_that_does_nothing(tmp_path, dtype, channels):
+    model = load(onnx_nets.pointwise(tmp_path / "same.onnx"))
+    colour = np.resize(np.arange(np.iinfo(dtype).max + 1, dtype=dtype), (300, 219, channels))
+    result = run_tiled(model, colour, tile=100)
+    assert result.dtype == dtype and np.array_equal(result, colour)
 
 
-def test_the_result_is_the_networks_own() -> None:
-    model, picture = compact(4), noise(7, 5)
-    bare = model.infer(picture.transpose(2, 0, 1)[None].astype(np.float32) / 255)
-    assert (run_tiled(model, picture) == np.rint(bare[0].transpose(1, 2, 0) * 255)).all()
+def test_grey_is_the_mean_of_what_comes_out(nets):
+    grey = picture(30, 20, 1)
+    rgb = run_tiled(nets["x1"], np.repeat(grey, 3, axis=2)).astype(float)
+    result = run_tiled(nets["x1"], grey)
+    assert result.shape == (30, 20, 1)
+    assert np.abs(result[..., 0] - rgb.mean(axis=2)).max() <= 1  # rgb was rounded before, result after
 
 
-def test_padding_is_a_reflection_and_is_cropped_away() -> None:
-    model, picture = blocks(4), noise(6, 9)
-    padded = np.pad(picture, ((0, 2), (0, 3), (0, 0)), mode="reflect")
-    assert (run_tiled(model, picture) == run_tiled(model, padded)[:6, :9]).all()
+def test_values_outside_the_range_are_clamped_not_wrapped():
+    def infer(image):
+        return image * 3 - 1
+
+    model = SimpleNamespace(card=card(scale=1, context=0), infer=infer, path="net.onnx")
+    colour = np.array([[[0, 128, 255]]], np.uint8)
+    assert run_tiled(model, colour).tolist() == [[[0, 129, 255]]]
 
 
-def test_grey_is_the_mean_of_three_equal_channels() -> None:
-    model, grey = compact(2), noise(9, 8, 1)
-    bare = model.infer(np.repeat(grey, 3, axis=2).transpose(2, 0, 1)[None].astype(np.float32) / 255)
-    expected = np.rint(bare[0].mean(axis=0) * 255)
-    assert np.abs(run_tiled(model, grey)[..., 0] - expected).max() <= 1
+@settings(max_examples=60, deadline=None)
+@given(height=sides, width=sides, multiple=st.integers(1, 20), minimum=st.integers(1, 50), data=st.data())
+def test_the_network_only_sees_sizes_that_it_allows_and_reflected_padding(height, width, multiple, minimum, data):
+    tile = data.draw(st.integers(1, 60) | st.none() | st.just(AUTO))
+    context = data.draw(st.integers(0, 12))
+    colour, seen = picture(height, width), []
+
+    def infer(image):
+        assert image.dtype == np.float32 and image.flags.c_contiguous
+        _, channels, h, w = image.shape
+        assert channels == 3 and h % multiple == w % multiple == 0 and min(h, w) >= minimum
+        seen.append((h, w))
+        return image
+
+    model = SimpleNamespace(
+        card=card(scale=1, multiple=multiple, minimum=minimum, context=context), infer=infer, path="net.onnx"
+    )
+    assert np.array_equal(run_tiled(model, colour, tile=tile), colour)
+    assert len(set(seen)) == 1
+    if len(seen) == 1:
+        assert seen[0] == tuple(max(up(side, multiple), up(minimum, multiple)) for side in (height, width))
+        rows, columns = (Grid(model.card).padded(side) for side in (height, width))
+        pads = [(0, seen[0][0] - height), (0, seen[0][1] - width), (0, 0)]
+        assert np.array_equal(colour[rows][:, columns], np.pad(colour, pads, mode="reflect"))
 
 
-@given(sides, sides, st.integers(6, 50))
-def test_progress_adds_up_to_the_picture(height: int, width: int, tile: int) -> None:
-    told: list[int] = []
-    run_tiled(compact(1, 1), noise(height, width), tile=tile, progress=told.append)
-    assert sum(told) == height * width
-
-
-def test_a_network_that_sees_the_whole_picture_runs_whole_and_refuses_tiles(tmp_path: Path) -> None:
-    model = session.load(onnx_nets.instance_norm(tmp_path / "norm.onnx"))
-    assert run_tiled(model, noise(400, 500)).shape == (400, 500, 3)
-    with pytest.raises(UsageError, match="norm cannot be run in tiles"):
-        run_tiled(model, noise(40, 40), tile=16)
-
-
-def test_tiles_below_one_are_refused() -> None:
-    with pytest.raises(UsageError, match="at least 1 pixel"):
-        run_tiled(compact(2), noise(4, 4), tile=0)
-
-
-def test_what_is_not_a_number_is_never_returned(tmp_path: Path) -> None:
-    model = session.load(onnx_nets.pointwise(tmp_path / "log.onnx", "Log"))
-    assert run_tiled(model, np.full((4, 4, 3), 255, np.uint8)).max() == 0
-    with pytest.raises(BrokenOutput, match="not a number"):
-        run_tiled(model, np.zeros((4, 4, 3), np.uint8))
-
-
-class Scarce:
-    """A model on a device that has no memory for windows above `largest` pixels."""
-
-    def __init__(self, model: session.Model, largest: int) -> None:
-        self.card, self.path, self.model, self.largest = model.card, model.path, model, largest
-        self.windows: list[tuple[int, ...]] = []
-
-    def infer(self, window: np.ndarray) -> np.ndarray:
-        if window.shape[2] * window.shape[3] > self.largest:
-            raise OutOfMemory("no memory")
-        self.windows.append(window.shape[2:])
-        return self.model.infer(window)
-
-
-def test_out_of_memory_halves_the_tile_and_goes_on() -> None:
-    model, picture = compact(2), noise(200, 210)
-    scarce, notes, told = Scarce(model, 4000), [], []
-    result = run_tiled(scarce, picture, progress=told.append, note=notes.append)  # type: ignore[arg-type]
-    assert (result == run_tiled(model, picture, tile=None)).all()
-    assert notes and "out of memory" in notes[0]
-    assert sum(told) == 200 * 210
-
-
-def test_memory_that_suffices_for_nothing_is_an_error() -> None:
-    with pytest.raises(OutOfMemory, match="smaller ones cannot be"):
-        run_tiled(Scarce(compact(2), 10), noise(200, 210))  # type: ignore[arg-type]
-
-
-@given(st.integers(1, 3000), st.integers(1, 700), st.sampled_from([1, 2, 4, 16]), st.integers(0, 40), st.booleans())
-def test_spans_cover_every_pixel_once_with_context(
-    length: int, tile: int, multiple: int, context: int, even: bool
-) -> None:
-    card = dataclasses.replace(compact(1, 1).card, multiple=multiple, context=context)
-    grid = Grid(card)
-    padded = len(grid.padded(length))
+@settings(max_examples=200, deadline=None)
+@given(
+    length=st.integers(1, 5000), tile=st.integers(1, 600), context=st.integers(0, 80), multiple=st.integers(1, 16),
+    minimum=st.integers(1, 128), done=st.integers(0, 5000), even=st.booleans(),
+)  # fmt: skip
+def test_windows_cover_the_picture_once_with_enough_context(length, tile, context, multiple, minimum, done, even):
+    grid = Grid(card(context=context, multiple=multiple, minimum=minimum))
+    length, done = len(grid.padded(length)), done // multiple * multiple
     limit = grid.limit(tile)
-    spans = grid.spans(padded, limit, even=even)
-    covered = np.zeros(padded, int)
-    assert grid.context is not None and limit is not None
+    spans = grid.spans(length, limit, done=done, even=even)
+    good = [(span.first, span.last) for span in spans]
+    assert good == list(itertools.pairwise([done] * (done < length) + [last for _, last in good]))
+    assert done >= length or good[-1][1] == length
     for span in spans:
-        covered[span.first : span.last] += 1
-        assert span.start % multiple == span.stop % multiple == 0
-        assert span.start >= 0 and span.stop <= padded and span.stop - span.start <= max(limit, multiple)
+        assert 0 <= span.start <= span.first < span.last <= span.stop <= length
         assert span.start == 0 or span.first - span.start >= grid.context
-        assert span.stop == padded or span.stop - span.last >= grid.context
-    assert (covered == 1).all()
-    assert len({span.stop - span.start for span in spans}) == 1  # one shape: the memory arena stays as it is
+        assert span.stop == length or span.stop - span.last >= grid.context
+        assert span.start % multiple == (span.stop - span.start) % multiple == 0
+        assert grid.minimum <= span.stop - span.start <= max(limit, grid.minimum)
+    assert len({span.stop - span.start for span in spans}) <= 1
+
+
+def test_a_picture_a_little_larger_than_a_window_becomes_two_even_halves():
+    grid = Grid(card(context=10))
+    limit = grid.limit(AUTO)
+    sizes = [span.stop - span.start for span in grid.spans(limit + 8, limit, even=True)]
+    assert len(sizes) == 2 and sizes[0] <= limit / 2 + 30
+
+
+@pytest.mark.parametrize(("context", "waste"), [(0, 1.0), (10, 1.15), (40, 1.6), (100, 1.6), (350, 4.1)])
+def test_automatic_tiles_repeat_little_work_in_bounded_memory(context, waste):
+    grid = Grid(card(context=context))
+    side = grid.limit(AUTO)
+    assert (side / (side - 2 * context)) ** 2 <= waste
+    assert side <= 1500
+    windows = len(grid.spans(10_000, side, even=True)) ** 2
+    assert windows * side**2 / 10_000**2 <= waste * 1.3
+
+
+def test_pictures_of_many_sizes_need_few_shapes_of_windows():
+    grid = Grid(card(context=10))
+    limit = grid.limit(AUTO)
+    sizes = {
+        span.stop - span.start for length in range(limit + 1, 6000) for span in grid.spans(length, limit, even=True)
+    }
+    assert len(sizes) <= 14
+
+
+def test_progress_adds_up_to_the_pictures_pixels(nets):
+    for net, tile in (("x2", 16), ("blocks of 3", 5), ("x4 linear", None), ("x1", AUTO)):
+        told = []
+        run_tiled(nets[net], picture(61, 47), tile=tile, progress=told.append)
+        assert sum(told) == 61 * 47
+        assert tile in (None, AUTO) or len(told) > 10
+
+
+def test_a_network_that_looks_at_the_whole_picture_runs_whole(tmp_path):
+    model = load(onnx_nets.instance_norm(tmp_path / "norm.onnx"))
+    colour = picture(500, 40)
+    assert np.array_equal(run_tiled(model, colour), run_tiled(model, colour, tile=None))
+    with pytest.raises(UsageError, match="norm cannot be run in tiles: every pixel"):
+        run_tiled(model, colour, tile=64)
+
+
+@pytest.mark.parametrize("tile", [0, -8])
+def test_a_tile_without_pixels_is_refused(nets, tile):
+    with pytest.raises(UsageError, match="at least 1 pixel"):
+        run_tiled(nets["x2"], picture(4, 4), tile=tile)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_a_result_that_is_no_number_is_an_error_and_not_black(bad, channels):
+    def infer(image):
+        image = image.copy()
+        image[image == 1] = bad
+        return image
+
+    model = SimpleNamespace(card=card(scale=1, context=2), infer=infer, path="net.onnx")
+    colour = np.zeros((40, 40, channels), np.uint8)
+    colour[33, 35] = 255
+    with pytest.raises(BrokenOutput, match=r"net\.onnx: its result near pixel .* is not a number") as error:
+        run_tiled(model, colour, tile=8)
+    assert error.value.status == ExitStatus.SOME_FAILED
+
+
+def test_a_real_network_that_computes_no_number_is_an_error(tmp_path):
+    model = load(onnx_nets.pointwise(tmp_path / "log.onnx", "Neg", "Sqrt"))
+    with pytest.raises(BrokenOutput):
+        run_tiled(model, picture(5, 5))
+
+
+class Small:
+    """A device on which only windows of so many pixels fit; counts what it did."""
+
+    def __init__(self, model, largest, error=OutOfMemory):
+        self.card, self.path, self.model, self.largest, self.error = model.card, model.path, model, largest, error
+        self.after = self.runs = 0
+
+    def infer(self, image):
+        self.runs += 1
+        if self.runs > self.after and image.shape[2] * image.shape[3] > self.largest:
+            raise self.error("it does not fit")
+        return self.model.infer(image)
+
+
+@pytest.mark.parametrize("tile", [None, 40, AUTO])
+@pytest.mark.parametrize("net", ["x2", "x4 linear", "blocks of 4"])
+@pytest.mark.parametrize("after", [0, 1])
+def test_out_of_memory_goes_on_in_smaller_tiles_with_the_same_result(nets, net, tile, after):
+    colour, told, notes = picture(83, 90), [], []
+    small = Small(nets[net], 40 * 40)
+    small.after = after if tile == 40 else 0
+    result = run_tiled(small, colour, tile=tile, progress=told.append, note=notes.append)
+    assert np.array_equal(result, run_tiled(nets[net], colour, tile=None))
+    assert notes and all("out of memory" in one for one in notes)
+    assert sum(told) == 83 * 90
+
+
+def test_rows_that_are_finished_are_not_done_again(nets):
+    colour, notes = picture(200, 40), []
+    small = Small(nets["x2"], 0)
+    small.after = 3  # rows of one tile: three are finished
+    small.largest = 44 * 44
+    run_tiled(small, colour, tile=40, note=notes.append)
+    assert len(notes) == 1 and "went on from row" in notes[0]
+    row = int(notes[0].split("row ")[1].split()[0])
+    assert row > 100
+
+
+def test_memory_that_never_suffices_is_an_error_with_the_size(nets):
+    with pytest.raises(OutOfMemory, match=r"it does not fit, in a piece of \d+x\d+ pixels"):
+        run_tiled(Small(nets["x2"], 10), picture(64, 64))
+
+
+def test_numpys_own_memory_error_is_out_of_memory_too(nets):
+    small = Small(nets["x2"], 40 * 40, error=MemoryError)
+    colour = picture(64, 64)
+    assert np.array_equal(run_tiled(small, colour), run_tiled(nets["x2"], colour))
+
+
+def test_a_result_that_fits_no_memory_is_a_typed_error():
+    model = SimpleNamespace(card=card(scale=64, context=0), path="net.onnx")
+    huge = np.broadcast_to(np.zeros((1, 1, 3), np.uint8), (1 << 22, 1 << 22, 3))
+    with pytest.raises(OutOfMemory, match="no memory for a result of"):
+        run_tiled(model, huge)

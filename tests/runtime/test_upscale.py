@@ -1,102 +1,165 @@
-"""A whole picture through a model: transparency, depth, other scales, and all that belongs to the picture."""
-
-from types import SimpleNamespace
-
 import numpy as np
 import onnx_nets
 import pytest
 
 from img2img.errors import UsageError
-from img2img.runtime import session
-from img2img.runtime.card import Card
 from img2img.runtime.pictures import Picture
+from img2img.runtime.resize import lanczos
+from img2img.runtime.session import load
+from img2img.runtime.tiling import run_tiled
 from img2img.runtime.upscale import upscale
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> session.Model:
-    return session.load(onnx_nets.compact(tmp_path_factory.mktemp("models") / "tiny.onnx", scale=2), threads=1)
+def nearest(tmp_path_factory):
+    """Enlarges by 4 by repeating pixels, so that every result can be told beforehand."""
+    return load(onnx_nets.pointwise(tmp_path_factory.mktemp("nets") / "nearest.onnx", scale=4))
 
 
 @pytest.fixture(scope="module")
-def nearest(tmp_path_factory: pytest.TempPathFactory) -> session.Model:
-    """Enlarges twice and does nothing else, so that what comes of a picture is known."""
-    return session.load(onnx_nets.pointwise(tmp_path_factory.mktemp("models") / "nearest.onnx", scale=2), threads=1)
+def smooth(tmp_path_factory):
+    """Sees 5 pixels around each one and overshoots, as real networks do."""
+    return load(onnx_nets.compact(tmp_path_factory.mktemp("nets") / "smooth.onnx", scale=2, convs=5, skip="linear"))
 
 
-def noise(*shape: int, dtype: type = np.uint8) -> np.ndarray:
-    return np.random.default_rng(0).integers(0, np.iinfo(dtype).max, shape, dtype=dtype, endpoint=True)
+def noise(*shape, dtype=np.uint8):
+    return np.random.default_rng(0).integers(0, np.iinfo(dtype).max, shape, dtype, endpoint=True)
 
 
-def test_everything_that_belongs_to_the_picture_is_kept(model: session.Model) -> None:
-    picture = Picture(noise(5, 7, 3), format="TIFF", exif=b"Exif", icc=b"profile", dpi=(72, 72), notes=("a note",))
-    large = upscale(model, picture)
-    assert large.colour.shape == (10, 14, 3)
-    assert (large.format, large.exif, large.icc, large.dpi) == ("TIFF", b"Exif", b"profile", (72, 72))
-    assert large.notes == ("a note",) and large.alpha is None
+class Counting:
+    """A model that counts its runs."""
+
+    def __init__(self, model):
+        self.card, self.path, self.model, self.runs = model.card, model.path, model, 0
+
+    def infer(self, image):
+        self.runs += 1
+        return self.model.infer(image)
 
 
-@pytest.mark.parametrize("channels", [1, 3])
+def disc(side=48, radius=16, value=255):
+    """A white disc with an antialiased edge on transparent black."""
+    at = np.arange(side) - (side - 1) / 2
+    cover = np.clip(radius + 0.5 - np.hypot(at[:, None], at), 0, 1)
+    alpha = np.rint(cover * 255).astype(np.uint8)
+    colour = np.where(alpha[..., None] > 0, value, 0).astype(np.uint8).repeat(3, axis=2)
+    return Picture(colour, alpha)
+
+
+def test_what_the_file_said_about_itself_is_kept(nearest):
+    source = Picture(noise(4, 5, 3), None, "JPEG", b"Exif\0\0", b"icc", (300.0, 300.0), ("CMYK converted",))
+    result = upscale(nearest, source)
+    assert np.array_equal(result.colour, source.colour.repeat(4, 0).repeat(4, 1))
+    assert result.alpha is None
+    assert (result.format, result.exif, result.icc, result.dpi, result.notes) == (
+        source.format, source.exif, source.icc, source.dpi, source.notes,
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_depth_and_channels_stay(model: session.Model, channels: int, dtype: type) -> None:
-    large = upscale(model, Picture(noise(4, 5, channels, dtype=dtype), noise(4, 5, dtype=dtype)))
-    assert large.colour.shape == (8, 10, channels) and large.colour.dtype == dtype
-    assert large.alpha is not None and large.alpha.shape == (8, 10) and large.alpha.dtype == dtype
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("with_alpha", [False, True])
+@pytest.mark.parametrize("scale", [None, 1.5, 4])
+def test_depth_and_channels_are_kept(nearest, dtype, channels, with_alpha, scale):
+    alpha = noise(5, 4, dtype=dtype) if with_alpha else None
+    result = upscale(nearest, Picture(noise(5, 4, channels, dtype=dtype), alpha), scale=scale)
+    height, width = (8, 6) if scale == 1.5 else (20, 16)
+    assert result.colour.shape == (height, width, channels) and result.colour.dtype == dtype
+    assert (result.alpha is None) is not with_alpha
+    assert alpha is None or (result.alpha.shape == (height, width) and result.alpha.dtype == dtype)
 
 
 @pytest.mark.parametrize(
-    ("scale", "size"), [(1, (5, 7)), (2, (10, 14)), (3, (15, 21)), (4, (20, 28)), (0.5, (3, 4)), (0.01, (1, 1))]
+    ("size", "scale", "expected"),
+    [
+        ((1, 1), 0.1, (1, 1)),
+        ((1, 1), None, (4, 4)),
+        ((3, 5), 2, (6, 10)),
+        ((3, 5), 2.5, (8, 13)),
+        ((3, 5), 8, (24, 40)),
+        ((10, 7), 0.3, (3, 2)),
+        ((100, 2), 0.1, (10, 1)),
+    ],
 )
-def test_any_scale_is_the_networks_own_and_a_resize(model: session.Model, scale: float, size: tuple[int, int]) -> None:
-    large = upscale(model, Picture(noise(5, 7, 3), noise(5, 7)), scale=scale)
-    assert large.colour.shape[:2] == size
-    assert large.alpha is not None and large.alpha.shape == size
+def test_any_scale_gives_the_rounded_size_and_never_nothing(nearest, size, scale, expected):
+    assert upscale(nearest, Picture(noise(*size, 3)), scale=scale).colour.shape[:2] == expected
 
 
-@pytest.mark.parametrize("scale", [0, -2, float("nan"), float("inf")])
-def test_a_scale_that_is_none_is_refused(model: session.Model, scale: float) -> None:
-    with pytest.raises(UsageError, match="scale must be"):
-        upscale(model, Picture(noise(5, 7, 3)), scale=scale)
+def test_another_scale_is_one_run_and_a_lanczos_resize(smooth):
+    counting, source = Counting(smooth), Picture(noise(10, 12, 3))
+    result = upscale(counting, source, scale=3)
+    assert np.array_equal(result.colour, lanczos(run_tiled(smooth, source.colour), (36, 30)))
+    assert counting.runs == 1
 
 
-def test_constant_alpha_needs_no_run(nearest: session.Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    runs: list[tuple[int, ...]] = []
-    infer = nearest.infer
-    monkeypatch.setattr(nearest, "infer", lambda window: (runs.append(window.shape), infer(window))[1])
-    large = upscale(nearest, Picture(noise(6, 6, 3), np.full((6, 6), 77, np.uint8)))
-    assert large.alpha is not None and (large.alpha == 77).all()
-    assert len(runs) == 1
+@pytest.mark.parametrize("scale", [0, -1, float("nan"), float("inf")])
+def test_a_scale_that_is_none_is_refused(nearest, scale):
+    with pytest.raises(UsageError, match="scale must be a number above 0"):
+        upscale(nearest, Picture(noise(2, 2, 3)), scale=scale)
 
 
-def test_no_halo_around_a_white_disc_on_transparent_black(model: session.Model, nearest: session.Model) -> None:
-    y, x = np.mgrid[:40, :40]
-    coverage = np.clip(13.5 - np.hypot(y - 19.5, x - 19.5), 0, 1)
-    alpha = np.rint(coverage * 255).astype(np.uint8)
-    white = np.where(alpha[..., None] > 0, 255, 0).astype(np.uint8).repeat(3, axis=2)
-    large = upscale(nearest, Picture(white, alpha), scale=3)
-    assert large.alpha is not None
-    assert large.colour[large.alpha > 0].min() >= 254  # black under transparency never reaches the edge
-    assert large.alpha[0, 0] == 0 and large.alpha[60, 60] == 255
+@pytest.mark.parametrize("value", [0, 128, 255])
+def test_alpha_that_is_the_same_everywhere_is_not_run(smooth, value):
+    counting = Counting(smooth)
+    result = upscale(counting, Picture(noise(6, 6, 3), np.full((6, 6), value, np.uint8)))
+    assert counting.runs == 1
+    assert result.alpha.shape == (12, 12) and (result.alpha == value).all()
 
 
-def test_progress_adds_up_to_the_picture_with_and_without_alpha(model: session.Model) -> None:
-    for alpha in (None, noise(30, 31)):
-        told: list[int] = []
-        upscale(model, Picture(noise(30, 31, 3), alpha), tile=8, progress=told.append)
-        assert sum(told) == 30 * 31
+def test_alpha_runs_as_a_grey_picture_of_its_own(smooth):
+    counting, alpha = Counting(smooth), noise(6, 7)
+    result = upscale(counting, Picture(noise(6, 7, 3), alpha))
+    assert counting.runs == 2
+    assert np.array_equal(result.alpha, run_tiled(smooth, alpha[..., None])[..., 0])
 
 
-def test_tiles_change_nothing_in_a_picture_with_alpha(model: session.Model) -> None:
-    picture = Picture(noise(33, 29, 3), noise(33, 29))
-    whole, tiled = (upscale(model, picture, tile=tile) for tile in (None, 7))
-    assert (whole.colour == tiled.colour).all()
-    assert whole.alpha is not None and tiled.alpha is not None and (whole.alpha == tiled.alpha).all()
+@pytest.mark.parametrize("scale", [2, 3])
+def test_a_white_disc_on_transparent_black_gets_no_dark_halo(smooth, scale):
+    result = upscale(smooth, disc(), scale=scale)
+    plain = upscale(smooth, Picture(np.full((48, 48, 3), 255, np.uint8)), scale=scale)
+    visible = lanczos(disc().alpha, (48 * scale, 48 * scale)) > 0  # the network is random, so its alpha is too
+    assert 0.05 < visible.mean() < 0.9
+    # Away from the picture's border (where padding shows) the disc is as white as a picture that is white all over.
+    inside = (slice(8 * scale, -8 * scale),) * 2
+    assert np.array_equal(result.colour[inside][visible[inside]], plain.colour[inside][visible[inside]])
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"), [({"task": "inpaint"}, "needs a mask"), ({"domains": ("a", "b")}, "needs a domain")]
-)
-def test_a_model_that_needs_more_than_a_picture_is_refused(changes: dict[str, object], message: str) -> None:
-    card = Card(**{"name": "m", "task": "translate", "scale": 1, **changes})  # type: ignore[arg-type]
-    with pytest.raises(UsageError, match=message):
-        upscale(SimpleNamespace(card=card), Picture(noise(4, 4, 3)))  # type: ignore[arg-type]
+def test_the_halo_test_can_fail(smooth):
+    source = disc()
+    unbled = run_tiled(smooth, source.colour)
+    alpha = lanczos(source.alpha, (96, 96))
+    plain = run_tiled(smooth, np.full((48, 48, 3), 255, np.uint8))
+    edge = (slice(16, -16),) * 2
+    visible = alpha[edge] > 0
+    assert (plain[edge][visible].astype(int) - unbled[edge][visible]).max() > 50
+
+
+def test_progress_adds_up_to_the_pictures_pixels_with_and_without_alpha(smooth):
+    for alpha in (None, np.full((31, 33), 7, np.uint8), noise(31, 33)):
+        told = []
+        upscale(smooth, Picture(noise(31, 33, 3), alpha), tile=8, progress=told.append)
+        assert sum(told) == 31 * 33
+
+
+def test_smaller_tiles_after_out_of_memory_are_noted_in_the_picture(smooth):
+    class Small(Counting):
+        def infer(self, image):
+            if image.shape[2] > 40:
+                raise MemoryError("no room")
+            return super().infer(image)
+
+    source = Picture(noise(50, 50, 3), notes=("first",))
+    result = upscale(Small(smooth), source)
+    assert result.notes[0] == "first" and "out of memory" in result.notes[1]
+    assert np.array_equal(result.colour, upscale(smooth, source).colour)
+
+
+@pytest.mark.parametrize(("changes", "what"), [({"task": "inpaint"}, "a mask"), ({"domains": ["old"]}, "a domain")])
+def test_a_model_that_needs_more_than_a_picture_is_refused(nearest, changes, what):
+    from img2img.runtime.card import Card
+
+    model = Counting(nearest)
+    model.card = Card(**onnx_nets.card(**changes))
+    with pytest.raises(UsageError, match=f"tiny needs {what}"):
+        upscale(model, Picture(noise(2, 2, 3)))
+    assert model.runs == 0

@@ -1,0 +1,29 @@
+"""CPU seconds per input megapixel of model files, one thread, network alone.
+
+python benchmarks/seconds_per_megapixel.py [MODEL ...]
+"""
+
+import statistics
+import sys
+import time
+
+import numpy as np
+
+from img2img.runtime import models, session
+
+SIDE, ROUNDS = 256, 7
+
+names = sys.argv[1:] or [model.name for model in models.installed()]
+loaded = {name: session.load(name, device="cpu", threads=1) for name in names}
+image = np.random.default_rng(0).random((1, 3, SIDE, SIDE), dtype=np.float32)
+seconds: dict[str, list[float]] = {name: [] for name in names}
+for turn in range(ROUNDS + 1):
+    for name, model in loaded.items():
+        begin = time.process_time()
+        model.infer(image)
+        if turn:
+            seconds[name].append((time.process_time() - begin) / SIDE**2 * 1e6)
+for name, values in seconds.items():
+    print(
+        f"{name:<24} {statistics.median(values):6.2f} CPU-s per input MP (from {min(values):.2f} to {max(values):.2f})"
+    )

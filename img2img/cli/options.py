@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -120,7 +120,7 @@ Json = Annotated[
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.", rich_help_panel=_SPEAKING)]
 
 
-def parse_tile(text: str) -> int | str | None:
+def parse_tile(text: str) -> int | Literal["auto"] | None:
     """--tile as `run_tiled` takes it: "auto", a side in pixels, or None for the whole picture at once."""
     if text == "none":
         return None

@@ -107,7 +107,8 @@ class Watcher:
 
         self.console = Console(stderr=True, highlight=False)
         self.steps = steps
-        self.figures: dict[str, float] = {}
+        self.losses: dict[str, float] = {}
+        self.validation: dict[str, float] = {}
         self.progress: Any = None
         self.first: tuple[int, float] | None = None
 
@@ -122,7 +123,7 @@ class Watcher:
 
         self.progress = Progress(
             TextColumn("training"),
-            BarColumn(bar_width=24),
+            BarColumn(bar_width=10),
             MofNCompleteColumn(),
             TextColumn("{task.fields[figures]}"),
             TimeRemainingColumn(compact=True),
@@ -133,12 +134,12 @@ class Watcher:
         self.task = self.progress.add_task("", total=steps, completed=step, figures="")
 
     def stepped(self, step: int, figures: Mapping[str, float]) -> None:
-        self.figures.update(figures)
+        self.losses.update(figures)
         if self.progress:
-            self.progress.update(self.task, completed=step, figures=self._line(step))
+            self.progress.update(self.task, completed=step, figures=self._line(step, short=True))
 
     def validated(self, step: int, figures: Mapping[str, float], *, best: bool) -> None:
-        self.figures.update(figures)
+        self.validation.update(figures)
         if not self.progress:
             mark = ", the best so far" if best else ""
             self.note(f"step {step} of {self.steps}  {self._line(step)}{mark}  {self._left(step)}")
@@ -148,8 +149,11 @@ class Watcher:
             self.progress.stop()
             self.progress = None
 
-    def _line(self, step: int) -> str:
-        parts = [f"{name} {value:.4g}" for name, value in self.figures.items()]
+    def _line(self, step: int, *, short: bool = False) -> str:
+        """The newest figures and the speed; `short`, for 80 columns: the loss and the first validation figure."""
+        losses, validation = list(self.losses.items()), list(self.validation.items())
+        shown = losses[:1] + validation[:1] if short else losses + validation
+        parts = [f"{name} {value:.4g}" for name, value in shown]
         return "  ".join([*parts, f"{self._speed(step):.2f} steps/s"])
 
     def _speed(self, step: int) -> float:

@@ -61,7 +61,7 @@ def cores() -> int:
 def _onnxruntime() -> Any:
     """Import onnxruntime, quietly. Late, because it costs 0.1 s that `--help` and `models` need not pay."""
     try:
-        import onnxruntime  # type: ignore[import-untyped]
+        import onnxruntime
     except ImportError as error:
         raise DeviceError(f"onnxruntime does not work here ({error}): run pip install onnxruntime") from error
     onnxruntime.disable_telemetry_events()

@@ -27,7 +27,7 @@ class BrokenOutput(ModelError):
 @functools.cache
 def runtime_errors() -> tuple[type[Exception], ...]:
     """Every exception that onnxruntime raises by itself; they have no common base."""
-    from onnxruntime.capi import onnxruntime_pybind11_state as state  # type: ignore[import-untyped]
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
 
     own = [one for one in vars(state).values() if isinstance(one, type) and issubclass(one, Exception)]
     return (*own, RuntimeError, MemoryError, ValueError)

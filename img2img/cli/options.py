@@ -125,7 +125,7 @@ def parse_tile(text: str) -> int | Literal["auto"] | None:
     if text == "none":
         return None
     if text == "auto":
-        return text
+        return "auto"
     try:
         side = int(text)
     except ValueError:

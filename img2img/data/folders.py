@@ -47,7 +47,7 @@ def read_rgb(path: Path) -> NDArray[np.uint8]:
         colour = np.rint(colour * share + whole * (1 - share)).astype(colour.dtype)
     if colour.dtype == np.uint16:
         colour = np.rint(colour * (255 / 65535)).astype(np.uint8)
-    return np.ascontiguousarray(np.broadcast_to(colour, (*colour.shape[:2], 3)))
+    return np.array(np.broadcast_to(colour, (*colour.shape[:2], 3)), order="C")
 
 
 @dataclass(frozen=True)

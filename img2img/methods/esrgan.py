@@ -71,6 +71,9 @@ class ESRGAN(Method):
     def __init__(self, config: Config) -> None:
         self.config = config
         generator = built_networks.build(config.generator.name, **{**config.generator.options, "scale": config.scale})
+        self.multiple: int = getattr(generator, "multiple", 1)  # networks with strides or unshuffling say so
+        if config.data.crop % (config.scale * self.multiple):
+            raise ConfigError(f"data.crop: {config.generator.name} needs a multiple of {config.scale * self.multiple}")
         self.networks = {"generator": generator}
         self.optimised = {"generator": ("generator",)}
         self.averaged = ("generator",)
@@ -88,7 +91,7 @@ class ESRGAN(Method):
             paths, held = folders.hold_out(paths)
         photos = folders.Photos.read(paths, smallest=data.crop)
         held_out = folders.Photos.read(held[:12], smallest=8 * self.config.scale)
-        self.validation = [_centre(photo, self.config.scale) for photo in held_out.pixels]
+        self.validation = [_centre(photo, self.config.scale * self.multiple) for photo in held_out.pixels]
         pixels = sum(photo.shape[0] * photo.shape[1] for photo in photos.pixels)
         self.notes.append(
             f"{len(photos.paths)} photos to train on ({pixels / 1e6:.1f} megapixels), {len(self.validation)} held out"
@@ -137,7 +140,7 @@ class ESRGAN(Method):
             task="upscale",
             method=f"esrgan, {self.config.stage} stage",
             scale=self.config.scale,
-            multiple=1,
+            multiple=self.multiple,
             minimum=1,
             parameters=sum(parameter.numel() for parameter in network.parameters()),
             licence=self.config.card.licence or "",
@@ -146,9 +149,9 @@ class ESRGAN(Method):
         return [Exportable(network, card)]
 
 
-def _centre(photo: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
-    """The middle of `photo`, at most WINDOW on a side, sides multiples of `scale`."""
-    height, width = (min(side, WINDOW) // scale * scale for side in photo.shape[:2])
+def _centre(photo: NDArray[np.uint8], multiple: int) -> NDArray[np.uint8]:
+    """The middle of `photo`, at most WINDOW on a side, sides multiples of `multiple`."""
+    height, width = (min(side, WINDOW) // multiple * multiple for side in photo.shape[:2])
     top, left = (photo.shape[0] - height) // 2, (photo.shape[1] - width) // 2
     return photo[top : top + height, left : left + width]
 

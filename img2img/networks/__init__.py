@@ -14,6 +14,7 @@ from img2img.errors import ConfigError
 NETWORKS = {
     "compact": "img2img.networks.compact:Compact",
     "collapsible-compact": "img2img.networks.collapsible:CollapsibleCompact",
+    "rrdb": "img2img.networks.rrdb:RRDBNet",
     "srresnet": "img2img.networks.srresnet:SRResNet",
 }
 

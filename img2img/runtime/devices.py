@@ -1,7 +1,6 @@
 """onnxruntime sessions on the CPU and on CUDA, with settings that were measured."""
 
 import contextlib
-import importlib.metadata
 import io
 import math
 import os
@@ -152,6 +151,8 @@ def _how_to_get_cuda() -> str:
 
 
 def _is_installed(package: str) -> bool:
+    import importlib.metadata  # late: 20 ms, for an error message
+
     try:
         importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:

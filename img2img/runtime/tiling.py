@@ -2,10 +2,15 @@
 
 A tile is computed from a window: the tile and `context` real pixels on each side. Windows lie inside the picture, so
 that a window ends where the picture ends exactly if the picture ends there; what a network does at borders (zero
-padding, clamped resizing) then happens where it happens in a run over the whole. The convolutions of onnxruntime's CPU
-provider sum up in the same order whatever the window, so tiled and whole results are equal bit by bit. (The one known
-exception is a linear resize inside the network by a factor that is no power of two: its coordinates are rounded, which
-moves values by about 4e-6 and so, at a tie, the result by one step of 255.)
+padding, clamped resizing) then happens where it happens in a run over the whole.
+
+On the CPU tiled and whole results are equal bit by bit, because onnxruntime's blocked convolutions sum up in the same
+order whatever the window. Two things are known to break this, both by far less than a step of 255, so that a value at a
+tie may round to the other side:
+- A convolution outside the blocked layout (it reads 17 or more channels, no multiple of 16, straight from an operator
+  such as SpaceToDepth) with more than 128 weights an output splits its sum by the number of output pixels for each
+  thread, where these are fewer than about 128: 3e-7 of the range, in tiny pictures and tiles.
+- A linear resize inside the network by a factor that is no power of two rounds its coordinates: 4e-6.
 
 The picture and the result stay on the host, as integers; floats exist for one window at a time.
 """

@@ -10,6 +10,9 @@ from img2img import networks
 GOLDEN = {
     "srvgg_compact_x4_16conv": ("compact", {"scale": 4, "features": 64, "convs": 16}),
     "srvgg_compact_x4_32conv": ("compact", {"scale": 4, "features": 64, "convs": 32}),
+    "realesrgan_rrdbnet_x4": ("rrdb", {"scale": 4}),
+    "realesrgan_rrdbnet_x4_6blocks": ("rrdb", {"scale": 4, "blocks": 6}),
+    "realesrgan_rrdbnet_x2": ("rrdb", {"scale": 2}),
     "srresnet_x2": ("srresnet", {"scale": 2}),
     "srresnet_x4": ("srresnet", {"scale": 4}),
 }

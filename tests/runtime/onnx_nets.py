@@ -123,11 +123,26 @@ def compact(
     return g.save(path, g.clip(x), scale, card(**made) if with_card else None)
 
 
-def blocks(path: Path, *, multiple: int = 4, convs: int = 2, features: int = 16, seed: int = 0, **changes: Any) -> Path:
-    """Works on `multiple` x `multiple` blocks (SpaceToDepth), so H and W must be multiples of it. Scale 1."""
+def blocks(
+    path: Path,
+    *,
+    multiple: int = 4,
+    convs: int = 2,
+    features: int = 16,
+    mix: bool = True,
+    seed: int = 0,
+    **changes: Any,
+) -> Path:
+    """Works on `multiple` x `multiple` blocks (SpaceToDepth), so H and W must be multiples of it. Scale 1.
+
+    `mix`: a 1x1 convolution first, so that no 3x3 convolution reads a number of channels that is no multiple of 16.
+    """
     g = _Graph(seed)
     x = g.op("SpaceToDepth", "image", blocksize=multiple)
     channels = 3 * multiple * multiple
+    if mix:
+        x = g.prelu(g.conv(x, channels, features, kernel=1, gain=1.4), features)
+        channels = features
     for _ in range(convs - 1):
         x = g.prelu(g.conv(x, channels, features, gain=1.4), features)
         channels = features

@@ -276,7 +276,7 @@ def _packages(monkeypatch, *installed):
             raise importlib.metadata.PackageNotFoundError(name)
         return "1"
 
-    monkeypatch.setattr(devices.importlib.metadata, "version", version)
+    monkeypatch.setattr(importlib.metadata, "version", version)
     monkeypatch.setattr(devices, "_onnxruntime", _WithoutCuda)
 
 

@@ -13,6 +13,8 @@ from safetensors.torch import load_file
 
 from img2img.errors import ConfigError, DataError, Interrupted, TrainingError
 from img2img.methods.esrgan import ESRGAN, Config
+from img2img.runtime import session
+from img2img.runtime.tiling import run_tiled
 from img2img.training.listener import Silence
 from img2img.training.loop import train
 
@@ -178,3 +180,15 @@ def test_the_network_learns(photos: Path, tmp_path: Path) -> None:
     train(ESRGAN, settings, tmp_path / "run", Silence(), device="cpu")
     losses = [entry["loss"] for entry in log(tmp_path / "run") if "loss" in entry]
     assert losses[-1] < 0.9 * losses[0]
+
+
+@pytest.mark.parametrize("scale", [1, 2])
+def test_a_network_that_needs_multiples_trains_and_exports(scale: int, photos: Path, tmp_path: Path) -> None:
+    small = {"name": "rrdb", "options": {"features": 4, "blocks": 1, "growth": 2}}
+    settings = config(photos, scale=scale, generator=small, steps=1)
+    train(ESRGAN, settings, tmp_path / "run", Silence(), device="cpu")
+    model = session.load(tmp_path / "run" / "model.onnx")
+    assert model.card.multiple == 4 // scale
+    assert run_tiled(model, np.zeros((13, 7, 3), np.uint8)).shape == (13 * scale, 7 * scale, 3)
+    with pytest.raises(ConfigError, match="rrdb needs a multiple of 4"):
+        ESRGAN(config(photos, scale=scale, generator=small, data={"folders": ["x"], "crop": 18}))

@@ -1,0 +1,94 @@
+"""RRDBNet, the generator of ESRGAN and Real-ESRGAN: dense blocks within residual blocks within a residual."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from img2img.errors import ConfigError
+
+
+class DenseBlock(nn.Module):
+    """Five 3x3 convolutions, each seeing all that came before; the result, scaled by 0.2, is added to the input.
+
+    Wang et al. 2018 (ESRGAN), section 3.1. `[N, features, H, W]` to the same.
+    """
+
+    def __init__(self, features: int, growth: int) -> None:
+        super().__init__()
+        for i in range(1, 6):
+            outputs = features if i == 5 else growth
+            self.add_module(f"conv{i}", nn.Conv2d(features + (i - 1) * growth, outputs, 3, 1, 1))
+        with torch.no_grad():  # residual branches start small, as the official code has them
+            for convolution in self.children():
+                assert isinstance(convolution, nn.Conv2d) and convolution.bias is not None
+                nn.init.kaiming_normal_(convolution.weight).mul_(0.1)
+                convolution.bias.zero_()
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        *growing, last = self.children()
+        seen = hidden
+        for convolution in growing:
+            seen = torch.cat((seen, F.leaky_relu(convolution(seen), 0.2)), 1)
+        result: Tensor = last(seen)
+        return hidden + 0.2 * result
+
+
+class RRDB(nn.Module):
+    """Three dense blocks; their result, scaled by 0.2, is added to the input. `[N, features, H, W]` to the same."""
+
+    def __init__(self, features: int, growth: int) -> None:
+        super().__init__()
+        self.rdb1 = DenseBlock(features, growth)
+        self.rdb2 = DenseBlock(features, growth)
+        self.rdb3 = DenseBlock(features, growth)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        result: Tensor = self.rdb3(self.rdb2(self.rdb1(hidden)))
+        return hidden + 0.2 * result
+
+
+class RRDBNet(nn.Module):
+    """RRDBs at low resolution, then two nearest upscalings by 2, each with a convolution.
+
+    The layout of Real-ESRGAN's `RRDBNet` (repository XPixelGroup/BasicSR, `rrdbnet_arch.py`): always four times larger
+    than what it works on, so scales 2 and 1 work on a pixel-unshuffled input.
+
+    Args:
+        scale: 1, 2 or 4.
+        features: channels of the trunk.
+        blocks: RRDBs; 23 in the papers, 6 in Real-ESRGAN's anime model.
+        growth: channels that each convolution of a dense block adds.
+        channels: channels of the picture, in and out.
+
+    Input `[N, channels, H, W]`, RGB 0..1, H and W multiples of 4 / scale; output
+    `[N, channels, H * scale, W * scale]`, not clamped.
+
+    Raises:
+        ConfigError: `scale` is none of 1, 2, 4.
+    """
+
+    def __init__(
+        self, scale: int = 4, features: int = 64, blocks: int = 23, growth: int = 32, channels: int = 3
+    ) -> None:
+        super().__init__()
+        if scale not in (1, 2, 4):
+            raise ConfigError(f"rrdb upscales by 1, 2 or 4, not by {scale}")
+        self.scale = scale
+        self.multiple = 4 // scale
+        self.conv_first = nn.Conv2d(channels * self.multiple**2, features, 3, 1, 1)
+        self.body = nn.Sequential(*(RRDB(features, growth) for _ in range(blocks)))
+        self.conv_body = nn.Conv2d(features, features, 3, 1, 1)
+        self.conv_up1 = nn.Conv2d(features, features, 3, 1, 1)
+        self.conv_up2 = nn.Conv2d(features, features, 3, 1, 1)
+        self.conv_hr = nn.Conv2d(features, features, 3, 1, 1)
+        self.conv_last = nn.Conv2d(features, channels, 3, 1, 1)
+
+    def forward(self, image: Tensor) -> Tensor:
+        if self.multiple > 1:
+            image = F.pixel_unshuffle(image, self.multiple)
+        first = self.conv_first(image)
+        hidden = first + self.conv_body(self.body(first))
+        for convolution in (self.conv_up1, self.conv_up2):
+            hidden = F.leaky_relu(convolution(F.interpolate(hidden, scale_factor=2.0, mode="nearest")), 0.2)
+        result: Tensor = self.conv_last(F.leaky_relu(self.conv_hr(hidden), 0.2))
+        return result

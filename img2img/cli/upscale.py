@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from img2img.cli import options
+from img2img.cli import console, options
 from img2img.errors import ExitStatus, ModelError, UsageError
 from img2img.runtime import files, targets
 from img2img.runtime.targets import Existing
@@ -72,6 +72,8 @@ def upscale(
 
         if not loaded:
             loaded.append(session.load(path, device=device, threads=threads))
+            for note in loaded[0].notes if console.is_terminal() and not (json or quiet) else ():
+                console.say(note)
         return loaded[0]
 
     if card is None:  # only the network itself can tell its scale

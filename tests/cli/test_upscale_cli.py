@@ -233,6 +233,24 @@ def test_a_terminal_is_told_what_was_made(img2img: Run, photo: Photo, here: Path
     assert img2img("upscale", "a.png", "-o", "z.png", "-q", terminal=True).err == ""
 
 
+def test_a_terminal_is_told_when_the_model_runs_elsewhere_than_one_may_think(
+    img2img: Run, photo: Photo, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from img2img.runtime import session
+
+    original = session.load
+
+    def noted(*args: object, **options: object) -> session.Model:
+        model = original(*args, **options)  # type: ignore[arg-type]
+        model.notes = ("running on the CPU: no driver",)
+        return model
+
+    monkeypatch.setattr(session, "load", noted)
+    photo(here / "a.png")
+    assert img2img("upscale", "a.png", terminal=True).err.startswith("running on the CPU: no driver\na.png -> ")
+    assert img2img("upscale", "a.png", "-o", "b.png").err == ""
+
+
 def test_a_long_job_says_beforehand_how_long_and_shows_a_bar(
     img2img: Run, photo: Photo, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -147,7 +147,7 @@ def _how_to_get_cuda() -> str:
         )
     if "onnxruntime-gpu" in packages:
         return "onnxruntime-gpu is installed, but offers no CUDA on this machine"
-    return "this onnxruntime knows no CUDA: run pip install 'img2img[cuda]'"
+    return "this onnxruntime knows no CUDA: run pip install --force-reinstall --no-deps onnxruntime-gpu"
 
 
 def _is_installed(package: str) -> bool:

@@ -11,8 +11,8 @@ import typer
 
 from img2img.cli import console
 from img2img.runtime import models as runtime_models
-from img2img.runtime.files import show
 from img2img.runtime.models import Installed
+from img2img.runtime.naming import show
 
 
 def models(

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from img2img.cli import console
-from img2img.runtime.files import show
+from img2img.runtime.naming import show
 from img2img.runtime.targets import Job
 
 QUIET_START = 0.5  # seconds before anything is drawn: what is done sooner needs no bar

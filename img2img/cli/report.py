@@ -12,7 +12,7 @@ from img2img.cli import console
 from img2img.cli.progress import Display, duration
 from img2img.errors import ExitStatus
 from img2img.runtime.batch import Event
-from img2img.runtime.files import show
+from img2img.runtime.naming import show
 
 
 class Report:

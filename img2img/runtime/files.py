@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from img2img.errors import PictureError, UsageError
+from img2img.runtime.naming import show
 
 # What is taken from a folder or a glob. A file that is named outright is tried whatever it is called.
 PICTURE_SUFFIXES = frozenset(
@@ -22,8 +23,6 @@ PICTURE_SUFFIXES = frozenset(
 # Passed over even when a shell's `*` names them; names that start with a dot are passed over in folders.
 SYSTEM_FILES = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", ".ds_store"})
 SYSTEM_FOLDERS = frozenset({"__macosx", "@eadir", "$recycle.bin", "system volume information"})
-
-_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,19 +36,6 @@ class Source:
     path: Path | None
     root: Path | None = None
     problem: PictureError | None = None
-
-
-def show(text: str | Path) -> str:
-    """`text` on one line and printable anywhere: control characters and bytes that are no UTF-8 are escaped."""
-
-    def escape(match: re.Match[str]) -> str:
-        code = ord(match.group())
-        if 0xDC80 <= code <= 0xDCFF:  # how Python carries a byte that is no UTF-8 (PEP 383)
-            code -= 0xDC00
-        known = {9: r"\t", 10: r"\n", 13: r"\r"}
-        return known.get(code) or (f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}")
-
-    return _UNPRINTABLE.sub(escape, str(text))
 
 
 def natural(path: Path | str) -> tuple[object, ...]:

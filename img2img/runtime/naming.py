@@ -1,14 +1,25 @@
 """How a file is called when it is spoken of to a person."""
 
+import re
 from pathlib import Path
 from typing import BinaryIO
 
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\ud800-\udfff]")
+
+
+def show(text: str | Path) -> str:
+    """`text` on one line and printable anywhere: control characters and bytes that are no UTF-8 are escaped."""
+
+    def escape(match: re.Match[str]) -> str:
+        code = ord(match.group())
+        if 0xDC80 <= code <= 0xDCFF:  # how Python carries a byte that is no UTF-8 (PEP 383)
+            code -= 0xDC00
+        known = {9: r"\t", 10: r"\n", 13: r"\r"}
+        return known.get(code) or (f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}")
+
+    return _UNPRINTABLE.sub(escape, str(text))
+
 
 def shown(source: Path | BinaryIO, stream: str = "standard input") -> str:
-    """One printable line that names a file; `stream` is what a stream is called.
-
-    File names may hold line feeds, terminal escapes and bytes that are no text, which no terminal should be sent.
-    """
-    if not isinstance(source, Path):
-        return stream
-    return "".join(letter if letter.isprintable() else "?" for letter in str(source))
+    """`source` as `show` names it; `stream` is what a stream is called."""
+    return show(source) if isinstance(source, Path) else stream

@@ -13,7 +13,8 @@ from enum import StrEnum
 from pathlib import Path
 
 from img2img.errors import Img2ImgError, PictureError, UsageError
-from img2img.runtime.files import Source, identity, show
+from img2img.runtime.files import Source, identity
+from img2img.runtime.naming import show
 
 TEMPLATE_FIELDS = ("stem", "name", "dir", "model", "scale", "ext")
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from img2img.errors import PictureError
 from img2img.runtime import pictures, writing
 from img2img.runtime.batch import Written
-from img2img.runtime.files import show
+from img2img.runtime.naming import show
 from img2img.runtime.pictures import Picture
 from img2img.runtime.targets import Job
 

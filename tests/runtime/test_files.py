@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from img2img.errors import UsageError
-from img2img.runtime.files import Source, collect, natural, show
+from img2img.runtime.files import Source, collect, natural
+from img2img.runtime.naming import show
 
 
 def touch(folder: Path, *names: str) -> None:

@@ -76,16 +76,12 @@ def train(
         raise ConfigError("no data: name a folder of pictures with --data")
     resolved = method_type.recipe.parse(values, where="settings")
 
-    import torch
-
     from img2img.training.listener import Silence
     from img2img.training.loop import train as run
 
-    if threads:
-        torch.set_num_threads(threads)
     listener = Silence() if quiet else Watcher(resolved.steps)
     try:
-        outcome = run(method_type, resolved, folder, listener, device=device, max_minutes=max_minutes)
+        outcome = run(method_type, resolved, folder, listener, device=device, threads=threads, max_minutes=max_minutes)
     finally:
         if isinstance(listener, Watcher):
             listener.close()

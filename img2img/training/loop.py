@@ -58,9 +58,12 @@ def train(
     listener: Listener,
     *,
     device: str = "auto",
+    threads: int | None = None,
     max_minutes: float | None = None,
 ) -> Outcome:
     """Train from scratch, or go on where the run in `folder` stopped, until `config.steps` or `max_minutes`.
+
+    `threads` bounds the CPU threads of torch, for the whole process.
 
     Ends with a checkpoint and the exported, verified model files in `folder`.
 
@@ -71,6 +74,8 @@ def train(
         CheckpointError, ExportError: a file could not be written or read.
     """
     started = time.monotonic()
+    if threads:
+        torch.set_num_threads(threads)
     set_seed(config.seed)
     method = method_type(config)  # type: ignore[call-arg]
     dataset = method.load()

@@ -1,9 +1,8 @@
 """One module a published method: which networks, which objectives, one step. Adding a paper is adding one line here."""
 
-import importlib
 from typing import TYPE_CHECKING
 
-from img2img.errors import ConfigError
+from img2img.lookup import lookup
 
 if TYPE_CHECKING:
     from img2img.methods.method import Method
@@ -17,8 +16,5 @@ def find(name: str) -> "type[Method]":
     Raises:
         ConfigError: there is no such method.
     """
-    if name not in METHODS:
-        raise ConfigError(f"unknown method '{name}'; there are {', '.join(METHODS)}")
-    module, _, attribute = METHODS[name].partition(":")
-    method: type[Method] = getattr(importlib.import_module(module), attribute)
+    method: type[Method] = lookup("method", METHODS, name)
     return method

@@ -3,13 +3,13 @@
 A network is built by its name, `build("compact", features=48)`; only the module that holds it is imported.
 """
 
-import importlib
 import inspect
 from typing import Any
 
 from torch import nn
 
 from img2img.errors import ConfigError
+from img2img.lookup import lookup
 
 NETWORKS = {
     "compact": "img2img.networks.compact:Compact",
@@ -25,10 +25,7 @@ def build(name: str, **options: Any) -> nn.Module:
     Raises:
         ConfigError: the name or an option is unknown; the message lists those that exist.
     """
-    if name not in NETWORKS:
-        raise ConfigError(f"unknown network '{name}'; there are {', '.join(NETWORKS)}")
-    module, _, attribute = NETWORKS[name].partition(":")
-    network = getattr(importlib.import_module(module), attribute)
+    network = lookup("network", NETWORKS, name)
     known = list(inspect.signature(network).parameters)
     for option in options:
         if option not in known:

@@ -1,11 +1,10 @@
 """Loss terms. Each is a word of the config with a weight of its own: `objectives = {l1 = 1.0}`."""
 
-import importlib
 from typing import Any
 
 from torch import nn
 
-from img2img.errors import ConfigError
+from img2img.lookup import lookup
 
 RECONSTRUCTION = {
     "l1": "img2img.objectives.reconstruction:L1",
@@ -21,8 +20,5 @@ def build(name: str, **options: Any) -> nn.Module:
     Raises:
         ConfigError: there is no such objective; the message lists those that exist.
     """
-    if name not in RECONSTRUCTION:
-        raise ConfigError(f"unknown objective '{name}'; there are {', '.join(RECONSTRUCTION)}")
-    module, _, attribute = RECONSTRUCTION[name].partition(":")
-    objective: nn.Module = getattr(importlib.import_module(module), attribute)(**options)
+    objective: nn.Module = lookup("objective", RECONSTRUCTION, name)(**options)
     return objective

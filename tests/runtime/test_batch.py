@@ -187,11 +187,12 @@ def test_large_pictures_wait_for_one_another(slow: str) -> None:
 
 
 def test_stopping_early_ends_every_thread_at_the_next_check() -> None:
-    stopped = threading.Event()
+    running, stopped = threading.Event(), threading.Event()
 
     def forever(given: Job, image: Picture, check: Check) -> Picture:
         if given.source == Path("first"):
             return image
+        running.set()
         try:
             while True:
                 check()
@@ -200,8 +201,12 @@ def test_stopping_early_ends_every_thread_at_the_next_check() -> None:
             stopped.set()
             raise
 
+    def write_late(given: Job, image: Picture) -> Written:
+        assert running.wait(5)  # so that the second job is under way when the first one's event comes
+        return write(given, image)
+
     before = set(threading.enumerate())
-    events = run_batch([job("first"), *(job(str(n)) for n in range(9))], forever, read=read, write=write)
+    events = run_batch([job("first"), *(job(str(n)) for n in range(9))], forever, read=read, write=write_late)
     assert next(events).status == "done"
     began = time.perf_counter()
     with pytest.raises(KeyboardInterrupt):

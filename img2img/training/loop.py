@@ -100,14 +100,14 @@ def train(
         run.rewind_log(step)
     board = _board(run, step) if main else None
 
-    def save(figure: float | None = None) -> None:
+    def save(figure: float | None) -> None:
         if not all(math.isfinite(value) for value in sums.means().values()):
             raise TrainingError(_not_finite(step, run))
         extra = {"figures": figures, "count": sums.count, "totals": {k: v.cpu() for k, v in sums.totals.items()}}
         if main:
             run.store.save(engine.checkpoint(step, extra), figure)
 
-    saved, stopped = step if run.store.steps() else -1, False
+    stopped = False
     listener.started(step, config.steps)
     with _stop_signals() as stop:
         for batch in _batches(dataset, engine, step):
@@ -135,11 +135,8 @@ def train(
                 listener.validated(step, figures, best=best is None or figure > best[1])
             if step % config.checkpoint_every == 0 or figure is not None or last:
                 save(figure)
-                saved = step
             if last:
                 break
-    if saved != step:
-        save()
     if board:
         board.close()
     if stopped:

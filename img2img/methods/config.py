@@ -10,20 +10,16 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, Self, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError
+from pydantic import BaseModel, Field, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError, model_validator
 
 from img2img.errors import ConfigError
-
-
-class Section(BaseModel):
-    """A part of a configuration: unknown keys are errors, values cannot be changed afterwards."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+from img2img.section import Section
 
 
 class NetworkConfig(Section):
     name: str = Field(description="name of the network")
     options: dict[str, int | float | str | bool] = Field(default={}, description="arguments of its constructor")
+    spectral: bool = Field(default=False, description="spectral norm on every convolution (Miyato et al. 2018)")
 
 
 class OptimiserConfig(Section):
@@ -35,9 +31,39 @@ class OptimiserConfig(Section):
 
 
 class ScheduleConfig(Section):
-    shape: Literal["constant", "cosine"] = Field(default="cosine", description="how the learning rate falls")
+    shape: Literal["constant", "linear", "cosine", "multi-step"] = Field(
+        default="cosine", description="how the learning rate falls"
+    )
     warmup: NonNegativeInt = Field(default=0, description="steps of linear rise at the start")
+    flat: float = Field(default=0.0, ge=0, le=1, description="share of the steps at the full rate, before it falls")
     floor: float = Field(default=0.0, ge=0, le=1, description="share of the rate that is left at the end")
+    milestones: tuple[float, ...] = Field(
+        default=(), description="multi-step: shares of the steps (0..1) after which the rate is multiplied with gamma"
+    )
+    gamma: float = Field(default=0.5, gt=0, le=1, description="multi-step: the factor")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if list(self.milestones) != sorted(self.milestones) or any(not 0 <= m <= 1 for m in self.milestones):
+            raise ValueError(f"milestones = {list(self.milestones)} must rise from 0 to 1: they are shares of the steps")
+        if self.shape == "multi-step" and not self.milestones:
+            raise ValueError("shape = multi-step needs milestones")
+        return self
+
+
+class AdversarialConfig(Section):
+    """The game between generator and discriminator. The words are `objectives.ADVERSARIAL` and `PENALTIES`."""
+
+    name: str = Field(description="adversarial objective")
+    weight: float = Field(default=1.0, ge=0, description="its weight in the generator's loss")
+    options: dict[str, float | str | bool] = Field(default={}, description="arguments of the objective")
+    penalty: str | None = Field(
+        default=None, description="gradient penalty on the discriminator; none: the one that defines the objective"
+    )
+    penalty_weight: float = Field(default=10.0, ge=0, description="weight of the penalty")
+    discriminator_steps: PositiveInt = Field(
+        default=1, description="discriminator updates, each on a batch of its own, before each generator update"
+    )
 
 
 class CardConfig(Section):
@@ -51,7 +77,10 @@ class RunConfig(Section):
 
     method: str = Field(description="method")
     steps: PositiveInt = Field(default=1000, description="training steps (updates of the generator)")
-    batch: PositiveInt = Field(default=16, description="items a step, over all processes")
+    batch: PositiveInt = Field(default=16, description="items an update, over all processes")
+    accumulate: PositiveInt = Field(
+        default=1, description="parts that a batch is taken in, one after the other: less memory, the same batch"
+    )
     seed: NonNegativeInt = Field(default=0, description="seed of everything random")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
         default="auto", description="autocast type; auto: bf16 where the hardware multiplies it natively, else fp32"
@@ -62,6 +91,9 @@ class RunConfig(Section):
         default=None, description="data loading processes; none: as many as a GPU needs, 0 on a CPU"
     )
     ema: float = Field(default=0.999, ge=0, lt=1, description="decay of the generator's moving average; 0: off")
+    start: Path | None = Field(
+        default=None, description="run folder, checkpoint or weights file whose networks this run starts from"
+    )
     optimiser: OptimiserConfig = OptimiserConfig()
     schedule: ScheduleConfig = ScheduleConfig()
     log_every: PositiveInt = Field(default=50, description="steps between two lines of log.jsonl")

@@ -22,9 +22,10 @@ from img2img.data.bicubic import imresize
 from img2img.data.photos import PhotoCrops
 from img2img.errors import ConfigError
 from img2img.evaluation.metrics import luma, psnr, ssim
-from img2img.methods.config import NetworkConfig, OptimiserConfig, RunConfig, ScheduleConfig, Section
-from img2img.methods.method import Exportable, Method, Networks, Update, Validation
+from img2img.methods.config import NetworkConfig, OptimiserConfig, RunConfig, ScheduleConfig
+from img2img.methods.method import Exportable, Method, Networks, Optimised, Update, Validation
 from img2img.runtime.card import Card
+from img2img.section import Section
 
 WINDOW = 256
 """Side in pixels of the centre of each held-out photo that a validation looks at."""
@@ -75,7 +76,7 @@ class ESRGAN(Method):
         if config.data.crop % (config.scale * self.multiple):
             raise ConfigError(f"data.crop: {config.generator.name} needs a multiple of {config.scale * self.multiple}")
         self.networks = {"generator": generator}
-        self.optimised = {"generator": ("generator",)}
+        self.optimised = {"generator": Optimised(("generator",), config.optimiser)}
         self.averaged = ("generator",)
         self.objectives = {name: (objectives.build(name), weight) for name, weight in config.objectives.items()}
         if not any(weight > 0 for weight in config.objectives.values()):

@@ -3,19 +3,38 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from types import MappingProxyType
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from img2img.methods.config import RunConfig
+from img2img.methods.config import OptimiserConfig, RunConfig
 from img2img.runtime.card import Card
 
 Networks = Mapping[str, nn.Module]
 Update = Callable[[str, Tensor], None]
 """`update(optimiser, loss)`: backward, clip and step that optimiser. The loop owns how (precision, distribution)."""
+
+
+class Optimised(NamedTuple):
+    """What one optimiser moves, by the names in `Method.networks`, and how."""
+
+    networks: tuple[str, ...]
+    config: OptimiserConfig
+
+
+class Stateful(Protocol):
+    """State of a method that is no network (replay pool, moving averages of an objective): saved and restored.
+
+    The state dict holds tensors and plain values only, for it is read back without pickle.
+    """
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: dict[str, Any], /) -> Any: ...
 
 
 @dataclass(frozen=True)
@@ -51,8 +70,12 @@ class Method(ABC):
 
     Attributes:
         networks: what is trained, by name; checkpoints hold them under these names.
-        optimised: optimiser name to the names of the networks that it moves.
+        optimised: optimiser name to what it moves and how. "generator" is the one whose rate is logged.
         averaged: names of the networks of which a moving average is kept, validated and exported.
+        batches: batches that one step consumes (discriminator updates on batches of their own): the tensors that
+            `step` gets hold so many batches, one after the other.
+        state: what else a resume needs, by name.
+        notes: what the person should hear before the first step.
     """
 
     recipe: ClassVar[type[RunConfig]]
@@ -62,8 +85,10 @@ class Method(ABC):
     """The validation figure that decides which checkpoint is the best; higher is better."""
 
     networks: dict[str, nn.Module]
-    optimised: dict[str, tuple[str, ...]]
+    optimised: dict[str, Optimised]
     averaged: tuple[str, ...]
+    batches: int = 1
+    state: Mapping[str, Stateful] = MappingProxyType({})
     notes: list[str]
 
     @abstractmethod

@@ -54,7 +54,7 @@ class Engine:
             prepared = self.accelerator.prepare_model(network)
             self.networks[name] = torch.compile(prepared) if config.compile else prepared  # type: ignore[assignment]
         self.optimisers = {
-            name: self.accelerator.prepare_optimizer(_optimiser(config.optimiser, method, moved))
+            name: self.accelerator.prepare_optimizer(_optimiser(moved.config, method, moved.networks))
             for name, moved in method.optimised.items()
         }
 

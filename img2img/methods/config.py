@@ -45,7 +45,7 @@ class ScheduleConfig(Section):
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         if list(self.milestones) != sorted(self.milestones) or any(not 0 <= m <= 1 for m in self.milestones):
-            raise ValueError(f"milestones = {list(self.milestones)} must rise from 0 to 1: they are shares of the steps")
+            raise ValueError(f"milestones = {list(self.milestones)} must rise from 0 to 1, they are shares of the steps")
         if self.shape == "multi-step" and not self.milestones:
             raise ValueError("shape = multi-step needs milestones")
         return self
@@ -66,6 +66,17 @@ class AdversarialConfig(Section):
     )
 
 
+class MatchingConfig(Section):
+    """Feature matching: the generator meets the discriminator's activations on real pictures (Salimans et al. 2016)."""
+
+    weight: float = Field(default=0.0, ge=0, description="weight in the generator's loss; 0: off")
+    kind: Literal["mean", "class-mean", "pairwise"] = Field(
+        default="pairwise", description="what is matched: batch means, moving means of each class, picture by picture"
+    )
+    distance: Literal["l1", "l2"] = Field(default="l1", description="distance of the activations")
+    layers: tuple[str, ...] = Field(default=(), description="discriminator layers; empty: all but the last")
+
+
 class CardConfig(Section):
     name: str | None = Field(default=None, description="name in the exported model's card; none: the run folder's name")
     licence: str | None = Field(default=None, description="licence of the exported model")
@@ -79,7 +90,7 @@ class RunConfig(Section):
     steps: PositiveInt = Field(default=1000, description="training steps (updates of the generator)")
     batch: PositiveInt = Field(default=16, description="items an update, over all processes")
     accumulate: PositiveInt = Field(
-        default=1, description="parts that a batch is taken in, one after the other: less memory, the same batch"
+        default=1, description="parts that a batch is taken in, one after the other: less memory, the same gradients"
     )
     seed: NonNegativeInt = Field(default=0, description="seed of everything random")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(

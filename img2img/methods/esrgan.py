@@ -4,6 +4,7 @@ Fidelity stage ("PSNR-oriented", section 4.1): photos are shrunk by MATLAB's bic
 and the objective is the distance to the truth, L1 by default. No discriminator takes part.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -23,7 +24,7 @@ from img2img.data.photos import PhotoCrops
 from img2img.errors import ConfigError
 from img2img.evaluation.metrics import luma, psnr, ssim
 from img2img.methods.config import NetworkConfig, OptimiserConfig, RunConfig, ScheduleConfig
-from img2img.methods.method import Exportable, Method, Networks, Optimised, Update, Validation
+from img2img.methods.method import Batch, Exportable, Method, Networks, Optimised, Step, Validation
 from img2img.runtime.card import Card
 from img2img.section import Section
 
@@ -107,12 +108,13 @@ class ESRGAN(Method):
             candidates=data.candidates,
         )
 
-    def step(self, networks: Networks, batch: dict[str, Tensor], update: Update) -> dict[str, Tensor]:
+    def step(self, networks: Networks, batches: Sequence[Batch]) -> Step:
+        (batch,) = batches
         low, high = (batch[name].float().div(255) for name in ("low", "high"))
         result = networks["generator"](low)
         terms = {name: objective(result, high) for name, (objective, _) in self.objectives.items()}
         loss = torch.stack([self.objectives[name][1] * term for name, term in terms.items()]).sum()
-        update("generator", loss)
+        yield "generator", loss
         return {"loss": loss.detach()} | ({n: t.detach() for n, t in terms.items()} if len(terms) > 1 else {})
 
     @torch.no_grad()

@@ -1,7 +1,7 @@
 """What the training loop knows of a method."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple, Protocol
@@ -15,15 +15,25 @@ from img2img.methods.config import OptimiserConfig, RunConfig
 from img2img.runtime.card import Card
 
 Networks = Mapping[str, nn.Module]
-Update = Callable[[str, Tensor], None]
-"""`update(optimiser, loss)`: backward, clip and step that optimiser. The loop owns how (precision, distribution)."""
+Batch = dict[str, Tensor]
+Step = Generator[tuple[str, Tensor], None, dict[str, Tensor]]
+"""One training step, written as it stands in the paper: `yield "discriminator", loss` descends that loss with the
+optimiser of that name, and what follows sees the moved networks. The scalars to log are returned.
+
+The loop owns how (precision, distribution, clipping). A step that hands up its losses, and not one that calls the
+optimiser, lets the loop take a large batch in parts and still descend the loss of the whole batch, update by update.
+"""
 
 
 class Optimised(NamedTuple):
-    """What one optimiser moves, by the names in `Method.networks`, and how."""
+    """What one optimiser moves, by the names in `Method.networks`, and how.
+
+    `bound` keeps every weight within plus or minus that value after each step (Arjovsky et al. 2017, algorithm 1).
+    """
 
     networks: tuple[str, ...]
     config: OptimiserConfig
+    bound: float | None = None
 
 
 class Stateful(Protocol):
@@ -42,7 +52,8 @@ class Validation:
     """What a validation gives.
 
     Attributes:
-        figures: name to value; `Method.headline` is among them.
+        figures: name to value; `Method.headline` is among them. The names that `training.health` knows (`diversity`,
+            `label_effect`) are watched.
         columns: captions of the contact sheet.
         rows: uint8 RGB pictures `[H, W, 3]`, one a column, all of one size in a row.
     """
@@ -72,8 +83,7 @@ class Method(ABC):
         networks: what is trained, by name; checkpoints hold them under these names.
         optimised: optimiser name to what it moves and how. "generator" is the one whose rate is logged.
         averaged: names of the networks of which a moving average is kept, validated and exported.
-        batches: batches that one step consumes (discriminator updates on batches of their own): the tensors that
-            `step` gets hold so many batches, one after the other.
+        batches: how many batches `step` is given (discriminator updates on batches of their own).
         state: what else a resume needs, by name.
         notes: what the person should hear before the first step.
     """
@@ -92,7 +102,7 @@ class Method(ABC):
     notes: list[str]
 
     @abstractmethod
-    def load(self) -> Dataset[dict[str, Tensor]]:
+    def load(self) -> Dataset[Batch]:
         """Read and check the data; called once, before the first step. Items are a pure function of their index.
 
         Raises:
@@ -100,8 +110,8 @@ class Method(ABC):
         """
 
     @abstractmethod
-    def step(self, networks: Networks, batch: dict[str, Tensor], update: Update) -> dict[str, Tensor]:
-        """One training step on `batch`, already on the device. Returns detached scalars to log."""
+    def step(self, networks: Networks, batches: Sequence[Batch]) -> Step:
+        """One training step on `batches`, `self.batches` of them, already on the device. See `Step`."""
 
     @abstractmethod
     def validate(self, networks: Networks) -> Validation:

@@ -1,18 +1,23 @@
-"""Networks, optimisers and moving averages on their device, prepared by Accelerate; all state that a resume needs."""
+"""Networks, optimisers and moving averages on their device; all state that a resume needs.
 
-import random
-from collections.abc import Callable
+Accelerate gives device, precision, loss scaling and communication. The gradients of several processes are averaged
+here, after each backward pass, and not by DistributedDataParallel: its hooks expect one backward pass through all
+parameters after each forward pass, while a GAN's losses pass through a discriminator whose weights they do not move.
+"""
+
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.utils import broadcast, gather_object
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
 
-from img2img.errors import ConfigError, DeviceError
+from img2img.errors import CheckpointError, ConfigError, DeviceError
 from img2img.methods.config import OptimiserConfig, RunConfig
-from img2img.methods.method import Method
+from img2img.methods.method import Batch, Method
+from img2img.training.averages import Average
 from img2img.training.checkpoints import Checkpoint
 from img2img.training.schedule import factor
 
@@ -26,8 +31,12 @@ class Engine:
         method: whose networks are trained. They are moved to the device.
         device: "auto", "cpu" or "cuda".
 
+    Attributes:
+        slowdown: what every learning rate is multiplied with beside its schedule; below 1 after a loss was not finite.
+
     Raises:
         DeviceError: the device is not there.
+        ConfigError: the batch cannot be shared by the processes and parts.
     """
 
     def __init__(self, method: Method, config: RunConfig, device: str = "auto") -> None:
@@ -37,48 +46,101 @@ class Engine:
             )
         precision = _precision(config.precision, device)
         self.accelerator = Accelerator(cpu=device == "cpu", mixed_precision={"fp32": "no"}.get(precision, precision))
-        if config.batch % self.accelerator.num_processes:
-            raise ConfigError(
-                f"batch = {config.batch} cannot be shared by {self.accelerator.num_processes} processes evenly"
-            )
+        self.method = method
         self.precision = precision
         self.config = config
-        self.averages: dict[str, AveragedModel] = {}
+        self.slowdown = 1.0
+        self._check_batch()
+        self.averages: dict[str, Average] = {}
         self.networks: dict[str, nn.Module] = {}
         for name, network in method.networks.items():
             if config.channels_last:
                 network.to(memory_format=torch.channels_last)
             network.to(self.accelerator.device)
+            broadcast(list(network.state_dict().values()))
             if name in method.averaged and config.ema:
-                self.averages[name] = AveragedModel(network, multi_avg_fn=_warmed_average(config.ema))
-            prepared = self.accelerator.prepare_model(network)
+                self.averages[name] = Average(network, config.ema)
+            prepared = self.accelerator.prepare_model(network, evaluation_mode=True)  # precision, but not DDP
             self.networks[name] = torch.compile(prepared) if config.compile else prepared  # type: ignore[assignment]
         self.optimisers = {
             name: self.accelerator.prepare_optimizer(_optimiser(moved.config, method, moved.networks))
             for name, moved in method.optimised.items()
         }
+        self._moved = {
+            name: [p for group in optimiser.param_groups for p in group["params"]]
+            for name, optimiser in self.optimisers.items()
+        }
 
     def plain(self, name: str) -> nn.Module:
-        """The network called `name` without the wrappers of distribution and compilation."""
+        """The network called `name` without the wrapper of compilation."""
         return self.accelerator.unwrap_model(self.networks[name], keep_torch_compile=False)  # type: ignore[no-any-return]
 
     def set_rates(self, step: int) -> float:
         """Set the learning rates of `step`; returns the generator's."""
-        rate = self.config.optimiser.rate * factor(self.config.schedule, step, self.config.steps)
-        for optimiser in self.optimisers.values():
+        share = factor(self.config.schedule, step, self.config.steps) * self.slowdown
+        for name, optimiser in self.optimisers.items():
             for group in optimiser.param_groups:
-                group["lr"] = rate
-        return rate
+                group["lr"] = self.method.optimised[name].config.rate * share
+        return self.method.optimised["generator"].config.rate * share
 
-    def update(self, name: str, loss: Tensor) -> None:
-        """Backward, clip, and one step of the optimiser called `name`."""
-        optimiser = self.optimisers[name]
-        optimiser.zero_grad()
-        self.accelerator.backward(loss)
-        if self.config.optimiser.clip:
-            parameters = [p for group in optimiser.param_groups for p in group["params"]]
-            self.accelerator.clip_grad_norm_(parameters, self.config.optimiser.clip)
+    def seed(self, step: int) -> None:
+        """Make all that is random in `step` a function of seed, step and process: there is no state to save."""
+        words = np.random.SeedSequence((self.config.seed, step, self.accelerator.process_index)).generate_state(2)
+        torch.manual_seed(int(words[0]) << 32 | int(words[1]))
+
+    def step(self, batches: Sequence[Batch], *, measure: bool = False) -> dict[str, Tensor]:
+        """One step of the method on `batches`; returns its figures, and with `measure` every optimiser's gradient norm.
+
+        With `accumulate` above 1 every batch is cut into parts, and one `Method.step` runs on each of them, all up to
+        the same loss: the gradients are those of the mean loss over all parts.
+        """
+        parts = self.config.accumulate
+        runs = [self.method.step(self.networks, [_part(batch, k, parts) for batch in batches]) for k in range(parts)]
+        figures: list[dict[str, Tensor]] = []
+        norms: dict[str, Tensor] = {}
+        while not figures:
+            name = ""
+            for run in runs:
+                try:
+                    asked, loss = next(run)
+                except StopIteration as end:
+                    figures.append(end.value)
+                    continue
+                if not name:
+                    name = asked
+                    self.optimisers[name].zero_grad()
+                # Only the gradients of what this loss moves are computed: not, for example, the discriminator's while
+                # the generator learns.
+                self.accelerator.backward(loss / parts, inputs=self._moved[name])
+            if name:
+                norms |= self._move(name, measure)
+        return {key: torch.stack([one[key] for one in figures]).mean() for key in figures[0]} | norms
+
+    def _move(self, name: str, measure: bool) -> dict[str, Tensor]:
+        moved, optimiser = self.method.optimised[name], self.optimisers[name]
+        gradients = [p.grad for p in self._moved[name] if p.grad is not None]
+        self._share(gradients)
+        norms = {}
+        if measure or moved.config.clip:
+            self.accelerator.unscale_gradients(optimiser)
+            norm = torch.nn.utils.get_total_norm(gradients)
+            if moved.config.clip:
+                torch.nn.utils.clip_grads_with_norm_(self._moved[name], moved.config.clip, norm)
+            norms = {f"gradient/{name}": norm} if measure else {}
         optimiser.step()
+        if moved.bound is not None:
+            with torch.no_grad():
+                torch._foreach_clamp_min_(self._moved[name], -moved.bound)
+                torch._foreach_clamp_max_(self._moved[name], moved.bound)
+        return norms
+
+    def _share(self, gradients: list[Tensor]) -> None:
+        """Replace `gradients` by their means over all processes, in one message."""
+        if self.accelerator.num_processes == 1 or not gradients:
+            return
+        flat = self.accelerator.reduce(torch.cat([g.reshape(-1) for g in gradients]), "mean")
+        for gradient, mean in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+            gradient.copy_(mean.view(gradient.shape))
 
     def agree(self, wish: bool) -> bool:
         """Whether any process wishes it: all of them stop at the same step, or they would wait for each other."""
@@ -97,7 +159,7 @@ class Engine:
     def average(self) -> None:
         """Take the networks' present weights into their moving averages."""
         for name, average in self.averages.items():
-            average.update_parameters(self.plain(name))
+            average.update(self.plain(name))
 
     def judged(self) -> dict[str, nn.Module]:
         """The networks to validate and export, in eval mode: the moving average where there is one."""
@@ -114,13 +176,15 @@ class Engine:
             network.train()
 
     def checkpoint(self, step: int, extra: dict[str, Any]) -> Checkpoint:
-        """Everything that `restore` needs to go on after `step` steps."""
+        """Everything that `restore` needs to go on after `step` steps. Every process must call it."""
         weights = {name: self.plain(name).state_dict() for name in self.networks}
         weights |= {f"{name}.ema": average.module.state_dict() for name, average in self.averages.items()}
+        own = {name: part.state_dict() for name, part in self.method.state.items()}
         state: dict[str, Any] = {
             "optimisers": {name: optimiser.state_dict() for name, optimiser in self.optimisers.items()},
-            "averaged": {name: int(average.n_averaged) for name, average in self.averages.items()},
-            "rng": _rng_state(),
+            "averaged": {name: average.count for name, average in self.averages.items()},
+            "method": gather_object([_on_cpu(own)]) if own else [],
+            "slowdown": self.slowdown,
             "extra": extra,
         }
         if self.accelerator.scaler is not None:
@@ -128,19 +192,55 @@ class Engine:
         return Checkpoint(step, weights, state)
 
     def restore(self, checkpoint: Checkpoint) -> dict[str, Any]:
-        """Continue from `checkpoint`; returns what was stored as `extra`."""
-        for name in self.networks:
-            self.plain(name).load_state_dict(checkpoint.weights[name])
-        for name, average in self.averages.items():
-            average.module.load_state_dict(checkpoint.weights[f"{name}.ema"])
-            average.n_averaged.fill_(checkpoint.state["averaged"][name])
-        for name, optimiser in self.optimisers.items():
-            optimiser.load_state_dict(checkpoint.state["optimisers"][name])
-        if self.accelerator.scaler is not None and "scaler" in checkpoint.state:
-            self.accelerator.scaler.load_state_dict(checkpoint.state["scaler"])
-        _set_rng_state(checkpoint.state["rng"])
-        extra: dict[str, Any] = checkpoint.state["extra"]
+        """Continue from `checkpoint`; returns what was stored as `extra`.
+
+        Raises:
+            CheckpointError: it holds other networks, or was written by another number of processes where each has a
+                state of its own.
+        """
+        state = checkpoint.state
+        try:
+            for name in self.networks:
+                self.plain(name).load_state_dict(checkpoint.weights[name])
+            for name, average in self.averages.items():
+                average.module.load_state_dict(checkpoint.weights[f"{name}.ema"])
+                average.count = state["averaged"][name]
+            for name, optimiser in self.optimisers.items():
+                optimiser.load_state_dict(state["optimisers"][name])
+        except (KeyError, RuntimeError, ValueError) as error:
+            raise CheckpointError(f"the checkpoint of step {checkpoint.step} holds other networks: {error}") from error
+        if self.method.state:
+            if len(state["method"]) != self.accelerator.num_processes:
+                raise CheckpointError(
+                    f"the run was trained by {len(state['method'])} processes, each with a state of its own "
+                    f"({', '.join(self.method.state)}); go on with as many"
+                )
+            for name, part in self.method.state.items():
+                part.load_state_dict(state["method"][self.accelerator.process_index][name])
+        if self.accelerator.scaler is not None and "scaler" in state:
+            self.accelerator.scaler.load_state_dict(state["scaler"])
+        self.slowdown = state["slowdown"]
+        extra: dict[str, Any] = state["extra"]
         return extra
+
+    def _check_batch(self) -> None:
+        batch, processes, parts = self.config.batch, self.accelerator.num_processes, self.config.accumulate
+        if batch % processes:
+            raise ConfigError(f"batch = {batch} cannot be shared by {processes} processes evenly")
+        if batch // processes % parts:
+            raise ConfigError(f"batch = {batch}: {batch // processes} a process is no multiple of accumulate = {parts}")
+
+
+def _part(batch: Batch, k: int, parts: int) -> Batch:
+    return batch if parts == 1 else {name: value.chunk(parts)[k] for name, value in batch.items()}
+
+
+def _on_cpu(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return value.detach().cpu()
+    if isinstance(value, dict):
+        return {key: _on_cpu(one) for key, one in value.items()}
+    return [_on_cpu(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def _precision(wanted: str, device: str) -> str:
@@ -159,34 +259,3 @@ def _optimiser(config: OptimiserConfig, method: Method, moved: tuple[str, ...]) 
     )
     return optimiser
 
-
-def _warmed_average(decay: float) -> Callable[[Any, Any, Any], None]:
-    """An exponential moving average that forgets faster at first, so that short runs are not judged by their start."""
-
-    @torch.no_grad()
-    def average(averaged: list[Tensor], current: list[Tensor], count: Tensor) -> None:
-        taken = float(count)
-        torch._foreach_lerp_(averaged, current, 1 - min(decay, (1 + taken) / (10 + taken)))
-
-    return average
-
-
-def _rng_state() -> dict[str, Any]:
-    kind, keys, position, has_gauss, cached = np.random.get_state(legacy=True)
-    state: dict[str, Any] = {
-        "torch": torch.get_rng_state(),
-        "numpy": [str(kind), torch.from_numpy(np.asarray(keys, dtype=np.int64)), position, has_gauss, cached],
-        "python": list(random.getstate()[1]),
-    }
-    if torch.cuda.is_available():
-        state["cuda"] = torch.cuda.get_rng_state_all()
-    return state
-
-
-def _set_rng_state(state: dict[str, Any]) -> None:
-    torch.set_rng_state(state["torch"])
-    kind, keys, position, has_gauss, cached = state["numpy"]
-    np.random.set_state((kind, keys.numpy().astype(np.uint32), position, has_gauss, cached))
-    random.setstate((3, tuple(state["python"]), None))
-    if "cuda" in state and torch.cuda.is_available():
-        torch.cuda.set_rng_state_all(state["cuda"])

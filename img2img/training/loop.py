@@ -1,10 +1,8 @@
 """The training loop: steps, logging, validation, checkpoints, resume. One loop for every method."""
 
 import math
-import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,27 +15,44 @@ from torch.utils.data import DataLoader, Dataset
 from img2img import exchange
 from img2img.errors import Interrupted, TrainingError
 from img2img.methods.config import RunConfig
-from img2img.methods.method import Method, Validation
+from img2img.methods.method import Batch, Method, Validation
+from img2img.training import start
+from img2img.training.checkpoints import Checkpoint
 from img2img.training.engine import Engine
+from img2img.training.health import Health
 from img2img.training.listener import Listener, Silence
 from img2img.training.run import Run
 from img2img.training.sheets import contact_sheet
+from img2img.training.stop import Stop, stop_signals
 from img2img.training.stream import Steps
+
+ROLLBACKS = 3
+"""How often a run goes back to its last checkpoint after a loss that is not finite, each time at half the rate."""
 
 
 @dataclass
 class Outcome:
-    """How a run ended: steps done of steps planned, the newest validation figures, the model files written."""
+    """How a run ended.
+
+    Attributes:
+        step, steps: steps done, of steps planned.
+        figures: the newest validation figures.
+        models: the model files written.
+        seconds: time spent in steps, without validation and checkpoints.
+        waiting: seconds of it spent waiting for data.
+    """
 
     step: int
     steps: int
     figures: dict[str, float]
     models: list[Path] = field(default_factory=list)
+    seconds: float = 0.0
+    waiting: float = 0.0
 
 
 @dataclass
 class _Sums:
-    """Losses since the last log line, kept on the device so that no step waits for them."""
+    """Figures since the last log line, kept on the device so that no step waits for them."""
 
     count: int = 0
     totals: dict[str, Tensor] = field(default_factory=dict)
@@ -60,16 +75,19 @@ def train(
     device: str = "auto",
     threads: int | None = None,
     max_minutes: float | None = None,
+    max_steps: int | None = None,
 ) -> Outcome:
-    """Train from scratch, or go on where the run in `folder` stopped, until `config.steps` or `max_minutes`.
-
-    `threads` bounds the CPU threads of torch, for the whole process.
+    """Train from scratch, or go on where the run in `folder` stopped, until `config.steps`.
 
     Ends with a checkpoint and the exported, verified model files in `folder`.
 
+    Args:
+        threads: bounds the CPU threads of torch, for the whole process.
+        max_minutes, max_steps: stop earlier, after so many minutes or steps of this call; the models are written.
+
     Raises:
         ConfigError, DataError: before the first step, with the key or file that is wrong.
-        TrainingError: a loss is no longer finite; the last checkpoint is from before.
+        TrainingError: a loss is no longer finite, however often the run went back to its last checkpoint.
         Interrupted: Ctrl-C or SIGTERM; the state is saved.
         CheckpointError, ExportError: a file could not be written or read.
     """
@@ -79,103 +97,213 @@ def train(
     set_seed(config.seed)
     method = method_type(config)  # type: ignore[call-arg]
     dataset = method.load()
-    engine = Engine(method, config, device)
-    main = engine.accelerator.is_main_process
-    if not main:
-        listener = Silence()
-    with engine.accelerator.main_process_first():
-        run = Run(folder, config)
-    for note in method.notes:
-        listener.note(note)
-    listener.note(f"training on {engine.accelerator.device} in {engine.precision}")
-
-    step, sums, figures = 0, _Sums(), {}
-    if run.store.steps():
-        checkpoint = run.store.load()
-        extra = engine.restore(checkpoint)
-        step, figures = checkpoint.step, extra["figures"]
-        sums = _Sums(extra["count"], {k: v.to(engine.accelerator.device) for k, v in extra["totals"].items()})
-        listener.note(f"going on after step {step} of {config.steps}")
-    if main:
-        run.rewind_log(step)
-    board = _board(run, step) if main else None
-
-    def save(figure: float | None) -> None:
-        if not all(math.isfinite(value) for value in sums.means().values()):
-            raise TrainingError(_not_finite(step, run))
-        extra = {"figures": figures, "count": sums.count, "totals": {k: v.cpu() for k, v in sums.totals.items()}}
-        if main:
-            run.store.save(engine.checkpoint(step, extra), figure)
-
-    stopped = False
-    listener.started(step, config.steps)
-    with _stop_signals() as stop:
-        for batch in _batches(dataset, engine, step):
-            rate = engine.set_rates(step)
-            sums.add(method.step(engine.networks, batch, engine.update))
-            engine.average()
-            step += 1
-            losses = {}
-            if step % config.log_every == 0:
-                losses, sums = engine.mean(sums.means()), _Sums()
-                if not all(math.isfinite(value) for value in losses.values()):
-                    raise TrainingError(_not_finite(step, run))
-                if main:
-                    run.log(step, losses | {"rate": rate})
-                    _write(board, step, losses | {"rate": rate}, "train")
-            listener.stepped(step, losses)
-            out_of_time = max_minutes is not None and time.monotonic() - started > max_minutes * 60
-            stopped = engine.agree(stop.is_set)
-            last = engine.agree(step == config.steps or out_of_time or stopped)
-            figure = None
-            if main and (step % config.validate_every == 0 or (last and not stopped)):
-                figures = _validate(method, engine, run, step, board)
-                figure = figures[method.headline]
-                best = run.store.best()
-                listener.validated(step, figures, best=best is None or figure > best[1])
-            if step % config.checkpoint_every == 0 or figure is not None or last:
-                save(figure)
-            if last:
-                break
-    if board:
-        board.close()
-    if stopped:
-        raise Interrupted(f"stopped after step {step} of {config.steps}; the same command goes on from there")
-    outcome = Outcome(step, config.steps, figures)
-    if main:
-        for model in method.models(engine.judged()):
-            target = run.folder / f"model{model.suffix}.onnx"
-            exchange.export(model.network, model.card, target)
-            outcome.models.append(target)
-    engine.accelerator.wait_for_everyone()
-    engine.accelerator.end_training()
-    return outcome
+    training = _Training(method, dataset, config, folder, listener, device)
+    with stop_signals() as stop:
+        training.go(stop, started + 60 * max_minutes if max_minutes is not None else math.inf, max_steps)
+    return training.finish()
 
 
-def _batches(dataset: Dataset[dict[str, Tensor]], engine: Engine, step: int) -> Iterator[dict[str, Tensor]]:
-    config, accelerator = engine.config, engine.accelerator
-    on_gpu = accelerator.device.type == "cuda"
-    workers = config.workers if config.workers is not None else (8 if on_gpu else 0)
-    order = Steps(
-        step, config.steps, config.batch, process=accelerator.process_index, processes=accelerator.num_processes
-    )
-    loader = DataLoader(dataset, batch_sampler=order, num_workers=workers, pin_memory=on_gpu)
-    for batch in loader:
-        moved = {name: value.to(accelerator.device, non_blocking=True) for name, value in batch.items()}
-        if config.channels_last:
+class _Training:
+    def __init__(
+        self, method: Method, dataset: Dataset[Batch], config: RunConfig, folder: Path, listener: Listener, device: str
+    ) -> None:
+        self.method = method
+        self.dataset = dataset
+        self.config = config
+        notes = start.load(config.start, method) if config.start else []
+        self.engine = Engine(method, config, device)
+        self.main = self.engine.accelerator.is_main_process
+        self.listener = listener if self.main else Silence()
+        with self.engine.accelerator.main_process_first():
+            self.run = Run(folder, config)
+        for note in [*method.notes, *notes]:
+            self.listener.note(note)
+        self.listener.note(f"training on {self.engine.accelerator.device} in {self.engine.precision}")
+        self.step = 0
+        self.sums = _Sums()
+        self.figures: dict[str, float] = {}
+        self.health = Health()
+        self.rollbacks = 0
+        self.outcome = Outcome(0, config.steps, {})
+        if self.run.store.steps():
+            self._restore(self.run.store.load())
+            self.listener.note(f"going on after step {self.step} of {config.steps}")
+        self.fresh = self._checkpoint() if not self.step else None
+        if self.fresh:  # the networks move on, these must not
+            copies = {n: {k: v.to("cpu", copy=True) for k, v in w.items()} for n, w in self.fresh.weights.items()}
+            self.fresh.weights = copies
+        if self.main:
+            self.run.rewind_log(self.step)
+        self.board = _board(self.run, self.step) if self.main else None
+
+    def go(self, stop: Stop, deadline: float, max_steps: int | None) -> None:
+        """Take steps until the last one, the deadline, or a wish to stop; every way out has saved."""
+        end = self.config.steps if max_steps is None else min(self.step + max_steps, self.config.steps)
+        self.listener.started(self.step, self.config.steps)
+        stopped = False
+        while self.step < end and not stopped:
+            for batches in self._batches():
+                losses = self._take(batches)
+                if losses is None:
+                    self._roll_back()
+                    break
+                self.listener.stepped(self.step, losses)
+                stopped = self.engine.agree(stop.is_set)
+                last = stopped or self.engine.agree(self.step >= end or time.monotonic() > deadline)
+                figure = None
+                if self.step % self.config.validate_every == 0 or (last and not stopped):
+                    figure = self._validate()
+                if self.step % self.config.checkpoint_every == 0 or figure is not None or last:
+                    if not self._finite():
+                        self._roll_back()
+                        break
+                    self._save(figure)
+                if last:
+                    end = self.step
+                    break
+        if stopped:
+            self._close()
+            raise Interrupted(
+                f"stopped after step {self.step} of {self.config.steps}; the same command goes on from there"
+            )
+
+    def finish(self) -> Outcome:
+        """Write the models of a run that is not interrupted."""
+        self._close()
+        self.outcome.step, self.outcome.figures = self.step, self.figures
+        if self.main:
+            for model in self.method.models(self.engine.judged()):
+                target = self.run.folder / f"model{model.suffix}.onnx"
+                exchange.export(model.network, model.card, target)
+                self.outcome.models.append(target)
+        self.engine.accelerator.wait_for_everyone()
+        self.engine.accelerator.end_training()
+        return self.outcome
+
+    def _take(self, batches: list[Batch]) -> dict[str, float] | None:
+        """One step. Returns the figures to log, empty between log lines; None where they are not finite."""
+        began = time.monotonic()
+        log = (self.step + 1) % self.config.log_every == 0
+        rate = self.engine.set_rates(self.step)
+        self.engine.seed(self.step)
+        figures = self.engine.step(batches, measure=log)
+        norms = {name: figures.pop(name) for name in list(figures) if name.startswith("gradient/")}
+        self.sums.add(figures)
+        self.engine.average()
+        self.step += 1
+        losses: dict[str, float] = {}
+        if log:
+            losses = self.engine.mean(self.sums.means() | {name: float(norm) for name, norm in norms.items()})
+            self.sums = _Sums()
+            # With fp16 a gradient may overflow: the loss scaling skips that update.
+            if not all(math.isfinite(v) for n, v in losses.items() if not n.startswith("gradient/")):
+                return None
+            if self.main:
+                self.run.log(self.step, losses | {"rate": rate})
+                _write(self.board, self.step, losses | {"rate": rate}, "train")
+                for warning in self.health.logged(losses):
+                    self._warn(warning)
+        self.outcome.seconds += time.monotonic() - began
+        return losses
+
+    def _batches(self) -> Iterator[list[Batch]]:
+        config, accelerator, count = self.config, self.engine.accelerator, self.method.batches
+        on_gpu = accelerator.device.type == "cuda"
+        workers = config.workers if config.workers is not None else (8 if on_gpu else 0)
+        order = Steps(
+            self.step * count,
+            config.steps * count,
+            config.batch,
+            process=accelerator.process_index,
+            processes=accelerator.num_processes,
+        )
+        loader = iter(
+            DataLoader(
+                self.dataset, batch_sampler=order, num_workers=workers, pin_memory=on_gpu, persistent_workers=workers > 0
+            )
+        )
+        for _ in range(self.step, config.steps):
+            began = time.monotonic()
+            batches = [self._moved(next(loader)) for _ in range(count)]
+            waited = time.monotonic() - began
+            self.outcome.seconds += waited
+            self.outcome.waiting += waited
+            yield batches
+
+    def _moved(self, batch: Batch) -> Batch:
+        moved = {name: value.to(self.engine.accelerator.device, non_blocking=True) for name, value in batch.items()}
+        if self.config.channels_last:
             moved = {n: v.to(memory_format=torch.channels_last) if v.ndim == 4 else v for n, v in moved.items()}
-        yield moved
+        return moved
 
+    def _validate(self) -> float | None:
+        if not self.main:
+            return 0.0  # every process must know that there was a validation
+        validation: Validation = self.method.validate(self.engine.judged())
+        self.engine.train()
+        self.figures = validation.figures
+        self.run.log(self.step, {"validation": self.figures})
+        _write(self.board, self.step, self.figures, "validation")
+        if validation.rows:
+            sheet = contact_sheet(validation.columns, validation.rows)
+            sheet.save(self.run.folder / "samples" / f"step-{self.step:08d}.png")
+        figure = self.figures[self.method.headline]
+        best = self.run.store.best()
+        self.listener.validated(self.step, self.figures, best=best is None or figure > best[1])
+        for warning in self.health.validated(self.figures):
+            self._warn(warning)
+        return figure
 
-def _validate(method: Method, engine: Engine, run: Run, step: int, board: Any) -> dict[str, float]:
-    validation: Validation = method.validate(engine.judged())
-    engine.train()
-    run.log(step, {"validation": validation.figures})
-    _write(board, step, validation.figures, "validation")
-    if validation.rows:
-        sheet = contact_sheet(validation.columns, validation.rows)
-        sheet.save(run.folder / "samples" / f"step-{step:08d}.png")
-    return validation.figures
+    def _finite(self) -> bool:
+        return all(math.isfinite(value) for value in self.engine.mean(self.sums.means()).values())
+
+    def _checkpoint(self) -> Checkpoint:
+        totals = {name: total.cpu() for name, total in self.sums.totals.items()}
+        extra = {"figures": self.figures, "count": self.sums.count, "totals": totals, "rollbacks": self.rollbacks}
+        return self.engine.checkpoint(self.step, extra)
+
+    def _save(self, figure: float | None) -> None:
+        checkpoint = self._checkpoint()
+        if self.main:
+            self.run.store.save(checkpoint, figure)
+        self.fresh = None
+
+    def _restore(self, checkpoint: Checkpoint) -> None:
+        extra = self.engine.restore(checkpoint)
+        self.step, self.figures, self.rollbacks = checkpoint.step, extra["figures"], extra["rollbacks"]
+        device = self.engine.accelerator.device
+        self.sums = _Sums(extra["count"], {name: total.to(device) for name, total in extra["totals"].items()})
+
+    def _roll_back(self) -> None:
+        """Back to the last checkpoint, or the start, at half the rate."""
+        at, rollbacks, slowdown = self.step, self.rollbacks + 1, self.engine.slowdown / 2
+        self.engine.accelerator.wait_for_everyone()
+        checkpoint = self.fresh or self.run.store.load()
+        if rollbacks > ROLLBACKS:
+            raise TrainingError(
+                f"a loss is no longer finite at step {at}, after going back {ROLLBACKS} times; the checkpoint of step "
+                f"{checkpoint.step} is from before. Begin a run with a lower --set optimiser.rate=..."
+            )
+        self._restore(checkpoint)
+        self.rollbacks, self.engine.slowdown = rollbacks, slowdown
+        if self.main:
+            self.run.rewind_log(self.step)
+        self._warn(
+            f"warning: a loss is no longer finite at step {at}: back to step {self.step}, from now on at "
+            f"{slowdown:g} of the learning rate"
+        )
+
+    def _warn(self, text: str) -> None:
+        self.listener.note(text)
+        if self.main:
+            self.run.log(self.step, {"warning": text})
+            if self.board:
+                self.board.add_text("health", text, self.step)
+
+    def _close(self) -> None:
+        if self.board:
+            self.board.close()
+            self.board = None
 
 
 def _board(run: Run, step: int) -> Any:
@@ -188,37 +316,3 @@ def _write(board: Any, step: int, figures: dict[str, float], group: str) -> None
     if board:
         for name, value in figures.items():
             board.add_scalar(f"{group}/{name}", value, step)
-
-
-def _not_finite(step: int, run: Run) -> str:
-    kept = run.store.steps()
-    back = f"the checkpoint of step {kept[-1]} is from before" if kept else "nothing was saved yet"
-    return f"a loss is no longer finite at step {step}; {back}. Begin a run with a lower --set optimiser.rate=..."
-
-
-@dataclass
-class _Stop:
-    is_set: bool = False
-
-
-@contextmanager
-def _stop_signals() -> Iterator[_Stop]:
-    """The first Ctrl-C or SIGTERM asks for an orderly stop after the running step; the second one interrupts it."""
-    stop = _Stop()
-
-    def ask(signum: int, frame: object) -> None:
-        if stop.is_set:
-            raise KeyboardInterrupt
-        stop.is_set = True
-
-    before = {}
-    try:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            before[number] = signal.signal(number, ask)
-    except ValueError:  # not the main thread: its owner stops us
-        pass
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -6,10 +6,18 @@ from img2img.methods.config import ScheduleConfig
 
 
 def factor(config: ScheduleConfig, step: int, steps: int) -> float:
-    """What the highest rate is multiplied with at `step` (0-based) of `steps`: linear rise, then the shape's fall."""
+    """What the highest rate is multiplied with at `step` (0-based) of `steps`.
+
+    A linear rise over `warmup` steps; then, for `linear` and `cosine`, the full rate for the share `flat` of all
+    steps, and the fall to `floor`. `linear` with `flat = 0.5` is the schedule of pix2pix, CycleGAN and StarGAN.
+    """
     if step < config.warmup:
         return (step + 1) / config.warmup
     if config.shape == "constant":
         return 1.0
-    progress = (step - config.warmup) / max(steps - config.warmup, 1)
-    return config.floor + (1 - config.floor) * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
+    if config.shape == "multi-step":
+        return config.gamma ** sum(step >= share * steps for share in config.milestones)
+    begin = max(config.warmup, config.flat * steps)
+    progress = min(max((step - begin) / max(steps - begin, 1), 0.0), 1.0)
+    left = 1 - progress if config.shape == "linear" else 0.5 * (1 + math.cos(math.pi * progress))
+    return config.floor + (1 - config.floor) * left

@@ -3,6 +3,7 @@
 import json
 import signal
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,12 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from img2img.errors import ConfigError, DataError, Interrupted, TrainingError
+from img2img.errors import CheckpointError, ConfigError, DataError, Interrupted, TrainingError
 from img2img.methods.esrgan import ESRGAN, Config
+from img2img.methods.method import Batch, Networks, Step
 from img2img.runtime import session
 from img2img.runtime.tiling import run_tiled
+from img2img.training import start as start_weights
 from img2img.training.listener import Silence
 from img2img.training.loop import train
 
@@ -149,20 +152,81 @@ def test_bad_data_leaves_no_run_behind(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
-def test_a_loss_that_is_not_finite_stops_the_run_and_is_not_saved(
-    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    plain = ESRGAN.step
+class Explosive(ESRGAN):
+    """Its loss is not a number at step 7, `times` times."""
 
-    def explode(self: ESRGAN, *args: object) -> dict[str, torch.Tensor]:
-        figures = plain(self, *args)  # type: ignore[arg-type]
-        self.steps = getattr(self, "steps", 0) + 1
-        return {name: value * (float("nan") if self.steps == 7 else 1) for name, value in figures.items()}
+    times = 1
+    taken = 0
 
-    monkeypatch.setattr(ESRGAN, "step", explode)
-    with pytest.raises(TrainingError, match=r"step 8; the checkpoint of step 6 .* lower"):
-        train(ESRGAN, config(photos), tmp_path / "run", Silence(), device="cpu")
+    def step(self, networks: Networks, batches: Sequence[Batch]) -> Step:
+        figures = yield from super().step(networks, batches)
+        self.taken += 1
+        if self.taken >= 7 and self.times:
+            type(self).times -= 1
+            return {name: value * float("nan") for name, value in figures.items()}
+        return figures
+
+
+class Notes(Silence):
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.texts.append(text)
+
+
+def test_a_loss_that_is_not_finite_takes_the_run_back_at_half_the_rate(photos: Path, tmp_path: Path) -> None:
+    notes = Notes()
+    Explosive.times = 1
+    outcome = train(Explosive, config(photos), tmp_path / "run", notes, device="cpu")
+    assert outcome.step == 12
+    assert any("no longer finite at step 8: back to step 6, from now on at 0.5" in text for text in notes.texts)
+    entries = log(tmp_path / "run")
+    assert [entry["step"] for entry in entries if "loss" in entry] == [4, 8, 12]
+    assert all(np.isfinite(entry["loss"]) for entry in entries if "loss" in entry)
+    whole_rate = [entry["rate"] for entry in entries if "rate" in entry]
+    assert whole_rate[1] < 0.6 * whole_rate[0]
+
+
+def test_a_loss_that_never_gets_finite_ends_the_run_and_is_not_saved(photos: Path, tmp_path: Path) -> None:
+    Explosive.times = 10**6
+    with pytest.raises(TrainingError, match=r"step 8, after going back 3 times; the checkpoint of step 6 .* lower"):
+        train(Explosive, config(photos), tmp_path / "run", Silence(), device="cpu")
     assert not (tmp_path / "run" / "checkpoints" / "step-00000008").exists()
+
+
+def test_a_fault_before_the_first_checkpoint_begins_anew(photos: Path, tmp_path: Path) -> None:
+    notes = Notes()
+    Explosive.times = 1
+    train(Explosive, config(photos, checkpoint_every=50, validate_every=50), tmp_path / "run", notes, device="cpu")
+    assert any("back to step 0" in text for text in notes.texts)
+
+
+@pytest.mark.parametrize("parts", [2, 4])
+def test_a_batch_taken_in_parts_teaches_the_same(parts: int, photos: Path, tmp_path: Path) -> None:
+    for name, count in (("whole", 1), ("parts", parts)):
+        train(ESRGAN, config(photos, batch=4, accumulate=count), tmp_path / name, Silence(), device="cpu")
+    ours, theirs = weights(tmp_path / "parts"), weights(tmp_path / "whole")
+    # Adam magnifies the rounding of gradients that are nearly 0, so single weights may differ more than the mean.
+    assert all((ours[key] - theirs[key]).abs().mean() < 1e-5 for key in ours)
+    losses = [[entry["loss"] for entry in log(tmp_path / run) if "loss" in entry] for run in ("parts", "whole")]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
+def test_a_run_starts_from_another_runs_weights(photos: Path, whole: Path, tmp_path: Path) -> None:
+    for start in (whole, whole / "checkpoints" / "step-00000012"):
+        method = ESRGAN(config(photos))
+        start_weights.load(start, method)
+        ours, theirs = method.networks["generator"].state_dict(), weights(whole)
+        assert all(torch.equal(value, theirs[f"generator.ema/{key}"]) for key, value in ours.items())
+    torch.save({"params_ema": {f"module.{k}": v for k, v in ours.items()}}, tmp_path / "g.pth")
+    assert start_weights.load(tmp_path / "g.pth", method) == [f"generator starts from {tmp_path / 'g.pth'}"]
+    other = ESRGAN(config(photos, generator={"name": "srresnet", "options": {"features": 4, "blocks": 1}}))
+    with pytest.raises(CheckpointError, match=r"another network: the file lacks conv_first\.weight.* and \d+ more"):
+        start_weights.load(whole, other)
+    (tmp_path / "evil.pth").write_bytes(b"cos\nsystem\n(S'echo pwned'\ntR.")
+    with pytest.raises(CheckpointError, match=r"evil\.pth"):
+        start_weights.load(tmp_path / "evil.pth", method)
 
 
 def test_training_works_outside_the_main_thread(photos: Path, tmp_path: Path) -> None:

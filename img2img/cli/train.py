@@ -14,7 +14,7 @@ from img2img.errors import ConfigError
 
 
 def train(
-    method: Annotated[str, typer.Argument(help="Method: esrgan.", metavar="METHOD")],
+    method: Annotated[str, typer.Argument(help="Method: pix2pix, cyclegan, stargan, srgan, esrgan, real-esrgan, inpaint, context-encoder.", metavar="METHOD")],
     data: Annotated[
         list[Path] | None,
         typer.Option("--data", "-d", help="Folder of training pictures; may be given several times."),

@@ -7,10 +7,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from img2img.errors import DataError, PictureError
-from img2img.runtime import pictures
-
-SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".avif"}
+from img2img.errors import DataError, PictureError, UsageError
+from img2img.runtime import files, pictures
+from img2img.runtime.pictures import Picture
 
 
 def find(folders: Iterable[Path]) -> list[Path]:
@@ -23,13 +22,11 @@ def find(folders: Iterable[Path]) -> list[Path]:
     for folder in folders:
         if not folder.is_dir():
             raise DataError(f"{folder}: there is no such folder")
-        below = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
-        below = [
-            p for p in below if not any(part.startswith((".", "__MACOSX")) for part in p.relative_to(folder).parts)
-        ]
-        if not below:
-            raise DataError(f"{folder}: no pictures in this folder ({', '.join(sorted(SUFFIXES))})")
-        found.extend(below)
+        try:
+            below = files.collect([str(folder)], recursive=True)
+        except UsageError as error:
+            raise DataError(str(error)) from error
+        found.extend(sorted(source.path for source in below if source.path is not None))
     return found
 
 
@@ -39,7 +36,11 @@ def read_rgb(path: Path) -> NDArray[np.uint8]:
     Raises:
         PictureError: it cannot be read.
     """
-    picture = pictures.read(path, first_frame=True)
+    return rgb(pictures.read(path, first_frame=True))
+
+
+def rgb(picture: Picture) -> NDArray[np.uint8]:
+    """`picture` as `read_rgb` gives it."""
     colour = picture.colour
     whole = np.iinfo(colour.dtype).max
     if picture.alpha is not None:

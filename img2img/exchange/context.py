@@ -5,42 +5,58 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import numpy as np
 import torch
 from torch import nn
+
+from img2img.exchange import inputs
+from img2img.runtime.card import Card
 
 LIMIT = 256
 """Contexts beyond this are not searched for: a tile would be mostly border, so the picture is run whole."""
 
+COARSEST = 32
+"""Networks whose sides must be multiples of more than this are run whole, for the same reason."""
+
 
 @torch.no_grad()
-def measure(network: nn.Module, *, scale: int, multiple: int = 1) -> int | None:
+def measure(network: nn.Module, card: Card) -> int | None:
     """How many input pixels around a tile its output depends on, or None where it may be the whole picture.
 
     One input pixel is set to NaN. Sums and products hand a NaN on whatever the weights are, so the outputs that are
-    NaN are those that can depend on the pixel. Every phase of `multiple` is tried, since strided networks look
-    farther from some pixels than from others.
+    NaN are those that can depend on the pixel. Every phase of `card.multiple` is tried, since strided networks look
+    farther from some pixels than from others. Strips are run, one along each side, which cost little at any length.
 
     Args:
-        network: takes `[N, 3, H, W]` and returns `[N, 3, H * scale, W * scale]`.
+        network: takes the inputs that `card` promises, and returns `[N, 3, H * card.scale, W * card.scale]`.
 
     Raises:
         ValueError: the NaN does not reach even the pixel's own place (an operator swallows it), so nothing is known.
     """
+    if card.multiple > COARSEST:
+        return None
     network = copy.deepcopy(network).cpu().float().eval()
     with _plain_kernels():
-        reach = 16
-        while True:
-            side = -(-(2 * reach + 1) // multiple) * multiple + multiple
-            found = [
-                _reach(network, side, y, x, scale)
-                for y in range(side // 2, side // 2 + multiple)
-                for x in range(side // 2, side // 2 + multiple)
-            ]
-            if None not in found:
-                return max(r for r in found if r is not None)
-            if reach > LIMIT:
-                return None
-            reach *= 2
+        reaches = [_along(network, card, axis) for axis in (2, 3)]
+    return None if None in reaches else max(r for r in reaches if r is not None)
+
+
+def _along(network: nn.Module, card: Card, axis: int) -> int | None:
+    multiple = card.multiple
+    reach = 16
+    while True:
+        long = -(-max(2 * reach + 1, card.minimum) // multiple) * multiple + multiple
+        short = -(-max(card.minimum, 4) // multiple) * multiple
+        found = []
+        for phase in range(multiple):
+            found.append(_reach(network, card, axis, long, short, long // 2 + phase))
+            if found[-1] is None:
+                break
+        if None not in found:
+            return max(r for r in found if r is not None)
+        if reach > LIMIT:
+            return None
+        reach *= 2
 
 
 @contextmanager
@@ -52,13 +68,16 @@ def _plain_kernels() -> Iterator[None]:
             yield
 
 
-def _reach(network: nn.Module, side: int, y: int, x: int, scale: int) -> int | None:
-    image = torch.full((1, 3, side, side), 0.5)
-    image[0, :, y, x] = float("nan")
-    touched = network(image).isnan()[0].any(0).nonzero() // scale
+def _reach(network: nn.Module, card: Card, axis: int, long: int, short: int, place: int) -> int | None:
+    height, width = (long, short) if axis == 2 else (short, long)
+    given = inputs.random(card, 1, height, width, np.random.default_rng(0))
+    image = torch.from_numpy(given.pop("image"))
+    image.select(axis, place)[..., short // 2] = float("nan")
+    result = network(image, *map(torch.from_numpy, given.values()))
+    touched = result.isnan()[0].any(0).any(3 - axis).nonzero() // card.scale
     if not len(touched):
         raise ValueError("the network swallows NaN: its context cannot be measured this way")
-    top, left, bottom, right = (int(edge) for edge in (*touched.amin(0), *touched.amax(0)))
-    if top == 0 or left == 0 or bottom == side - 1 or right == side - 1:
-        return None  # it may reach farther than this picture
-    return max(y - top, bottom - y, x - left, right - x)
+    first, last = int(touched.min()), int(touched.max())
+    if first == 0 or last == long - 1:
+        return None  # it may reach farther than this strip
+    return max(place - first, last - place)

@@ -7,6 +7,7 @@ import warnings
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 
 import img2img
 from img2img.errors import ExportError
-from img2img.exchange import context
+from img2img.exchange import context, inputs
 from img2img.runtime.atomic import atomic
 from img2img.runtime.card import METADATA_KEY, Card
 
@@ -44,14 +45,14 @@ class Proof:
 
 
 class Face(nn.Module):
-    """Contract 1 around a generator: `image` 0..1 in, `result` 0..1 out, clamped inside the graph."""
+    """Contract 1 around a network: RGB 0..1 in, `result` 0..1 out, clamped inside the graph."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
 
-    def forward(self, image: Tensor) -> Tensor:
-        result: Tensor = self.network(image)
+    def forward(self, image: Tensor, *others: Tensor) -> Tensor:
+        result: Tensor = self.network(image, *others)
         return result.clamp(0, 1)
 
 
@@ -59,14 +60,15 @@ def export(network: nn.Module, card: Card, target: Path) -> Proof:
     """Write `network` to `target` with `card`, its `context` measured and `created_with` filled in.
 
     Args:
-        network: takes `[N, 3, H, W]` 0..1, returns `[N, 3, H * card.scale, W * card.scale]`; N, H, W stay dynamic.
+        network: takes `[N, 3, H, W]` 0..1, and what else `card` promises (mask, domain), and returns
+            `[N, 3, H * card.scale, W * card.scale]`; N, H, W stay dynamic.
 
     Raises:
         ExportError: the exporter fails, or onnxruntime's result differs from torch's by more than `TOLERANCE`;
             then nothing is written.
     """
     face = Face(network).cpu().float().eval()
-    reach = context.measure(face.network, scale=card.scale, multiple=card.multiple)
+    reach = context.measure(face.network, card)
     model = _export(face, card)
     created = f"img2img {img2img.__version__}, torch {torch.__version__}, opset {OPSET}"
     card = dataclasses.replace(card, context=reach, created_with=created)
@@ -80,32 +82,43 @@ def export(network: nn.Module, card: Card, target: Path) -> Proof:
 
 
 def _export(face: Face, card: Card) -> onnx.ModelProto:
-    side = max(card.minimum, 16) // card.multiple * card.multiple or card.multiple
-    example = torch.rand(2, 3, side, side + card.multiple)
-    dynamic = {0: torch.export.Dim("n")}
+    # At least twice the multiple: of a side that shrinks to 1 the exporter concludes that it is always 1.
+    side = max(-(-max(card.minimum, 16) // card.multiple), 2) * card.multiple
+    given = inputs.random(card, 2, side, side + card.multiple, np.random.default_rng(0))
+    batch = torch.export.Dim("n")
+    sides: dict[int, Any] = {}
     for axis, name in ((2, "h"), (3, "w")):
         dimension = torch.export.Dim(name)
-        dynamic[axis] = dimension * card.multiple if card.multiple > 1 else dimension
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+        sides[axis] = dimension * card.multiple if card.multiple > 1 else dimension
+    dynamic = [{0: batch} | (sides if value.ndim == 4 else {}) for value in given.values()]
+    for name in ("torch.onnx", "torch._guards"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")
             program = torch.onnx.export(
                 face,
-                (example,),
+                tuple(map(torch.from_numpy, given.values())),
                 dynamo=True,
                 external_data=False,
                 opset_version=OPSET,
-                input_names=["image"],
+                input_names=list(given),
                 output_names=["result"],
-                dynamic_shapes={"image": dynamic},
+                dynamic_shapes=(dynamic[0], *[tuple(dynamic[1:])] * (len(dynamic) > 1)),  # as the Face's signature
                 verbose=False,
             )
         assert program is not None
         model: onnx.ModelProto = program.model_proto
     except Exception as error:
-        raise ExportError(f"the network cannot be exported to ONNX: {type(error).__name__}: {error}") from error
+        raise ExportError(f"the network cannot be exported to ONNX: {_reason(error)}") from error
     return _stripped(model)
+
+
+def _reason(error: Exception) -> str:
+    """The one line of the exporter's page of advice that says what is wrong."""
+    summary = str(error).partition("## Exception summary")[2] or str(error)
+    lines = [line for line in summary.strip().splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
 
 
 def _stripped(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -125,19 +138,22 @@ def _prove(face: Face, data: bytes, card: Card, reach: int | None) -> Proof:
     options = ort.SessionOptions()
     options.log_severity_level = 3
     session = ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-    least = -(-card.minimum // card.multiple) * card.multiple
     step = card.multiple
-    sizes = [(1, least, least), (1, least, 37 * step), (1, 61 * step, 3 * step + least), (2, 45 * step, 52 * step)]
+    least = -(-card.minimum // step)
+    # Odd, tall, smallest, batch 2; in steps of the multiple, fewer where that is large.
+    long, tall, batch = (37, 61, (45, 52)) if step <= 4 else (7, 9, (5, 6)) if step <= 32 else (2, 3, (1, 2))
+    sides = [(1, least, least), (1, least, long), (1, tall, 3 + least if step <= 4 else least), (2, *batch)]
+    sizes = [(n, max(height, least) * step, max(width, least) * step) for n, height, width in sides]
     rng = np.random.default_rng(0)
     largest, means = 0.0, []
     for n, height, width in sizes:
-        image = rng.random((n, 3, height, width), dtype=np.float32)
+        given = inputs.random(card, n, height, width, rng)
         with torch.no_grad():
-            truth = face(torch.from_numpy(image)).numpy()
-        (result,) = session.run(["result"], {"image": image})
+            truth = face(*map(torch.from_numpy, given.values())).numpy()
+        (result,) = session.run(["result"], given)
         if result.shape != truth.shape:
             raise ExportError(
-                f"the exported file turns {image.shape} into {result.shape}, the network into {truth.shape}"
+                f"the exported file turns {given['image'].shape} into {result.shape}, the network into {truth.shape}"
             )
         difference = np.abs(result - truth)
         largest = max(largest, float(difference.max()))

@@ -7,7 +7,16 @@ from img2img.lookup import lookup
 if TYPE_CHECKING:
     from img2img.methods.method import Method
 
-METHODS = {"esrgan": "img2img.methods.esrgan:ESRGAN"}
+METHODS = {
+    "pix2pix": "img2img.methods.pix2pix:Pix2Pix",
+    "cyclegan": "img2img.methods.cyclegan:CycleGAN",
+    "stargan": "img2img.methods.stargan:StarGAN",
+    "srgan": "img2img.methods.srgan:SRGAN",
+    "esrgan": "img2img.methods.esrgan:ESRGAN",
+    "real-esrgan": "img2img.methods.real_esrgan:RealESRGAN",
+    "inpaint": "img2img.methods.inpaint:Inpaint",
+    "context-encoder": "img2img.methods.context_encoder:ContextEncoder",
+}
 
 
 def find(name: str) -> "type[Method]":

@@ -45,7 +45,9 @@ class ScheduleConfig(Section):
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         if list(self.milestones) != sorted(self.milestones) or any(not 0 <= m <= 1 for m in self.milestones):
-            raise ValueError(f"milestones = {list(self.milestones)} must rise from 0 to 1, they are shares of the steps")
+            raise ValueError(
+                f"milestones = {list(self.milestones)} must rise from 0 to 1, they are shares of the steps"
+            )
         if self.shape == "multi-step" and not self.milestones:
             raise ValueError("shape = multi-step needs milestones")
         return self
@@ -75,6 +77,21 @@ class MatchingConfig(Section):
     )
     distance: Literal["l1", "l2"] = Field(default="l1", description="distance of the activations")
     layers: tuple[str, ...] = Field(default=(), description="discriminator layers; empty: all but the last")
+
+
+class PerceptualConfig(Section):
+    """Distance in the features of VGG19 (Johnson et al. 2016)."""
+
+    weight: float = Field(
+        default=0.0, ge=0, description="weight in the generator's loss; 0: off, and nothing is loaded"
+    )
+    layers: dict[str, float] = Field(
+        default={"conv5_4": 1.0}, description="layer to weight; conv5_4 is before its ReLU, relu5_4 after it"
+    )
+    criterion: Literal["l1", "l2"] = Field(default="l1", description="distance of the features")
+    weights: Path | None = Field(
+        default=None, description="file with the weights of torchvision's vgg19; none: they are downloaded"
+    )
 
 
 class CardConfig(Section):

@@ -1,10 +1,14 @@
 """RRDBNet, the generator of ESRGAN and Real-ESRGAN: dense blocks within residual blocks within a residual."""
 
+import re
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from img2img.errors import ConfigError
+from img2img.errors import CheckpointError, ConfigError
+from img2img.networks.sizes import check_size
 
 
 class DenseBlock(nn.Module):
@@ -65,6 +69,7 @@ class RRDBNet(nn.Module):
 
     Raises:
         ConfigError: `scale` is none of 1, 2, 4.
+        ValueError: from `forward`, H or W is no multiple of 4 / scale.
     """
 
     def __init__(
@@ -84,6 +89,7 @@ class RRDBNet(nn.Module):
         self.conv_last = nn.Conv2d(features, channels, 3, 1, 1)
 
     def forward(self, image: Tensor) -> Tensor:
+        check_size(image, "rrdb", multiple=self.multiple)
         if self.multiple > 1:
             image = F.pixel_unshuffle(image, self.multiple)
         first = self.conv_first(image)
@@ -92,3 +98,35 @@ class RRDBNet(nn.Module):
             hidden = F.leaky_relu(convolution(F.interpolate(hidden, scale_factor=2.0, mode="nearest")), 0.2)
         result: Tensor = self.conv_last(F.leaky_relu(self.conv_hr(hidden), 0.2))
         return result
+
+
+_RENAMED_2018 = {"trunk_conv": "conv_body", "upconv1": "conv_up1", "upconv2": "conv_up2", "HRconv": "conv_hr"}
+_RENAMED_OLDER = {"0": "conv_first", "3": "conv_up1", "6": "conv_up2", "8": "conv_hr", "10": "conv_last"}
+
+
+def from_2018(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A state dict of ESRGAN's own code in the layout of `RRDBNet(scale=4)`, tensors and order untouched.
+
+    Two layouts are read: that of the repository xinntao/ESRGAN (`RRDB_trunk.N.RDBk.convj`, `trunk_conv`, `upconv1`,
+    `upconv2`, `HRconv`), and the one before it, which many models of the community have (`model.1.sub.N.RDBk.convj.0`,
+    the trunk's convolution as the last of `model.1.sub`, and `model.0|3|6|8|10`).
+
+    Raises:
+        CheckpointError: a key belongs to neither layout, as those of models for other scales than 4 do.
+    """
+    return {_renamed_2018(key): tensor for key, tensor in state.items()}
+
+
+def _renamed_2018(key: str) -> str:
+    name, _, kind = key.rpartition(".")
+    if block := re.fullmatch(r"(?:RRDB_trunk|model\.1\.sub)\.(\d+)\.RDB([123])\.conv([1-5])(?:\.0)?", name):
+        return "body.{}.rdb{}.conv{}.{}".format(*block.groups(), kind)
+    if name in ("conv_first", "conv_last"):
+        return key
+    if name in _RENAMED_2018:
+        return f"{_RENAMED_2018[name]}.{kind}"
+    if re.fullmatch(r"model\.1\.sub\.\d+", name):
+        return f"conv_body.{kind}"
+    if name.startswith("model.") and name[6:] in _RENAMED_OLDER:
+        return f"{_RENAMED_OLDER[name[6:]]}.{kind}"
+    raise CheckpointError(f"'{key}' is no key of an ESRGAN model of 2018 for scale 4; is the file one?")

@@ -1,22 +1,29 @@
-"""SRResNet, the generator of SRGAN, without batch norm."""
+"""SRResNet, the generator of SRGAN, with or without batch norm."""
+
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from img2img.errors import ConfigError
+from img2img.networks.norms import biased, normalisation
 
 
 class ResidualBlock(nn.Module):
-    """conv - ReLU - conv, added to its input. `[N, features, H, W]` to the same."""
+    """conv - (batch norm) - activation - conv - (batch norm), added to its input. `[N, features, H, W]` to the same."""
 
-    def __init__(self, features: int) -> None:
+    def __init__(self, features: int, *, norm: str, activation: str) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(features, features, 3, 1, 1)
-        self.conv2 = nn.Conv2d(features, features, 3, 1, 1)
+        bias = biased(norm)
+        self.conv1 = nn.Conv2d(features, features, 3, 1, 1, bias=bias)
+        self.norm1 = normalisation(norm, features)
+        self.activation = nn.PReLU(init=0.2) if activation == "prelu" else nn.ReLU()
+        self.conv2 = nn.Conv2d(features, features, 3, 1, 1, bias=bias)
+        self.norm2 = normalisation(norm, features)
 
     def forward(self, hidden: Tensor) -> Tensor:
-        residual: Tensor = self.conv2(F.relu(self.conv1(hidden)))
+        residual: Tensor = self.norm2(self.conv2(self.activation(self.norm1(self.conv1(hidden)))))
         return hidden + residual
 
 
@@ -24,27 +31,44 @@ class SRResNet(nn.Module):
     """Residual blocks at low resolution, pixel shuffles, and the bilinearly upscaled input added to the result.
 
     Ledig et al. 2017, figure 4, in the layout of `MSRResNet` (repository XPixelGroup/BasicSR, `srresnet_arch.py`):
-    no batch norm, leaky ReLU around the upsampling, global skip.
+    no batch norm, leaky ReLU around the upsampling, global skip. `norm="batch", activation="prelu"` gives the blocks
+    of the paper; outside of them the layout stays as it is.
 
     Args:
         scale: 2, 3 or 4.
         features: channels of every hidden layer.
         blocks: residual blocks.
         channels: channels of the picture, in and out.
+        norm: "none" or "batch", after every convolution of a block (which then has no bias). Running statistics
+            are used in eval mode; they may leave blotches in pictures unlike the training set's (Wang et al. 2018,
+            section 3.1).
+        activation: inside the blocks, "relu" or "prelu".
 
     Input `[N, channels, H, W]`, RGB 0..1; output `[N, channels, H * scale, W * scale]`, not clamped.
 
     Raises:
-        ConfigError: `scale` is none of 2, 3, 4.
+        ConfigError: `scale`, `norm` or `activation` is none of those above.
     """
 
-    def __init__(self, scale: int = 4, features: int = 64, blocks: int = 16, channels: int = 3) -> None:
+    def __init__(
+        self,
+        scale: int = 4,
+        features: int = 64,
+        blocks: int = 16,
+        channels: int = 3,
+        norm: Literal["none", "batch"] = "none",
+        activation: Literal["relu", "prelu"] = "relu",
+    ) -> None:
         super().__init__()
         if scale not in (2, 3, 4):
             raise ConfigError(f"srresnet upscales by 2, 3 or 4, not by {scale}")
+        if norm not in ("none", "batch"):
+            raise ConfigError(f"srresnet has norm 'none' or 'batch', not '{norm}'")
+        if activation not in ("relu", "prelu"):
+            raise ConfigError(f"srresnet has activation 'relu' or 'prelu', not '{activation}'")
         self.scale = scale
         self.conv_first = nn.Conv2d(channels, features, 3, 1, 1)
-        self.body = nn.Sequential(*(ResidualBlock(features) for _ in range(blocks)))
+        self.body = nn.Sequential(*(ResidualBlock(features, norm=norm, activation=activation) for _ in range(blocks)))
         step = 3 if scale == 3 else 2
         self.upconv1 = nn.Conv2d(features, features * step * step, 3, 1, 1)
         if scale == 4:

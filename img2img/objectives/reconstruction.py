@@ -4,6 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from img2img.errors import ConfigError
+
 
 class L1(nn.Module):
     """Mean absolute difference."""
@@ -37,3 +39,55 @@ class Frequency(nn.Module):
     def forward(self, result: Tensor, truth: Tensor) -> Tensor:
         difference = torch.fft.rfft2((result - truth).float(), norm="ortho")
         return torch.view_as_real(difference).abs().mean()
+
+
+class TotalVariation(nn.Module):
+    """Total variation of the result: mean absolute difference of neighbours across plus that of neighbours down.
+
+    The anisotropic form (Rudin et al. 1992; Mahendran and Vedaldi 2015, section 3, beta = 1). `[N, C, H, W]`, H and W
+    at least 2. The truth is taken to be called like the others, and is not looked at.
+    """
+
+    def forward(self, result: Tensor, truth: Tensor | None = None) -> Tensor:
+        across, down = result.diff(dim=-1), result.diff(dim=-2)
+        return across.abs().mean() + down.abs().mean()
+
+
+class Masked(nn.Module):
+    """Another reconstruction objective, weighed apart in the hole and around it.
+
+    `hole * (its mean over the hole) + valid * (its mean over the rest)`: each region is normalised by its own area,
+    over the whole batch, so that a small hole counts as much as a large one. A region without pixels counts 0. Between
+    0 and 1 a mask value blends result and truth: exact for L1, and for any objective where masks are 0 or 1. The
+    frequency objective sees the other region as perfect.
+
+    Args:
+        objective: takes (result, truth), and is 0 or a constant where they agree; so not the total variation.
+        hole: weight of the hole.
+        valid: weight of the pixels around it.
+
+    Raises:
+        ConfigError: the objective does not compare with the truth, or a weight is negative.
+    """
+
+    def __init__(self, objective: nn.Module, hole: float = 1.0, valid: float = 1.0) -> None:
+        super().__init__()
+        if isinstance(objective, TotalVariation):
+            raise ConfigError("the total variation does not compare with the truth, it cannot be weighed by a mask")
+        if hole < 0 or valid < 0:
+            raise ConfigError(f"weights of a masked objective must not be negative: hole = {hole}, valid = {valid}")
+        self.objective = objective
+        self.hole = hole
+        self.valid = valid
+
+    def forward(self, result: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
+        """`result` and `truth` `[N, C, H, W]`, `mask` `[N, 1, H, W]`, 1 = hole. Returns a scalar."""
+        mask = mask.to(result)
+        return self.hole * self._over(mask, result, truth) + self.valid * self._over(1 - mask, result, truth)
+
+    def _over(self, region: Tensor, result: Tensor, truth: Tensor) -> Tensor:
+        share = region.mean()
+        agreement = self.objective(truth, truth)  # Charbonnier is not 0 there
+        outside = (1 - share) * agreement
+        over_all: Tensor = self.objective(truth + region * (result - truth), truth)
+        return torch.where(share > 0, (over_all - outside) / share.clamp_min(1e-12), 0 * over_all)

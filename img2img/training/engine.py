@@ -258,4 +258,3 @@ def _optimiser(config: OptimiserConfig, method: Method, moved: tuple[str, ...]) 
         parameters, lr=config.rate, betas=config.betas, weight_decay=config.weight_decay, fused=True
     )
     return optimiser
-

@@ -219,7 +219,11 @@ class _Training:
         )
         loader = iter(
             DataLoader(
-                self.dataset, batch_sampler=order, num_workers=workers, pin_memory=on_gpu, persistent_workers=workers > 0
+                self.dataset,
+                batch_sampler=order,
+                num_workers=workers,
+                pin_memory=on_gpu,
+                persistent_workers=workers > 0,
             )
         )
         for _ in range(self.step, config.steps):

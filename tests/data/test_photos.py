@@ -1,3 +1,4 @@
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -5,7 +6,9 @@ import pytest
 import torch
 from PIL import Image
 
-from img2img.data import folders
+from img2img.data import degradation, folders
+from img2img.data.cache import Cache
+from img2img.data.degradation import DegradationConfig
 from img2img.data.photos import PhotoCrops
 from img2img.errors import DataError
 from img2img.training.stream import Steps
@@ -102,3 +105,87 @@ def test_transparency_is_laid_over_white_and_16_bits_are_rounded(tmp_path: Path)
     assert (folders.read_rgb(tmp_path / "clear.png") == 255).all()
     Image.fromarray(np.full((2, 3), 257 * 200, np.uint16)).save(tmp_path / "deep.png")
     assert folders.read_rgb(tmp_path / "deep.png").tolist() == [[[200] * 3] * 3] * 2
+
+
+class Nearest:
+    """Every `scale`-th pixel; remembers the pictures it was given."""
+
+    def __init__(self, scale: int, *, sharpen: bool = False) -> None:
+        self.scale = scale
+        self.sharpen = sharpen
+        self.seen: list[np.ndarray] = []
+
+    def __call__(self, high: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        self.seen.append(high)
+        return high[:: self.scale, :: self.scale]
+
+
+def test_the_crops_of_a_seed_stay_what_they_were() -> None:
+    # Runs that were started by earlier versions go on with the same data.
+    crops = PhotoCrops(photos(), size=16, scale=2, seed=5, candidates=2)
+    digest = hashlib.sha256(b"".join(crops[i]["high"].numpy().tobytes() for i in range(20))).hexdigest()
+    assert digest == "19cbb6ed4f27820a4488967201f3e437057ccc9ef191e1a622d4daa0143cbf15"
+
+
+def test_degraded_crops_lie_on_their_truth() -> None:
+    crops = PhotoCrops(photos(side=48), size=16, scale=2, seed=5, candidates=2, degradation=Nearest(2))
+    bicubic = PhotoCrops(photos(side=48), size=16, scale=2, seed=5, candidates=2)
+    for i in range(60):
+        item = crops[i]
+        assert item["low"].shape == (3, 8, 8) and set(item) == {"low", "high"}
+        assert torch.equal(item["high"], bicubic[i]["high"])
+        corners = [torch.equal(item["low"], item["high"][:, a::2, b::2]) for a in (0, 1) for b in (0, 1)]
+        assert sum(corners) == 1
+
+
+def test_a_degradation_sees_more_than_the_crop_as_far_as_the_photo_goes() -> None:
+    large, tight = Nearest(4), Nearest(4)
+    crops = PhotoCrops(photos(1, 120), size=16, scale=4, seed=0, degradation=large)
+    exact = PhotoCrops(photos(1, 16), size=16, scale=4, seed=0, degradation=tight)
+    assert exact[0]["low"].shape == crops[0]["low"].shape == (3, 4, 4)
+    assert tight.seen[0].shape == (16, 16, 3)
+    _ = [crops[i] for i in range(40)]
+    assert {side % 4 for window in large.seen for side in window.shape[:2]} == {0}
+    assert max(side for window in large.seen for side in window.shape[:2]) == 16 + 8 * 4
+    first = [window[0, 0].tobytes() for window in large.seen]
+    assert len(set(first)) > 30
+
+
+def test_real_degradation_is_a_function_of_seed_and_index() -> None:
+    def made() -> PhotoCrops:
+        real = degradation.build(DegradationConfig(kind="real"), 2)
+        return PhotoCrops(photos(), size=16, scale=2, seed=5, degradation=real)
+
+    one, other = made(), made()
+    _ = other[11], other[2]
+    for i in (7, 8):
+        assert all(torch.equal(one[i][name], other[i][name]) for name in ("low", "high", "sharp"))
+    assert one[7]["low"].shape == (3, 8, 8) and one[7]["sharp"].shape == one[7]["high"].shape == (3, 16, 16)
+    assert not torch.equal(one[7]["low"], PhotoCrops(photos(), size=16, scale=2, seed=5)[7]["low"])
+
+
+def test_sharpened_photos_are_what_is_degraded() -> None:
+    nearest = Nearest(2, sharpen=True)
+    crops = PhotoCrops(photos(side=64), size=32, scale=2, seed=1, degradation=nearest)
+    item = crops[0]
+    assert not torch.equal(item["sharp"], item["high"])
+    assert any(torch.equal(item["low"], item["sharp"][:, a::2, b::2]) for a in (0, 1) for b in (0, 1))
+    plain = degradation.build(DegradationConfig(kind="real", sharpen=False), 2)
+    assert "sharp" not in PhotoCrops(photos(), size=16, scale=2, seed=1, degradation=plain)[0]
+
+
+def test_bicubic_by_name_is_the_bicubic_of_old() -> None:
+    named = PhotoCrops(photos(), size=16, scale=2, seed=5, degradation=degradation.build(DegradationConfig(), 2))
+    plain = PhotoCrops(photos(), size=16, scale=2, seed=5)
+    assert all(torch.equal(named[3][name], plain[3][name]) for name in ("low", "high")) and set(named[3]) == {
+        "low",
+        "high",
+    }
+
+
+def test_photos_may_come_from_a_cache() -> None:
+    decoded = photos()
+    cache = Cache(range(3), lambda place: decoded[place], limit_mb=0)
+    assert torch.equal(
+        PhotoCrops(cache, size=16, scale=2, seed=5)[4]["high"], PhotoCrops(decoded, size=16, scale=2, seed=5)[4]["high"]
+    )

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from img2img import exchange, networks
 from img2img.errors import ExportError
 from img2img.exchange import context
+from img2img.exchange.faces import Filling, Labelled, Signed
 from img2img.runtime.card import METADATA_KEY, Card
 
 
@@ -95,7 +96,7 @@ def test_a_network_that_cannot_be_exported_is_a_clear_error(tmp_path: Path) -> N
     ],
 )
 def test_context_is_the_receptive_field(network: nn.Module, scale: int, reach: int | None) -> None:
-    assert context.measure(network, scale=scale) == reach
+    assert context.measure(network, card(scale)) == reach
 
 
 def test_context_of_a_strided_network_counts_the_worst_phase() -> None:
@@ -103,7 +104,7 @@ def test_context_of_a_strided_network_counts_the_worst_phase() -> None:
         def forward(self, image: torch.Tensor) -> torch.Tensor:
             return F.interpolate(F.avg_pool2d(image, 4), scale_factor=4, mode="nearest")
 
-    assert context.measure(Strided(), scale=1, multiple=4) == 3
+    assert context.measure(Strided(), card(1, multiple=4)) == 3
 
 
 def test_context_is_sufficient_and_tight() -> None:
@@ -111,7 +112,7 @@ def test_context_is_sufficient_and_tight() -> None:
     network = networks.build("srresnet", scale=2, features=4, blocks=2).double().eval()
     for parameter in network.parameters():
         nn.init.normal_(parameter, std=0.4)
-    reach = context.measure(network, scale=2)
+    reach = context.measure(network, card(2))
     assert reach is not None
     image = torch.rand(1, 3, 60, 60, dtype=torch.float64)
 
@@ -134,4 +135,49 @@ def test_a_network_that_swallows_nan_is_not_guessed_at() -> None:
             return image.nan_to_num()
 
     with pytest.raises(ValueError, match="swallows NaN"):
-        context.measure(Swallow(), scale=1)
+        context.measure(Swallow(), card(1))
+
+
+class Domains(nn.Module):
+    """Takes every input there is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convolution = nn.Conv2d(7, 3, 5, padding=2)
+
+    def forward(self, image: torch.Tensor, mask: torch.Tensor, domain: torch.Tensor) -> torch.Tensor:
+        spread = domain[:, :, None, None].expand(-1, -1, *image.shape[2:])
+        return self.convolution(torch.cat((image, mask, spread), 1))
+
+
+def test_masks_and_domains_are_inputs_of_the_file(tmp_path: Path) -> None:
+    target = tmp_path / "model.onnx"
+    proof = exchange.export(Domains(), card(1, task="inpaint", domains=("a", "b", "c")), target)
+    session = ort.InferenceSession(target, providers=["CPUExecutionProvider"])
+    assert [(one.name, one.shape[1]) for one in session.get_inputs()] == [("image", 3), ("mask", 1), ("domain", 3)]
+    assert proof.context == 2
+
+
+def test_faces_of_networks_that_work_in_signed_values() -> None:
+    class Negative(nn.Module):
+        def forward(self, image: torch.Tensor, *others: torch.Tensor) -> torch.Tensor:
+            return -image
+
+    image = torch.rand(2, 3, 4, 5)
+    assert torch.allclose(Signed(Negative())(image), 1 - image, atol=1e-6)
+    assert torch.allclose(Labelled(Negative())(image, torch.ones(2, 1)), 1 - image, atol=1e-6)
+    grey = Signed(Negative(), channels=1)(image)
+    assert torch.equal(grey[:, 0], grey[:, 2])
+    assert torch.allclose(grey[:, 0], 1 - (image * torch.tensor([0.299, 0.587, 0.114])[:, None, None]).sum(1), atol=1e-6)
+    mask = (torch.rand(2, 1, 4, 5) > 0.5).float()
+    filled = Filling(Negative())(image, mask)
+    assert torch.equal(filled * (1 - mask), image * (1 - mask)), "what is known comes back as it is"
+    assert torch.allclose(filled * mask, 0.5 * mask), "the hole is empty for the network"
+
+
+def test_a_label_map_becomes_one_channel_a_class_whatever_the_file_format_did_to_its_colours() -> None:
+    palette = np.array([[0, 0, 0], [200, 10, 10], [10, 10, 200]], np.uint8)
+    index = torch.tensor([[[0, 1], [2, 1]]])
+    image = torch.from_numpy(palette)[index].permute(0, 3, 1, 2).float() / 255 + 0.02
+    seen = Signed(nn.Identity(), palette=palette)._prepared(image)
+    assert torch.equal(seen.argmax(1), index) and torch.equal(seen.sum(1), torch.ones(1, 2, 2))

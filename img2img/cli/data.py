@@ -1,0 +1,152 @@
+"""`img2img data check DIR... --for METHOD`"""
+
+from __future__ import annotations
+
+import json as jsonlib
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from img2img.cli import console
+from img2img.errors import ConfigError, ExitStatus, UsageError
+from img2img.runtime.naming import show
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from img2img.data.check import Group, Report
+    from img2img.data.plan import Finding
+
+SHOWN = 3  # files listed under a finding
+LONGEST = 240  # characters of one of these
+
+
+class Action(StrEnum):
+    """What to do with the data."""
+
+    CHECK = "check"
+
+
+def data(
+    action: Annotated[Action, typer.Argument(metavar="check", help="Look the data over.", show_default=False)],
+    folders: Annotated[list[Path], typer.Argument(metavar="DIR", help="What you would give to train --data.")],
+    method: Annotated[
+        str, typer.Option("--for", "-f", metavar="METHOD", help="The method that is to be trained on it.")
+    ],
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="As in training, for example --set data.crop=128."),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="The report as one line of JSON on stdout.")] = False,
+) -> ExitStatus:
+    """Check a data set before it is trained on.
+
+    \b
+    img2img data check street/ --for pix2pix          with A/ and B/, trainA/ and trainB/, or AB pictures
+    img2img data check horses/ zebras/ --for cyclegan
+    img2img data check faces/ --for stargan           a sub-folder a domain, or CelebA's table
+
+    Counts, sizes, unreadable files, names without a partner, duplicates between training and held-out pictures, and
+    what the method will make of it. Exit status: 0 it can be trained on (whatever the warnings), 1 it cannot.
+    """
+    settings = _settings(method, folders, assignments or [])
+    from img2img.data import check
+
+    with _progress() as progress:
+        report = check.check(settings, progress)
+    if json:
+        sys.stdout.write(jsonlib.dumps({"method": method, **report.record()}) + "\n")
+    else:
+        _show(report, method, folders)
+    return ExitStatus.OK if report.trainable else ExitStatus.SOME_FAILED
+
+
+def _settings(method: str, folders: list[Path], assignments: list[str]) -> Any:
+    """The data section of the method's configuration, as `train` would have it."""
+    import importlib.util
+
+    missing = [name for name in ("torch", "pydantic") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ConfigError(f"checking data needs {', '.join(missing)}: pip install 'img2img[train]'")
+    from img2img import methods
+    from img2img.methods.config import assign
+
+    if absent := [folder for folder in folders if not folder.exists()]:
+        raise UsageError(f"{show(absent[0])}: no such folder or file")
+    recipe = methods.find(method).recipe
+    values = recipe.filled({"method": method, "data": {"folders": [str(folder) for folder in folders]}})
+    assign(values, assignments)
+    return getattr(recipe.parse(values, where="settings"), "data")  # noqa: B009, every recipe defines its own
+
+
+def _show(report: Report, method: str, folders: list[Path]) -> None:
+    # Files are named from the folder that all of them are in.
+    top = os.path.commonpath([folder.absolute() for folder in folders])
+    tops = [f"{name}{os.sep}" for name in dict.fromkeys([top, os.path.relpath(top), *map(str, folders[:1])])]
+
+    def say(text: str) -> None:
+        for name in tops if len(folders) == 1 else tops[:2]:
+            text = text.replace(name, "")
+        console.say(text)
+
+    for sentence in report.becomes:
+        say(sentence)
+    if report.becomes:
+        console.say("")
+    if report.groups:
+        rows = [("part", "split", "pictures", "sizes", "kinds"), *(_row(group) for group in report.groups)]
+        widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+        for row in rows:
+            cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+            cells[2] = row[2].rjust(widths[2])
+            console.say("  ".join(cells).rstrip())
+        console.say("")
+    for finding in report.findings:
+        _show_finding(finding, say)
+    counts = [sum(finding.level == level for finding in report.findings) for level in ("error", "warning")]
+    said = [f"{n} {word}{'s' if n > 1 else ''}" for n, word in zip(counts, ("error", "warning"), strict=True) if n]
+    console.say(
+        f"{method} {'can' if report.trainable else 'cannot'} train on this" + (f": {', '.join(said)}" if said else "")
+    )
+
+
+def _show_finding(finding: Finding, say: Callable[[str], None]) -> None:
+    if len(finding.files) == 1:
+        say(f"{finding.level}: {finding.text}: {finding.files[0]}")
+        return
+    say(f"{finding.level}: {finding.text}{':' if finding.files else ''}")
+    for file in finding.files[:SHOWN]:
+        say(f"    {file if len(file) < LONGEST else file[: LONGEST - 4] + ' ...'}")
+    if len(finding.files) > SHOWN:
+        console.say(f"    and {len(finding.files) - SHOWN} more (--json lists all)")
+
+
+def _row(group: Group) -> tuple[str, ...]:
+    sizes = list(dict.fromkeys(f"{w}x{h}" for w, h in (group.smallest, group.median, group.largest)))
+    words = sizes[0] if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
+    words += f", median {sizes[1]}" if len(sizes) == 3 else ""
+    all_of_it = len(group.modes) == 1
+    kinds = ", ".join(mode if all_of_it else f"{count} {mode}" for mode, count in group.modes.items())
+    if group.grey and "grey" not in group.modes:
+        kinds += " (no colour)" if group.grey == group.count else f" ({group.grey} without colour)"
+    return show(group.name), group.split, str(group.count), words, kinds
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[int, int], None]]:
+    if not console.is_terminal():
+        yield lambda done, of: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("looking"), BarColumn(bar_width=20), MofNCompleteColumn(), TimeRemainingColumn(compact=True))
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda done, of: bar.update(task, completed=done, total=of)

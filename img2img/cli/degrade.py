@@ -1,0 +1,157 @@
+"""`img2img degrade PHOTO...`: what the network will see."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from img2img.cli import console
+from img2img.errors import ConfigError, DataError, PictureError, UsageError
+from img2img.runtime import files
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from img2img.training.preview import Settings
+
+READ = ("scale", "data.crop", "data.degradation", "data.masks")  # what a preview takes of a training's settings
+
+
+def degrade(
+    photos: Annotated[list[str], typer.Argument(metavar="PHOTO", help="Files, folders with all below, or globs.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="SHEET", help="The picture to write; replaced if it is there.")
+    ] = Path("degraded.png"),
+    scale: Annotated[
+        int | None, typer.Option("--scale", "-s", min=1, help="How many times the network will enlarge. [default: 4]")
+    ] = None,
+    crop: Annotated[
+        int | None, typer.Option("--crop", min=8, help="Side of the crops in pixels. [default: 256]")
+    ] = None,
+    count: Annotated[int, typer.Option("--count", min=1, help="Rows: a crop each, of photos taken at random.")] = 8,
+    versions: Annotated[int, typer.Option("--versions", min=1, help="Columns: degraded versions of a crop.")] = 4,
+    config: Annotated[
+        Path | None, typer.Option("--config", help="Settings of a training, such as RUN/config.toml.")
+    ] = None,
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="As in training: --set data.degradation.first.jpeg=[10,60]"),
+    ] = None,
+    masks: Annotated[bool, typer.Option("--masks", help="Show holes for inpainting (data.masks) instead.")] = False,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Another number: other crops and versions.")] = 0,
+) -> None:
+    """Show what training makes of your photos: a contact sheet to look at before you train.
+
+    \b
+    img2img degrade photos/                    Real-ESRGAN's two-order degradation
+    img2img degrade photos/ --set data.degradation.kind=bicubic
+    img2img degrade photos/ --config runs/mine/config.toml -o mine.png
+    img2img degrade photos/ --masks --set data.masks.share=[0.2,0.5]
+
+    A row holds a crop, the sharpened crop that pixel objectives learn towards, and low-resolution versions of it,
+    enlarged without smoothing.
+    """
+    _need_training_packages()
+    kind = _format(output)
+    settings = _settings(config, assignments or [], scale=scale, crop=crop, seed=seed)
+    chosen = _choose(photos, count, settings.data.crop, seed)
+
+    from img2img.runtime.atomic import atomic
+    from img2img.training import preview
+
+    sheet = (preview.holes if masks else preview.degraded)(chosen, settings, versions=versions)
+    with atomic(output) as stream:
+        sheet.save(stream, kind)
+    console.say(f"wrote {output}: {len(chosen)} crops of {settings.data.crop} pixels, {versions} versions of each")
+
+
+def _settings(
+    config: Path | None, assignments: list[str], *, scale: int | None, crop: int | None, seed: int
+) -> Settings:
+    from img2img.methods.config import assign
+    from img2img.training.preview import Settings
+
+    values: dict[str, Any] = {}
+    for assignment in assignments:
+        key = assignment.partition("=")[0].strip()
+        if not any(key == read or key.startswith(f"{read}.") for read in READ):
+            raise ConfigError(f"--set {assignment}: degrade takes {', '.join(READ)} and what is below them")
+    if config is None:
+        values["data"] = {"degradation": {"kind": "real"}}
+    else:
+        trained = _read(config)
+        values = {key: trained[key] for key in ("scale",) if key in trained}
+        data = trained.get("data", {})
+        values["data"] = {key: data[key] for key in ("crop", "degradation", "masks") if key in data}
+    if scale is not None:
+        values["scale"] = scale
+    if crop is not None:
+        values["data"]["crop"] = crop
+    values["seed"] = seed
+    assign(values, assignments)
+    return Settings.parse(values, where="settings")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    import tomllib
+
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read as a configuration: {error}") from error
+
+
+def _choose(inputs: list[str], count: int, smallest: int, seed: int) -> list[NDArray[np.uint8]]:
+    """Up to `count` photos with both sides of `smallest` pixels or more; only as many as it takes are decoded."""
+    import numpy as np
+
+    from img2img.data.folders import read_rgb
+
+    sources = files.collect(inputs, recursive=True)
+    order = range(len(sources)) if len(sources) <= count else np.random.default_rng(seed).permutation(len(sources))
+    chosen: list[NDArray[np.uint8]] = []
+    small = 0
+    for place in order:
+        source = sources[place]
+        try:
+            if source.problem is not None:
+                raise source.problem
+            if source.path is None:
+                raise UsageError("photos for a preview are read from files, not from stdin")
+            photo = read_rgb(source.path)
+        except PictureError as error:
+            console.say(f"warning: {error}")
+            continue
+        if min(photo.shape[:2]) < smallest:
+            small += 1
+            continue
+        chosen.append(photo)
+        if len(chosen) == count:
+            break
+    if small:
+        console.say(f"{small} photos are smaller than the {smallest} px crop and passed over")
+    if not chosen:
+        raise DataError(f"no photo has both sides of {smallest} pixels or more: choose a smaller --crop")
+    return chosen
+
+
+def _format(output: Path) -> str:
+    """Pillow's name for the format that the extension of `output` stands for."""
+    from PIL import Image
+
+    known = Image.registered_extensions()
+    name = known.get(output.suffix.lower())
+    if name not in ("PNG", "JPEG", "WEBP", "TIFF", "BMP"):
+        raise UsageError(f"--output {output}: say a name that ends in .png, .jpg, .webp, .tif or .bmp")
+    return str(name)
+
+
+def _need_training_packages() -> None:
+    import importlib.util
+
+    missing = [name for name in ("torch", "pydantic", "cv2") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ConfigError(f"degrade needs {', '.join(missing)}: pip install 'img2img[train]'")

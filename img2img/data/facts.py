@@ -1,0 +1,163 @@
+"""What a check wants to know of a picture file, and which pictures are the same."""
+
+import hashlib
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from img2img.data import folders
+from img2img.data.pairs import Part
+from img2img.errors import PictureError
+from img2img.runtime import pictures
+
+Pixels = NDArray[np.uint8]
+
+THUMB = 16
+ALIKE_BITS = 6
+"""Bits of 64 in which the difference hashes of two versions of one picture may differ."""
+
+ALIKE_PIXELS = 20
+"""How far the 16 x 16 thumbnails of two versions may differ anywhere, of 255. The hash alone takes drawings on white
+for the same."""
+
+ALL_PAIRS = 5000
+"""So many pictures are compared each with each; of more, held-out ones with those to train on."""
+
+_MODES = {"1": "1-bit", "L": "grey", "LA": "grey", "La": "grey", "P": "palette", "PA": "palette", "RGBA": "RGB"}
+_BITS = np.array([bin(value).count("1") for value in range(256)], np.uint8)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Of one picture, or one half of a side-by-side picture.
+
+    Attributes:
+        size: width and height in pixels.
+        mode: "RGB", "grey", "palette", "1-bit", "CMYK", ..., with "alpha", "16-bit" and "animated" where they hold.
+        grey: no pixel has a colour.
+        digest: of size and pixels.
+        hash: difference hash, 64 bits: of 9 x 8 pixels, whether each is brighter than its left neighbour.
+        thumb: uint8 RGB `[16, 16, 3]`.
+    """
+
+    part: Part
+    size: tuple[int, int]
+    mode: str
+    grey: bool
+    digest: bytes
+    hash: int
+    thumb: Pixels
+
+    @property
+    def name(self) -> str:
+        """The file, and which half of it."""
+        return f"{self.part.path} ({self.part.half} half)" if self.part.half else str(self.part.path)
+
+
+def examine(
+    parts: Sequence[Part], tick: Callable[[], None] = lambda: None
+) -> tuple[dict[Part, Facts], dict[Path, str]]:
+    """The facts of `parts`, and of files that cannot be read the reason. Every file is decoded once, in threads.
+
+    `tick` is called after each file.
+    """
+    wanted: dict[Path, list[Part]] = {}
+    for part in parts:
+        wanted.setdefault(part.path, []).append(part)
+    facts: dict[Part, Facts] = {}
+    broken: dict[Path, str] = {}
+    with ThreadPoolExecutor(min(os.cpu_count() or 1, 16)) as pool:
+        for path, found in zip(wanted, pool.map(_examine, wanted.values()), strict=True):
+            if isinstance(found, str):
+                broken[path] = found
+            else:
+                facts.update((one.part, one) for one in found)
+            tick()
+    return facts, broken
+
+
+def same(facts: Sequence[Facts]) -> list[list[int]]:
+    """Places of pictures that are equal pixel for pixel, two or more in each list."""
+    groups: dict[bytes, list[int]] = {}
+    for place, one in enumerate(facts):
+        groups.setdefault(one.digest, []).append(place)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def alike(facts: Sequence[Facts], held: Sequence[bool]) -> list[tuple[int, int]]:
+    """Places of two pictures that look alike (another size, another compression), but are not equal.
+
+    Of more than `ALL_PAIRS` pictures only those with one of the two in `held` are found.
+    """
+    unique = list({one.digest: place for place, one in reversed(list(enumerate(facts)))}.values())
+    # A held-out picture may stand behind an equal one to train on; that is found by `same`.
+    rows = unique if len(unique) <= ALL_PAIRS else [place for place in unique if held[place]]
+    hashes = np.array([facts[place].hash for place in unique], np.uint64)
+    thumbs = np.array([facts[place].thumb for place in unique], np.int16).reshape(len(unique), -1)
+    where = {place: number for number, place in enumerate(unique)}
+    found: set[tuple[int, int]] = set()
+    for row in rows:
+        number = where[row]
+        bits = _BITS[(hashes ^ hashes[number]).view(np.uint8).reshape(len(unique), 8)].sum(axis=1)
+        near = np.flatnonzero(bits <= ALIKE_BITS)
+        near = near[np.abs(thumbs[near] - thumbs[number]).max(axis=1) <= ALIKE_PIXELS]
+        found |= {(min(row, unique[n]), max(row, unique[n])) for n in near.tolist() if n != number}
+    return sorted(found)
+
+
+def _examine(parts: list[Part]) -> list[Facts] | str:
+    path = parts[0].path
+    try:
+        picture = pictures.read(path, first_frame=True)
+    except PictureError as error:
+        return str(error)
+    whole = folders.rgb(picture)
+    mode = _mode(path, picture)
+    found: list[Facts] = []
+    for part in parts:
+        pixels = whole
+        if part.half is not None:
+            middle = whole.shape[1] // 2
+            pixels = whole[:, :middle] if part.half == "left" else whole[:, middle:]
+        found.append(_facts(part, np.ascontiguousarray(pixels), mode))
+    return found
+
+
+def _facts(part: Part, pixels: Pixels, mode: str) -> Facts:
+    height, width = pixels.shape[:2]
+    if not pixels.size:
+        return Facts(part, (width, height), mode, True, b"", 0, np.zeros((THUMB, THUMB, 3), np.uint8))
+    image = Image.fromarray(pixels)
+    steps = np.asarray(image.convert("L").resize((9, 8), Image.Resampling.BOX)).astype(np.int16)
+    bits = np.packbits(np.diff(steps, axis=1) > 0)
+    return Facts(
+        part=part,
+        size=(width, height),
+        mode=mode,
+        grey=bool((pixels[..., 0] == pixels[..., 1]).all() and (pixels[..., 1] == pixels[..., 2]).all()),
+        digest=hashlib.blake2b(pixels.tobytes() + f"{width}x{height}".encode(), digest_size=16).digest(),
+        hash=int.from_bytes(bits.tobytes(), "big"),
+        thumb=np.asarray(image.resize((THUMB, THUMB), Image.Resampling.BOX)),
+    )
+
+
+def _mode(path: Path, picture: pictures.Picture) -> str:
+    words = ["grey" if picture.colour.shape[2] == 1 else "RGB"]
+    # Pillow's word for the file itself: the picture that was read no longer knows of palettes.
+    with suppress(OSError, ValueError, SyntaxError, Image.DecompressionBombError), Image.open(path) as image:
+        if not image.mode.startswith("I"):
+            words[0] = _MODES.get(image.mode, image.mode)
+        if getattr(image, "is_animated", False) and image.format != "MPO":
+            words.append("animated")
+    if picture.alpha is not None:
+        words.append("alpha")
+    if picture.colour.dtype == np.uint16:
+        words.append("16-bit")
+    return " ".join(words)

@@ -1,0 +1,18 @@
+"""Ranges that random settings are drawn from, checked when a configuration is read."""
+
+from typing import Annotated, TypeVar
+
+from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt
+
+Number = TypeVar("Number", int, float)
+
+
+def rising(pair: tuple[Number, Number]) -> tuple[Number, Number]:
+    if pair[0] > pair[1]:
+        raise ValueError(f"the range {list(pair)} must rise: lowest first")
+    return pair
+
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+Range = Annotated[tuple[PositiveFloat, PositiveFloat], AfterValidator(rising)]
+Counts = Annotated[tuple[PositiveInt, PositiveInt], AfterValidator(rising)]

@@ -1,0 +1,210 @@
+"""CycleGAN: Zhu et al. 2017, "Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial Networks"."""
+
+from collections.abc import Generator, Sequence
+from typing import Literal
+
+import torch
+from pydantic import Field, NonNegativeInt, PositiveInt
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from img2img import objectives
+from img2img.data.unpaired import UnpairedData, UnpairedSet
+from img2img.evaluation.distribution import sliced_wasserstein
+from img2img.exchange.faces import Signed
+from img2img.methods.config import AdversarialConfig, NetworkConfig, ScheduleConfig
+from img2img.methods.figures import Picture, distances, diversity, pictures, signed
+from img2img.methods.game import Game
+from img2img.methods.gan import GANConfig
+from img2img.methods.method import Batch, Exportable, Method, Networks, Optimised, Step, Validation
+from img2img.methods.pix2pix import names
+from img2img.methods.pool import Pool
+from img2img.networks.norms import at_test
+from img2img.networks.unet import UNet
+from img2img.runtime.card import Card
+
+SHOWN = 4
+"""Rows of the contact sheet for each direction."""
+
+DIRECTIONS = {"AtoB": ("a", "b"), "BtoA": ("b", "a")}
+
+
+class Config(GANConfig):
+    """Section 4 and appendix 7: ResNet-9 against 70x70 PatchGANs, LSGAN + 10 cycle + 5 identity, pools of 50."""
+
+    method: Literal["cyclegan"] = Field(default="cyclegan", description="method")
+    data: UnpairedData = Field(description="two folders of pictures")
+    generator: NetworkConfig = Field(default=NetworkConfig(name="resnet"), description="both generators")
+    discriminator: NetworkConfig = Field(
+        default=NetworkConfig(name="patchgan", options={"norm": "instance"}), description="both discriminators"
+    )
+    adversarial: AdversarialConfig = Field(default=AdversarialConfig(name="lsgan"), description="the game")
+    objective: Literal["l1", "l2", "charbonnier"] = Field(
+        default="l1", description="distance of cycle and identity (equation 2)"
+    )
+    cycle: float = Field(default=10.0, ge=0, description="weight of the cycle, G(F(b)) = b and F(G(a)) = a")
+    identity: float = Field(
+        default=0.5, ge=0, description="weight of the identity, G(b) = b and F(a) = a, as a share of the cycle's"
+    )
+    pool: NonNegativeInt = Field(default=50, description="earlier results that the discriminators are shown again")
+    norm_mode: Literal["paper", "running"] = Field(
+        default="paper",
+        description="batch norm, where a network has it, in validation and export: statistics of the picture, or those "
+        "of training",
+    )
+    steps: PositiveInt = Field(default=200_000, description="training steps; in the paper 200 passes over the data")
+    batch: PositiveInt = Field(default=1, description="pictures of each side a step, over all processes")
+    schedule: ScheduleConfig = ScheduleConfig(shape="linear", flat=0.5)
+
+
+class CycleGAN(Method):
+    """See the module. Batches: `a` and `b`, uint8 `[N, 3, H, W]`.
+
+    Networks: `generator_ab` (the paper's G, A to B), `generator_ba` (F), `discriminator_a`, `discriminator_b`.
+    """
+
+    recipe = Config
+    headline = "closeness"
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.data = UnpairedSet.read(config.data, seed=config.seed)
+        self.notes = list(self.data.notes)
+        advice = {"downs": UNet.depth(config.data.crop)} if config.generator.name == "unet" else {}
+        self.networks = {
+            f"generator_{way}": config.build(config.generator, fixed={"inputs": 3, "outputs": 3}, advice=advice)
+            for way in ("ab", "ba")
+        } | {
+            f"discriminator_{side}": config.build(
+                config.discriminator, fixed={"inputs": 3}, advice={"size": config.data.crop}
+            )
+            for side in "ab"
+        }
+        self.games = {
+            side: Game(config.adversarial, config.matching, self.networks[f"discriminator_{side}"]) for side in "ab"
+        }
+        self.optimised = {
+            "generator": Optimised(("generator_ab", "generator_ba"), config.optimiser),
+            "discriminator": Optimised(
+                ("discriminator_a", "discriminator_b"), config.discriminator_optimiser, self.games["a"].bound
+            ),
+        }
+        self.averaged = ("generator_ab", "generator_ba")
+        self.batches = config.adversarial.discriminator_steps
+        self.pools = {side: Pool(config.pool) for side in "ab"}
+        self.state = {f"pool_{side}": pool for side, pool in self.pools.items()} | {
+            f"{name}_{side}": part for side, game in self.games.items() for name, part in game.state.items()
+        }
+        self.distance: nn.Module = objectives.build(config.objective)
+
+    def load(self) -> Dataset[Batch]:
+        return self.data.dataset
+
+    def step(self, networks: Networks, batches: Sequence[Batch]) -> Step:
+        figures: dict[str, Tensor] = {}
+        # As in the official code the generators move first, and the discriminators are shown what they made before.
+        for place, batch in enumerate(batches):
+            real = {side: signed(batch[side]) for side in "ab"}
+            fake: dict[str, Tensor] = {}
+            if place == 0:
+                fake = yield from self._move_generators(networks, real, figures)
+            else:
+                with torch.no_grad():
+                    fake = {"b": networks["generator_ab"](real["a"]), "a": networks["generator_ba"](real["b"])}
+            losses = []
+            for side in "ab":
+                loss, more = self.games[side].discriminator_loss(
+                    networks[f"discriminator_{side}"], real[side], self.pools[side].exchange(fake[side])
+                )
+                losses.append(loss)
+                figures |= {f"{name}_{side}": value for name, value in more.items()}
+            # Halved: the official code slows the discriminators down this way.
+            yield "discriminator", 0.5 * torch.stack(losses).sum()
+        for name in ("accuracy_real", "accuracy_fake"):
+            figures[name] = (figures.pop(f"{name}_a") + figures.pop(f"{name}_b")) / 2
+        return figures | self.games["b"].gradient()
+
+    def _move_generators(
+        self, networks: Networks, real: dict[str, Tensor], figures: dict[str, Tensor]
+    ) -> Generator[tuple[str, Tensor], None, dict[str, Tensor]]:
+        config, total = self.config, []
+        fake: dict[str, Tensor] = {}
+        for source, target in DIRECTIONS.values():
+            there, back = networks[f"generator_{source}{target}"], networks[f"generator_{target}{source}"]
+            fake[target] = there(real[source])
+            adversarial, more = self.games[target].generator_loss(
+                networks[f"discriminator_{target}"], fake[target], real[target]
+            )
+            terms = {"cycle": config.cycle * self.distance(back(fake[target]), real[source])} if config.cycle else {}
+            if config.identity and config.cycle:
+                same = self.distance(there(real[target]), real[target])
+                terms["identity"] = config.cycle * config.identity * same
+            figures |= {f"{name}_{target}": value for name, value in more.items()}
+            figures |= {f"{name}_{source}": value.detach() for name, value in terms.items()}
+            total += [adversarial, *terms.values()]
+        loss = torch.stack(total).sum()
+        yield "generator", loss
+        figures["loss"] = loss.detach()
+        return {side: picture.detach() for side, picture in fake.items()}
+
+    @torch.no_grad()
+    def validate(self, networks: Networks) -> Validation:
+        """`closeness` is minus the mean sliced Wasserstein distance of results and real pictures of the target side;
+        `input` figures are those of doing nothing. Where names show what a result should be, also its distances."""
+        held = {"a": self.data.held_a, "b": self.data.held_b}
+        real = {side: [one.picture for one in pictures_] for side, pictures_ in held.items()}
+        figures: dict[str, float] = {}
+        rows: list[list[Picture]] = []
+        for way, (source, target) in DIRECTIONS.items():
+            there, back = (
+                at_test(networks[f"generator_{way_}"], self.config.norm_mode)
+                for way_ in (f"{source}{target}", f"{target}{source}")
+            )
+            results, cycles = _run(there, back, real[source], cycled=SHOWN)
+            figures[f"swd_{way}"] = sliced_wasserstein(results, real[target])
+            figures[f"swd_{way}_input"] = sliced_wasserstein(real[source], real[target])
+            figures[f"diversity_{way}"] = diversity(results, real[target])
+            pairs = [(s, t) if source == "a" else (t, s) for s, t in self.data.truth]
+            if pairs:
+                truths = [real[target][t] for _, t in pairs]
+                ours = distances([results[s] for s, _ in pairs], truths)
+                copied = distances([real[source][s] for s, _ in pairs], truths)
+                figures |= {f"l1_{way}": ours["l1"], f"l1_{way}_input": copied["l1"], f"ssim_{way}": ours["ssim"]}
+            blank = [[r, f, c] for r, f, c in zip(real[source][:SHOWN], results, cycles, strict=False)]
+            rows += blank
+        figures["diversity"] = min(figures[f"diversity_{way}"] for way in DIRECTIONS)
+        figures["closeness"] = -(figures["swd_AtoB"] + figures["swd_BtoA"]) / 2
+        return Validation(figures, ["input", "ours", "and back"], rows)
+
+    def models(self, networks: Networks) -> list[Exportable]:
+        """A file for each direction: `model.AtoB.onnx` and `model.BtoA.onnx`."""
+        models = []
+        for way, (source, target) in DIRECTIONS.items():
+            generator = at_test(networks[f"generator_{source}{target}"], self.config.norm_mode)
+            card = Card(
+                name=f"{self.config.card.name or 'cyclegan'}-{way}",
+                task="translate",
+                method=f"cyclegan, {way}",
+                scale=1,
+                multiple=getattr(generator, "multiple", 1),
+                minimum=getattr(generator, "minimum", 1),
+                parameters=sum(parameter.numel() for parameter in generator.parameters()),
+                licence=self.config.card.licence or "",
+                trained_on=self.config.card.trained_on or names(self.config.data.folders),
+            )
+            models.append(Exportable(Signed(generator), card, suffix=f".{way}"))
+        return models
+
+
+def _run(
+    there: nn.Module, back: nn.Module, sources: Sequence[Picture], *, cycled: int
+) -> tuple[list[Picture], list[Picture]]:
+    device = next(there.parameters()).device
+    results: list[Picture] = []
+    cycles: list[Picture] = []
+    for source in sources:
+        fake = there(signed(torch.from_numpy(source).permute(2, 0, 1)[None].to(device)))
+        results += pictures(fake)
+        if len(cycles) < cycled:
+            cycles += pictures(back(fake))
+    return results, cycles

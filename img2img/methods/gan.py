@@ -1,0 +1,56 @@
+"""What the adversarial methods have in common: their configuration, and networks built to fit the data."""
+
+import inspect
+from typing import Any, Literal
+
+from pydantic import Field
+from torch import nn
+
+from img2img import networks
+from img2img.lookup import lookup
+from img2img.methods.config import (
+    AdversarialConfig,
+    MatchingConfig,
+    NetworkConfig,
+    OptimiserConfig,
+    PerceptualConfig,
+    RunConfig,
+)
+
+ADAM = OptimiserConfig(rate=2e-4, betas=(0.5, 0.999))
+"""Of pix2pix and CycleGAN, after DCGAN (Radford et al. 2016)."""
+
+
+class GANConfig(RunConfig):
+    """A generator against a discriminator. A recipe gives every network and the game a default."""
+
+    generator: NetworkConfig = Field(description="generator")
+    discriminator: NetworkConfig = Field(description="discriminator")
+    adversarial: AdversarialConfig = Field(description="the game")
+    matching: MatchingConfig = MatchingConfig()
+    perceptual: PerceptualConfig = PerceptualConfig()
+    optimiser: OptimiserConfig = ADAM
+    discriminator_optimiser: OptimiserConfig = ADAM
+    initialise: Literal["normal", "xavier", "kaiming", "orthogonal", "none"] = Field(
+        default="normal", description="initialisation of the networks; none: torch's own"
+    )
+    gain: float = Field(default=0.02, gt=0, description="deviation of the normal initialisation, gain of the others")
+
+    def build(self, wish: NetworkConfig, *, fixed: dict[str, Any], advice: dict[str, Any] | None = None) -> nn.Module:
+        """The network of `wish`, initialised, under spectral norm where that is asked for.
+
+        Args:
+            fixed: what follows from the data (`inputs`, `outputs`, `domains`). A constructor that calls its inputs
+                `channels` gets them under that name.
+            advice: what fits the data, unless the configuration says otherwise (`size`, `downs`).
+                Of both, what the network's constructor does not know is left out.
+
+        Raises:
+            ConfigError: there is no such network or option, or an option does not fit.
+        """
+        known = inspect.signature(lookup("network", networks.NETWORKS, wish.name)).parameters
+        if "channels" in known and "inputs" not in known:
+            fixed = {"channels": fixed["inputs"], **fixed}
+        chosen = {name: value for name, value in (advice or {}).items() if name not in wish.options}
+        fitting = {name: value for name, value in {**chosen, **fixed}.items() if name in known}
+        return networks.configured(wish, how=self.initialise, gain=self.gain, **fitting)

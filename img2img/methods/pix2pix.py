@@ -1,0 +1,154 @@
+"""pix2pix: Isola et al. 2017, "Image-to-Image Translation with Conditional Adversarial Networks"."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import torch
+from pydantic import Field, PositiveInt
+from torch import Tensor
+from torch.nn import functional as F
+from torch.utils.data import Dataset
+
+from img2img.data.paired import PairedSet
+from img2img.data.pairs import PairedData
+from img2img.errors import ConfigError
+from img2img.exchange.faces import Signed
+from img2img.methods.config import AdversarialConfig, NetworkConfig, ScheduleConfig
+from img2img.methods.figures import distances, diversity, pictures, rgb, signed
+from img2img.methods.game import Discriminate, Game
+from img2img.methods.gan import GANConfig
+from img2img.methods.method import Batch, Exportable, Method, Networks, Optimised, Step, Validation
+from img2img.methods.terms import Terms
+from img2img.networks.norms import at_test
+from img2img.networks.unet import UNet
+from img2img.runtime.card import Card
+
+SHOWN = 6
+"""Rows of the contact sheet."""
+
+
+class Config(GANConfig):
+    """Section 3.3 and appendix 6: U-Net against a 70x70 PatchGAN, cGAN + 100 L1, Adam 2e-4, batch 1."""
+
+    method: Literal["pix2pix"] = Field(default="pix2pix", description="method")
+    data: PairedData = Field(description="pairs of pictures")
+    generator: NetworkConfig = Field(
+        default=NetworkConfig(name="unet"),
+        description="generator; the U-Net's depth follows from data.crop",
+    )
+    discriminator: NetworkConfig = Field(
+        default=NetworkConfig(name="patchgan"), description="discriminator of (input, picture)"
+    )
+    conditional: bool = Field(default=True, description="the discriminator sees the input too (equation 1)")
+    adversarial: AdversarialConfig = Field(default=AdversarialConfig(name="non-saturating"), description="the game")
+    objectives: dict[str, float] = Field(default={"l1": 100.0}, description="objective to weight")
+    norm_mode: Literal["paper", "running"] = Field(
+        default="paper",
+        description="batch norm in validation and export: the statistics of the one picture, or those of training",
+    )
+    steps: PositiveInt = Field(default=80_000, description="training steps; in the paper 200 passes over the data")
+    batch: PositiveInt = Field(default=1, description="pairs a step, over all processes")
+    schedule: ScheduleConfig = ScheduleConfig(shape="linear", flat=0.5)
+
+
+class Pix2Pix(Method):
+    """See the module. Batches: `input` uint8 `[N, C, H, W]` (label maps: class numbers, C = 1), `target` likewise."""
+
+    recipe = Config
+    headline = "ssim"
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.data = PairedSet.read(config.data, seed=config.seed)
+        self.notes = list(self.data.notes)
+        inputs, outputs = self.data.input_channels, self.data.target_channels
+        advice = {"downs": UNet.depth(config.data.crop)} if config.generator.name == "unet" else {}
+        self.networks = {
+            "generator": config.build(config.generator, fixed={"inputs": inputs, "outputs": outputs}, advice=advice)
+        }
+        self.optimised = {"generator": Optimised(("generator",), config.optimiser)}
+        self.averaged = ("generator",)
+        self.terms = Terms(config.objectives, config.perceptual)
+        self.game: Game | None = None
+        if config.adversarial.weight or config.matching.weight:
+            self._seat(inputs, outputs)
+        elif not self.terms:
+            raise ConfigError("no objective has a weight above 0, there is nothing to learn from")
+
+    def _seat(self, inputs: int, outputs: int) -> None:
+        """The discriminator's place at the game; without one the objectives alone teach (the paper's L1 baseline)."""
+        config = self.config
+        discriminator = config.build(
+            config.discriminator,
+            fixed={"inputs": outputs + inputs * config.conditional},
+            advice={"size": config.data.crop},
+        )
+        self.networks["discriminator"] = discriminator
+        self.game = Game(config.adversarial, config.matching, discriminator)
+        self.optimised["discriminator"] = Optimised(("discriminator",), config.discriminator_optimiser, self.game.bound)
+        self.batches = config.adversarial.discriminator_steps
+        self.state = self.game.state
+
+    def load(self) -> Dataset[Batch]:
+        return self.data.dataset
+
+    def step(self, networks: Networks, batches: Sequence[Batch]) -> Step:
+        figures: dict[str, Tensor] = {}
+        for batch in batches:
+            given, truth = self._given(batch["input"]), signed(batch["target"])
+            result = networks["generator"](given)
+            if self.game:
+                loss, figures = self.game.discriminator_loss(self._judge(networks, given), truth, result)
+                yield "discriminator", loss
+        terms, loss = self.terms(result, truth)
+        if self.game:
+            adversarial, more = self.game.generator_loss(self._judge(networks, given), result, truth)
+            loss, terms = loss + adversarial, terms | more
+        yield "generator", loss
+        return {"loss": loss.detach()} | terms | figures | (self.game.gradient() if self.game else {})
+
+    @torch.no_grad()
+    def validate(self, networks: Networks) -> Validation:
+        generator = at_test(networks["generator"], self.config.norm_mode)
+        device = next(generator.parameters()).device
+        results = []
+        for held in self.data.held:
+            source = torch.from_numpy(held.input).permute(2, 0, 1)[None].to(device)
+            results += pictures(generator(self._given(source)))
+        truths = [rgb(held.target) for held in self.data.held]
+        figures = distances(results, truths) | {"diversity": diversity(results, truths)}
+        shown = [self.data.shown(held.input) for held in self.data.held[:SHOWN]]
+        return Validation(figures, ["input", "ours", "truth"], list(zip(shown, results, truths, strict=False)))
+
+    def models(self, networks: Networks) -> list[Exportable]:
+        generator = at_test(networks["generator"], self.config.norm_mode)
+        network = Signed(generator, channels=self.data.input_channels, palette=self.data.palette)
+        card = Card(
+            name=self.config.card.name or "pix2pix",
+            task="translate",
+            method=f"pix2pix, norm mode {self.config.norm_mode}",
+            scale=1,
+            multiple=getattr(generator, "multiple", 1),
+            minimum=getattr(generator, "minimum", 1),
+            parameters=sum(parameter.numel() for parameter in generator.parameters()),
+            licence=self.config.card.licence or "",
+            trained_on=self.config.card.trained_on or names(self.config.data.folders),
+        )
+        return [Exportable(network, card)]
+
+    def _given(self, source: Tensor) -> Tensor:
+        """What the generator is given: -1..1, or one-hot classes."""
+        if self.data.palette is None:
+            return signed(source)
+        return F.one_hot(source[:, 0].long(), len(self.data.palette)).permute(0, 3, 1, 2).float()
+
+    def _judge(self, networks: Networks, given: Tensor) -> Discriminate:
+        if not self.config.conditional:
+            return networks["discriminator"]
+        return lambda picture: networks["discriminator"](torch.cat((given, picture), 1))
+
+
+def names(folders: Sequence[Path]) -> tuple[str, ...]:
+    """Names of data folders for a card: the last part of each path."""
+    return tuple(folder.name for folder in folders)

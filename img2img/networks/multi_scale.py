@@ -1,0 +1,73 @@
+"""pix2pixHD's discriminator: patch discriminators that look at the picture at several sizes."""
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from img2img.errors import ConfigError
+from img2img.networks.norms import normalisation
+from img2img.networks.sizes import check_size
+
+
+class MultiScale(nn.Module):
+    """Equal patch discriminators with weights of their own, on the picture and on ever smaller copies of it.
+
+    Wang et al. 2018 (pix2pixHD), section 3.2, in the layout of `MultiscaleDiscriminator` with intermediate features
+    (repository NVIDIA/pix2pixHD, `networks.py`): `scaleS_layerL`, where the last S takes the picture at full size.
+    The official weights start from N(0, 0.02): `initialise(network, "normal", 0.02)`.
+
+    Args:
+        inputs: channels; for a conditional discriminator those of both pictures.
+        features: channels of the first layer; they double at each one, up to 512.
+        layers: convolutions with stride 2 of each discriminator.
+        scales: discriminators; each sees the picture at half the size of the one before.
+        norm: "instance", "batch" or "none".
+
+    Input `[N, inputs, H, W]`, values -1..1, sides at least `minimum`. Output a list, finest first, of `[N, 1, h, w]`,
+    unbounded, high is real.
+
+    Attributes:
+        minimum: smallest side of a picture, in pixels.
+
+    Raises:
+        ConfigError: `layers` or `scales` is below 1, or the norm is unknown.
+    """
+
+    def __init__(
+        self, inputs: int = 3, features: int = 64, layers: int = 3, scales: int = 2, norm: str = "instance"
+    ) -> None:
+        super().__init__()
+        if layers < 1 or scales < 1:
+            raise ConfigError(f"multi-scale needs one layer and one scale at least, not {layers} and {scales}")
+        self.layers, self.scales = layers, scales
+        self.minimum = 2**scales
+        for scale in range(scales):
+            for i, layer in enumerate(_discriminator(inputs, features, layers, norm)):
+                self.add_module(f"scale{scale}_layer{i}", layer)
+
+    def features(self, image: Tensor) -> list[list[Tensor]]:
+        """What every layer of every discriminator gives, finest scale first, the score map last: for feature matching
+        (section 3.3)."""
+        check_size(image, "multi-scale", minimum=self.minimum)
+        everything = []
+        for scale in reversed(range(self.scales)):
+            seen = [image]
+            for i in range(self.layers + 2):
+                seen.append(self.get_submodule(f"scale{scale}_layer{i}")(seen[-1]))
+            everything.append(seen[1:])
+            if scale:
+                image = F.avg_pool2d(image, 3, 2, 1, count_include_pad=False)
+        return everything
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        return [layers[-1] for layers in self.features(image)]
+
+
+def _discriminator(inputs: int, features: int, layers: int, norm: str) -> list[nn.Sequential]:
+    sequence = [nn.Sequential(nn.Conv2d(inputs, features, 4, 2, 2), nn.LeakyReLU(0.2))]
+    width = features
+    for i in range(1, layers + 1):
+        wider = min(2 * width, 512)
+        convolution = nn.Conv2d(width, wider, 4, 2 if i < layers else 1, 2)
+        sequence.append(nn.Sequential(convolution, normalisation(norm, wider), nn.LeakyReLU(0.2)))
+        width = wider
+    return [*sequence, nn.Sequential(nn.Conv2d(width, 1, 4, 1, 2))]

@@ -1,0 +1,26 @@
+"""Picture sizes that a network cannot take, told with the size to pad to."""
+
+import torch
+from torch import Tensor
+
+
+def check_size(image: Tensor, network: str, *, multiple: int = 1, minimum: int = 1) -> None:
+    """Refuse `image` `[N, C, H, W]` where H or W is no multiple of `multiple` or is less than `minimum`.
+
+    Does nothing while the network is traced: an exported or compiled graph must not be bound to one size.
+
+    Raises:
+        ValueError: the message names the size to pad to.
+    """
+    if torch.compiler.is_compiling():  # true under torch.export as well
+        return
+    height, width = image.shape[-2:]
+    if height % multiple == 0 and width % multiple == 0 and min(height, width) >= minimum:
+        return
+    fitting = [-(-max(side, minimum) // multiple) * multiple for side in (height, width)]
+    needs = [f"sides that are multiples of {multiple}"] if multiple > 1 else []
+    needs += [f"sides of {minimum} or more"] if minimum > multiple else []
+    raise ValueError(
+        f"{network} needs {' and '.join(needs)}, the picture is {height} x {width} (height x width): "
+        f"pad it to {fitting[0]} x {fitting[1]}"
+    )

@@ -1,0 +1,39 @@
+"""Which domain is this picture of? The auxiliary classifier's loss of multi-domain translation."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class DomainClassification(nn.Module):
+    """Classification of domains: cross-entropy where they exclude each other, binary cross-entropy for attributes.
+
+    Choi et al. 2018 (StarGAN), equations 2 and 3. As in the official code, attributes are summed over the columns and
+    averaged over the pictures.
+
+    Args:
+        exclusive: whether each picture is of exactly one domain.
+    """
+
+    def __init__(self, exclusive: bool) -> None:
+        super().__init__()
+        self.exclusive = exclusive
+
+    def forward(self, logits: Tensor, label: Tensor, known: Tensor | None = None) -> Tensor:
+        """Mean over the pictures.
+
+        Args:
+            logits: `[N, K]`.
+            label: `[N, K]`, 0..1; one-hot in the known columns where domains exclude each other.
+            known: `[N, K]` or `[K]`, 1 for the columns of the data set that the picture is from. The others are left
+                out, from the softmax too: their labels are unknown, not 0 (section 3.3, mask vector).
+        """
+        logits, label = logits.float(), label.to(logits.device, torch.float32)
+        mask = torch.ones_like(logits) if known is None else known.to(logits).expand_as(logits)
+        if self.exclusive:
+            # the lowest number and not -inf: a row of which nothing is known must give 0, not NaN
+            within = logits.masked_fill(mask == 0, torch.finfo(logits.dtype).min)
+            cost = -label * F.log_softmax(within, dim=1).masked_fill(mask == 0, 0)
+        else:
+            cost = F.binary_cross_entropy_with_logits(logits, label, reduction="none") * mask
+        return cost.sum() / len(logits)

@@ -1,0 +1,105 @@
+"""Adversarial objectives of a discriminator that is an auto-encoder: its error is the energy of a picture, E >= 0."""
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from img2img.errors import ConfigError
+from img2img.objectives.game import Adversarial, Scores, middle
+from img2img.objectives.processes import mean_over_processes
+
+
+class EBGAN(Adversarial):
+    """L_D = E[E(x)] + E[max(0, margin - E(G))], L_G = E[E(G)].
+
+    Zhao et al. 2017 (Energy-based GANs), equations 1 and 2. Between the margin and 0 the energy of fake pictures
+    rises and that of real ones falls; at equilibrium both are at most the margin (theorem 1).
+
+    Args:
+        margin: the energy that fake pictures shall have. The unit is the discriminator's: for a mean squared or
+            absolute error a value, pictures in -1..1, an untrained auto-encoder gives about 0.5.
+
+    Raises:
+        ConfigError: `margin` is not above 0.
+    """
+
+    energy: ClassVar[bool] = True
+
+    def __init__(self, margin: float = 1.0) -> None:
+        super().__init__()
+        if margin <= 0:
+            raise ConfigError(f"ebgan: margin = {margin} must be above 0, fake pictures are to have that energy")
+        self.margin = margin
+
+    def _discriminator(self, real: Tensor, fake: Tensor, distance: Tensor | None) -> Tensor:
+        return real.mean() + F.relu(self.margin - fake).mean()
+
+    def _generator(self, fake: Tensor, real: Tensor) -> Tensor:
+        return fake.mean()
+
+    def _line(self, real: Tensor, fake: Tensor) -> Tensor:
+        return middle(real, fake)
+
+
+class BEGAN(Adversarial):
+    """L_D = E[E(x)] - k E[E(G)], L_G = E[E(G)], with a k that keeps E[E(G)] near gamma E[E(x)].
+
+    Berthelot et al. 2017 (BEGAN), section 3.4: k <- k + rate (gamma E(x) - E(G)), held in 0..1, from 0. The update
+    takes the fake pictures that the discriminator is shown, and happens in `discriminator`, in training mode only.
+
+    Args:
+        gamma: diversity, above 0: the lower, the fewer kinds of pictures and the better each. 0.3 to 0.7 in the
+            paper.
+        rate: the paper's lambda_k.
+
+    Attributes:
+        k: weight of the fake energies; in the state dict.
+        convergence: the paper's measure, E(x) + |gamma E(x) - E(G)| of the last update; falls as training succeeds.
+
+    Raises:
+        ConfigError: `gamma` or `rate` is not above 0.
+    """
+
+    energy: ClassVar[bool] = True
+    k: Tensor
+    convergence: Tensor
+
+    def __init__(self, gamma: float = 0.5, rate: float = 0.001) -> None:
+        super().__init__()
+        if gamma <= 0 or rate <= 0:
+            raise ConfigError(f"began: gamma = {gamma} and rate = {rate} must be above 0")
+        self.gamma = gamma
+        self.rate = rate
+        self.register_buffer("k", torch.zeros(()))
+        self.register_buffer("convergence", torch.zeros(()))
+
+    def discriminator(self, real: Scores, fake: Scores, distance: Tensor | None = None) -> Tensor:
+        loss = super().discriminator(real, fake, distance)
+        if self.training:
+            self._balance(real, fake)
+        return loss
+
+    @torch.no_grad()
+    def _balance(self, real: Scores, fake: Scores) -> None:
+        # k is state, and one state is saved: every process must come to the same
+        of_real, of_fake = mean_over_processes(torch.stack([_mean(real), _mean(fake)]))
+        surplus = self.gamma * of_real - of_fake
+        # out of place: the graph of the loss holds the old k; and it moves to where the scores are
+        self.k = (self.k.to(surplus) + self.rate * surplus).clamp(0, 1)
+        self.convergence = of_real + surplus.abs()
+
+    def _discriminator(self, real: Tensor, fake: Tensor, distance: Tensor | None) -> Tensor:
+        return real.mean() - self.k.to(fake) * fake.mean()
+
+    def _generator(self, fake: Tensor, real: Tensor) -> Tensor:
+        return fake.mean()
+
+    def _line(self, real: Tensor, fake: Tensor) -> Tensor:
+        return middle(real, fake)
+
+
+def _mean(scores: Scores) -> Tensor:
+    each = [scores] if isinstance(scores, Tensor) else scores
+    return torch.stack([score.detach().float().mean() for score in each]).mean()

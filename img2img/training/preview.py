@@ -1,0 +1,90 @@
+"""What a network will see of photos: contact sheets of degraded crops and of holes, before any training."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from pydantic import Field, PositiveInt, model_validator
+
+from img2img.data import degradation
+from img2img.data.degradation import DegradationConfig
+from img2img.data.degradation_steps import sharpened
+from img2img.data.holes import HoleCrops
+from img2img.data.masks import MaskConfig, Masks
+from img2img.data.photos import PhotoCrops
+from img2img.methods.config import RunConfig
+from img2img.section import Section
+from img2img.training.sheets import contact_sheet
+
+Pixels = NDArray[np.uint8]
+
+
+class Data(Section):
+    crop: PositiveInt = Field(default=256, description="side of the crops in pixels")
+    degradation: DegradationConfig = Field(default=DegradationConfig(), description="how crops are shrunk")
+    masks: MaskConfig = Field(default=MaskConfig(), description="holes")
+
+
+class Settings(RunConfig):
+    """The part of a training configuration that a preview needs, under the same keys."""
+
+    method: str = Field(default="degrade", description="method")
+    scale: PositiveInt = Field(default=4, description="upscaling factor")
+    data: Data = Field(default=Data(), description="photos")
+
+    @model_validator(mode="after")
+    def _fits(self) -> "Settings":
+        if self.data.crop % self.scale:
+            raise ValueError(f"data.crop = {self.data.crop} is no multiple of scale = {self.scale}")
+        return self
+
+
+def degraded(photos: Sequence[Pixels], settings: Settings, *, versions: int) -> Image.Image:
+    """A row for each of `photos`: a crop, the crop sharpened where that is the target, and `versions` of the
+    low-resolution picture, enlarged without smoothing."""
+    shrink = degradation.build(settings.data.degradation, settings.scale)
+    crops = PhotoCrops(photos, size=settings.data.crop, scale=settings.scale, seed=settings.seed, candidates=3)
+
+    def seen(photo: Pixels, rng: np.random.Generator) -> Pixels:
+        return shrink(photo, rng).repeat(settings.scale, axis=0).repeat(settings.scale, axis=1)
+
+    rows = []
+    for row in range(len(photos)):
+        high = _picture(crops, "high", row)
+        known = [high, sharpened(high)] if shrink.sharpen else [high]
+        rows.append(known + _versions(seen, known[-1], (settings.seed, row), versions))
+    return contact_sheet(["truth", "sharpened"][: 1 + shrink.sharpen] + _names(versions), rows)
+
+
+def holes(photos: Sequence[Pixels], settings: Settings, *, versions: int) -> Image.Image:
+    """A row for each of `photos`: a crop, and `versions` of it with a white hole.
+
+    Raises:
+        DataError: the mask files cannot be used.
+    """
+    masks, size = Masks(settings.data.masks), settings.data.crop
+    crops = HoleCrops(photos, size=size, masks=masks, seed=settings.seed)
+
+    def seen(photo: Pixels, rng: np.random.Generator) -> Pixels:
+        return np.where(masks.draw(rng, size, size)[:, :, None] == 1, np.uint8(255), photo)
+
+    rows = []
+    for row in range(len(photos)):
+        photo = _picture(crops, "image", row)
+        rows.append([photo, *_versions(seen, photo, (settings.seed, row), versions)])
+    return contact_sheet(["truth", *_names(versions)], rows)
+
+
+def _picture(crops: PhotoCrops | HoleCrops, name: str, index: int) -> Pixels:
+    return np.ascontiguousarray(crops[index][name].permute(1, 2, 0).numpy())
+
+
+def _versions(
+    seen: Callable[[Pixels, np.random.Generator], Pixels], photo: Pixels, seed: tuple[int, int], count: int
+) -> list[Pixels]:
+    return [seen(photo, np.random.default_rng((*seed, version))) for version in range(count)]
+
+
+def _names(versions: int) -> list[str]:
+    return [f"seen {version + 1}" for version in range(versions)]

@@ -7,7 +7,6 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,14 +26,8 @@ SHOWN = 3  # files listed under a finding
 LONGEST = 240  # characters of one of these
 
 
-class Action(StrEnum):
-    """What to do with the data."""
-
-    CHECK = "check"
-
-
 def data(
-    action: Annotated[Action, typer.Argument(metavar="check", help="Look the data over.", show_default=False)],
+    action: Annotated[str, typer.Argument(metavar="check", help="Look the data over.")],
     folders: Annotated[list[Path], typer.Argument(metavar="DIR", help="What you would give to train --data.")],
     method: Annotated[
         str, typer.Option("--for", "-f", metavar="METHOD", help="The method that is to be trained on it.")
@@ -55,6 +48,8 @@ def data(
     Counts, sizes, unreadable files, names without a partner, duplicates between training and held-out pictures, and
     what the method will make of it. Exit status: 0 it can be trained on (whatever the warnings), 1 it cannot.
     """
+    if action != "check":
+        raise UsageError(f"data {show(action)}: there is 'img2img data check DIR... --for METHOD'")
     settings = _settings(method, folders, assignments or [])
     from img2img.data import check
 

@@ -1,23 +1,38 @@
 """`img2img train METHOD`: from folders of pictures to a verified model file."""
 
+from __future__ import annotations
+
 import os
 import shlex
 import sys
 import time
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from img2img.errors import ConfigError
 
+if TYPE_CHECKING:
+    from img2img.methods.config import RunConfig
+    from img2img.methods.method import Method
+    from img2img.runtime.card import Card
+
+SMOKE_STEPS = 3
+
 
 def train(
-    method: Annotated[str, typer.Argument(help="Method: pix2pix, cyclegan, stargan, srgan, esrgan, real-esrgan, inpaint, context-encoder.", metavar="METHOD")],
+    method: Annotated[
+        str,
+        typer.Argument(
+            help="pix2pix, cyclegan, stargan, srgan, esrgan, real-esrgan, inpaint or context-encoder.", metavar="METHOD"
+        ),
+    ],
     data: Annotated[
         list[Path] | None,
-        typer.Option("--data", "-d", help="Folder of training pictures; may be given several times."),
+        typer.Option("--data", "-d", help="Folder (or table) of training pictures; may be given several times."),
     ] = None,
     out: Annotated[
         Path | None,
@@ -28,7 +43,10 @@ def train(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Change a setting, e.g. --set optimiser.rate=5e-4."),
     ] = None,
-    stage: Annotated[str | None, typer.Option(help="Stage of the method: fidelity.")] = None,
+    start: Annotated[
+        Path | None, typer.Option(help="Begin with the weights of this run, checkpoint or weights file.")
+    ] = None,
+    stage: Annotated[str | None, typer.Option(help="Super-resolution: fidelity or adversarial.")] = None,
     scale: Annotated[int | None, typer.Option(help="Upscaling factor (super-resolution).")] = None,
     steps: Annotated[int | None, typer.Option(help="Training steps.")] = None,
     max_minutes: Annotated[
@@ -36,6 +54,10 @@ def train(
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Insist on continuing: fail where --out holds no run.")
+    ] = False,
+    smoke: Annotated[
+        bool,
+        typer.Option("--smoke", help="Try data, memory, three steps, validation and export; leave nothing behind."),
     ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads. [default: all cores]")] = None,
@@ -46,7 +68,12 @@ def train(
 ) -> None:
     """Train on your own pictures; ends with RUN/model.onnx, checked against the network.
 
-    Photos to a 4x upscaler:  img2img train esrgan --data photos/ --out runs/mine
+    \b
+    Photos to a 4x upscaler:      img2img train esrgan --data photos/
+    Pairs (A/ and B/):            img2img train pix2pix --data facades/
+    Two folders without pairs:    img2img train cyclegan --data summer/ --data winter/
+    A folder for each style:      img2img train stargan --data styles/
+    Photos to a hole filler:      img2img train inpaint --data photos/
 
     Calling the same command again continues the run exactly where it stopped.
     """
@@ -63,19 +90,25 @@ def train(
         return
     folder = out or Path("runs") / method
     started_before = folder / "config.toml"
+    if smoke and resume:
+        raise ConfigError("--smoke tries a run that has not begun; leave --resume out")
     if resume and not started_before.exists():
         raise ConfigError(f"--resume: {folder} holds no run")
     values = _values(config or (started_before if started_before.exists() else None))
     shortcuts: dict[str, Any] = {"method": method, "stage": stage, "scale": scale, "steps": steps}
+    shortcuts["start"] = os.path.abspath(start) if start else None  # noqa: PTH100 - links keep their names
     values |= {key: value for key, value in shortcuts.items() if value is not None}
     if data:
-        values["data"] = {**values.get("data", {}), "folders": [str(path.absolute()) for path in data]}
+        values["data"] = {**values.get("data", {}), "folders": [os.path.abspath(p) for p in data]}  # noqa: PTH100
     values = method_type.recipe.filled(values)
     assign(values, assignments or [])
     if "folders" not in values.get("data", {}):
         raise ConfigError("no data: name a folder of pictures with --data")
     resolved = method_type.recipe.parse(values, where="settings")
 
+    if smoke:
+        _smoke(method_type, resolved, device, threads)
+        return
     from img2img.training.listener import Silence
     from img2img.training.loop import train as run
 
@@ -90,9 +123,58 @@ def train(
     say = listener.note
     if outcome.step < outcome.steps:
         say(f"stopped on time after step {outcome.step} of {outcome.steps}; the same command goes on from there")
-    for model in outcome.models:
+    for model, card in outcome.models.items():
         say(f"wrote {model}, checked against the network; use it with")
-        say(f"  img2img upscale PHOTO --model {shlex.quote(str(model))}")
+        say(f"  {usage(model, card)}")
+
+
+def usage(model: Path, card: Card) -> str:
+    """The command that uses a model file."""
+    words = {"upscale": "PHOTO", "translate": "PICTURE", "inpaint": "PHOTO --mask MASK"}[card.task]
+    to = f" --to {shlex.quote(card.domains[0])}" if card.domains else ""
+    return f"img2img {card.task} {words} --model {shlex.quote(str(model))}{to}"
+
+
+def _smoke(method_type: type[Method], config: RunConfig, device: str, threads: int | None) -> None:
+    """All that can go wrong in a long run, tried in a short one in a temporary folder."""
+    import resource
+    import tempfile
+
+    from img2img.training.loop import train as run
+
+    class Timed(Watcher):
+        times: list[float]
+
+        def started(self, step: int, steps: int) -> None:
+            self.first = (step, time.monotonic())
+            self.times = [time.monotonic()]
+
+        def stepped(self, step: int, figures: Mapping[str, float]) -> None:
+            self.times.append(time.monotonic())
+
+    listener = Timed(config.steps)
+    with tempfile.TemporaryDirectory() as place:
+        outcome = run(
+            method_type, config, Path(place) / "smoke", listener, device=device, threads=threads, max_steps=SMOKE_STEPS
+        )
+    import torch
+
+    seconds = min(after - before for before, after in pairwise(listener.times))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**30 if sys.platform == "darwin" else 2**20)
+    memory = f"{peak:.1f} GB of memory"
+    if torch.cuda.is_available():
+        memory += f", {torch.cuda.max_memory_allocated() / 2**30:.1f} GB of the GPU's"
+    listener.note(
+        f"it works: data, {outcome.step} steps, validation and export of {len(outcome.models)} model"
+        f"{'s' * (len(outcome.models) > 1)}; {seconds:.2g} s a step, {memory}; "
+        f"all {config.steps} steps will take about {_duration(seconds * config.steps)}"
+    )
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} seconds"
+    return f"{seconds / 60:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"
 
 
 class Watcher:

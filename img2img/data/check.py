@@ -166,7 +166,8 @@ def _doubles(seen: Seen, what: str) -> list[Finding]:
     ):
         leaks = [places for places in lists if len({held[place] for place in places}) == 2]
         if count := len({place for places in leaks for place in places if held[place]}):
-            text = f"{count} held-out {what} {'are' if count > 1 else 'is'} {leaking}: figures will flatter"
+            held_out = f"{count} held-out {what} are" if count > 1 else f"1 held-out {what.removesuffix('s')} is"
+            text = f"{held_out} {leaking}: figures will flatter"
             found.append(Finding("warning", text, _sets(leaks, members)))
         rest = [places for places in lists if places not in leaks and not held[places[0]]]
         two = [places for places in rest if len({seen[place][0].group for place in places}) > 1]

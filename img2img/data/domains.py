@@ -205,7 +205,7 @@ def _from_folders(folder: Path, attributes: tuple[str, ...]) -> LabelSet:
 
 
 def _prefixed(inside: dict[str, Path]) -> tuple[dict[str, Path], dict[str, Path]] | None:
-    """`trainA trainB ...` and perhaps `testA testB ...` as the domains `A B ...`; None where folders are called else."""
+    """`trainA trainB ...` and perhaps `testA testB ...` as the domains `A B ...`; None where there are others."""
     splits: dict[str, dict[str, Path]] = {}
     for name, path in inside.items():
         word = next((w for w in ("train", *layouts.HELD_FOLDERS) if name.casefold().startswith(w)), "")

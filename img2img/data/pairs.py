@@ -187,8 +187,8 @@ def _side_by_side(folder: Path, *, sure: bool) -> Found:
     parts = [_halves(part) if part is not None else [] for part in (train or folder, held)]
     if not sure and (wide := _wide(parts[0])) < 0.5:
         raise DataError(
-            f"{folder}: no pairs recognised; {1 - wide:.0%} of its pictures are too narrow to be two side by side. Give "
-            "two folders, A and then B, or say data.layout = side-by-side if they are"
+            f"{folder}: no pairs recognised; {1 - wide:.0%} of its pictures are too narrow to be two side by side. "
+            "Give two folders, A and then B, or say data.layout = side-by-side if they are"
         )
     return parts[0], parts[1], words, 0
 

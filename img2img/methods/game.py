@@ -111,8 +111,7 @@ class Game:
 
     def gradient(self) -> dict[str, Tensor]:
         """Norm of the gradient that the last generator loss sent to the generator's output; empty before that."""
-        noted, self._gradient = self._gradient, None
-        return {} if noted is None else {"gradient/adversarial": noted}
+        return {} if self._gradient is None else {"gradient/adversarial": self._gradient}
 
     def _note(self, gradient: Tensor) -> None:
         self._gradient = gradient.detach().float().norm()

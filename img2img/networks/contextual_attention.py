@@ -41,7 +41,7 @@ class ContextualAttention(nn.Module):
         """
         n, channels, height, width = features.shape
         h, w = height // 2, width // 2
-        patches = _patches(features[:, :, ::2, ::2], size=3, stride=1, rows=h, columns=w)
+        patches = _patches(features[:, :, ::2, ::2], size=3, stride=1)
         # A patch is known where none of its nine pixels, taken from every eighth of the mask's, lies in the hole.
         holes = F.max_pool2d(mask[:, :, ::8, ::8], 3, 1, 1)
         known = (holes == 0).to(features.dtype).reshape(n, h * w, 1)
@@ -50,7 +50,7 @@ class ContextualAttention(nn.Module):
         scores = self._fuse(self._fuse(scores, h, w), w, h)
         weights = torch.softmax(scores * known * self.sharpness, dim=1) * known
 
-        pasted = _patches(features, size=4, stride=2, rows=h, columns=w) @ weights
+        pasted = _patches(features, size=4, stride=2) @ weights
         return _paste(pasted.reshape(n, channels * 16, h, w), channels) / 4
 
     def _fuse(self, scores: Tensor, h: int, w: int) -> Tensor:
@@ -63,21 +63,16 @@ class ContextualAttention(nn.Module):
         return scores.reshape(n, h, w, h, w).permute(0, 2, 1, 4, 3).reshape(n, h * w, h * w)
 
 
-def _patches(features: Tensor, size: int, stride: int, rows: int, columns: int) -> Tensor:
-    """All `size` x `size` patches of `[N, C, H, W]`, zeros beyond its rim: `[N, C * size^2, rows * columns]`.
+def _patches(features: Tensor, size: int, stride: int) -> Tensor:
+    """The `size` x `size` patches of `[N, C, H, W]`, zeros beyond its rim: `[N, C * size^2, H * W / stride^2]`.
 
-    Equal to `F.unfold(..., padding=(size - 1) // 2)`, of slices, which every exporter and runtime can do at any size.
+    Equal to `F.unfold(features, size, padding=(size - 1) // 2, stride=stride)`, which exports to a long detour.
     """
-    n, channels = features.shape[:2]
+    channels = features.shape[1]
     padding = (size - 1) // 2
-    padded = F.pad(features, (padding, size - 1 - padding, padding, size - 1 - padding))
-    # Ends relative to the start keep the lengths plainly equal for a symbolic size.
-    shifted = [
-        padded[:, :, y : y + stride * rows : stride, x : x + stride * columns : stride]
-        for y in range(size)
-        for x in range(size)
-    ]
-    return torch.stack(shifted, 2).reshape(n, channels * size * size, rows * columns)
+    return F.conv2d(
+        features, _one_hot(features, channels, size), stride=stride, padding=padding, groups=channels
+    ).flatten(2)
 
 
 def _paste(patches: Tensor, channels: int) -> Tensor:
@@ -85,5 +80,10 @@ def _paste(patches: Tensor, channels: int) -> Tensor:
 
     Equal to `F.fold`, which ONNX runtimes do not have on every device.
     """
-    kernel = torch.eye(16, dtype=patches.dtype, device=patches.device).view(16, 1, 4, 4).repeat(channels, 1, 1, 1)
-    return F.conv_transpose2d(patches, kernel, stride=2, padding=1, groups=channels)
+    return F.conv_transpose2d(patches, _one_hot(patches, channels, 4), stride=2, padding=1, groups=channels)
+
+
+def _one_hot(like: Tensor, channels: int, size: int) -> Tensor:
+    """For each channel `size^2` kernels that pick one pixel each, typed as `like`: `[C * size^2, 1, size, size]`."""
+    kernels = torch.eye(size * size, dtype=like.dtype, device=like.device)
+    return kernels.view(-1, 1, size, size).repeat(channels, 1, 1, 1)

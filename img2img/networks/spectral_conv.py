@@ -48,4 +48,5 @@ class SpectralConv2d(nn.Conv2d):
         return kernel
 
     def forward(self, hidden: Tensor) -> Tensor:
-        return self._conv_forward(hidden, self.normalised(), self.bias)
+        result: Tensor = self._conv_forward(hidden, self.normalised(), self.bias)
+        return result

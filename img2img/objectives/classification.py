@@ -26,7 +26,7 @@ class DomainClassification(nn.Module):
             logits: `[N, K]`.
             label: `[N, K]`, 0..1; one-hot in the known columns where domains exclude each other.
             known: `[N, K]` or `[K]`, 1 for the columns of the data set that the picture is from. The others are left
-                out, from the softmax too: their labels are unknown, not 0 (section 3.3, mask vector).
+                out, from the softmax too: their labels are unknown, not 0 (section 3.2, mask vector).
         """
         logits, label = logits.float(), label.to(logits.device, torch.float32)
         mask = torch.ones_like(logits) if known is None else known.to(logits).expand_as(logits)

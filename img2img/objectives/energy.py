@@ -15,7 +15,7 @@ class EBGAN(Adversarial):
     """L_D = E[E(x)] + E[max(0, margin - E(G))], L_G = E[E(G)].
 
     Zhao et al. 2017 (Energy-based GANs), equations 1 and 2. Between the margin and 0 the energy of fake pictures
-    rises and that of real ones falls; at equilibrium both are at most the margin (theorem 1).
+    rises and that of real ones falls; at equilibrium both are at most the margin (theorems 1 and 2).
 
     Args:
         margin: the energy that fake pictures shall have. The unit is the discriminator's: for a mean squared or

@@ -18,7 +18,7 @@ class Divergence(NamedTuple):
     Attributes:
         activation: T = g_f(v), which maps scores into the domain of f*.
         conjugate: f*(g_f(v)), the Fenchel conjugate after it, simplified: exponentials and logarithms cancel.
-        line: the score at which g_f(v) = f'(1), above which a picture is judged real (section 2.4).
+        line: the score at which g_f(v) = f'(1), above which a picture is judged real.
     """
 
     activation: Callable[[Tensor], Tensor]

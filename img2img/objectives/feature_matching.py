@@ -19,7 +19,7 @@ class FeatureMatching(nn.Module):
 
     Gradients reach the fake features only. `Recorder` gives the features. Weighed beside an adversarial objective it
     steadies training; as the generator's only signal, with a discriminator trained by cross-entropy, it is the
-    asymmetric training of Bao et al. 2017 (CVAE-GAN, section 3.2).
+    asymmetric training of Bao et al. 2017 (CVAE-GAN, section 3).
 
     Args:
         kind: "mean": the batch means, place by place, so the pictures need not be pairs (Salimans et al. 2016,
@@ -36,7 +36,7 @@ class FeatureMatching(nn.Module):
     together, while the means of a batch are each process's own.
 
     Raises:
-        ConfigError: there is no such kind or distance, or `decay` is not in 0..1.
+        ConfigError: there is no such kind or distance, or `decay` is not in 0..1; when called: there are no features.
     """
 
     def __init__(
@@ -71,7 +71,11 @@ class FeatureMatching(nn.Module):
             labels: for "class-mean", the classes of the real pictures: `[N, K]`, 0..1, or int64 `[N]`.
             fake_labels: those of the fake ones; none: `labels`.
         """
-        if len(real) != len(fake) or not real:
+        if not real:
+            raise ConfigError(
+                "feature matching: nothing was recorded in the discriminator; name its layers, and leave it uncompiled"
+            )
+        if len(real) != len(fake):
             raise ValueError(f"{len(real)} layers of real features and {len(fake)} of fake ones cannot be matched")
         real = [features.detach().float() for features in real]
         fake = [features.float() for features in fake]

@@ -56,7 +56,7 @@ class NonSaturating(Logistic):
 class DRAGAN(NonSaturating):
     """The non-saturating game with a gradient penalty near the real pictures (`penalties.Local`).
 
-    Kodali et al. 2017 (On Convergence and Stability of GANs), section 2.4 and algorithm 1.
+    Kodali et al. 2017 (On Convergence and Stability of GANs).
     """
 
     penalty: ClassVar[str | None] = "dragan"

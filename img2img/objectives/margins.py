@@ -14,12 +14,12 @@ class LeastSquares(Adversarial):
 
     Mao et al. 2017 (Least Squares GANs), equation 2, but for the half in front of L_G: CycleGAN, pix2pixHD and their
     official codes have none, and their weights (10 for the cycle) are relative to that. With fixed G the best D is
-    (b p_data + a p_g) / (p_data + p_g) (equation 5).
+    (b p_data + a p_g) / (p_data + p_g) (section 3.2).
 
     Args:
         a: label of fake.
         b: label of real.
-        c: what the generator wants to be taken for. a = -1, b = 1, c = 0 minimise Pearson's divergence (section 3.3).
+        c: what the generator wants to be taken for. a = -1, b = 1, c = 0 minimise Pearson's divergence (section 3.2).
 
     Raises:
         ConfigError: a and b are equal.
@@ -48,7 +48,7 @@ class LeastSquares(Adversarial):
 class Hinge(Adversarial):
     """L_D = E[max(0, 1 - D(x))] + E[max(0, 1 + D(G))], L_G = -E[D(G)].
 
-    Lim and Ye 2017 (Geometric GAN), section 3.2; Miyato et al. 2018 (Spectral Normalization), equations 16 and 17.
+    Lim and Ye 2017 (Geometric GAN); Miyato et al. 2018 (Spectral Normalization), equations 16 and 17.
     Scores beyond the margin teach the discriminator nothing more.
     """
 
@@ -62,7 +62,7 @@ class Hinge(Adversarial):
 class LossSensitive(Adversarial):
     """LS-GAN: fake pictures shall score lower than real ones by a margin that grows with their distance.
 
-    Qi 2017 (Loss-Sensitive GANs on Lipschitz Densities), section 4: for a loss function L that is low for real
+    Qi 2017 (Loss-Sensitive GANs on Lipschitz Densities): for a loss function L that is low for real
     pictures, L_D = E[max(0, margin * distance(x, G) + L(x) - L(G))] + gamma E[L(x)] and L_G = E[L(G)]. As elsewhere
     here a high score means real, L = -D, so that any discriminator fits. The author's code has gamma = 0 and so has
     this by default: without a bound on L, as its last layer there is one, that term has no minimum.

@@ -63,7 +63,7 @@ class Gradient(Penalty):
 class Local(Gradient):
     """E[(|grad D(x + d)| - centre)^2], d a perturbation: gradients near the real pictures only.
 
-    Kodali et al. 2017 (On Convergence and Stability of GANs), equation 4, weight 10. The paper writes Gaussian
+    Kodali et al. 2017 (On Convergence and Stability of GANs), weight 10. The paper writes Gaussian
     noise, the authors' code has d = u noise std(x) n with n ~ U(0, 1) a value and one u ~ U(0, 1) a picture; this
     follows the code.
 

@@ -6,6 +6,9 @@ from collections.abc import Mapping
 WINDOW = 5
 """Log lines that a fault must last before it is told: single batches prove nothing."""
 
+VALIDATIONS = 3
+"""Validations, likewise."""
+
 AGAIN = 20
 """Log lines after which a fault that lasts is told again."""
 
@@ -32,6 +35,7 @@ class Health:
 
     def __init__(self) -> None:
         self._lines: deque[Mapping[str, float]] = deque(maxlen=WINDOW)
+        self._validations: deque[Mapping[str, float]] = deque(maxlen=VALIDATIONS)
         self._largest = 0.0
         self._told: dict[str, int] = {}
         self._count = 0
@@ -61,15 +65,18 @@ class Health:
 
     def validated(self, figures: Mapping[str, float]) -> list[str]:
         """The warnings after a validation."""
+        self._validations.append(figures)
+        if len(self._validations) < VALIDATIONS:
+            return []
         warnings = []
-        if figures.get("diversity", 1.0) < COLLAPSED:
+        if (alike := max(one.get("diversity", 1.0) for one in self._validations)) < COLLAPSED:
             warnings += self._tell(
                 "collapsed",
-                f"the outputs are nearly all alike (their distances are {100 * figures['diversity']:.0f} % of those "
-                "between real pictures): the generator ignores its input. Raise the weight of reconstruction, or try "
+                f"the outputs are nearly all alike (their distances are {100 * alike:.0f} % of those between real "
+                "pictures): the generator ignores its input. Raise the weight of reconstruction, or try "
                 "--set adversarial.name=wgan-gp; after many steps without change begin anew",
             )
-        if figures.get("label_effect", 1.0) < DEAF:
+        if max(one.get("label_effect", 1.0) for one in self._validations) < DEAF:
             warnings += self._tell(
                 "deaf",
                 "the pictures hardly change with the label: the generator ignores it. Give it more steps, or raise "

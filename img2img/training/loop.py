@@ -16,6 +16,7 @@ from img2img import exchange
 from img2img.errors import Interrupted, TrainingError
 from img2img.methods.config import RunConfig
 from img2img.methods.method import Batch, Method, Validation
+from img2img.runtime.card import Card
 from img2img.training import start
 from img2img.training.checkpoints import Checkpoint
 from img2img.training.engine import Engine
@@ -37,7 +38,7 @@ class Outcome:
     Attributes:
         step, steps: steps done, of steps planned.
         figures: the newest validation figures.
-        models: the model files written.
+        models: the model files written, with the cards that they were asked to carry.
         seconds: time spent in steps, without validation and checkpoints.
         waiting: seconds of it spent waiting for data.
     """
@@ -45,7 +46,7 @@ class Outcome:
     step: int
     steps: int
     figures: dict[str, float]
-    models: list[Path] = field(default_factory=list)
+    models: dict[Path, Card] = field(default_factory=dict)
     seconds: float = 0.0
     waiting: float = 0.0
 
@@ -175,7 +176,7 @@ class _Training:
             for model in self.method.models(self.engine.judged()):
                 target = self.run.folder / f"model{model.suffix}.onnx"
                 exchange.export(model.network, model.card, target)
-                self.outcome.models.append(target)
+                self.outcome.models[target] = model.card
         self.engine.accelerator.wait_for_everyone()
         self.engine.accelerator.end_training()
         return self.outcome

@@ -178,13 +178,21 @@ def test_weights_survive_saving_and_copying(case: Case) -> None:
             assert all(torch.equal(a, b) for a, b in pairs)
 
 
-# An export of the gated generator takes ten seconds: one case of each network, the one with the most kinds of layers.
 EXPORTED = ("gated", "context encoder, whole", "pix2pixhd", "srresnet, batch")
+
+
+def leave_out_repeated_layers(gated: nn.Module) -> None:
+    """Every kind of layer once: the exporter takes a third of a second for each convolution with its gate."""
+    gated.stage1 = nn.Sequential(nn.Conv2d(5, 3, 3, 1, 1), nn.Tanh())
+    for name in ("conv_conv_bn1", "conv_conv_bn2", "conv_conv_bn3", "conv_conv_bn4", "ca_conv_bn5", "conv_bn7"):
+        setattr(gated.stage2, name, nn.Identity())
 
 
 @pytest.mark.parametrize("case", [CASES[name] for name in EXPORTED], ids=EXPORTED)
 def test_exported_generator_equals_torch_at_other_sizes(case: Case) -> None:
     network = case.build().eval()
+    if case.network == "gated":
+        leave_out_repeated_layers(network)
     multiple = getattr(network, "multiple", 1)
     dimensions = {0: torch.export.Dim("n")}
     for axis, name in ((2, "h"), (3, "w")):
@@ -271,7 +279,7 @@ def test_what_the_picture_holds_in_the_hole_does_not_matter() -> None:
 def test_patches_and_pasting_are_unfold_and_fold(h: int, w: int, channels: int, large: bool) -> None:
     size, stride = (4, 2) if large else (3, 1)
     features = torch.randn(2, channels, h * stride, w * stride, dtype=torch.float64)
-    patches = _patches(features, size, stride, h, w)
+    patches = _patches(features, size, stride)
     assert torch.equal(patches, F.unfold(features, size, padding=1, stride=stride))
     if large:
         folded = F.fold(patches, (2 * h, 2 * w), 4, padding=1, stride=2)

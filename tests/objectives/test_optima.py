@@ -51,7 +51,7 @@ def test_lsgan_gives_the_weighted_labels(labels: tuple[float, float]) -> None:
 
 
 def test_lsgan_generator_minimises_pearson_with_its_labels() -> None:
-    """Mao et al. 2017, theorem 1: with b - c = 1, b - a = 2, 2 C(G) = Pearson(p + q, 2 q)."""
+    """Mao et al. 2017, section 3.2: with b - c = 1, b - a = 2, 2 C(G) = Pearson(p + q, 2 q)."""
     objective = objectives.adversarial("lsgan", a=-1.0, b=1.0, c=0.0)
     scores, _ = best(objective)
     cost = objective.generator(scores[FAKE]).item() + objective.generator(scores[REAL]).item()
@@ -82,7 +82,7 @@ def test_f_gan_reaches_its_divergence(divergence: str, value: float, derivative:
 
 
 def test_hinge_gives_the_sign_and_total_variation() -> None:
-    """Lim and Ye 2017, equations 30 and 31: at the best D, L_D = 2 - sum |p - q|."""
+    """The best D is 1 where real is likelier and -1 elsewhere; its loss is 2 - sum |p - q|."""
     objective = objectives.adversarial("hinge")
     scores = torch.where(P > Q, 1.0, -1.0).double()
     loss = objective.discriminator(scores[REAL], scores[FAKE])

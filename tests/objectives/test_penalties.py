@@ -19,9 +19,7 @@ def quadratic(x: Tensor) -> Tensor:
     return x.square().sum(1) / 2  # gradient x
 
 
-@pytest.mark.parametrize(
-    ("word", "value"), [("gradient", 16.0), ("dragan", 16.0), ("r1", 12.5), ("r2", 12.5)]
-)
+@pytest.mark.parametrize(("word", "value"), [("gradient", 16.0), ("dragan", 16.0), ("r1", 12.5), ("r2", 12.5)])
 def test_linear(word: str, value: float) -> None:
     assert objectives.penalty(word)(linear, REAL, FAKE).item() == pytest.approx(value)
 

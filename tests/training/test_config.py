@@ -72,3 +72,18 @@ def test_cosine_rises_falls_and_ends_at_its_floor() -> None:
 
 def test_constant_stays() -> None:
     assert factor(ScheduleConfig(shape="constant"), 10**6, 1) == 1
+
+
+def test_linear_is_flat_and_then_falls_to_nothing() -> None:
+    config = ScheduleConfig(shape="linear", flat=0.5)
+    assert [factor(config, step, 100) for step in (0, 50, 75, 100)] == pytest.approx([1, 1, 0.5, 0])
+
+
+def test_multi_step_halves_at_each_milestone() -> None:
+    config = ScheduleConfig(shape="multi-step", milestones=(0.125, 0.25, 0.5, 0.75))
+    assert [factor(config, step, 400) for step in (0, 49, 50, 100, 200, 399)] == [1, 1, 0.5, 0.25, 0.125, 0.0625]
+
+
+def test_milestones_must_rise() -> None:
+    with pytest.raises(ConfigError, match="must rise from 0 to 1"):
+        resolved("schedule.shape=multi-step", "schedule.milestones=[0.5, 0.2]")

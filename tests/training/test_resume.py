@@ -115,7 +115,7 @@ def test_the_run_folder_holds_what_the_design_promises(whole: Path) -> None:
 def test_a_finished_run_only_writes_its_model_again(photos: Path, whole: Path) -> None:
     before = weights(whole)
     outcome = train(ESRGAN, config(photos), whole, Silence(), device="cpu")
-    assert outcome.step == 12 and outcome.models == [whole / "model.onnx"]
+    assert outcome.step == 12 and list(outcome.models) == [whole / "model.onnx"]
     assert all(torch.equal(value, before[key]) for key, value in weights(whole).items())
 
 

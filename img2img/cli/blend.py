@@ -1,0 +1,61 @@
+"""`img2img blend A B --weight 0.7`"""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from img2img.cli import console
+from img2img.errors import ConfigError, UsageError
+
+
+def blend(
+    a: Annotated[Path, typer.Argument(metavar="A", help="Run folder, or a checkpoint folder in one.")],
+    b: Annotated[Path, typer.Argument(metavar="B", help="Another, of the same network.")],
+    weight: Annotated[
+        float, typer.Option("--weight", "-w", min=0, max=1, metavar="0..1", help="Share of B: 0 gives A, 1 gives B.")
+    ] = 0.5,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="MODEL", help="The .onnx file to write; replaced if it is there.")
+    ] = Path("blend.onnx"),
+    name: Annotated[
+        str | None, typer.Option("--name", metavar="NAME", help="Name in the card. Default: B's, with -blend.")
+    ] = None,
+) -> None:
+    """Make a model between two: every weight is (1 - W) of A's and W of B's (network interpolation, ESRGAN 2018).
+
+    \b
+    img2img blend runs/fidelity runs/esrgan --weight 0.7 -o mine.onnx
+
+    A is usually the fidelity run and B the adversarial run that started from it: less of B means fewer artefacts and
+    less invented detail. Of a run folder the best checkpoint is taken; RUN/checkpoints/step-... names another one.
+    """
+    if output.suffix.lower() != ".onnx":
+        raise UsageError(f"--output {output}: say a name that ends in .onnx")
+    if not output.absolute().parent.is_dir():
+        raise UsageError(f"--output {output}: there is no folder {output.absolute().parent}")
+    _need_training_packages()
+    from img2img.training.blend import blend as run
+
+    for model in run(a, b, weight, output, name=name):
+        console.say(f"wrote {model}: {1 - weight:.4g} of {a}, {weight:.4g} of {b}, checked; use it with")
+        console.say(f"  {_use(model)}")
+
+
+def _use(model: Path) -> str:
+    from img2img.runtime.models import read_card
+
+    card = read_card(model)
+    verb = card.task if card is not None else "upscale"
+    return f"img2img {verb} PHOTO --model {shlex.quote(str(model))}"
+
+
+def _need_training_packages() -> None:
+    import importlib.util
+
+    missing = [name for name in ("torch", "pydantic", "onnx") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ConfigError(f"blend needs {', '.join(missing)}: pip install 'img2img[train]'")

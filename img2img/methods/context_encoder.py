@@ -1,0 +1,161 @@
+"""Context encoders: Pathak et al. 2016, "Context Encoders: Feature Learning by Inpainting", with the global and the
+local discriminator of Iizuka et al. 2017, "Globally and Locally Consistent Image Completion", each with a loss of its
+own (Li et al. 2017, "Generative Face Completion", section 3.2)."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from pydantic import Field, PositiveInt
+from torch import Tensor
+
+from img2img.errors import ConfigError
+from img2img.methods.config import AdversarialConfig, NetworkConfig, OptimiserConfig, ScheduleConfig
+from img2img.methods.game import Game
+from img2img.methods.inpainting import (
+    HoleData,
+    Inpainting,
+    InpaintingConfig,
+    Weighing,
+    build_discriminator,
+    build_generator,
+    given,
+    paste,
+    stages,
+)
+from img2img.methods.method import Batch, Networks, Optimised, Step
+
+
+class ContextData(HoleData):
+    crop: PositiveInt = Field(default=128, description="side of the crops in pixels, a power of two")
+
+
+class Config(InpaintingConfig):
+    """Pathak et al., section 3.2 and the official repository: 0.999 L2 in the hole + 0.001 adversarial, Adam 2e-3 for
+    the generator and 2e-4 for the discriminators, batch 64, 128 px.
+
+    The generator is shown the mask as a fourth channel and answers with a whole picture (Iizuka et al., section 3.1),
+    so that holes may lie anywhere; it is convolutional, and larger pictures have a larger code.
+    """
+
+    method: Literal["context-encoder"] = Field(default="context-encoder", description="method")
+    data: ContextData = Field(description="photos, and holes in them")
+    generator: NetworkConfig = Field(default=NetworkConfig(name="context-encoder"), description="generator")
+    discriminator: NetworkConfig = Field(
+        default=NetworkConfig(name="dcgan"), description="global discriminator, of the whole filled picture"
+    )
+    local_discriminator: NetworkConfig = Field(
+        default=NetworkConfig(name="dcgan"), description="local discriminator, of a window of half the side at the hole"
+    )
+    judges: Literal["both", "global", "local"] = Field(default="both", description="which discriminators there are")
+    adversarial: AdversarialConfig = Field(
+        default=AdversarialConfig(name="non-saturating", weight=0.001),
+        description="the game, the same for both; weight 0: no discriminator",
+    )
+    objectives: dict[str, float] = Field(default={"l2": 0.999}, description="objective to weight, before pasting")
+    weighing: Weighing = Weighing(by="region", hole=1.0, valid=0.0)
+    optimiser: OptimiserConfig = OptimiserConfig(rate=2e-3, betas=(0.5, 0.999))
+    discriminator_optimiser: OptimiserConfig = OptimiserConfig(rate=2e-4, betas=(0.5, 0.999))
+    steps: PositiveInt = Field(default=100_000, description="training steps")
+    batch: PositiveInt = Field(default=64, description="photos a step, over all processes")
+    schedule: ScheduleConfig = ScheduleConfig(shape="constant")
+
+
+class ContextEncoder(Inpainting):
+    """See the module, and `Inpainting` for batches and the generator."""
+
+    recipe = Config
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config, build_generator(config))
+        self.window = config.data.crop // 2
+        self.optimised = {"generator": Optimised(("generator",), config.optimiser)}
+        self.games: dict[str, Game] = {}
+        wishes = {
+            "global": ("discriminator", config.discriminator, config.data.crop),
+            "local": ("local_discriminator", config.local_discriminator, self.window),
+        }
+        if config.plays:
+            for judge, (key, wish, size) in wishes.items():
+                if config.judges in ("both", judge):
+                    network = build_discriminator(config, wish, key=key, channels=3, size=size)
+                    self.networks[f"discriminator_{judge}"] = network
+                    self.games[judge] = Game(config.adversarial, config.matching, network)
+            self.optimised["discriminator"] = Optimised(
+                tuple(f"discriminator_{judge}" for judge in self.games),
+                config.discriminator_optimiser,
+                next(iter(self.games.values())).bound,
+            )
+            self.batches = config.adversarial.discriminator_steps
+            self.state = {
+                f"{name}_{judge}": part for judge, game in self.games.items() for name, part in game.state.items()
+            }
+        one_pixel = config.generator.name == "context-encoder"
+        if one_pixel and config.batch // config.accumulate < 2:
+            raise ConfigError(
+                f"batch = {config.batch}: the batch norm of context-encoder's code needs 2 photos or more"
+            )
+
+    @property
+    def title(self) -> str:
+        return f"context encoder (Pathak et al. 2016), {self.config.generator.name} generator"
+
+    def step(self, networks: Networks, batches: Sequence[Batch]) -> Step:
+        figures: dict[str, Tensor] = {}
+        for batch in batches:
+            truth, mask = given(batch)
+            result = stages(networks["generator"](truth * (1 - mask), mask))[-1]
+            # What each of the two is shown: the truth, and the result with the known pixels pasted back.
+            filled = paste(result, truth, mask)
+            real, fake = {"global": truth}, {"global": filled}
+            if "local" in self.games:
+                corners = hole_corners(mask, self.window)
+                real["local"], fake["local"] = (windows(p, corners, self.window) for p in (truth, filled))
+            losses = []
+            for judge, game in self.games.items():
+                loss, more = game.discriminator_loss(networks[f"discriminator_{judge}"], real[judge], fake[judge])
+                losses.append(loss)
+                figures |= {f"{name}_{judge}": value for name, value in more.items()}
+            if losses:
+                yield "discriminator", torch.stack(losses).sum()
+        terms, loss = self.reconstruction(result, truth, mask)
+        for judge, game in self.games.items():
+            adversarial, more = game.generator_loss(networks[f"discriminator_{judge}"], fake[judge], real[judge])
+            terms |= {f"{name}_{judge}": value for name, value in more.items()}
+            loss = loss + adversarial
+        yield "generator", loss
+        for name in ("accuracy_real", "accuracy_fake"):
+            if self.games:  # the health of the game is watched under these names
+                figures[name] = torch.stack([figures.pop(f"{name}_{judge}") for judge in self.games]).mean()
+        gradient = next(iter(self.games.values())).gradient() if self.games else {}
+        return {"loss": loss.detach()} | terms | figures | gradient
+
+
+def hole_corners(mask: Tensor, side: int) -> Tensor:
+    """Where a window of `side` x `side` pixels lies whole in the picture and nearest to centred on the hole.
+
+    Args:
+        mask: `[N, 1, H, W]`, 1 = hole; H and W at least `side`. The hole's middle is that of its bounding box.
+
+    Returns:
+        int64 `[N, 2]`: top and left, in pixels. Of a picture without a hole, the window in its middle.
+    """
+    corners = []
+    for axis in (3, 2):  # what is left is rows, then columns
+        occupied = mask.amax((1, axis)) > 0
+        length = occupied.shape[1]
+        place = torch.arange(length, device=mask.device)
+        first = torch.where(occupied, place, length).amin(1)
+        last = torch.where(occupied, place, -1).amax(1)
+        # Without a hole first + last is length - 1, the middle as well.
+        corners.append(((first + last + 1) // 2 - side // 2).clamp(0, length - side))
+    return torch.stack(corners, 1)
+
+
+def windows(picture: Tensor, corners: Tensor, side: int) -> Tensor:
+    """The window of each picture `[N, C, H, W]` at its corner `[N, 2]` (top, left): `[N, C, side, side]`."""
+    channels, width = picture.shape[1], picture.shape[3]
+    place = torch.arange(side, device=picture.device)
+    rows, columns = (corner[:, None] + place for corner in corners.T)
+    tall = picture.gather(2, rows[:, None, :, None].expand(-1, channels, -1, width))
+    return tall.gather(3, columns[:, None, None, :].expand(-1, channels, side, -1))

@@ -1,0 +1,102 @@
+"""Free-form inpainting: Yu et al. 2019, "Free-Form Image Inpainting with Gated Convolution" (DeepFill v2)."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from pydantic import Field, PositiveInt
+from torch import Tensor
+
+from img2img.methods.config import AdversarialConfig, NetworkConfig, OptimiserConfig, ScheduleConfig
+from img2img.methods.game import Discriminate, Game
+from img2img.methods.inpainting import (
+    Inpainting,
+    InpaintingConfig,
+    build_discriminator,
+    build_generator,
+    given,
+    paste,
+    stages,
+)
+from img2img.methods.method import Batch, Networks, Optimised, Step
+
+ADAM = OptimiserConfig(rate=1e-4, betas=(0.5, 0.999))
+
+
+class Config(InpaintingConfig):
+    """Section 3 and the official repository (JiahuiYu/generative_inpainting, v2): two stages of gated convolutions,
+    L1 of both over the whole picture, hinge loss of SN-PatchGAN, all weights 1, Adam 1e-4, batch 16, 256 px.
+
+    Any other generator is given the mask as a fourth channel and has one stage. Every discriminator sees the picture
+    with its known pixels and the mask.
+    """
+
+    method: Literal["inpaint"] = Field(default="inpaint", description="method")
+    generator: NetworkConfig = Field(default=NetworkConfig(name="gated"), description="generator")
+    discriminator: NetworkConfig = Field(
+        default=NetworkConfig(name="sn-patchgan"), description="discriminator of (picture, mask)"
+    )
+    adversarial: AdversarialConfig = Field(
+        default=AdversarialConfig(name="hinge"), description="the game; weight 0: no discriminator"
+    )
+    coarse: float = Field(default=1.0, ge=0, description="weight of the objectives of earlier stages")
+    optimiser: OptimiserConfig = ADAM
+    discriminator_optimiser: OptimiserConfig = ADAM
+    initialise: Literal["normal", "xavier", "kaiming", "orthogonal", "none"] = Field(
+        default="none", description="initialisation of the networks; none: as their constructors do"
+    )
+    steps: PositiveInt = Field(default=500_000, description="training steps; the paper gives no number")
+    batch: PositiveInt = Field(default=16, description="photos a step, over all processes")
+    schedule: ScheduleConfig = ScheduleConfig(shape="constant")
+
+
+class Inpaint(Inpainting):
+    """See the module, and `Inpainting` for batches and the generator."""
+
+    recipe = Config
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config, build_generator(config))
+        self.coarse = config.coarse
+        self.optimised = {"generator": Optimised(("generator",), config.optimiser)}
+        self.game: Game | None = None
+        if config.plays:
+            discriminator = build_discriminator(
+                config, config.discriminator, key="discriminator", channels=4, size=config.data.crop
+            )
+            self.networks["discriminator"] = discriminator
+            self.game = Game(config.adversarial, config.matching, discriminator)
+            self.optimised["discriminator"] = Optimised(
+                ("discriminator",), config.discriminator_optimiser, self.game.bound
+            )
+            self.batches = config.adversarial.discriminator_steps
+            self.state = self.game.state
+
+    @property
+    def title(self) -> str:
+        return f"inpaint (Yu et al. 2019), {self.config.generator.name} generator"
+
+    def step(self, networks: Networks, batches: Sequence[Batch]) -> Step:
+        figures: dict[str, Tensor] = {}
+        for batch in batches:
+            truth, mask = given(batch)
+            results = stages(networks["generator"](truth * (1 - mask), mask))
+            filled = paste(results[-1], truth, mask)
+            if self.game:
+                loss, figures = self.game.discriminator_loss(_judge(networks, mask), truth, filled)
+                yield "discriminator", loss
+        terms, loss = self.reconstruction(results[-1], truth, mask)
+        for coarse in results[:-1]:
+            more, distance = self.reconstruction(coarse, truth, mask)
+            terms |= {f"coarse_{name}": value for name, value in more.items()}
+            loss = loss + self.coarse * distance
+        if self.game:
+            adversarial, more = self.game.generator_loss(_judge(networks, mask), filled, truth)
+            terms |= more
+            loss = loss + adversarial
+        yield "generator", loss
+        return {"loss": loss.detach()} | terms | figures | (self.game.gradient() if self.game else {})
+
+
+def _judge(networks: Networks, mask: Tensor) -> Discriminate:
+    return lambda picture: networks["discriminator"](torch.cat((picture, mask), 1))

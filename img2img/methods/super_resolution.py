@@ -1,0 +1,321 @@
+"""What SRGAN, ESRGAN and Real-ESRGAN have in common: photos are made small, a generator restores them, in two stages.
+
+Fidelity stage ("PSNR-oriented"): the objective is the distance to the truth. Adversarial stage: from that generator
+on, the distance in the features of VGG19 and a discriminator take over, and a little of the first distance remains.
+"""
+
+import tomllib
+from collections.abc import Generator, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from pydantic import Field, PositiveInt, model_validator
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from img2img import networks as built_networks
+from img2img.data import degradation, folders
+from img2img.data.degradation import DegradationConfig
+from img2img.data.degradation_steps import sharpened
+from img2img.data.photos import PhotoCrops
+from img2img.errors import ConfigError
+from img2img.evaluation.distribution import sliced_wasserstein
+from img2img.evaluation.metrics import luma, psnr, ssim
+from img2img.methods.config import NetworkConfig, PerceptualConfig, RunConfig
+from img2img.methods.figures import distances
+from img2img.methods.game import Game
+from img2img.methods.gan import GANConfig
+from img2img.methods.method import Batch, Exportable, Method, Networks, Optimised, Step, Validation
+from img2img.methods.terms import Terms
+from img2img.networks.norms import at_test
+from img2img.runtime.card import Card
+from img2img.section import Section
+
+WINDOW = 256
+"""Side in pixels of the centre of each held-out photo that a validation looks at."""
+
+HELD = 12
+"""Held-out photos looked at."""
+
+SHOWN = 4
+"""Rows of the contact sheet."""
+
+WITHOUT_VGG = "--set perceptual.weight=0 --set matching.weight=0.1"
+"""The discriminator's features in place of VGG19's."""
+
+Pixels = NDArray[np.uint8]
+
+
+class PhotoData(Section):
+    folders: tuple[Path, ...] = Field(min_length=1, description="folders of photos; searched with their subfolders")
+    validation: tuple[Path, ...] = Field(default=(), description="held-out photos; empty: a twentieth of each folder")
+    crop: PositiveInt = Field(default=144, description="side of the high-resolution crop in pixels")
+    candidates: PositiveInt = Field(default=3, description="crops drawn, of which the one with most detail is used")
+    degradation: DegradationConfig = Field(default=DegradationConfig(), description="how photos are made small")
+
+
+class SuperResolutionConfig(RunConfig):
+    """What both stages have. A recipe is two classes, one a stage, named in `stages`; `filled` and `parse` of either
+    go to the one that the values ask for, so that each stage has its own defaults."""
+
+    stages: ClassVar[dict[str, "type[SuperResolutionConfig]"]]
+
+    stage: Literal["fidelity", "adversarial"] = Field(
+        default="fidelity", description="part of the method that this run trains"
+    )
+    scale: PositiveInt = Field(default=4, description="upscaling factor; 1 restores without enlarging")
+    data: PhotoData = Field(description="photos")
+    generator: NetworkConfig = Field(description="generator; its scale is set from `scale`")
+    objectives: dict[str, float] = Field(default={"l1": 1.0}, description="objective to weight")
+    perceptual: PerceptualConfig = PerceptualConfig()
+    initialise: Literal["normal", "xavier", "kaiming", "orthogonal", "none"] = Field(
+        default="none", description="initialisation of the networks; none: the one each network is published with"
+    )
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.data.crop % self.scale:
+            raise ValueError(f"data.crop = {self.data.crop} is no multiple of scale = {self.scale}")
+        return self
+
+    @classmethod
+    def of_stage(cls, values: dict[str, Any]) -> type[Self]:
+        """The class for the stage that `values` name."""
+        return cast(type[Self], cls.stages.get(str(values.get("stage", "fidelity")), cls))
+
+    @classmethod
+    def filled(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """As in `RunConfig`. An adversarial stage takes the scale and the generator of the run that it starts from."""
+        recipe = cls.of_stage(values)
+        if values.get("stage") == "adversarial" and values.get("start"):
+            values = _begun(Path(values["start"])) | values
+        return super(SuperResolutionConfig, recipe).filled(values)
+
+    @classmethod
+    def parse(cls, values: dict[str, Any], *, where: str) -> Self:
+        recipe = cls.of_stage(values)
+        if values.get("stage", "fidelity") == "fidelity":
+            later = cls.stages["adversarial"].model_fields
+            if foreign := [key for key in values if key in later and key not in recipe.model_fields]:
+                raise ConfigError(f"{where}: {', '.join(foreign)} belongs to the other stage: --stage adversarial")
+        return super(SuperResolutionConfig, recipe).parse(values, where=where)
+
+
+def _begun(start: Path) -> dict[str, Any]:
+    """`scale` and `generator` of the run `start`, or the run of that checkpoint, where they can be known."""
+    for folder in (start, start.parent.parent):
+        try:
+            values = tomllib.loads((folder / "config.toml").read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
+            continue
+        return {key: values[key] for key in ("scale", "generator") if key in values}
+    return {}
+
+
+class SuperResolution(Method):
+    """See the module. Batches: `low` uint8 `[N, 3, h, w]`, `high` uint8 `[N, 3, h * scale, w * scale]`, and where the
+    degradation sharpens `sharp` like `high`: what objectives of distance learn towards (Wang et al. 2021, section 3.4),
+    while the discriminator's real pictures stay `high`.
+
+    Networks work in 0..1. Constructing one reads no data and no VGG weights; `load` does.
+    """
+
+    def __init__(self, config: SuperResolutionConfig) -> None:
+        self.config = config
+        adversarial = config if isinstance(config, GANConfig) else None
+        wish = config.generator
+        generator = built_networks.configured(wish, how=config.initialise, scale=config.scale, channels=3)
+        self.multiple: int = getattr(generator, "multiple", 1)  # networks with strides or unshuffling say so
+        if config.data.crop % (config.scale * self.multiple):
+            raise ConfigError(f"data.crop: {wish.name} needs a multiple of {config.scale * self.multiple}")
+        self.networks = {"generator": generator}
+        self.optimised = {"generator": Optimised(("generator",), config.optimiser)}
+        self.averaged = ("generator",)
+        self.notes: list[str] = []
+        self.game: Game | None = None
+        if adversarial is not None:
+            self._oppose(adversarial)
+        compared = any(weight > 0 for weight in config.objectives.values()) or config.perceptual.weight
+        if not compared and not (adversarial and adversarial.matching.weight):
+            raise ConfigError("objectives: none has a weight above 0, there is nothing to learn from")
+        # Of pictures that are to look real, the ones nearest to the truth are blurred: the best is told by statistics.
+        self.headline = "closeness" if self.game else "psnr_y"  # type: ignore[misc]
+
+    def _oppose(self, config: GANConfig) -> None:
+        """The adversarial stage: a discriminator, and the game against it."""
+        crop = self.config.data.crop
+        # Of sides between two multiples of 32, vgg-style averages the last grid.
+        discriminator = config.build(
+            config.discriminator, fixed={"inputs": 3}, advice={"size": max(crop // 32 * 32, 32)}
+        )
+        if crop < (least := getattr(discriminator, "minimum", 1)):
+            raise ConfigError(f"data.crop = {crop}: {config.discriminator.name} needs {least} pixels or more")
+        self.networks["discriminator"] = discriminator
+        self.game = Game(config.adversarial, config.matching, discriminator)
+        self.optimised["discriminator"] = Optimised(("discriminator",), config.discriminator_optimiser, self.game.bound)
+        self.batches = config.adversarial.discriminator_steps
+        self.state = self.game.state
+        if config.start is None:
+            self.notes.append(
+                "the adversarial stage begins with an untrained generator; the papers start it from a fidelity run, "
+                "which gives fewer artefacts: --set start=RUN"
+            )
+
+    def load(self) -> Dataset[Batch]:
+        config, data = self.config, self.config.data
+        paths = folders.find(data.folders)
+        if data.validation:
+            held = folders.find(data.validation)
+        else:
+            paths, held = folders.hold_out(paths)
+        self.terms = self._terms()  # after the folders, before the photos: what fails sooner comes first
+        degrade = degradation.build(data.degradation, config.scale)
+        photos = folders.Photos.read(paths, smallest=data.crop)
+        unit = config.scale * self.multiple
+        least = -(-(11 + 2 * config.scale) // unit) * unit  # SSIM's window within the border
+        held_out = folders.Photos.read(held[:HELD], smallest=max(8 * config.scale, least))
+        self.validation = [
+            _pair(_centre(photo, unit), degrade, (config.seed, place)) for place, photo in enumerate(held_out.pixels)
+        ]
+        pixels = sum(photo.shape[0] * photo.shape[1] for photo in photos.pixels)
+        self.notes.append(
+            f"{len(photos.paths)} photos to train on ({pixels / 1e6:.1f} megapixels), {len(self.validation)} held out"
+        )
+        if photos.small:
+            self.notes.append(f"{len(photos.small)} photos are smaller than the {data.crop} px crop and passed over")
+        return PhotoCrops(
+            photos.pixels,
+            size=data.crop,
+            scale=config.scale,
+            seed=config.seed,
+            candidates=data.candidates,
+            degradation=degrade,
+        )
+
+    def _terms(self) -> Terms:
+        wish = self.config.perceptual
+        try:
+            return Terms(self.config.objectives, wish, signed=False)
+        except ConfigError as error:
+            if wish.weights is not None or error.__cause__ is None:
+                raise
+            reason = str(error).partition(";")[0]
+            without = WITHOUT_VGG if self.game else "--set perceptual.weight=0"
+            raise ConfigError(
+                f"{reason}; fetch that file by other means and give it with --set perceptual.weights=FILE, "
+                f"or train without it: {without}"
+            ) from error
+
+    def step(self, networks: Networks, batches: Sequence[Batch]) -> Step:
+        if self.game is None:
+            terms, loss, _ = self._restore(networks, batches[0])
+            yield "generator", loss
+            return {"loss": loss.detach()} | (terms if len(terms) > 1 else {})
+        figures: dict[str, Tensor] = {}
+        for place, batch in enumerate(batches):
+            real = _unit(batch["high"])
+            if place == 0:  # as in the official code the generator moves first
+                result = yield from self._move_generator(self.game, networks, batch, real, figures)
+            else:
+                with torch.no_grad():
+                    result = networks["generator"](_unit(batch["low"]))
+            loss, judged = self.game.discriminator_loss(networks["discriminator"], real, result)
+            yield "discriminator", loss
+            figures |= judged
+        return figures | self.game.gradient()
+
+    def _move_generator(
+        self, game: Game, networks: Networks, batch: Batch, real: Tensor, figures: dict[str, Tensor]
+    ) -> Generator[tuple[str, Tensor], None, Tensor]:
+        terms, distance, result = self._restore(networks, batch)
+        adversarial, more = game.generator_loss(networks["discriminator"], result, real)
+        loss = distance + adversarial
+        yield "generator", loss
+        figures |= {"loss": loss.detach()} | terms | more
+        return result.detach()
+
+    def _restore(self, networks: Networks, batch: Batch) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+        """The terms of distance by name, their weighted sum, and the result."""
+        result = networks["generator"](_unit(batch["low"]))
+        terms, loss = self.terms(result, _unit(batch.get("sharp", batch["high"])))
+        return terms, loss, result
+
+    @torch.no_grad()
+    def validate(self, networks: Networks) -> Validation:
+        """`psnr_y` and `ssim_y` as in the papers, the border of `scale` pixels cropped.
+
+        In the adversarial stage also `sharpness` (1: that of the truths, below blurred, above noisy), `swd`, the sliced
+        Wasserstein distance of results and truths, and `closeness`, which is minus that. Where the degradation
+        sharpens, truths are sharpened photos.
+        """
+        generator, scale = networks["generator"], self.config.scale
+        device = next(generator.parameters()).device
+        results = [_picture(generator(_tensor(low).to(device))) for low, _ in self.validation]
+        truths = [truth for _, truth in self.validation]
+        both = [(luma(result), luma(truth)) for result, truth in zip(results, truths, strict=True)]
+        figures = {
+            "psnr_y": float(np.mean([psnr(a, b, border=scale) for a, b in both])),
+            "ssim_y": float(np.mean([ssim(a, b, border=scale) for a, b in both])),
+        }
+        if self.game:
+            figures["sharpness"] = distances(results, truths)["sharpness"]
+            figures["swd"] = sliced_wasserstein(results, truths)
+            figures["closeness"] = -figures["swd"]
+        rows = [
+            [*_enlarged(low, truth.shape), result, truth]
+            for (low, truth), result in zip(self.validation[:SHOWN], results, strict=False)
+        ]
+        return Validation(figures, ["low", "bicubic", "ours", "truth"], rows)
+
+    def models(self, networks: Networks) -> list[Exportable]:
+        network: nn.Module = at_test(networks["generator"], "running")
+        if hasattr(network, "folded"):  # networks that are trained in another form than they run in
+            network = network.folded()  # type: ignore[operator]
+        card = Card(
+            name=self.config.card.name or f"upscale-x{self.config.scale}",
+            task="upscale",
+            method=f"{self.config.method}, {self.config.stage} stage",
+            scale=self.config.scale,
+            multiple=self.multiple,
+            minimum=1,
+            parameters=sum(parameter.numel() for parameter in network.parameters()),
+            licence=self.config.card.licence or "",
+            trained_on=self.config.card.trained_on or tuple(folder.name for folder in self.config.data.folders),
+        )
+        return [Exportable(network, card)]
+
+
+def _unit(batch: Tensor) -> Tensor:
+    return batch.float().div(255)
+
+
+def _tensor(picture: Pixels) -> Tensor:
+    return _unit(torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)[None])
+
+
+def _picture(batch: Tensor) -> Pixels:
+    values = batch[0].float().clamp(0, 1).mul(255).round().byte()
+    return np.asarray(values.permute(1, 2, 0).cpu().numpy())
+
+
+def _pair(photo: Pixels, degrade: degradation.Degradation, seed: tuple[int, int]) -> tuple[Pixels, Pixels]:
+    """A held-out photo made small, always in the same way, and what it should become again."""
+    truth = sharpened(photo) if degrade.sharpen else photo
+    return degrade(truth, np.random.default_rng(seed)), truth
+
+
+def _centre(photo: Pixels, multiple: int) -> Pixels:
+    """The middle of `photo`, at most WINDOW on a side, sides multiples of `multiple`."""
+    height, width = (min(side, WINDOW) // multiple * multiple for side in photo.shape[:2])
+    top, left = (photo.shape[0] - height) // 2, (photo.shape[1] - width) // 2
+    return photo[top : top + height, left : left + width]
+
+
+def _enlarged(low: Pixels, shape: tuple[int, ...]) -> list[Pixels]:
+    size = (shape[1], shape[0])
+    picture = Image.fromarray(np.ascontiguousarray(low))
+    return [np.asarray(picture.resize(size, how)) for how in (Image.Resampling.NEAREST, Image.Resampling.BICUBIC)]

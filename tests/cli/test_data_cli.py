@@ -1,0 +1,96 @@
+"""`img2img data check`, with methods that have nothing but a recipe."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from pydantic import Field
+
+from img2img import methods
+from img2img.cli import app
+from img2img.data.pairs import PairedData
+from img2img.errors import ConfigError
+from img2img.methods.config import RunConfig
+
+
+class Recipe(RunConfig):
+    method: str = Field(default="pairs", description="method")
+    data: PairedData = Field(description="pairs")
+
+
+@pytest.fixture(autouse=True)
+def registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    def find(name: str) -> Any:
+        if name != "pairs":
+            raise ConfigError(f"unknown method '{name}'; there are pairs")
+        return SimpleNamespace(recipe=Recipe)
+
+    monkeypatch.setattr(methods, "find", find)
+    monkeypatch.setitem(app.COMMANDS, "data", ("img2img.cli.data:data", "Check a data set before it is trained on."))
+
+
+@pytest.fixture
+def pairs(photo: Callable[..., Path], tmp_path: Path) -> Path:
+    for number in range(12):
+        photo(tmp_path / "street" / "A" / f"{number}.png", (40, 40), seed=number)
+        photo(tmp_path / "street" / "B" / f"{number}.png", (40, 40), seed=100 + number)
+    return tmp_path / "street"
+
+
+def test_what_is_found_is_told_on_stderr(img2img: Callable[..., Any], pairs: Path) -> None:
+    done = img2img("data", "check", pairs, "--for", "pairs", "--set", "data.load=36", "--set", "data.crop=32")
+    assert (done.status, done.out) == (0, b"")
+    lines = done.err.splitlines()
+    assert lines[0] == "11 pairs to train on, 1 held out"
+    assert "A is A, B is B" in lines[1]
+    assert lines[-1] == "pairs can train on this"
+    assert ["input", "train", "11", "40x40", "RGB"] in [line.split() for line in lines]
+
+
+def test_json_on_stdout(img2img: Callable[..., Any], pairs: Path) -> None:
+    (pairs / "A" / "x.png").write_bytes(b"")
+    done = img2img("data", "check", pairs, "--for", "pairs", "--json")
+    assert (done.status, done.err) == (1, "")
+    record = json.loads(done.out)
+    assert record["method"] == "pairs" and record["trainable"] is False
+    assert record["groups"][0]["largest"] == [40, 40]
+    levels = [finding["level"] for finding in record["findings"]]
+    assert levels[0] == "error" and "warning" in levels
+
+
+def test_a_data_set_that_cannot_be_trained_on_is_status_1(img2img: Callable[..., Any], pairs: Path) -> None:
+    (pairs / "B" / "3.png").write_bytes(b"no picture")
+    (pairs / "A" / "4.png").unlink()
+    done = img2img("data", "check", pairs, "--for", "pairs")
+    assert done.status == 1
+    assert "error: B without A: 1 of 12 (4)" in done.err
+    assert "error: 1 picture is not readable: cannot read B/3.png" in done.err
+    assert "pairs cannot train on this: 2 errors" in done.err
+
+
+def test_long_lists_are_cut(img2img: Callable[..., Any], pairs: Path) -> None:
+    done = img2img("data", "check", pairs, "--for", "pairs")
+    assert "    and 21 more (--json lists all)" in done.err.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["check", "nowhere", "--for", "pairs"], "nowhere: no such folder or file"),
+        (["check", ".", "--for", "magic"], "unknown method 'magic'"),
+        (["check", ".", "--for", "pairs", "--set", "data.size=3"], "unknown key 'data.size'"),
+        (["check", "."], "--for"),
+        (["mend", ".", "--for", "pairs"], "data mend: there is 'img2img data check"),
+    ],
+)
+def test_wrong_use(img2img: Callable[..., Any], here: Path, words: list[str], said: str) -> None:
+    done = img2img("data", *words)
+    assert done.status == 2 and said in done.err
+
+
+def test_on_a_terminal_there_is_progress_and_it_goes_away(img2img: Callable[..., Any], pairs: Path) -> None:
+    done = img2img("data", "check", pairs, "--for", "pairs", terminal=True)
+    assert done.status == 0 and "pairs can train on this" in done.err

@@ -1,0 +1,177 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from img2img.data import check, facts
+from img2img.data.domains import DomainData
+from img2img.data.pairs import PairedData, Part
+from img2img.data.unpaired import UnpairedData
+from img2img.section import Section
+
+Photo = Callable[..., Path]
+
+
+class PhotoData(Section):
+    folders: tuple[Path, ...]
+    validation: tuple[Path, ...] = ()
+    crop: int = 16
+
+
+def smooth(path: Path, seed: int, size: tuple[int, int] = (96, 96), mode: str = "RGB") -> Path:
+    """A picture with shapes that survive another size or compression."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    noise = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), np.uint8)
+    Image.fromarray(noise).resize(size, Image.Resampling.BICUBIC).convert(mode).save(path)
+    return path
+
+
+def found(report: check.Report, text: str) -> check.Finding:
+    (finding,) = [finding for finding in report.findings if text in finding.text]
+    return finding
+
+
+def sides(top: Path, a: int = 24, b: int = 24) -> Path:
+    for split, first in (("train", 0), ("test", 100)):
+        for side, count in (("A", a), ("B", b)):
+            for number in range(count if split == "train" else 2):
+                smooth(
+                    top / f"{split}{side}" / f"{first + number}.png", 7 * first + number + (500 if side == "B" else 0)
+                )
+    return top
+
+
+def test_a_good_data_set_has_nothing_found(tmp_path: Path) -> None:
+    report = check.check(PairedData(folders=(sides(tmp_path),), load=72, crop=64))
+    assert report.trainable and report.findings == []
+    assert report.becomes[0] == "24 pairs to train on, 2 held out"
+    assert [(g.name, g.split, g.count, g.median, g.modes) for g in report.groups] == [
+        ("input", "train", 24, (96, 96), {"RGB": 24}),
+        ("target", "train", 24, (96, 96), {"RGB": 24}),
+        ("input", "held out", 2, (96, 96), {"RGB": 2}),
+        ("target", "held out", 2, (96, 96), {"RGB": 2}),
+    ]
+    assert "each pair is resized to 72 x 72 and cropped to 64 x 64, half of them mirrored" in report.becomes
+
+
+def test_names_without_partner_and_unreadable_files_are_found_together(tmp_path: Path) -> None:
+    sides(tmp_path)
+    smooth(tmp_path / "trainA" / "alone.png", 1)
+    (tmp_path / "trainB" / "3.png").write_bytes(b"no picture")
+    report = check.check(PairedData(folders=(tmp_path,), load=72, crop=64))
+    assert not report.trainable
+    assert "A without B: 1 of 25 (alone)" in found(report, "A without B").text
+    assert "3.png" in found(report, "not readable").files[0]
+    assert {g.name for g in report.groups} == {"input", "target"}
+
+
+def test_unreadable_files_are_found_though_no_layout_is(tmp_path: Path) -> None:
+    smooth(tmp_path / "cats" / "x.png", 0)
+    (tmp_path / "dogs").mkdir()
+    (tmp_path / "dogs" / "y.png").write_bytes(b"")
+    report = check.check(PairedData(folders=(tmp_path,)))
+    assert not report.trainable and report.becomes == []
+    assert "it holds the folders cats, dogs" in found(report, "no pairs recognised").text
+    assert "y.png" in found(report, "not readable").files[0]
+
+
+def test_copies_are_found_within_training_and_across(tmp_path: Path) -> None:
+    sides(tmp_path)
+    train, test = tmp_path / "trainA", tmp_path / "testA"
+    (test / "copy.png").write_bytes((train / "0.png").read_bytes())
+    with Image.open(train / "1.png") as image:
+        image.resize((80, 80), Image.Resampling.BICUBIC).save(test / "smaller.jpg", quality=70)
+    (train / "again.png").write_bytes((train / "2.png").read_bytes())
+    (tmp_path / "trainB" / "stray.png").write_bytes((train / "3.png").read_bytes())
+    report = check.check(UnpairedData(folders=(tmp_path,), load=72, crop=64))
+    assert report.trainable
+    equal, alike = found(report, "pixel for pixel"), found(report, "to the eye")
+    assert equal.level == alike.level == "warning"
+    assert len(equal.files) == 1 and "0.png" in equal.files[0] and "copy.png" in equal.files[0]
+    assert len(alike.files) == 1 and "1.png" in alike.files[0] and "smaller.jpg" in alike.files[0]
+    assert "again.png" in found(report, "among those to train on").files[0]
+    assert "stray.png" in found(report, "in two domains").files[0]
+
+
+def test_drawings_on_white_are_not_alike() -> None:
+    """The difference hash alone cannot tell them apart: most of it is white."""
+
+    def one(colour: str, name: str) -> facts.Facts:
+        image = Image.new("RGB", (64, 64), "white")
+        image.paste(Image.new("RGB", (40, 40), colour), (12, 12))
+        return facts._facts(Part(Path(name)), np.asarray(image), "RGB")
+
+    drawings = [one("red", "a"), one("orange", "b"), one("black", "c"), one("#fd0000", "d")]
+    assert facts.alike(drawings, [False] * 4) == [(0, 3)]
+
+
+def test_kinds_of_pictures_are_counted(tmp_path: Path, photo: Photo) -> None:
+    for number in range(11):
+        smooth(tmp_path / f"{number}.png", number)
+    smooth(tmp_path / "grey.png", 50, mode="L")
+    photo(tmp_path / "clear.png", (40, 40), mode="RGBA")
+    Image.fromarray(np.arange(1600, dtype=np.uint16).reshape(40, 40) * 40).save(tmp_path / "deep.png")
+    frames = [Image.new("RGB", (40, 40), colour) for colour in ("red", "blue")]
+    frames[0].save(tmp_path / "moving.webp", save_all=True, append_images=frames[1:], lossless=True)
+    smooth(tmp_path / "0small.png", 60, size=(8, 8))
+    report = check.check(PhotoData(folders=(tmp_path,)))
+    assert report.trainable
+    modes: dict[str, int] = {}
+    for group in report.groups:
+        for mode, count in group.modes.items():
+            modes[mode] = modes.get(mode, 0) + count
+    assert modes == {"RGB": 12, "grey": 1, "RGB alpha": 1, "grey 16-bit": 1, "RGB animated": 1}
+    assert "clear.png" in found(report, "laid over white").files[0]
+    assert "deep.png" in found(report, "16 bits").files[0]
+    assert "moving.webp" in found(report, "animated").files[0]
+    assert len(found(report, "without colour").files) == 2
+    small = found(report, "passed over")
+    assert small.level == "warning" and small.text.startswith("1 picture is smaller than data.crop = 16")
+
+
+def test_sizes_that_cannot_be_cropped(tmp_path: Path) -> None:
+    sides(tmp_path)
+    report = check.check(PairedData(folders=(tmp_path,), load=0, crop=128))
+    assert not report.trainable and len(found(report, "smaller than data.crop = 128; set data.load").files) == 52
+    assert "tiny" in found(check.check(PairedData(folders=(tmp_path,))), "more than twice").text
+    photos = check.check(PhotoData(folders=(tmp_path,), crop=128))
+    assert not photos.trainable and found(photos, "every photo is smaller")
+
+
+def test_pairs_of_two_shapes_and_odd_side_by_side_pictures(tmp_path: Path) -> None:
+    sides(tmp_path)
+    smooth(tmp_path / "trainB" / "0.png", 900, size=(96, 64))
+    assert "0.png" in found(check.check(PairedData(folders=(tmp_path,), load=72, crop=64)), "of another shape").files[0]
+    for number in range(12):
+        smooth(tmp_path / "ab" / f"{number}.png", number, size=(161 if number == 4 else 160, 80))
+    report = check.check(PairedData(folders=(tmp_path / "ab",), load=72, crop=64))
+    assert not report.trainable and found(report, "odd width").files == [str(tmp_path / "ab" / "4.png")]
+
+
+def test_domains_with_few_pictures_are_named(tmp_path: Path) -> None:
+    for style, count in (("ink", 12), ("oil", 5)):
+        for number in range(count):
+            smooth(tmp_path / style / f"{number}.png", number + (100 if style == "oil" else 0))
+    report = check.check(DomainData(folders=(tmp_path,), load=72, crop=64))
+    assert report.trainable and {group.name for group in report.groups} == {"ink", "oil"}
+    assert found(report, "pictures of oil").level == "warning"
+
+
+@pytest.mark.parametrize("what", ["missing", "empty", "one"])
+def test_folders_that_hold_nothing_to_train_on(tmp_path: Path, what: str) -> None:
+    folder = tmp_path / what
+    if what != "missing":
+        folder.mkdir()
+    if what == "one":
+        smooth(folder / "x.png", 0)
+    report = check.check(PhotoData(folders=(folder,)))
+    assert not report.trainable
+    assert {"missing": "no such folder", "empty": "no pictures", "one": "one picture"}[what] in report.findings[0].text
+
+
+def test_progress_counts_every_file(tmp_path: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    check.check(UnpairedData(folders=(sides(tmp_path),)), lambda done, of: seen.append((done, of)))
+    assert seen == [(number, 52) for number in range(1, 53)]

@@ -1,0 +1,100 @@
+"""CycleGAN on tiny domains: both directions, the replay pool in the checkpoint, other parts."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import trials
+
+from img2img.methods.cyclegan import Config, CycleGAN
+from img2img.methods.pool import Pool
+
+
+@pytest.fixture(scope="module")
+def sides(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return trials.domains(tmp_path_factory.mktemp("sides"), ("red", "blue"))
+
+
+def config(sides: Path, **changes: Any) -> Config:
+    values = {
+        "data": {"folders": [str(sides / "red"), str(sides / "blue")], "load": 36, "crop": 32, "truth": "names"},
+        "generator": {"name": "resnet", "options": {"features": 4, "blocks": 1}},
+        "discriminator": {"name": "patchgan", "options": {"features": 4, "layers": 1, "norm": "instance"}},
+        "pool": 3,
+        "steps": 8,
+        "log_every": 4,
+        "validate_every": 8,
+        "checkpoint_every": 4,
+    }
+    return Config.parse(Config.filled({**values, **changes}), where="test")
+
+
+def test_a_stopped_run_goes_on_exactly_with_its_pool_and_exports_both_directions(sides: Path, tmp_path: Path) -> None:
+    run = trials.check_resume(CycleGAN, config(sides), tmp_path, stop=5)
+    assert list(trials.exported(CycleGAN(config(sides)), tmp_path)) == [".AtoB", ".BtoA"]
+    figures = trials.log(run)[-1]["validation"]
+    assert figures["l1_AtoB_input"] > 0.01, "the same names on both sides make an honest comparison possible"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"generator": {"name": "unet", "options": {"features": 4, "downs": 2}}},
+        {"adversarial": {"name": "wgan-gp", "discriminator_steps": 2}},
+        {"identity": 0.0},
+        {"cycle": 0.0, "adversarial": {"name": "relativistic-average"}},
+        {"matching": {"weight": 1.0, "kind": "mean"}},
+        {"batch": 4, "accumulate": 2},
+    ],
+    ids=str,
+)
+def test_other_parts_fit(changes: dict[str, Any], sides: Path, tmp_path: Path) -> None:
+    lines = trials.few(CycleGAN, config(sides, **{"log_every": 1, **changes}), tmp_path / "run")
+    assert len(lines) == 2 and all(np.isfinite(line["loss"]) for line in lines)
+
+
+def test_it_learns_the_other_sides_colour(sides: Path, tmp_path: Path) -> None:
+    settings = config(
+        sides,
+        steps=150,
+        batch=2,
+        validate_every=150,
+        log_every=50,
+        identity=0.0,
+        generator={"name": "resnet", "options": {"features": 8, "blocks": 1}},
+        discriminator={"name": "patchgan", "options": {"features": 8, "layers": 1, "norm": "none"}},
+        optimiser={"rate": 2e-3, "betas": [0.5, 0.999]},
+    )
+    figures = trials.learn(CycleGAN, settings, tmp_path / "run")[-1]
+    assert figures["swd_AtoB"] < figures["swd_AtoB_input"] or figures["l1_AtoB"] < figures["l1_AtoB_input"]
+
+
+def test_the_pool_returns_old_pictures_half_of_the_time_once_it_is_full() -> None:
+    torch.manual_seed(0)
+    pool = Pool(5)
+    pictures = torch.arange(400.0)[:, None, None, None]
+    first = pool.exchange(pictures[:5])
+    assert torch.equal(first, pictures[:5])
+    later = torch.cat([pool.exchange(pictures[i : i + 1]) for i in range(5, 400)])
+    old = (later.flatten() != pictures[5:].flatten()).float().mean()
+    assert 0.4 < old < 0.6
+    assert len(pool.kept) == 5
+
+
+def test_a_pool_of_none_hands_pictures_through() -> None:
+    pictures = torch.rand(2, 3, 4, 4, requires_grad=True)
+    handed = Pool(0).exchange(pictures)
+    assert torch.equal(handed, pictures) and not handed.requires_grad
+
+
+def test_the_pools_state_is_all_there_is() -> None:
+    one, other = Pool(3), Pool(3)
+    one.exchange(torch.rand(3, 1, 2, 2))
+    other.load_state_dict(one.state_dict())
+    new = torch.rand(4, 1, 2, 2)
+    torch.manual_seed(1)
+    ours = one.exchange(new)
+    torch.manual_seed(1)
+    assert torch.equal(ours, other.exchange(new))

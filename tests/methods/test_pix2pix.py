@@ -1,0 +1,165 @@
+"""pix2pix on tiny pairs: learns, resumes exactly, exports; every objective, generator and discriminator fits in."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import trials
+from PIL import Image
+
+from img2img.errors import ConfigError
+from img2img.methods.pix2pix import Config, Pix2Pix
+from img2img.objectives import ADVERSARIAL
+from img2img.runtime.card import METADATA_KEY, Card
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return trials.paired(tmp_path_factory.mktemp("pairs"))
+
+
+def config(pairs: Path, **changes: Any) -> Config:
+    values = {
+        "data": {"folders": [str(pairs)], "load": 36, "crop": 32},
+        "generator": {"name": "unet", "options": {"features": 4, "downs": 3}},
+        "discriminator": {"name": "patchgan", "options": {"features": 4, "layers": 2}},
+        "batch": 2,
+        "steps": 6,
+        "log_every": 3,
+        "validate_every": 6,
+        "checkpoint_every": 3,
+    }
+    return Config.parse(Config.filled({**values, **changes}), where="test")
+
+
+def test_a_stopped_run_goes_on_exactly_and_ends_with_a_model(pairs: Path, tmp_path: Path) -> None:
+    trials.check_resume(Pix2Pix, config(pairs), tmp_path, stop=4)
+    session = trials.exported(Pix2Pix(config(pairs)), tmp_path)[""]
+    card = Card.from_json(session.get_modelmeta().custom_metadata_map[METADATA_KEY], where="model")
+    assert (card.task, card.scale, card.multiple, card.context) == ("translate", 1, 8, None)
+    image = np.random.default_rng(0).random((1, 3, 16, 24), np.float32)
+    (result,) = session.run(["result"], {"image": image})
+    assert result.shape == image.shape and result.min() >= 0 and result.max() <= 1
+
+
+def test_it_learns_to_fill_outlines(pairs: Path, tmp_path: Path) -> None:
+    settings = config(
+        pairs,
+        steps=80,
+        log_every=20,
+        validate_every=40,
+        batch=4,
+        generator={"name": "unet", "options": {"features": 8, "downs": 3, "dropout": False}},
+        optimiser={"rate": 2e-3, "betas": [0.5, 0.999]},
+    )
+    first, last = trials.learn(Pix2Pix, settings, tmp_path / "run")
+    assert last["l1"] < 0.2 and last["l1"] < first["l1"]
+    assert Image.open(tmp_path / "run" / "samples" / "step-00000080.png").size[0] == 3 * 32 + 4 * 6
+
+
+@pytest.mark.parametrize("word", ADVERSARIAL)
+def test_every_adversarial_objective_fits(word: str, pairs: Path, tmp_path: Path) -> None:
+    judge: dict[str, Any] = {"name": "patchgan", "options": {"features": 4, "layers": 1, "norm": "instance"}}
+    if word in ("ebgan", "began"):
+        judge = {"name": "auto-encoder", "options": {"features": 4}}
+    settings = config(pairs, adversarial={"name": word}, discriminator=judge, log_every=1)
+    lines = trials.few(Pix2Pix, settings, tmp_path / "run")
+    assert len(lines) == 2 and all(np.isfinite(line["loss"]) for line in lines)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"generator": {"name": "resnet", "options": {"features": 4, "blocks": 1}}},
+        {"generator": {"name": "pix2pixhd", "options": {"features": 4, "downs": 2, "blocks": 1}}},
+        {"discriminator": {"name": "pixelgan", "options": {"features": 4}}},
+        {"discriminator": {"name": "multi-scale", "options": {"features": 4, "layers": 1}}},
+        {"discriminator": {"name": "vgg-style", "options": {"features": 4}}},
+        {"discriminator": {"name": "unet-discriminator", "options": {"features": 4}}},
+        {"discriminator": {"name": "dcgan", "options": {"features": 4}}},
+        {"discriminator": {"name": "patchgan", "options": {"features": 4, "layers": 1}, "spectral": True}},
+        {"conditional": False},
+        {"matching": {"weight": 10.0}},
+        {"matching": {"weight": 10.0, "kind": "mean"}, "adversarial": {"weight": 0.0}},
+        {"adversarial": {"weight": 0.0}},
+        {"adversarial": {"name": "wgan", "discriminator_steps": 3}},
+        {"accumulate": 2},
+        {"norm_mode": "running"},
+    ],
+    ids=str,
+)
+def test_the_parts_are_independent_words(changes: dict[str, Any], pairs: Path, tmp_path: Path) -> None:
+    lines = trials.few(Pix2Pix, config(pairs, **{"log_every": 1, **changes}), tmp_path / "run")
+    assert len(lines) == 2 and all(np.isfinite(line["loss"]) for line in lines)
+
+
+def test_weights_of_wgans_discriminator_stay_within_the_bound(pairs: Path, tmp_path: Path) -> None:
+    trials.few(Pix2Pix, config(pairs, adversarial={"name": "wgan", "options": {"clip": 0.005}}), tmp_path / "run")
+    judged = {k: v for k, v in trials.weights(tmp_path / "run").items() if k.startswith("discriminator/")}
+    bounded = [v for k, v in judged.items() if k.endswith(("weight", "bias"))]
+    assert bounded and all(v.abs().max() <= 0.005 for v in bounded)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"adversarial": {"name": "wgan-gp"}}, "batch norm mixes them.*norm=instance"),
+        ({"adversarial": {"name": "began"}}, "discriminator.name=auto-encoder"),
+        ({"discriminator": {"name": "auto-encoder"}}, "must be ebgan or began"),
+        ({"adversarial": {"weight": 0.0}, "objectives": {"l1": 0.0}}, "nothing to learn from"),
+        ({"objectives": {"l3": 1.0}}, "unknown objective 'l3'; there are l1"),
+        ({"objectives": {"l1": -1.0}}, "must not be negative"),
+        ({"generator": {"name": "unet", "options": {"inputs": 5}}}, "inputs = 5, but here it must be 3"),
+        ({"generator": {"name": "unet", "options": {"depth": 5}}}, "no option 'depth'; it has inputs"),
+        ({"perceptual": {"weight": 1.0, "weights": "/missing.pth"}}, "no such file of VGG19 weights"),
+    ],
+    ids=str,
+)
+def test_words_that_do_not_fit_are_refused_before_training(changes: dict[str, Any], message: str, pairs: Path) -> None:
+    with pytest.raises(ConfigError, match=message):
+        Pix2Pix(config(pairs, **changes))
+
+
+def test_label_maps_are_taken_one_hot_and_the_model_takes_the_picture(tmp_path: Path) -> None:
+    palette = [(0, 0, 0), (250, 10, 10), (10, 10, 250)]
+    rng = np.random.default_rng(0)
+    for i in range(6):
+        (tmp_path / "data" / "A").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "data" / "B").mkdir(parents=True, exist_ok=True)
+        classes = np.kron(rng.integers(0, 3, (4, 4)), np.ones((10, 10), int)).astype(np.uint8)
+        labels = Image.fromarray(classes, "P")
+        labels.putpalette([value for colour in palette for value in colour])
+        labels.save(tmp_path / "data" / "A" / f"{i}.png")
+        Image.fromarray(classes * 100).convert("RGB").save(tmp_path / "data" / "B" / f"{i}.png")
+    settings = config(tmp_path / "data")
+    method = Pix2Pix(settings)
+    assert method.data.palette is not None and len(method.data.palette) == 3
+    trials.few(Pix2Pix, settings, tmp_path / "run", steps=1)
+    session = trials.exported(method, tmp_path)[""]
+    image = np.zeros((1, 3, 16, 16), np.float32)
+    image[:, 0, :, 8:] = 240 / 255  # JPEG would do as much to (250, 10, 10)
+    (result,) = session.run(["result"], {"image": image})
+    exact = np.zeros((1, 3, 16, 16), np.float32)
+    exact[:, :, :, 8:] = np.array([250, 10, 10], np.float32)[None, :, None, None] / 255
+    assert np.array_equal(result, session.run(["result"], {"image": exact})[0])
+
+
+def test_grey_pictures_in_and_out(pairs: Path, tmp_path: Path) -> None:
+    data = {"folders": [str(pairs)], "load": 36, "crop": 32, "input": "grey", "target": "grey"}
+    settings = config(pairs, data=data)
+    trials.few(Pix2Pix, settings, tmp_path / "run", steps=1)
+    session = trials.exported(Pix2Pix(settings), tmp_path)[""]
+    (result,) = session.run(["result"], {"image": np.random.default_rng(0).random((1, 3, 8, 16), np.float32)})
+    assert result.shape == (1, 3, 8, 16) and np.array_equal(result[:, 0], result[:, 2])
+
+
+def test_paper_mode_is_what_the_network_does_in_training_to_one_picture(pairs: Path) -> None:
+    plain = {"name": "unet", "options": {"features": 4, "downs": 3, "dropout": False}}
+    method = Pix2Pix(config(pairs, generator=plain))
+    (model,) = method.models(method.networks)
+    image = torch.rand(1, 3, 32, 32)
+    with torch.no_grad():
+        trained = method.networks["generator"].train()(image * 2 - 1)
+        assert torch.allclose(model.network(image), (trained + 1) / 2, atol=1e-5)

@@ -13,9 +13,9 @@ from img2img.data.unpaired import UnpairedData, UnpairedSet
 from img2img.evaluation.distribution import sliced_wasserstein
 from img2img.exchange.faces import Signed
 from img2img.methods.config import AdversarialConfig, NetworkConfig, ScheduleConfig
-from img2img.methods.figures import Picture, distances, diversity, pictures, signed
+from img2img.methods.figures import Picture, distances, diversity, pictures, signed, spread
 from img2img.methods.game import Game
-from img2img.methods.gan import GANConfig
+from img2img.methods.gan import GANConfig, check_crop
 from img2img.methods.method import Batch, Exportable, Method, Networks, Optimised, Step, Validation
 from img2img.methods.pix2pix import names
 from img2img.methods.pool import Pool
@@ -80,6 +80,8 @@ class CycleGAN(Method):
             )
             for side in "ab"
         }
+        for name, network in self.networks.items():
+            check_crop(config.data.crop, config.generator if "generator" in name else config.discriminator, network)
         self.games = {
             side: Game(config.adversarial, config.matching, self.networks[f"discriminator_{side}"]) for side in "ab"
         }
@@ -160,7 +162,7 @@ class CycleGAN(Method):
                 at_test(networks[f"generator_{way_}"], self.config.norm_mode)
                 for way_ in (f"{source}{target}", f"{target}{source}")
             )
-            results, cycles = _run(there, back, real[source], cycled=SHOWN)
+            results, cycles = _run(there, back, real[source])
             figures[f"swd_{way}"] = sliced_wasserstein(results, real[target])
             figures[f"swd_{way}_input"] = sliced_wasserstein(real[source], real[target])
             figures[f"diversity_{way}"] = diversity(results, real[target])
@@ -170,8 +172,7 @@ class CycleGAN(Method):
                 ours = distances([results[s] for s, _ in pairs], truths)
                 copied = distances([real[source][s] for s, _ in pairs], truths)
                 figures |= {f"l1_{way}": ours["l1"], f"l1_{way}_input": copied["l1"], f"ssim_{way}": ours["ssim"]}
-            blank = [[r, f, c] for r, f, c in zip(real[source][:SHOWN], results, cycles, strict=False)]
-            rows += blank
+            rows += spread([list(row) for row in zip(real[source], results, cycles, strict=True)], SHOWN)
         figures["diversity"] = min(figures[f"diversity_{way}"] for way in DIRECTIONS)
         figures["closeness"] = -(figures["swd_AtoB"] + figures["swd_BtoA"]) / 2
         return Validation(figures, ["input", "ours", "and back"], rows)
@@ -196,15 +197,13 @@ class CycleGAN(Method):
         return models
 
 
-def _run(
-    there: nn.Module, back: nn.Module, sources: Sequence[Picture], *, cycled: int
-) -> tuple[list[Picture], list[Picture]]:
+def _run(there: nn.Module, back: nn.Module, sources: Sequence[Picture]) -> tuple[list[Picture], list[Picture]]:
+    """Each source translated, and translated back again."""
     device = next(there.parameters()).device
     results: list[Picture] = []
     cycles: list[Picture] = []
     for source in sources:
         fake = there(signed(torch.from_numpy(source).permute(2, 0, 1)[None].to(device)))
         results += pictures(fake)
-        if len(cycles) < cycled:
-            cycles += pictures(back(fake))
+        cycles += pictures(back(fake))
     return results, cycles

@@ -1,6 +1,7 @@
 """Figures that the validations of several methods share. Pictures are uint8 RGB `[H, W, 3]`."""
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 from img2img.evaluation.metrics import psnr, ssim
 
 Picture = NDArray[np.uint8]
+Item = TypeVar("Item")
 
 
 def signed(batch: Tensor) -> Tensor:
@@ -26,6 +28,11 @@ def pictures(batch: Tensor) -> list[Picture]:
 def rgb(picture: Picture) -> Picture:
     """`[H, W, 1 or 3]` as `[H, W, 3]`."""
     return np.ascontiguousarray(np.broadcast_to(picture, (*picture.shape[:2], 3)))
+
+
+def spread(items: Sequence[Item], count: int) -> list[Item]:
+    """`count` of the items, evenly spread: neighbours in a sorted folder are often alike."""
+    return [items[i * len(items) // count] for i in range(count)] if len(items) > count else list(items)
 
 
 def distances(results: Sequence[Picture], truths: Sequence[Picture]) -> dict[str, float]:

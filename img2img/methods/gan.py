@@ -7,6 +7,7 @@ from pydantic import Field
 from torch import nn
 
 from img2img import networks
+from img2img.errors import ConfigError
 from img2img.lookup import lookup
 from img2img.methods.config import (
     AdversarialConfig,
@@ -54,3 +55,20 @@ class GANConfig(RunConfig):
         chosen = {name: value for name, value in (advice or {}).items() if name not in wish.options}
         fitting = {name: value for name, value in {**chosen, **fixed}.items() if name in known}
         return networks.configured(wish, how=self.initialise, gain=self.gain, **fitting)
+
+
+def check_crop(crop: int, config: NetworkConfig, network: nn.Module) -> None:
+    """See that `network` can take crops of `crop` pixels.
+
+    Raises:
+        ConfigError: it cannot; the message says what would do.
+    """
+    multiple, minimum = getattr(network, "multiple", 1), getattr(network, "minimum", 1)
+    if crop % multiple:
+        raise ConfigError(
+            f"data.crop = {crop}: {config.name} takes multiples of {multiple} "
+            f"({multiple * max(crop // multiple, 1)} or {multiple * (crop // multiple + 1)})"
+            + ("; a smaller generator.options.downs takes others" if config.name == "unet" else "")
+        )
+    if crop < minimum:
+        raise ConfigError(f"data.crop = {crop}: {config.name} takes {minimum} pixels or more")

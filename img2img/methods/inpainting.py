@@ -233,7 +233,7 @@ def build_generator(config: InpaintingConfig) -> nn.Module:
     if wish.name == "unet":
         advice["downs"] = UNet.depth(crop)
     fixed = {"inputs": 3 if takes_mask else 4, "outputs": 3, "output": "whole"}
-    built = config.build(wish, fixed=fixed, advice=advice)
+    built = _built(config, wish, "generator", fixed=fixed, advice=advice)
     generator = built if takes_mask else MaskChannel(built)
     shape = _shape("generator", wish.name, generator, crop, 3, 1)
     if shape != (3, crop, crop):
@@ -252,7 +252,7 @@ def build_discriminator(
     Raises:
         ConfigError: there is no such network, or it cannot take such pictures.
     """
-    discriminator = config.build(wish, fixed={"inputs": channels}, advice={"size": size})
+    discriminator = _built(config, wish, key, fixed={"inputs": channels}, advice={"size": size})
     _shape(key, wish.name, discriminator, size, channels)
     return discriminator
 
@@ -276,6 +276,13 @@ def _spread(paths: Sequence[Path], most: int) -> list[Path]:
     """At most `most` of `paths`, evenly from all of them."""
     count = min(len(paths), most)
     return [paths[i * len(paths) // count] for i in range(count)]
+
+
+def _built(config: GANConfig, wish: NetworkConfig, key: str, **data: dict[str, Any]) -> nn.Module:
+    try:
+        return config.build(wish, **data)
+    except TypeError as error:  # it asks for what holes do not have, a number of domains for example
+        raise ConfigError(f"{key}.name = {wish.name} does not fit: {error}") from error
 
 
 def _shape(key: str, name: str, network: nn.Module, size: int, *channels: int) -> tuple[int, ...]:

@@ -15,9 +15,9 @@ from img2img.data.pairs import PairedData
 from img2img.errors import ConfigError
 from img2img.exchange.faces import Signed
 from img2img.methods.config import AdversarialConfig, NetworkConfig, ScheduleConfig
-from img2img.methods.figures import distances, diversity, pictures, rgb, signed
+from img2img.methods.figures import distances, diversity, pictures, rgb, signed, spread
 from img2img.methods.game import Discriminate, Game
-from img2img.methods.gan import GANConfig
+from img2img.methods.gan import GANConfig, check_crop
 from img2img.methods.method import Batch, Exportable, Method, Networks, Optimised, Step, Validation
 from img2img.methods.terms import Terms
 from img2img.networks.norms import at_test
@@ -67,6 +67,7 @@ class Pix2Pix(Method):
         self.networks = {
             "generator": config.build(config.generator, fixed={"inputs": inputs, "outputs": outputs}, advice=advice)
         }
+        check_crop(config.data.crop, config.generator, self.networks["generator"])
         self.optimised = {"generator": Optimised(("generator",), config.optimiser)}
         self.averaged = ("generator",)
         self.terms = Terms(config.objectives, config.perceptual)
@@ -84,6 +85,7 @@ class Pix2Pix(Method):
             fixed={"inputs": outputs + inputs * config.conditional},
             advice={"size": config.data.crop},
         )
+        check_crop(config.data.crop, config.discriminator, discriminator)
         self.networks["discriminator"] = discriminator
         self.game = Game(config.adversarial, config.matching, discriminator)
         self.optimised["discriminator"] = Optimised(("discriminator",), config.discriminator_optimiser, self.game.bound)
@@ -118,8 +120,9 @@ class Pix2Pix(Method):
             results += pictures(generator(self._given(source)))
         truths = [rgb(held.target) for held in self.data.held]
         figures = distances(results, truths) | {"diversity": diversity(results, truths)}
-        shown = [self.data.shown(held.input) for held in self.data.held[:SHOWN]]
-        return Validation(figures, ["input", "ours", "truth"], list(zip(shown, results, truths, strict=False)))
+        sources = [self.data.shown(held.input) for held in self.data.held]
+        rows = list(zip(sources, results, truths, strict=True))
+        return Validation(figures, ["input", "ours", "truth"], spread(rows, SHOWN))
 
     def models(self, networks: Networks) -> list[Exportable]:
         generator = at_test(networks["generator"], self.config.norm_mode)

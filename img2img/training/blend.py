@@ -54,7 +54,7 @@ def blend(a: Path, b: Path, weight: float, target: Path, *, name: str | None = N
         raise CheckpointError(f"{a} and {b} cannot be blended: they leave {_files(first)} and {_files(second)}")
     written = []
     for one, other, ours, theirs in zip(first.models, second.models, first.weights, second.weights, strict=True):
-        _check(one, other, ours, theirs, f"{a} and {b} cannot be blended")
+        check(one, other, ours, theirs, f"{a} and {b} cannot be blended")
         other.network.load_state_dict(mixed(ours, theirs, weight))
         card = dataclasses.replace(
             other.card,
@@ -125,8 +125,12 @@ def _method(file: Path) -> Method:
             ) from error
 
 
-def _check(a: Exportable, b: Exportable, ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor], where: str) -> None:
-    """Refuse models that differ in their layers or in what they are for."""
+def check(a: Exportable, b: Exportable, ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor], where: str) -> None:
+    """Refuse models, whose weights are `ours` and `theirs`, that differ in their layers or in what they are for.
+
+    Raises:
+        CheckpointError: they do; the message begins with `where` and names the first keys.
+    """
     for what, keys in (
         ("only the first has", [k for k in ours if k not in theirs]),
         ("only the second has", [k for k in theirs if k not in ours]),

@@ -79,9 +79,9 @@ class Store:
             if figure is not None and (best is None or figure > best[1]):
                 self._mark_best(checkpoint.step, figure)
         except OSError as error:
-            raise CheckpointError(f"{place}: cannot be written ({error.strerror}); {self._last()}") from error
+            raise CheckpointError(f"{place}: cannot be written ({error.strerror}); {self.last_good()}") from error
         except RuntimeError as error:  # torch.save reports a full disk this way
-            raise CheckpointError(f"{place}: cannot be written ({error}); {self._last()}") from error
+            raise CheckpointError(f"{place}: cannot be written ({error}); {self.last_good()}") from error
         finally:
             shutil.rmtree(part, ignore_errors=True)
         self._prune()
@@ -119,6 +119,7 @@ class Store:
             if best is None or step != best[0]:
                 shutil.rmtree(self.folder / f"step-{step:08d}", ignore_errors=True)
 
-    def _last(self) -> str:
+    def last_good(self) -> str:
+        """A clause that says from which step a run could go on."""
         steps = self.steps()
         return f"the last good checkpoint is step {steps[-1]}" if steps else "there is no checkpoint yet"

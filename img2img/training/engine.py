@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from accelerate.utils import broadcast, gather_object
 from torch import Tensor, nn
 
@@ -45,6 +46,9 @@ class Engine:
                 f"no device '{device}' to train on here; there are auto, cpu{', cuda' * torch.cuda.is_available()}"
             )
         precision = _precision(config.precision, device)
+        if precision == "fp16" and (device == "cpu" or not torch.cuda.is_available()):
+            raise ConfigError("precision = fp16 needs a GPU; on a CPU fp32 and bf16 can be had")
+        AcceleratorState._reset_state()  # a process may train twice, at another precision the second time
         self.accelerator = Accelerator(cpu=device == "cpu", mixed_precision={"fp32": "no"}.get(precision, precision))
         self.method = method
         self.precision = precision

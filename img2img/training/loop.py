@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from img2img import exchange
-from img2img.errors import Interrupted, TrainingError
+from img2img.errors import DataError, Interrupted, TrainingError
 from img2img.methods.config import RunConfig
 from img2img.methods.method import Batch, Method, Validation
 from img2img.runtime.card import Card
@@ -99,9 +99,12 @@ def train(
     method = method_type(config)  # type: ignore[call-arg]
     dataset = method.load()
     training = _Training(method, dataset, config, folder, listener, device)
-    with stop_signals() as stop:
-        training.go(stop, started + 60 * max_minutes if max_minutes is not None else math.inf, max_steps)
-    return training.finish()
+    try:
+        with stop_signals() as stop:
+            training.go(stop, started + 60 * max_minutes if max_minutes is not None else math.inf, max_steps)
+        return training.finish()
+    except OSError as error:  # log, sheets and events; checkpoints and models have errors of their own
+        raise TrainingError(f"{folder}: cannot be written ({error}); {training.run.store.last_good()}") from error
 
 
 class _Training:
@@ -229,7 +232,7 @@ class _Training:
         )
         for _ in range(self.step, config.steps):
             began = time.monotonic()
-            batches = [self._moved(next(loader)) for _ in range(count)]
+            batches = [self._moved(_next(loader)) for _ in range(count)]
             waited = time.monotonic() - began
             self.outcome.seconds += waited
             self.outcome.waiting += waited
@@ -309,6 +312,13 @@ class _Training:
         if self.board:
             self.board.close()
             self.board = None
+
+
+def _next(loader: Iterator[Batch]) -> Batch:
+    try:
+        return next(loader)
+    except DataError as error:  # from a worker process it comes wrapped in that process' traceback
+        raise DataError(str(error).strip().splitlines()[-1].removeprefix("img2img.errors.DataError: ")) from error
 
 
 def _board(run: Run, step: int) -> Any:

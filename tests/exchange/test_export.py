@@ -168,7 +168,9 @@ def test_faces_of_networks_that_work_in_signed_values() -> None:
     assert torch.allclose(Labelled(Negative())(image, torch.ones(2, 1)), 1 - image, atol=1e-6)
     grey = Signed(Negative(), channels=1)(image)
     assert torch.equal(grey[:, 0], grey[:, 2])
-    assert torch.allclose(grey[:, 0], 1 - (image * torch.tensor([0.299, 0.587, 0.114])[:, None, None]).sum(1), atol=1e-6)
+    assert torch.allclose(
+        grey[:, 0], 1 - (image * torch.tensor([0.299, 0.587, 0.114])[:, None, None]).sum(1), atol=1e-6
+    )
     mask = (torch.rand(2, 1, 4, 5) > 0.5).float()
     filled = Filling(Negative())(image, mask)
     assert torch.equal(filled * (1 - mask), image * (1 - mask)), "what is known comes back as it is"

@@ -113,6 +113,8 @@ def test_weights_of_wgans_discriminator_stay_within_the_bound(pairs: Path, tmp_p
         ({"objectives": {"l1": -1.0}}, "must not be negative"),
         ({"generator": {"name": "unet", "options": {"inputs": 5}}}, "inputs = 5, but here it must be 3"),
         ({"generator": {"name": "unet", "options": {"depth": 5}}}, "no option 'depth'; it has inputs"),
+        ({"generator": {"name": "unet", "options": {"downs": 6}}}, r"multiples of 64 \(64 or 64\); a smaller"),
+        ({"discriminator": {"name": "patchgan", "options": {"layers": 5}}}, "patchgan takes 96 pixels or more"),
         ({"perceptual": {"weight": 1.0, "weights": "/missing.pth"}}, "no such file of VGG19 weights"),
     ],
     ids=str,

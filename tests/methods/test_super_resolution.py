@@ -24,6 +24,8 @@ from img2img.training.start import read
 METHODS: list[type[SuperResolution]] = [SRGAN, ESRGAN, RealESRGAN]
 EXAMPLES = Path(__file__).parents[2] / "examples"
 GENERATOR = {"name": "compact", "options": {"features": 4, "convs": 1}}
+BATCH_NORMED = {"name": "srresnet", "options": {"features": 4, "blocks": 1, "norm": "batch"}}
+UNNORMED = {"name": "vgg-style", "options": {"features": 4, "norm": "none"}}
 NO_VGG = {"weight": 0.0}
 
 
@@ -135,7 +137,7 @@ def test_the_adversarial_stage_goes_on_from_the_fidelity_stage(
     first, second = tmp_path / "fidelity", tmp_path / "adversarial"
     (fidelity,) = trials.learn(method, config(method, photos), first)
     assert set(fidelity) == {"psnr_y", "ssim_y"}
-    begun = {k: v for k, v in read(first)["generator.ema"].items()}
+    begun = read(first)["generator.ema"]
 
     class Watched(method):  # type: ignore[misc,valid-type]
         def step(self, networks: Any, batches: Any) -> Any:
@@ -144,10 +146,7 @@ def test_the_adversarial_stage_goes_on_from_the_fidelity_stage(
             return super().step(networks, batches)
 
     seen: dict[str, torch.Tensor] = {}
-    # The generator is the fidelity run's without being named again.
-    (figures,) = trials.learn(
-        Watched, adversarial(method, photos, start=str(first), generator=None or GENERATOR), second
-    )
+    (figures,) = trials.learn(Watched, adversarial(method, photos, start=str(first)), second)
     assert all(torch.equal(seen[key], begun[key]) for key in begun)
     assert {"psnr_y", "ssim_y", "sharpness", "swd", "closeness"} == set(figures)
     assert figures["closeness"] == -figures["swd"] < 0
@@ -259,18 +258,18 @@ def test_a_stopped_adversarial_run_goes_on_exactly(
         {"discriminator": {"name": "unet-discriminator", "options": {"features": 4}}},
         {"discriminator": {"name": "patchgan", "options": {"features": 4, "layers": 2}}},
         {"discriminator": {"name": "multi-scale", "options": {"features": 4, "layers": 1}}},
-        {"discriminator": {"name": "vgg-style", "options": {"features": 4, "norm": "none"}, "spectral": True}},
+        {"discriminator": {**UNNORMED, "spectral": True}},
         {"adversarial": {"name": "hinge", "weight": 0.01}},
-        {"adversarial": {"name": "wgan-gp"}, "discriminator": {"name": "vgg-style", "options": {"features": 4, "norm": "none"}}},
+        {"adversarial": {"name": "wgan-gp"}, "discriminator": UNNORMED},
         {"adversarial": {"weight": 0.0}, "matching": {"weight": 1.0, "distance": "l2"}, "objectives": {}},
         {"generator": {"name": "collapsible-compact", "options": {"features": 4, "convs": 1, "expand": 4}}},
-        {"generator": {"name": "srresnet", "options": {"features": 4, "blocks": 1, "norm": "batch"}}},
+        {"generator": BATCH_NORMED},
         {"generator": {**GENERATOR, "spectral": True}},
         {"scale": 1},
-        {"accumulate": 2},
+        {"accumulate": 2, "discriminator": UNNORMED},
     ],
     ids=str,
-)  # fmt: skip
+)
 def test_the_parts_are_independent_words(changes: dict[str, Any], photos: Path, tmp_path: Path) -> None:
     settings = adversarial(SRGAN, photos, **{"log_every": 1, "data": {"folders": [str(photos)], "crop": 44}, **changes})
     lines = trials.few(SRGAN, settings, tmp_path / "run")
@@ -281,11 +280,11 @@ def test_the_parts_are_independent_words(changes: dict[str, Any], photos: Path, 
     ("method", "changes"),
     [
         (ESRGAN, {"generator": {"name": "collapsible-compact", "options": {"features": 4, "convs": 1, "expand": 4}}}),
-        (SRGAN, {"generator": {"name": "srresnet", "options": {"features": 4, "blocks": 1, "norm": "batch"}, "spectral": True}}),
+        (SRGAN, {"generator": {**BATCH_NORMED, "spectral": True}}),
         (RealESRGAN, {"scale": 1}),
     ],
     ids=str,
-)  # fmt: skip
+)
 def test_a_run_ends_with_a_model_that_equals_the_network(
     method: type[SuperResolution], changes: dict[str, Any], photos: Path, tmp_path: Path
 ) -> None:

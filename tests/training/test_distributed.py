@@ -1,20 +1,11 @@
 """Several processes learn what one learns from the same batch. The game is played too: gradients of two optimisers."""
 
-import json
 import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 import trials
-from PIL import Image
-
-LAUNCHERS = {
-    "torchrun": ["-m", "torch.distributed.run", "--nproc_per_node", "2"],
-    "accelerate": ["-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1"]
-    + ["--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0", "--multi_gpu"],
-}
 
 
 def run(out: Path, args: list[str], launcher: list[str]) -> str:

@@ -256,3 +256,57 @@ def test_a_network_that_needs_multiples_trains_and_exports(scale: int, photos: P
     assert run_tiled(model, np.zeros((13, 7, 3), np.uint8)).shape == (13 * scale, 7 * scale, 3)
     with pytest.raises(ConfigError, match="rrdb needs a multiple of 4"):
         ESRGAN(config(photos, scale=scale, generator=small, data={"folders": ["x"], "crop": 18}))
+
+
+def test_a_full_disk_is_told_and_costs_no_checkpoint(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*args: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    class Full(Silence):
+        def stepped(self, step: int, figures: object) -> None:
+            if step == 7:
+                monkeypatch.setattr("img2img.training.run.Run.log", full)
+
+    with pytest.raises(TrainingError, match=r"No space left on device\); the last good checkpoint is step 6"):
+        train(ESRGAN, config(photos), tmp_path / "run", Full(), device="cpu")
+
+
+def test_a_picture_that_breaks_mid_run_is_named_even_by_a_worker(photos: Path, tmp_path: Path) -> None:
+    import shutil
+
+    import trials
+
+    from img2img.methods.pix2pix import Config as PairedConfig
+    from img2img.methods.pix2pix import Pix2Pix
+
+    pairs = trials.paired(tmp_path / "pairs", 4)
+    values = {
+        "data": {"folders": [str(pairs)], "load": 36, "crop": 32, "cache_mb": 0},
+        "generator": {"name": "unet", "options": {"features": 4, "downs": 2}},
+        "discriminator": {"name": "pixelgan", "options": {"features": 4}},
+        "workers": 1,
+        "steps": 500,
+    }
+
+    class Breaks(Silence):
+        def stepped(self, step: int, figures: object) -> None:
+            if step == 2:
+                shutil.rmtree(pairs / "B")
+
+    with pytest.raises(DataError, match=r"B.00\d\.png.*it could be read when the run started$") as caught:
+        settings = PairedConfig.parse(PairedConfig.filled(values), where="test")
+        train(Pix2Pix, settings, tmp_path / "run", Breaks(), device="cpu")
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_half_precision_on_a_cpu_is_refused(photos: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="fp16 needs a GPU"):
+        train(ESRGAN, config(photos, precision="fp16"), tmp_path / "run", Silence(), device="cpu")
+
+
+def test_bf16_trains(photos: Path, tmp_path: Path) -> None:
+    with pytest.raises(Interrupted):
+        train(ESRGAN, config(photos, precision="bf16", log_every=1), tmp_path / "run", StopAfter(2), device="cpu")
+    assert all(np.isfinite(line["loss"]) for line in log(tmp_path / "run"))

@@ -1,0 +1,436 @@
+"""StarGAN trains on folders, tables and both, as published; one file then holds all domains."""
+
+import csv
+import json
+import signal
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageDraw
+from safetensors.torch import load_file
+from torch.nn import functional as F
+
+from img2img.errors import ConfigError, DataError, Interrupted
+from img2img.methods.figures import signed
+from img2img.methods.labels import Classification, Unified, permuted, unified
+from img2img.methods.stargan import Config, StarGAN
+from img2img.runtime import session
+from img2img.training.engine import Engine
+from img2img.training.listener import Silence
+from img2img.training.loop import train
+
+COLOURS = {"red": (220, 30, 30), "green": (30, 200, 30), "blue": (40, 40, 230)}
+STEPS = 6
+
+
+def drawing(seed: int, colour: tuple[int, int, int]) -> tuple[Image.Image, bool, bool]:
+    """A disc or a square on grey; the picture, whether it is round, and whether it is large."""
+    rng = np.random.default_rng(seed)
+    picture = Image.new("RGB", (32, 32), (128, 128, 128))
+    side = int(rng.integers(10, 20))
+    x, y = (int(v) for v in rng.integers(2, 30 - side, 2))
+    draw = ImageDraw.Draw(picture)
+    is_round = bool(seed % 2)
+    (draw.ellipse if is_round else draw.rectangle)((x, y, x + side, y + side), fill=colour)
+    return picture, is_round, side > 14
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder a colour; one name is one shape in every colour."""
+    root = tmp_path_factory.mktemp("colours")
+    for part, seeds in (("train", range(12)), ("test", range(100, 104))):
+        for name, colour in COLOURS.items():
+            (root / part / name).mkdir(parents=True)
+            for seed in seeds:
+                drawing(seed, colour)[0].save(root / part / name / f"{seed}.png")
+    return root
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A table of attributes, as CelebA has one, beside its pictures."""
+    root = tmp_path_factory.mktemp("attributes")
+    with (root / "list.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["picture", "round", "large"])
+        for seed in range(60):
+            picture, is_round, is_large = drawing(seed, (200, 200, 40))
+            picture.save(root / f"{seed}.png")
+            writer.writerow([f"{seed}.png", 1 if is_round else -1, 1 if is_large else -1])
+    return root
+
+
+def config(*data: Path, **changes: object) -> Config:
+    values = {
+        "method": "stargan",
+        "data": {"folders": [str(folder) for folder in data], "load": 36, "crop": 32},
+        "generator": {"options": {"features": 4, "blocks": 1}},
+        "discriminator": {"options": {"features": 4, "layers": 3}},
+        "adversarial": {"discriminator_steps": 2},
+        "steps": STEPS,
+        "batch": 6,
+        "log_every": 2,
+        "validate_every": 3,
+        "checkpoint_every": 2,
+    }
+    return Config.parse(Config.filled({**values, **changes}), where="test")
+
+
+def log(run: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+
+
+def weights(run: Path, name: str) -> dict[str, torch.Tensor]:
+    return load_file(run / "checkpoints" / f"step-{STEPS:08d}" / f"{name}.safetensors")
+
+
+def batches(method: StarGAN, count: int, start: int = 0) -> list[dict[str, torch.Tensor]]:
+    dataset, size = method.load(), method.config.batch
+    items = [[dataset[start + k * size + i] for i in range(size)] for k in range(count)]
+    return [{name: torch.stack([item[name] for item in one]) for name in one[0]} for one in items]
+
+
+def asked(run: Path, image: np.ndarray, domain: list[float]) -> np.ndarray:
+    model = ort.InferenceSession(run / "model.onnx", providers=["CPUExecutionProvider"])
+    (result,) = model.run(["result"], {"image": image, "domain": np.array([domain], np.float32)})
+    return np.asarray(result)
+
+
+@pytest.fixture(scope="module")
+def whole(folders: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("whole") / "run"
+    train(StarGAN, config(folders), run, Silence(), device="cpu")
+    return run
+
+
+def test_the_recipe_is_the_published_one(folders: Path) -> None:
+    recipe = Config.parse({"method": "stargan", "data": {"folders": [str(folders)]}}, where="test")
+    assert (recipe.optimiser.rate, recipe.optimiser.betas, recipe.batch, recipe.data.crop) == (
+        1e-4,
+        (0.5, 0.999),
+        16,
+        128,
+    )
+    assert (recipe.adversarial.name, recipe.adversarial.penalty_weight) == ("wgan-gp", 10)
+    assert (recipe.classification, recipe.reconstruction, recipe.initialise) == (1, 10, "none")
+    assert recipe.steps * recipe.adversarial.discriminator_steps == 200_000
+    method = StarGAN(recipe)
+    assert method.batches == 5
+    assert method.networks["generator"].main[0].weight.shape == (64, 3 + 3, 7, 7)
+    assert method.networks["discriminator"].conv2.weight.shape == (3, 2048, 2, 2)
+
+
+def test_the_losses_are_those_of_the_paper(folders: Path) -> None:
+    method = StarGAN(config(folders, adversarial={"penalty_weight": 0, "discriminator_steps": 1}))
+    generator, discriminator = method.networks["generator"], method.networks["discriminator"]
+    (batch,) = batches(method, 1)
+    torch.manual_seed(5)
+    step = method.step(method.networks, [batch])
+    name, loss_d = next(step)
+    torch.manual_seed(5)
+    others = permuted(batch["set"])
+    real, origin, target = signed(batch["image"]), batch["label"], batch["label"][others]
+    assert not torch.equal(origin, target), "this seed must exchange labels, or nothing is tested"
+    with torch.no_grad():
+        fake = generator(real, target)
+        (source, domains), (source_fake, domains_fake) = discriminator(real), discriminator(fake)
+        back = generator(fake, origin)
+    equation5 = source_fake.mean() - source.mean() + F.cross_entropy(domains, origin.argmax(1))
+    assert name == "discriminator" and loss_d.item() == pytest.approx(equation5.item(), rel=1e-4)
+    name, loss_g = next(step)
+    rebuilt = 10 * (back - real).abs().mean()
+    equation6 = -source_fake.mean() + F.cross_entropy(domains_fake, target.argmax(1)) + rebuilt
+    assert name == "generator" and loss_g.item() == pytest.approx(equation6.item(), rel=1e-4)
+
+
+def test_only_the_last_discriminator_update_keeps_the_generators_graph(folders: Path) -> None:
+    method = StarGAN(config(folders))
+    step = method.step(method.networks, batches(method, 2))
+    for expected in ("discriminator", "discriminator", "generator"):
+        name, loss = next(step)
+        assert name == expected
+        moved = list(method.networks[name].parameters())
+        grads = torch.autograd.grad(loss, moved, allow_unused=True)
+        assert any(g is not None and g.abs().max() > 0 for g in grads)
+    with pytest.raises(StopIteration) as end:
+        next(step)
+    assert {"loss", "adversarial", "penalty", "reconstruction", "classification_real", "classification_fake"} <= set(
+        end.value.value
+    )
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.integers(0, 2), min_size=1, max_size=12), st.integers(0, 99))
+def test_labels_are_exchanged_within_a_data_set(sets: list[int], seed: int) -> None:
+    torch.manual_seed(seed)
+    tensor = torch.tensor(sets)
+    order = permuted(tensor)
+    assert sorted(order.tolist()) == list(range(len(sets)))
+    assert torch.equal(tensor[order], tensor)
+
+
+def test_every_label_is_exchanged_with_every_other() -> None:
+    torch.manual_seed(0)
+    counts = torch.zeros(4, 4)
+    for _ in range(2000):
+        counts[torch.arange(4), permuted(torch.zeros(4, dtype=torch.int64))] += 1
+    assert (counts / 2000 - 0.25).abs().max() < 0.05
+
+
+@pytest.mark.parametrize("stop", [3])
+def test_a_resumed_run_equals_an_undisturbed_one(stop: int, folders: Path, whole: Path, tmp_path: Path) -> None:
+    class Stopping(Silence):
+        def stepped(self, step: int, figures: object) -> None:
+            if step == stop:
+                signal.raise_signal(signal.SIGINT)
+
+    run = tmp_path / "run"
+    with pytest.raises(Interrupted):
+        train(StarGAN, config(folders), run, Stopping(), device="cpu")
+    train(StarGAN, config(folders), run, Silence(), device="cpu")
+    assert log(run) == log(whole)
+    for name in ("generator", "generator.ema", "discriminator"):
+        ours, theirs = weights(run, name), weights(whole, name)
+        assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
+
+
+def test_figures_and_contact_sheet(whole: Path) -> None:
+    figures = log(whole)[-1]["validation"]
+    assert isinstance(figures, dict)
+    assert figures["closeness"] == -figures["swd"]
+    assert set(figures) == {"closeness", "swd", "swd_input", "recognised", "label_effect", "diversity"} | {
+        f"{name}{end}" for name in ("l1", "ssim") for end in ("", "_input")
+    }
+    assert all(np.isfinite(value) for value in figures.values()) and 0 <= figures["recognised"] <= 1
+    sheet = Image.open(whole / "samples" / f"step-{STEPS:08d}.png")
+    assert sheet.width == 4 * 32 + 5 * 6, "the input and three domains"
+
+
+def test_figures_of_a_perfect_translator_and_of_one_that_copies(folders: Path) -> None:
+    """The figures know what is right: held-out pictures painted in the wanted colour."""
+
+    class Painter(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.zeros(()))
+
+        def forward(self, image: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+            grey = 128 / 127.5 - 1
+            shape = (image - grey).abs().amax(1, keepdim=True) > 0.05
+            colours = label @ signed(torch.tensor(list(COLOURS[name] for name in sorted(COLOURS))))
+            return torch.where(shape, colours[:, :, None, None], torch.full_like(image, grey))
+
+    class Copier(Painter):
+        def forward(self, image: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+            return image
+
+    class Colourist(torch.nn.Module):
+        def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            means = image.mean((2, 3))
+            return means.mean(1), means[:, [2, 1, 0]]  # blue, green, red
+
+    method = StarGAN(config(folders, data={"folders": [str(folders)], "load": 32, "crop": 32}))
+    assert method.data.domains == ("blue", "green", "red")
+    painted = method.validate({"generator": Painter(), "discriminator": Colourist()}).figures
+    assert painted["l1"] == pytest.approx(0, abs=1e-3) and painted["ssim"] > 0.99 and painted["recognised"] == 1
+    assert painted["swd"] < 0.3 * painted["swd_input"] and painted["label_effect"] > 0.05
+    assert painted["diversity"] == pytest.approx(1, abs=0.05)
+    copied = method.validate({"generator": Copier(), "discriminator": Colourist()}).figures
+    assert copied["label_effect"] == 0 and copied["recognised"] == 0
+    assert all(copied[name] == copied[f"{name}_input"] for name in ("swd", "l1", "ssim"))
+
+
+def test_the_file_has_a_result_for_each_domain_and_they_are_the_networks(folders: Path, whole: Path) -> None:
+    card = session.load(whole / "model.onnx").card
+    assert (card.domains, card.exclusive, card.multiple, card.context) == (("blue", "green", "red"), True, 4, None)
+    assert (card.task, card.method, card.trained_on) == ("translate", "stargan", (folders.name,))
+    image = np.random.default_rng(0).random((1, 3, 24, 36), dtype=np.float32)
+    generator = StarGAN(config(folders)).networks["generator"].eval()
+    generator.load_state_dict(weights(whole, "generator.ema"))
+    results = []
+    for domain in np.eye(3, dtype=np.float32):
+        results.append(asked(whole, image, domain.tolist()))
+        with torch.no_grad():
+            truth = generator(torch.from_numpy(image) * 2 - 1, torch.from_numpy(domain)[None]) / 2 + 0.5
+        assert np.abs(results[-1] - truth.numpy()).max() < 1e-4
+    assert min(np.abs(results[i] - results[k]).mean() for i in range(3) for k in range(i)) > 1e-3
+
+
+def test_attributes_of_a_table(table: Path, tmp_path: Path) -> None:
+    method = StarGAN(config(table))
+    held = next(one for one in method.sources if one.label.tolist() == [1, 0])
+    labels, _ = method._asked(held)
+    assert labels.tolist() == [[0, 0], [1, 1], [1, 0]], "round turned off, large turned on, nothing"
+    train(StarGAN, config(table, steps=2, validate_every=2), tmp_path / "run", Silence(), device="cpu")
+    card = session.load(tmp_path / "run" / "model.onnx").card
+    assert (card.domains, card.exclusive) == (("round", "large"), False)
+    image = np.random.default_rng(0).random((1, 3, 32, 32), dtype=np.float32)
+    both, neither = asked(tmp_path / "run", image, [1, 1]), asked(tmp_path / "run", image, [0, 0])
+    assert np.abs(both - neither).mean() > 1e-3
+    figures = log(tmp_path / "run")[-1]["validation"]
+    assert isinstance(figures, dict) and "l1" not in figures and figures["label_effect"] > 0
+
+
+def test_two_data_sets_with_labels_of_their_own(folders: Path, table: Path, tmp_path: Path) -> None:
+    settings_ = config(folders, table, steps=2, validate_every=2)
+    method = StarGAN(settings_)
+    assert method.networks["generator"].main[0].weight.shape[1] == 3 + 5 + 2
+    (batch,) = batches(method, 1)
+    assert sorted(set(batch["set"].tolist())) == [0, 1]
+    given_ = unified(batch["label"], batch["set"], 2)
+    assert torch.equal(given_[:, 5:].argmax(1), batch["set"])
+    assert not (given_[:, :5] * (1 - batch["known"])).any(), "labels of the other set are 0"
+    train(StarGAN, settings_, tmp_path / "run", Silence(), device="cpu")
+    card = session.load(tmp_path / "run" / "model.onnx").card
+    assert (card.domains, card.exclusive) == (("blue", "green", "red", "round", "large"), False)
+    generator = method.networks["generator"].eval()
+    generator.load_state_dict(
+        load_file(tmp_path / "run" / "checkpoints" / "step-00000002" / "generator.ema.safetensors")
+    )
+    image = np.random.default_rng(0).random((1, 3, 32, 32), dtype=np.float32)
+    for domain, mask in (
+        ([0, 1, 0, 0, 0], [1, 0]),
+        ([0, 0, 0, 1, 1], [0, 1]),
+        ([0, 0, 0, 0, 0], [0, 1]),
+    ):
+        label = torch.tensor([domain + mask], dtype=torch.float32)
+        with torch.no_grad():
+            truth = generator(torch.from_numpy(image) * 2 - 1, label) / 2 + 0.5
+        assert np.abs(asked(tmp_path / "run", image, domain) - truth.numpy()).max() < 1e-4
+
+
+def test_of_two_data_sets_the_stronger_labels_count() -> None:
+    seen: list[torch.Tensor] = []
+    recording = torch.nn.Module()
+    recording.forward = lambda image, label: seen.append(label) or image  # type: ignore[method-assign]
+    face = Unified(recording, [slice(0, 2), slice(2, 4)], [True, False])
+    image = torch.zeros(4, 3, 8, 8)
+    face(image, torch.tensor([[0.6, 0.4, 0.2, 0], [0, 0.5, 1, 1], [1, 0, 1, 0], [0, 0, 0, 0]]))
+    assert seen[0].tolist() == [
+        pytest.approx([0.6, 0.4, 0, 0, 1, 0]),
+        [0, 0, 1, 1, 0, 1],
+        [0, 0, 1, 0, 0, 1],
+        [0, 0, 0, 0, 0, 1],
+    ]
+
+
+def test_what_is_unknown_of_a_picture_teaches_nothing() -> None:
+    classify = Classification([slice(0, 3), slice(3, 5)], [True, False])
+    logits = torch.randn(2, 5, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    label = torch.tensor([[0.0, 1, 0, 0, 0], [0, 0, 0, 1, 0]])
+    known = torch.tensor([[1.0, 1, 1, 0, 0], [0, 0, 0, 1, 1]])
+    loss = classify(logits, label, known)
+    first = F.cross_entropy(logits[:1, :3], torch.tensor([1]))
+    second = F.binary_cross_entropy_with_logits(logits[1, 3:], torch.tensor([1.0, 0]), reduction="sum")
+    assert loss.item() == pytest.approx((first + second).item() / 2, rel=1e-5)
+    (gradient,) = torch.autograd.grad(loss, logits)
+    assert torch.equal(gradient != 0, known > 0)
+    assert classify.recognised(torch.tensor([[0.0, 2, 1, -1, 3]]), 1).all()
+    assert not classify.recognised(torch.tensor([[0.0, 2, 1, -1, 3]]), 3).any()
+    assert classify.recognised(torch.tensor([[0.0, 2, 1, -1, 3]]), 4).all()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"generator": {"name": "unet", "options": {"features": 4}}},
+        {
+            "generator": {"name": "resnet", "options": {"features": 4, "blocks": 1}, "spectral": True},
+            "discriminator": {"name": "patchgan", "options": {"features": 4, "norm": "instance", "layers": 2}},
+        },
+        {
+            "discriminator": {"name": "multi-scale", "options": {"features": 4, "layers": 2}},
+            "adversarial": {"name": "relativistic-average", "discriminator_steps": 1},
+            "matching": {"weight": 1.0},
+        },
+        {
+            "discriminator": {"name": "auto-encoder", "options": {"features": 4}},
+            "adversarial": {"name": "began", "discriminator_steps": 1},
+        },
+        {"matching": {"weight": 1.0}, "adversarial": {"name": "non-saturating", "weight": 0}, "reconstruction": 0.0},
+        {"classification": 0.0, "objective": "charbonnier", "accumulate": 2, "batch": 4, "ema": 0.0},
+    ],
+    ids=["unet", "resnet-patchgan", "multi-scale", "auto-encoder", "matching-alone", "accumulated"],
+)
+def test_any_network_and_objective_can_be_put_in(changes: dict[str, object], folders: Path) -> None:
+    method = StarGAN(config(folders, **changes))
+    engine = Engine(method, method.config, "cpu")
+    before = {name: [p.clone() for p in network.parameters()] for name, network in method.networks.items()}
+    for k in range(2):
+        engine.seed(k)
+        figures = engine.step(batches(method, method.batches, k * method.batches * method.config.batch), measure=True)
+        assert all(value.isfinite() for value in figures.values())
+    for name, network in method.networks.items():
+        moved = [not torch.equal(a, b) for a, b in zip(before[name], network.parameters(), strict=True)]
+        assert sum(moved) > len(moved) / 2
+    assert np.isfinite(method.validate(engine.judged()).figures["closeness"])
+
+
+def test_a_unet_becomes_one_file_too(folders: Path, tmp_path: Path) -> None:
+    settings_ = config(folders, generator={"name": "unet", "options": {"features": 4}}, steps=1)
+    train(StarGAN, settings_, tmp_path / "run", Silence(), device="cpu")
+    assert session.load(tmp_path / "run" / "model.onnx").card.multiple == 32
+    image = np.random.default_rng(0).random((1, 3, 32, 64), dtype=np.float32)
+    assert np.abs(asked(tmp_path / "run", image, [1, 0, 0]) - asked(tmp_path / "run", image, [0, 0, 1])).mean() > 1e-4
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"generator": {"name": "gated"}}, "takes neither labels nor further channels"),
+        ({"generator": {"name": "stargan-discriminator"}}, "stargan-discriminator is no generator"),
+        ({"generator": {"name": "patchgan"}}, "takes neither labels"),
+        ({"discriminator": {"name": "stargan"}}, "stargan is no discriminator"),
+        ({"discriminator": {"name": "patchgan"}}, r"penalty = gradient .* discriminator.options.norm=instance"),
+        ({"discriminator": {"options": {"layers": 6}}}, "cannot be halved layers = 6 times"),
+        ({"discriminator": {"name": "patchgan", "options": {"layers": 5, "norm": "none"}}}, "at data.crop = 32"),
+        ({"generator": {"options": {"channels": 4}}}, "channels = 4, but here it must be 3"),
+        ({"matching": {"weight": 1.0, "kind": "pairwise"}}, "class-mean or mean"),
+        ({"batch": 1}, "needs 2 pictures"),
+        ({"batch": 4, "accumulate": 4}, "needs 2 pictures"),
+    ],
+)
+def test_what_does_not_go_together_is_told(changes: dict[str, object], message: str, folders: Path) -> None:
+    with pytest.raises(ConfigError, match=message):
+        StarGAN(config(folders, **changes))
+
+
+def test_held_out_pictures_that_measure_nothing_are_told(table: Path, tmp_path: Path) -> None:
+    for seed in range(20):
+        drawing(2 * seed, (1, 2, 3))[0].save(tmp_path / f"{seed}.png")
+    rows = "".join(f"{seed}.png,{int(seed == 19)},0\n" for seed in range(20))
+    (tmp_path / "list.csv").write_text(f"picture,a,b\n{rows}")
+    with pytest.raises(DataError, match=r"no domain of a, b has held-out pictures .* set data\.validation"):
+        StarGAN(config(tmp_path))
+
+
+def test_the_classification_makes_the_generator_heed_its_label(folders: Path) -> None:
+    def trained(classification: float) -> dict[str, float]:
+        torch.manual_seed(0)
+        changes = {
+            "classification": classification,
+            "generator": {"options": {"features": 8, "blocks": 1}},
+            "discriminator": {"options": {"features": 8, "layers": 3}},
+            "adversarial": {"name": "lsgan", "discriminator_steps": 1},
+            "optimiser": {"rate": 2e-3},
+            "discriminator_optimiser": {"rate": 2e-3},
+            "schedule": {"shape": "constant"},
+            "ema": 0.0,
+        }
+        method = StarGAN(config(folders, **changes))
+        engine = Engine(method, method.config, "cpu")
+        for k in range(120):
+            engine.seed(k)
+            engine.step(batches(method, 1, k * method.config.batch))
+        return method.validate(engine.judged()).figures
+
+    heeding, deaf = trained(1.0), trained(0.0)
+    print(heeding, deaf)
+    assert heeding["recognised"] > 0.9
+    assert heeding["label_effect"] > 2 * deaf["label_effect"]

@@ -90,6 +90,7 @@ class Inpainting(Method):
     """
 
     headline = "psnr"
+    """Of the holes. It favours a blur: where the adversarial part matters, look at `swd` and the contact sheet too."""
 
     def __init__(self, config: InpaintingConfig, generator: nn.Module) -> None:
         self.config: InpaintingConfig = config

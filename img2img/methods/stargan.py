@@ -202,7 +202,7 @@ class StarGAN(Method):
             name if self.data.set_exclusive[self._set(column)] else f"turn {name}"
             for column, name in enumerate(self.data.domains)
         ]
-        rows = [[held.picture, *row[: self.columns]] for held, row in zip(self.sources[:SHOWN], made, strict=False)]
+        rows = [[self.sources[i].picture, *made[i][: self.columns]] for i in self._shown()]
         return Validation(self._measure(made, said), ["input", *captions], rows)
 
     def models(self, networks: Networks) -> list[Exportable]:
@@ -229,13 +229,25 @@ class StarGAN(Method):
 
     def _sources(self) -> list[Held]:
         """The held-out pictures that are translated, evenly chosen, domains in turn."""
+        groups = self._groups()
+        most = min(HELD, max(TRANSLATIONS // (self.columns * len(groups)), 2))
+        turns = zip_longest(*(_spaced(group, most) for group in groups))
+        return [held for turn in turns for held in turn if held is not None]
+
+    def _shown(self) -> list[int]:
+        """The sources of the contact sheet, by place: another thing of another domain in each row."""
+        count = len(self._groups())
+        turns = max(len(self.sources) // count, 1)
+        rows = min(SHOWN, len(self.sources))
+        return sorted({min(row * turns // rows * count + row % count, len(self.sources) - 1) for row in range(rows)})
+
+    def _groups(self) -> list[list[Held]]:
+        """The held-out pictures of each domain; those of a table of attributes are one group."""
         groups: list[list[Held]] = []
         for number, (block, exclusive) in enumerate(zip(self.data.blocks, self.data.set_exclusive, strict=True)):
             own = [held for held in self.data.held if held.set == number]
             groups += [[h for h in own if h.label[c]] for c in range(block.start, block.stop)] if exclusive else [own]
-        most = min(HELD, max(TRANSLATIONS // (self.columns * len(groups)), 2))
-        turns = zip_longest(*(_spaced(group, most) for group in groups))
-        return [held for turn in turns for held in turn if held is not None]
+        return groups
 
     def _into(self, column: int) -> list[int]:
         """The sources, by place, that can be translated into `column`: of its data set, and not of it already."""

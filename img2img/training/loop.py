@@ -19,6 +19,7 @@ from img2img.methods.method import Batch, Method, Validation
 from img2img.runtime.card import Card
 from img2img.training import start
 from img2img.training.checkpoints import Checkpoint
+from img2img.training.curves import curves
 from img2img.training.engine import Engine
 from img2img.training.health import Health
 from img2img.training.listener import Listener, Silence
@@ -255,6 +256,9 @@ class _Training:
         if validation.rows:
             sheet = contact_sheet(validation.columns, validation.rows)
             sheet.save(self.run.folder / "samples" / f"step-{self.step:08d}.png")
+        drawn = curves(self.run.log_file.read_text(encoding="utf-8").splitlines())
+        if drawn:
+            drawn.save(self.run.folder / "curves.png")
         figure = self.figures[self.method.headline]
         best = self.run.store.best()
         self.listener.validated(self.step, self.figures, best=best is None or figure > best[1])

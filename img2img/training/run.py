@@ -1,4 +1,4 @@
-"""The run folder (design, contract 2): config.toml, checkpoints/, samples/, log.jsonl, TensorBoard events, models."""
+"""The run folder (design, contract 2): config.toml, checkpoints/, samples/, log.jsonl, curves.png, events, models."""
 
 import json
 from collections.abc import Mapping

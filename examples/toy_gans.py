@@ -1,6 +1,6 @@
 """Every adversarial objective on two-dimensional data, where what a GAN has learnt can be counted.
 
-python examples/toy_gans.py [--seeds 0,1] [--steps 2500] [--only NAME,NAME] [--json FILE]
+python examples/toy_gans.py [--seeds 0,1] [--steps 2500] [--only NAME ...] [--json FILE]
 
 Two data sets: eight Gaussians on a ring of radius 2 (standard deviation 0.02; Metz et al. 2017, Unrolled GANs), and
 the ring itself (radial standard deviation 0.05). Of 2500 samples, those within three standard deviations of the data
@@ -101,13 +101,16 @@ SETTINGS = {
     "lsgan": Setting("lsgan"),
     "wgan": Setting("wgan", {"clip": 0.1}, discriminator_steps=5),
     "wgan-gp": Setting("wgan-gp", discriminator_steps=3, penalty_weight=0.1),
-    "dragan": Setting("dragan"),
+    "dragan": Setting("dragan", penalty_weight=0.1),
+    "dragan, weight 10": Setting("dragan"),
     "hinge": Setting("hinge"),
     "relativistic": Setting("relativistic"),
     "relativistic-average": Setting("relativistic-average"),
     "f-gan kl": Setting("f-gan", {"divergence": "kl"}),
+    "f-gan kl, strict": Setting("f-gan", {"divergence": "kl", "trick": False}),
     "f-gan reverse-kl": Setting("f-gan", {"divergence": "reverse-kl"}),
     "f-gan pearson": Setting("f-gan", {"divergence": "pearson"}),
+    "f-gan pearson, strict": Setting("f-gan", {"divergence": "pearson", "trick": False}),
     "f-gan hellinger": Setting("f-gan", {"divergence": "hellinger"}),
     "f-gan jensen-shannon": Setting("f-gan", {"divergence": "jensen-shannon"}),
     "ebgan": Setting("ebgan", {"margin": 0.3}),
@@ -192,7 +195,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=lambda text: [int(part) for part in text.split(",")], default=[0, 1])
     parser.add_argument("--steps", type=int, default=2500, help="updates of the generator")
-    parser.add_argument("--only", type=lambda text: text.split(","), default=list(SETTINGS))
+    parser.add_argument("--only", nargs="+", choices=list(SETTINGS), default=list(SETTINGS), metavar="NAME")
     parser.add_argument("--json", type=Path, help="append a line for each training")
     options = parser.parse_args()
     print("| objective | " + " | ".join(f"{d}: modes | quality | KL" for d in DATA) + " | CPU s |")

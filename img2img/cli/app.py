@@ -21,6 +21,7 @@ PROGRAM = "img2img"
 COMMANDS = {
     "upscale": ("img2img.cli.upscale:upscale", "Enlarge photos: files, folders, globs, or - for stdin."),
     "train": ("img2img.cli.train:train", "Train a model on your own pictures."),
+    "blend": ("img2img.cli.blend:blend", "Make a model between two training runs."),
     "evaluate": ("img2img.cli.evaluate:evaluate", "Measure a model on a benchmark, as the papers do."),
     "data": ("img2img.cli.data:data", "Check a data set before you train on it."),
     "degrade": ("img2img.cli.degrade:degrade", "Show what training makes of your photos, before you train."),

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from img2img.cli import console
-from img2img.errors import ConfigError, UsageError
+from img2img.cli import console, trainer
+from img2img.errors import UsageError
 
 
 def blend(
@@ -37,25 +36,12 @@ def blend(
         raise UsageError(f"--output {output}: say a name that ends in .onnx")
     if not output.absolute().parent.is_dir():
         raise UsageError(f"--output {output}: there is no folder {output.absolute().parent}")
-    _need_training_packages()
+    trainer.need_training_packages()
+    from img2img.runtime.models import read_card
     from img2img.training.blend import blend as run
 
     for model in run(a, b, weight, output, name=name):
         console.say(f"wrote {model}: {1 - weight:.4g} of {a}, {weight:.4g} of {b}, checked; use it with")
-        console.say(f"  {_use(model)}")
-
-
-def _use(model: Path) -> str:
-    from img2img.runtime.models import read_card
-
-    card = read_card(model)
-    verb = card.task if card is not None else "upscale"
-    return f"img2img {verb} PHOTO --model {shlex.quote(str(model))}"
-
-
-def _need_training_packages() -> None:
-    import importlib.util
-
-    missing = [name for name in ("torch", "pydantic", "onnx") if importlib.util.find_spec(name) is None]
-    if missing:
-        raise ConfigError(f"blend needs {', '.join(missing)}: pip install 'img2img[train]'")
+        card = read_card(model)
+        assert card is not None
+        console.say(f"  {trainer.usage(model, card)}")

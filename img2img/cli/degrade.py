@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from img2img.cli import console
+from img2img.cli import console, trainer
 from img2img.errors import ConfigError, DataError, PictureError, UsageError
 from img2img.runtime import files
 
@@ -54,7 +54,7 @@ def degrade(
     A row holds a crop, the sharpened crop that pixel objectives learn towards, and low-resolution versions of it,
     enlarged without smoothing.
     """
-    _need_training_packages()
+    trainer.need_training_packages()
     kind = _format(output)
     settings = _settings(config, assignments or [], scale=scale, crop=crop, seed=seed)
     chosen = _choose(photos, count, settings.data.crop, seed)
@@ -82,7 +82,7 @@ def _settings(
     if config is None:
         values["data"] = {"degradation": {"kind": "real"}}
     else:
-        trained = _read(config)
+        trained = trainer.read_settings(config)
         values = {key: trained[key] for key in ("scale",) if key in trained}
         data = trained.get("data", {})
         values["data"] = {key: data[key] for key in ("crop", "degradation", "masks") if key in data}
@@ -93,15 +93,6 @@ def _settings(
     values["seed"] = seed
     assign(values, assignments)
     return Settings.parse(values, where="settings")
-
-
-def _read(path: Path) -> dict[str, Any]:
-    import tomllib
-
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read as a configuration: {error}") from error
 
 
 def _choose(inputs: list[str], count: int, smallest: int, seed: int) -> list[NDArray[np.uint8]]:
@@ -147,11 +138,3 @@ def _format(output: Path) -> str:
     if name not in ("PNG", "JPEG", "WEBP", "TIFF", "BMP"):
         raise UsageError(f"--output {output}: say a name that ends in .png, .jpg, .webp, .tif or .bmp")
     return str(name)
-
-
-def _need_training_packages() -> None:
-    import importlib.util
-
-    missing = [name for name in ("torch", "pydantic", "cv2") if importlib.util.find_spec(name) is None]
-    if missing:
-        raise ConfigError(f"degrade needs {', '.join(missing)}: pip install 'img2img[train]'")

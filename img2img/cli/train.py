@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shlex
 import sys
 import time
 from collections.abc import Mapping
@@ -13,12 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from img2img.cli import trainer
 from img2img.errors import ConfigError
 
 if TYPE_CHECKING:
     from img2img.methods.config import RunConfig
     from img2img.methods.method import Method
-    from img2img.runtime.card import Card
 
 SMOKE_STEPS = 3
 
@@ -77,16 +75,13 @@ def train(
 
     Calling the same command again continues the run exactly where it stopped.
     """
-    # The small matrix products of the data room gain nothing from OpenBLAS' threads, whose spinning also
-    # steals the cores from torch: a batch of 8 takes 0.1 s with them, 0.01 s without. To be said before numpy's import.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    _need_training_packages()
+    trainer.need_training_packages()
     from img2img import methods
     from img2img.methods.config import assign
 
     method_type = methods.find(method)
     if show_config:
-        _print_settings(method_type.recipe)
+        _print_settings(method_type.recipe.of_stage({"stage": stage} if stage else {}))
         return
     folder = out or Path("runs") / method
     started_before = folder / "config.toml"
@@ -94,12 +89,21 @@ def train(
         raise ConfigError("--smoke tries a run that has not begun; leave --resume out")
     if resume and not started_before.exists():
         raise ConfigError(f"--resume: {folder} holds no run")
-    values = _values(config or (started_before if started_before.exists() else None))
-    shortcuts: dict[str, Any] = {"method": method, "stage": stage, "scale": scale, "steps": steps}
-    shortcuts["start"] = os.path.abspath(start) if start else None  # noqa: PTH100 - links keep their names
-    values |= {key: value for key, value in shortcuts.items() if value is not None}
+    source = config or (started_before if started_before.exists() else None)
+    values = trainer.read_settings(source) if source else {}
+    written = values.get("stage")
+    shortcuts: dict[str, Any] = {"method": method, "stage": stage, "start": start, "scale": scale, "steps": steps}
+    values |= {key: str(v) if isinstance(v, Path) else v for key, v in shortcuts.items() if v is not None}
     if data:
-        values["data"] = {**values.get("data", {}), "folders": [os.path.abspath(p) for p in data]}  # noqa: PTH100
+        values["data"] = {**values.get("data", {}), "folders": [str(path) for path in data]}
+    # These two decide on the defaults of others.
+    first = [one for one in assignments or [] if one.partition("=")[0].strip() in ("stage", "start")]
+    assign(values, first)
+    if written is not None and values["stage"] != written:
+        raise ConfigError(
+            f"{source}: settings of the {written} stage cannot be those of the {values['stage']} stage; "
+            f"begin a run of it with --stage {values['stage']} --start RUN"
+        )
     values = method_type.recipe.filled(values)
     assign(values, assignments or [])
     if "folders" not in values.get("data", {}):
@@ -125,14 +129,7 @@ def train(
         say(f"stopped on time after step {outcome.step} of {outcome.steps}; the same command goes on from there")
     for model, card in outcome.models.items():
         say(f"wrote {model}, checked against the network; use it with")
-        say(f"  {usage(model, card)}")
-
-
-def usage(model: Path, card: Card) -> str:
-    """The command that uses a model file."""
-    words = {"upscale": "PHOTO", "translate": "PICTURE", "inpaint": "PHOTO --mask MASK"}[card.task]
-    to = f" --to {shlex.quote(card.domains[0])}" if card.domains else ""
-    return f"img2img {card.task} {words} --model {shlex.quote(str(model))}{to}"
+        say(f"  {trainer.usage(model, card)}")
 
 
 def _smoke(method_type: type[Method], config: RunConfig, device: str, threads: int | None) -> None:
@@ -241,25 +238,6 @@ class Watcher:
     def _left(self, step: int) -> str:
         minutes = (self.steps - step) / max(self._speed(step), 1e-9) / 60
         return f"{minutes:.0f} min left" if minutes >= 1 else "under a minute left"
-
-
-def _need_training_packages() -> None:
-    import importlib.util
-
-    missing = [name for name in ("torch", "accelerate", "pydantic", "onnx") if importlib.util.find_spec(name) is None]
-    if missing:
-        raise ConfigError(f"training needs {', '.join(missing)}: pip install 'img2img[train]'")
-
-
-def _values(path: Path | None) -> dict[str, Any]:
-    if path is None:
-        return {}
-    import tomllib
-
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read as a configuration: {error}") from error
 
 
 def _print_settings(section: Any, defaults: Any = None, prefix: str = "") -> None:

@@ -13,7 +13,7 @@ from typing import Any, Literal, Self, Union, get_args, get_origin
 from pydantic import BaseModel, Field, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError, model_validator
 
 from img2img.errors import ConfigError
-from img2img.section import Section
+from img2img.section import Section, written
 
 
 class NetworkConfig(Section):
@@ -131,6 +131,11 @@ class RunConfig(Section):
     card: CardConfig = CardConfig()
 
     @classmethod
+    def of_stage(cls, values: dict[str, Any]) -> type[Self]:
+        """The recipe of the stage that `values` name, for methods that are trained in stages."""
+        return cls
+
+    @classmethod
     def parse(cls, values: dict[str, Any], *, where: str) -> Self:
         """Validate `values`.
 
@@ -176,10 +181,10 @@ class RunConfig(Section):
         return cls.parse(values, where=str(path))
 
     def save(self, path: Path) -> None:
-        """Write everything, resolved, as TOML. Values that are none are left out: TOML has no word for them."""
+        """Write everything, resolved, as TOML."""
         import tomli_w
 
-        path.write_text(tomli_w.dumps(self.model_dump(mode="json", exclude_none=True)), encoding="utf-8")
+        path.write_text(tomli_w.dumps(written(self.model_dump(mode="json"))), encoding="utf-8")
 
 
 def assign(values: dict[str, Any], assignments: list[str]) -> None:
@@ -208,7 +213,7 @@ def _value(text: str) -> Any:
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
-        return None if text == "none" else text
+        return text
 
 
 def _fault(model: type[BaseModel], values: Any, fault: Any) -> str:

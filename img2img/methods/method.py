@@ -91,7 +91,7 @@ class Method(ABC):
     recipe: ClassVar[type[RunConfig]]
     """The configuration with the method's defaults."""
 
-    headline: ClassVar[str]
+    headline: str
     """The validation figure that decides which checkpoint is the best; higher is better."""
 
     networks: dict[str, nn.Module]

@@ -44,8 +44,8 @@ HELD = 12
 SHOWN = 4
 """Rows of the contact sheet."""
 
-WITHOUT_VGG = "--set perceptual.weight=0 --set matching.weight=0.1"
-"""The discriminator's features in place of VGG19's."""
+WITHOUT_VGG = "--set perceptual.weight=0 --set matching.weight=0.05 --set objectives.l1=1"
+"""The discriminator's features in place of VGG19's; they know nothing at first, so L1 has to hold the picture."""
 
 Pixels = NDArray[np.uint8]
 
@@ -143,7 +143,7 @@ class SuperResolution(Method):
         if not compared and not (adversarial and adversarial.matching.weight):
             raise ConfigError("objectives: none has a weight above 0, there is nothing to learn from")
         # Of pictures that are to look real, the ones nearest to the truth are blurred: the best is told by statistics.
-        self.headline = "closeness" if self.game else "psnr_y"  # type: ignore[misc]
+        self.headline = "closeness" if self.game else "psnr_y"
 
     def _oppose(self, config: GANConfig) -> None:
         """The adversarial stage: a discriminator, and the game against it."""

@@ -10,7 +10,6 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchvision.models import VGG19_Weights, vgg19  # type: ignore[import-untyped]
 
 from img2img.errors import ConfigError
 
@@ -91,6 +90,8 @@ def vgg19_features() -> tuple[nn.Sequential, list[str]]:
 
     The names follow the paper's numbering (Simonyan and Zisserman 2015, table 1, column E): block and place in it.
     """
+    from torchvision.models import vgg19  # type: ignore[import-untyped]
+
     with torch.device("meta"):
         features: nn.Sequential = vgg19().features
     names = []
@@ -124,6 +125,8 @@ def _fill(features: nn.Sequential, weights: str | Path | None) -> None:
 
 
 def _downloaded() -> Mapping[str, Tensor]:
+    from torchvision.models import VGG19_Weights
+
     weights = VGG19_Weights.IMAGENET1K_V1
     try:
         state: Mapping[str, Tensor] = weights.get_state_dict(progress=True, check_hash=True)

@@ -18,7 +18,7 @@ from img2img.methods.config import RunConfig
 from img2img.methods.method import Batch, Method, Validation
 from img2img.runtime.card import Card
 from img2img.training import start
-from img2img.training.checkpoints import Checkpoint
+from img2img.training.checkpoints import Checkpoint, Store
 from img2img.training.curves import curves
 from img2img.training.engine import Engine
 from img2img.training.health import Health
@@ -115,7 +115,8 @@ class _Training:
         self.method = method
         self.dataset = dataset
         self.config = config
-        notes = start.load(config.start, method) if config.start else []
+        begun = bool(Store(folder / "checkpoints", config.keep).steps())
+        notes = start.load(config.start, method) if config.start and not begun else []
         self.engine = Engine(method, config, device)
         self.main = self.engine.accelerator.is_main_process
         self.listener = listener if self.main else Silence()

@@ -360,7 +360,10 @@ def test_offline_both_ways_out_are_named_and_missing_folders_come_first(
         raise urllib.error.URLError("no network")
 
     monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", offline)
-    way = r"no network.*--set perceptual\.weights=FILE.*--set perceptual\.weight=0 --set matching\.weight=0\.1$"
+    way = (
+        r"no network.*--set perceptual\.weights=FILE.*"
+        r"--set perceptual\.weight=0 --set matching\.weight=0\.05 --set objectives\.l1=1$"
+    )
     with pytest.raises(ConfigError, match=way):
         train(
             ESRGAN, adversarial(ESRGAN, photos, perceptual={"weight": 1.0}), tmp_path / "run", Silence(), device="cpu"

@@ -87,3 +87,25 @@ def test_multi_step_halves_at_each_milestone() -> None:
 def test_milestones_must_rise() -> None:
     with pytest.raises(ConfigError, match="must rise from 0 to 1"):
         resolved("schedule.shape=multi-step", "schedule.milestones=[0.5, 0.2]")
+
+
+def test_none_is_written_and_read_as_the_absence_of_a_value(tmp_path: Path) -> None:
+    config = resolved("optimiser.clip=none", "card.licence=none")
+    assert config.optimiser.clip is None and Config.parse(Config.filled(DATA), where="x").optimiser.clip == 0.5
+    config.save(tmp_path / "config.toml")
+    assert Config.load(tmp_path / "config.toml") == config
+
+
+def test_none_is_a_word_like_others_where_a_value_cannot_be_absent() -> None:
+    from img2img.methods.pix2pix import Config as Pix2PixConfig
+
+    values = Pix2PixConfig.filled(DATA)
+    assign(values, ["initialise=none", "discriminator.options.norm=none", "adversarial.penalty=none"])
+    config = Pix2PixConfig.parse(values, where="settings")
+    assert config.initialise == "none" and config.discriminator.options == {"norm": "none"}
+    assert config.adversarial.penalty is None
+
+
+def test_paths_become_absolute(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert resolved().data.folders == (tmp_path / "photos",)

@@ -9,13 +9,23 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 import psutil  # type: ignore[import-untyped]
 from numpy.typing import NDArray
+from pydantic import Field, NonNegativeInt
 
 from img2img.errors import DataError, PictureError
+from img2img.section import Section
 
 Item = TypeVar("Item")
 Value = TypeVar("Value", bound=NDArray[Any] | tuple[NDArray[Any], ...])
 
 MEGABYTE = 2**20
+
+
+class CachedData(Section):
+    """The setting of a cache, for a data section to build on."""
+
+    cache_mb: NonNegativeInt | None = Field(
+        default=None, description="memory for decoded pictures; none: a quarter of what is free, 4096 at most"
+    )
 
 
 class Cache(Sequence[Value], Generic[Item, Value]):

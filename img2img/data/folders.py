@@ -1,15 +1,19 @@
 """Pictures in folders, checked before the first training step."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from img2img.errors import DataError, PictureError, UsageError
+from img2img.data.cache import Cache
+from img2img.errors import DataError, UsageError
 from img2img.runtime import files, pictures
 from img2img.runtime.pictures import Picture
+
+NOTHING = np.empty((0, 0, 3), np.uint8)
 
 
 def find(folders: Iterable[Path]) -> list[Path]:
@@ -53,45 +57,64 @@ def rgb(picture: Picture) -> NDArray[np.uint8]:
 
 @dataclass(frozen=True)
 class Photos:
-    """Decoded photos held in memory.
+    """Photos that are large enough, decoded; held in memory while they fit.
 
     Attributes:
         paths: their files, in order.
         pixels: uint8 RGB `[H, W, 3]` each.
         small: files passed over because a side is shorter than asked for.
+        megapixels: of all of them together.
+        note: for a person, where not all fit into memory.
     """
 
     paths: list[Path]
-    pixels: list[NDArray[np.uint8]]
+    pixels: Sequence[NDArray[np.uint8]]
     small: list[Path]
+    megapixels: float
+    note: str | None
 
     @classmethod
-    def read(cls, paths: Iterable[Path], *, smallest: int) -> "Photos":
+    def read(cls, paths: Sequence[Path], *, smallest: int, limit_mb: int | None = None) -> "Photos":
         """Decode `paths`, passing over pictures with a side below `smallest` pixels.
+
+        Args:
+            limit_mb: memory for decoded photos, see `Cache`.
 
         Raises:
             DataError: a file cannot be read (the first five are named), or no picture is large enough.
         """
-        kept: list[Path] = []
-        pixels: list[NDArray[np.uint8]] = []
-        small: list[Path] = []
-        broken: list[str] = []
-        for path in paths:
-            try:
-                photo = read_rgb(path)
-            except PictureError as error:
-                broken.append(str(error))
-                continue
+        sizes: dict[Path, int] = {}
+
+        def read(path: Path) -> NDArray[np.uint8]:
+            photo = read_rgb(path)
             if min(photo.shape[:2]) < smallest:
-                small.append(path)
-            else:
-                kept.append(path)
-                pixels.append(photo)
-        if broken:
-            raise DataError(f"{len(broken)} pictures cannot be read; move or mend them: " + "; ".join(broken[:5]))
-        if not kept:
+                return NOTHING  # is passed over, and takes no memory
+            sizes[path] = photo.shape[0] * photo.shape[1]
+            return photo
+
+        cache = Cache(paths, read, limit_mb=limit_mb)
+        if not sizes:
             raise DataError(f"no picture has both sides of {smallest} pixels or more: choose a smaller crop")
-        return cls(kept, pixels, small)
+        kept = [place for place, path in enumerate(paths) if path in sizes]
+        small = [path for path in paths if path not in sizes]
+        megapixels = sum(sizes.values()) / 1e6
+        return cls([paths[place] for place in kept], _Chosen(cache, kept), small, megapixels, cache.note)
+
+
+class _Chosen(Sequence[NDArray[np.uint8]]):
+    """Some places of another sequence."""
+
+    def __init__(self, whole: Sequence[NDArray[np.uint8]], places: list[int]) -> None:
+        self.whole = whole
+        self.places = places
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __getitem__(self, place: Any) -> Any:
+        if isinstance(place, slice):
+            return [self.whole[one] for one in self.places[place]]
+        return self.whole[self.places[place]]
 
 
 def hold_out(paths: list[Path]) -> tuple[list[Path], list[Path]]:

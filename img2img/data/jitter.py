@@ -10,14 +10,14 @@ from PIL import Image
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 from torch import Tensor
 
+from img2img.data.cache import CachedData
 from img2img.errors import DataError
-from img2img.section import Section
 
 Pixels = NDArray[np.uint8]
 Aspect = Literal["squash", "keep"]
 
 
-class JitterSection(Section):
+class JitterSection(CachedData):
     """The settings of resize and crop, for a data section to build on."""
 
     load: NonNegativeInt = Field(
@@ -27,9 +27,6 @@ class JitterSection(Section):
     flip: bool = Field(default=True, description="mirror half of the crops, left to right")
     aspect: Aspect = Field(
         default="squash", description="squash: resize to a square, as published; keep: resize the shorter side"
-    )
-    cache_mb: NonNegativeInt | None = Field(
-        default=None, description="memory for decoded pictures; none: a quarter of what is free, 4096 at most"
     )
 
     @model_validator(mode="after")

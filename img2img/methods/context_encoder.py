@@ -23,7 +23,7 @@ from img2img.methods.inpainting import (
     paste,
     stages,
 )
-from img2img.methods.method import Batch, Networks, Optimised, Step
+from img2img.methods.method import Batch, Facts, Networks, Optimised, Step
 
 
 class ContextData(HoleData):
@@ -66,7 +66,7 @@ class ContextEncoder(Inpainting):
 
     recipe = Config
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, facts: Facts | None = None) -> None:
         super().__init__(config, build_generator(config))
         self.window = config.data.crop // 2
         self.optimised = {"generator": Optimised(("generator",), config.optimiser)}

@@ -16,7 +16,7 @@ from img2img.methods.config import AdversarialConfig, NetworkConfig, ScheduleCon
 from img2img.methods.figures import Picture, distances, diversity, pictures, signed, spread
 from img2img.methods.game import Game
 from img2img.methods.gan import GANConfig, check_crop
-from img2img.methods.method import Batch, Exportable, Method, Networks, Optimised, Step, Validation
+from img2img.methods.method import Batch, Exportable, Facts, Method, Networks, Optimised, Step, Validation
 from img2img.methods.pix2pix import names
 from img2img.methods.pool import Pool
 from img2img.networks.norms import at_test
@@ -66,10 +66,11 @@ class CycleGAN(Method):
     recipe = Config
     headline = "closeness"
 
-    def __init__(self, config: Config) -> None:
+    data: UnpairedSet
+
+    def __init__(self, config: Config, facts: Facts | None = None) -> None:
         self.config = config
-        self.data = UnpairedSet.read(config.data, seed=config.seed)
-        self.notes = list(self.data.notes)
+        self.notes = []
         advice = {"downs": UNet.depth(config.data.crop)} if config.generator.name == "unet" else {}
         self.networks = {
             f"generator_{way}": config.build(config.generator, fixed={"inputs": 3, "outputs": 3}, advice=advice)
@@ -100,6 +101,8 @@ class CycleGAN(Method):
         self.distance: nn.Module = objectives.build(config.objective)
 
     def load(self) -> Dataset[Batch]:
+        self.data = UnpairedSet.read(self.config.data, seed=self.config.seed)
+        self.notes += self.data.notes
         return self.data.dataset
 
     def step(self, networks: Networks, batches: Sequence[Batch]) -> Step:

@@ -18,7 +18,7 @@ from img2img.methods.inpainting import (
     paste,
     stages,
 )
-from img2img.methods.method import Batch, Networks, Optimised, Step
+from img2img.methods.method import Batch, Facts, Networks, Optimised, Step
 
 ADAM = OptimiserConfig(rate=1e-4, betas=(0.5, 0.999))
 
@@ -55,7 +55,7 @@ class Inpaint(Inpainting):
 
     recipe = Config
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, facts: Facts | None = None) -> None:
         super().__init__(config, build_generator(config))
         self.coarse = config.coarse
         self.optimised = {"generator": Optimised(("generator",), config.optimiser)}

@@ -14,6 +14,7 @@ from torch.utils.data import Dataset
 
 from img2img import networks as built_networks
 from img2img.data import folders
+from img2img.data.cache import CachedData
 from img2img.data.holes import HoleCrops, held_out
 from img2img.data.masks import MaskConfig, Masks
 from img2img.data.ranges import rising
@@ -46,7 +47,7 @@ SHOWN_HOLE = (255, 0, 255)
 Factor = Annotated[float, Field(gt=0, le=1)]
 
 
-class HoleData(Section):
+class HoleData(CachedData):
     folders: tuple[Path, ...] = Field(min_length=1, description="folders of photos; searched with their subfolders")
     validation: tuple[Path, ...] = Field(default=(), description="held-out photos; empty: a twentieth of each folder")
     crop: PositiveInt = Field(default=256, description="side of the crops in pixels")
@@ -119,12 +120,13 @@ class Inpainting(Method):
             held = folders.find(data.validation)
         else:
             paths, held = folders.hold_out(paths)
-        photos = folders.Photos.read(paths, smallest=data.crop)
+        photos = folders.Photos.read(paths, smallest=data.crop, limit_mb=data.cache_mb)
         held_photos = folders.Photos.read(_spread(held, HELD_MOST), smallest=data.crop)
         self.held = held_out(held_photos.pixels, masks, size=data.crop, shrink=data.shrink)
         self.notes.append(f"{len(photos.paths)} photos to train on, {len(self.held)} held out")
         if small := len(photos.small) + len(held_photos.small):
             self.notes.append(f"{small} photos are smaller than the {data.crop} px crop and passed over")
+        self.notes += [photos.note] if photos.note else []
         if masks.small_or_large:
             low, high = (f"{share:.0%}" for share in data.masks.share)
             self.notes.append(f"{len(masks.small_or_large)} masks passed over: their holes are not {low} to {high}")

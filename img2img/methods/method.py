@@ -16,6 +16,9 @@ from img2img.runtime.card import Card
 
 Networks = Mapping[str, nn.Module]
 Batch = dict[str, Tensor]
+Facts = Mapping[str, Any]
+"""What networks owe to the data (channels, names of domains): plain values, kept in the run folder as JSON."""
+
 Step = Generator[tuple[str, Tensor], None, dict[str, Tensor]]
 """One training step, written as it stands in the paper: `yield "discriminator", loss` descends that loss with the
 optimiser of that name, and what follows sees the moved networks. The scalars to log are returned.
@@ -79,7 +82,13 @@ class Method(ABC):
     training loop owns precision, devices, distribution, moving averages, schedules, checkpoints and logging, and
     hands the networks, wrapped as it needs them, to every call.
 
+    Args:
+        config: of the class `recipe`.
+        facts: those of an earlier `Method(config)`, to make the same networks without the data, for export. None: a
+            method that needs them reads its data.
+
     Attributes:
+        facts: see `Facts`; empty where the configuration alone says how the networks are made.
         networks: what is trained, by name; checkpoints hold them under these names.
         optimised: optimiser name to what it moves and how. "generator" is the one whose rate is logged.
         averaged: names of the networks of which a moving average is kept, validated and exported.
@@ -100,6 +109,10 @@ class Method(ABC):
     batches: int = 1
     state: Mapping[str, Stateful] = MappingProxyType({})
     notes: list[str]
+    facts: Facts = MappingProxyType({})
+
+    @abstractmethod
+    def __init__(self, config: Any, facts: Facts | None = None) -> None: ...
 
     @abstractmethod
     def load(self) -> Dataset[Batch]:

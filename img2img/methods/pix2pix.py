@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor
@@ -18,7 +19,7 @@ from img2img.methods.config import AdversarialConfig, NetworkConfig, ScheduleCon
 from img2img.methods.figures import distances, diversity, pictures, rgb, signed, spread
 from img2img.methods.game import Discriminate, Game
 from img2img.methods.gan import GANConfig, check_crop
-from img2img.methods.method import Batch, Exportable, Method, Networks, Optimised, Step, Validation
+from img2img.methods.method import Batch, Exportable, Facts, Method, Networks, Optimised, Step, Validation
 from img2img.methods.terms import Terms
 from img2img.networks.norms import at_test
 from img2img.networks.unet import UNet
@@ -58,11 +59,22 @@ class Pix2Pix(Method):
     recipe = Config
     headline = "ssim"
 
-    def __init__(self, config: Config) -> None:
+    data: PairedSet
+
+    def __init__(self, config: Config, facts: Facts | None = None) -> None:
         self.config = config
-        self.data = PairedSet.read(config.data, seed=config.seed)
-        self.notes = list(self.data.notes)
-        inputs, outputs = self.data.input_channels, self.data.target_channels
+        self.notes = []
+        if facts is None:
+            self.data = PairedSet.read(config.data, seed=config.seed)
+            self.notes += self.data.notes
+            facts = {
+                "inputs": self.data.input_channels,
+                "outputs": self.data.target_channels,
+                "palette": None if self.data.palette is None else self.data.palette.tolist(),
+            }
+        self.facts = facts
+        inputs, outputs = facts["inputs"], facts["outputs"]
+        self.palette = None if facts["palette"] is None else np.array(facts["palette"], np.uint8)
         advice = {"downs": UNet.depth(config.data.crop)} if config.generator.name == "unet" else {}
         self.networks = {
             "generator": config.build(config.generator, fixed={"inputs": inputs, "outputs": outputs}, advice=advice)
@@ -102,7 +114,7 @@ class Pix2Pix(Method):
             result = networks["generator"](given)
             if self.game:
                 loss, figures = self.game.discriminator_loss(self._judge(networks, given), truth, result)
-                yield "discriminator", loss
+                yield "discriminator", 0.5 * loss  # slowed down relative to the generator (section 3.3)
         terms, loss = self.terms(result, truth)
         if self.game:
             adversarial, more = self.game.generator_loss(self._judge(networks, given), result, truth)
@@ -126,7 +138,7 @@ class Pix2Pix(Method):
 
     def models(self, networks: Networks) -> list[Exportable]:
         generator = at_test(networks["generator"], self.config.norm_mode)
-        network = Signed(generator, channels=self.data.input_channels, palette=self.data.palette)
+        network = Signed(generator, channels=self.facts["inputs"], palette=self.palette)
         card = Card(
             name=self.config.card.name or "pix2pix",
             task="translate",
@@ -142,9 +154,9 @@ class Pix2Pix(Method):
 
     def _given(self, source: Tensor) -> Tensor:
         """What the generator is given: -1..1, or one-hot classes."""
-        if self.data.palette is None:
+        if self.palette is None:
             return signed(source)
-        return F.one_hot(source[:, 0].long(), len(self.data.palette)).permute(0, 3, 1, 2).float()
+        return F.one_hot(source[:, 0].long(), len(self.palette)).permute(0, 3, 1, 2).float()
 
     def _judge(self, networks: Networks, given: Tensor) -> Discriminate:
         if not self.config.conditional:

@@ -19,6 +19,7 @@ from torch.utils.data import Dataset
 
 from img2img import networks as built_networks
 from img2img.data import degradation, folders
+from img2img.data.cache import CachedData
 from img2img.data.degradation import DegradationConfig
 from img2img.data.degradation_steps import sharpened
 from img2img.data.photos import PhotoCrops
@@ -29,11 +30,10 @@ from img2img.methods.config import NetworkConfig, PerceptualConfig, RunConfig
 from img2img.methods.figures import distances
 from img2img.methods.game import Game
 from img2img.methods.gan import GANConfig
-from img2img.methods.method import Batch, Exportable, Method, Networks, Optimised, Step, Validation
+from img2img.methods.method import Batch, Exportable, Facts, Method, Networks, Optimised, Step, Validation
 from img2img.methods.terms import Terms
 from img2img.networks.norms import at_test
 from img2img.runtime.card import Card
-from img2img.section import Section
 
 WINDOW = 256
 """Side in pixels of the centre of each held-out photo that a validation looks at."""
@@ -50,7 +50,7 @@ WITHOUT_VGG = "--set perceptual.weight=0 --set matching.weight=0.05 --set object
 Pixels = NDArray[np.uint8]
 
 
-class PhotoData(Section):
+class PhotoData(CachedData):
     folders: tuple[Path, ...] = Field(min_length=1, description="folders of photos; searched with their subfolders")
     validation: tuple[Path, ...] = Field(default=(), description="held-out photos; empty: a twentieth of each folder")
     crop: PositiveInt = Field(default=144, description="side of the high-resolution crop in pixels")
@@ -124,7 +124,7 @@ class SuperResolution(Method):
     Networks work in 0..1. Constructing one reads no data and no VGG weights; `load` does.
     """
 
-    def __init__(self, config: SuperResolutionConfig) -> None:
+    def __init__(self, config: SuperResolutionConfig, facts: Facts | None = None) -> None:
         self.config = config
         adversarial = config if isinstance(config, GANConfig) else None
         wish = config.generator
@@ -174,19 +174,20 @@ class SuperResolution(Method):
             paths, held = folders.hold_out(paths)
         self.terms = self._terms()  # after the folders, before the photos: what fails sooner comes first
         degrade = degradation.build(data.degradation, config.scale)
-        photos = folders.Photos.read(paths, smallest=data.crop)
+        photos = folders.Photos.read(paths, smallest=data.crop, limit_mb=data.cache_mb)
         unit = config.scale * self.multiple
         least = -(-(11 + 2 * config.scale) // unit) * unit  # SSIM's window within the border
         held_out = folders.Photos.read(held[:HELD], smallest=max(8 * config.scale, least))
         self.validation = [
             _pair(_centre(photo, unit), degrade, (config.seed, place)) for place, photo in enumerate(held_out.pixels)
         ]
-        pixels = sum(photo.shape[0] * photo.shape[1] for photo in photos.pixels)
         self.notes.append(
-            f"{len(photos.paths)} photos to train on ({pixels / 1e6:.1f} megapixels), {len(self.validation)} held out"
+            f"{len(photos.paths)} photos to train on ({photos.megapixels:.1f} megapixels), "
+            f"{len(self.validation)} held out"
         )
         if photos.small:
             self.notes.append(f"{len(photos.small)} photos are smaller than the {data.crop} px crop and passed over")
+        self.notes += [photos.note] if photos.note else []
         return PhotoCrops(
             photos.pixels,
             size=data.crop,

@@ -45,6 +45,7 @@ class FGAN(Adversarial):
     Args:
         divergence: kl, reverse-kl, pearson, hellinger (squared) or jensen-shannon.
         trick: the generator raises g_f of its scores instead of f*; as the non-saturating game is to the minimax one.
+            With kl and pearson, whose g_f is the identity, the strict game is the steadier (examples/toy_gans.md).
 
     Raises:
         ConfigError: there is no such divergence.

@@ -13,6 +13,7 @@ from img2img import exchange, methods
 from img2img.errors import CheckpointError, ConfigError, DataError
 from img2img.methods.method import Exportable, Method
 from img2img.training import start
+from img2img.training.run import read_facts
 
 NAMED = 5
 """Keys that a message names."""
@@ -118,7 +119,7 @@ def _method(file: Path) -> Method:
     # What the networks start with does not matter, and the caller's random numbers are not to change.
     with torch.random.fork_rng(devices=[]):
         try:
-            return found(config)  # type: ignore[call-arg]
+            return found(config, read_facts(file.parent))
         except DataError as error:
             raise DataError(
                 f"{file}: {word} makes its networks to fit its data, which must be where the run found it: {error}"

@@ -64,8 +64,7 @@ class Engine:
             broadcast(list(network.state_dict().values()))
             if name in method.averaged and config.ema:
                 self.averages[name] = Average(network, config.ema)
-            prepared = self.accelerator.prepare_model(network, evaluation_mode=True)  # precision, but not DDP
-            self.networks[name] = torch.compile(prepared) if config.compile else prepared  # type: ignore[assignment]
+            self.networks[name] = torch.compile(network) if config.compile else network  # type: ignore[assignment]
         self.optimisers = {
             name: self.accelerator.prepare_optimizer(_optimiser(moved.config, method, moved.networks))
             for name, moved in method.optimised.items()
@@ -106,7 +105,9 @@ class Engine:
             name = ""
             for run in runs:
                 try:
-                    asked, loss = next(run)
+                    # Around the step, and not in each network: penalties can then ask for full precision.
+                    with self.accelerator.autocast():
+                        asked, loss = next(run)
                 except StopIteration as end:
                     figures.append(end.value)
                     continue

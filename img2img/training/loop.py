@@ -97,7 +97,7 @@ def train(
     if threads:
         torch.set_num_threads(threads)
     set_seed(config.seed)
-    method = method_type(config)  # type: ignore[call-arg]
+    method = method_type(config)
     dataset = method.load()
     training = _Training(method, dataset, config, folder, listener, device)
     try:
@@ -121,7 +121,7 @@ class _Training:
         self.main = self.engine.accelerator.is_main_process
         self.listener = listener if self.main else Silence()
         with self.engine.accelerator.main_process_first():
-            self.run = Run(folder, config)
+            self.run = Run(folder, config, method.facts)
         for note in [*method.notes, *notes]:
             self.listener.note(note)
         self.listener.note(f"training on {self.engine.accelerator.device} in {self.engine.precision}")

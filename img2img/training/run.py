@@ -7,7 +7,10 @@ from typing import Any
 
 from img2img.errors import ConfigError
 from img2img.methods.config import RunConfig
+from img2img.methods.method import Facts
 from img2img.training.checkpoints import Store
+
+FACTS = "facts.json"
 
 CHANGEABLE = {"steps", "workers", "log_every", "validate_every", "checkpoint_every", "keep", "compile"}
 """Keys that may differ when a run goes on: they change how long and how watched it is, not what is learnt.
@@ -23,23 +26,26 @@ class Run:
         ConfigError: the folder holds another run, or files that are no run's.
     """
 
-    def __init__(self, folder: Path, config: RunConfig) -> None:
+    def __init__(self, folder: Path, config: RunConfig, facts: Facts) -> None:
         self.folder = folder
+        self.facts_file = folder / FACTS
         self.config_file = folder / "config.toml"
         self.log_file = folder / "log.jsonl"
         self.store = Store(folder / "checkpoints", config.keep)
         if self.config_file.exists():
-            self._check_same(config)
+            self._check_same(config, facts)
         elif folder.exists() and any(folder.iterdir()):
             raise ConfigError(f"{folder}: not empty and no run (it has no config.toml); choose another --out")
         try:
             for part in (folder, folder / "checkpoints", folder / "samples"):
                 part.mkdir(parents=True, exist_ok=True)
             config.save(self.config_file)
+            if facts:
+                self.facts_file.write_text(json.dumps(dict(facts)), encoding="utf-8")
         except OSError as error:
             raise ConfigError(f"{folder}: cannot be written to ({error.strerror}); choose another --out") from error
 
-    def _check_same(self, config: RunConfig) -> None:
+    def _check_same(self, config: RunConfig, facts: Facts) -> None:
         old = type(config).load(self.config_file).model_dump(mode="json")
         new = config.model_dump(mode="json")
         changed = [key for key in new if key not in CHANGEABLE and old.get(key) != new[key]]
@@ -47,6 +53,13 @@ class Run:
             raise ConfigError(
                 f"{self.folder} was begun with another configuration ({', '.join(changed)}): "
                 "use another --out, or leave these options out to go on with it"
+            )
+
+        before = read_facts(self.folder)
+        if self.store.steps() and before is not None and before != json.loads(json.dumps(dict(facts))):
+            raise ConfigError(
+                f"{self.folder}: the data are not those that the run was begun with "
+                f"({', '.join(key for key in before if before[key] != facts.get(key))}); use another --out"
             )
 
     def rewind_log(self, step: int) -> None:
@@ -64,6 +77,22 @@ class Run:
         """Append one line to log.jsonl."""
         with self.log_file.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": step, **values}) + "\n")
+
+
+def read_facts(folder: Path) -> Facts | None:
+    """What the networks of the run in `folder` owe to its data; None where nothing is written down.
+
+    Raises:
+        ConfigError: the file is broken.
+    """
+    path = folder / FACTS
+    if not path.exists():
+        return None
+    try:
+        facts: Facts = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from error
+    return facts
 
 
 def _step_of(line: str) -> float:

@@ -14,6 +14,8 @@ from img2img.methods.pix2pix import Config, Pix2Pix
 from img2img.objectives import ADVERSARIAL
 from img2img.runtime.card import METADATA_KEY, Card
 
+PLAIN = {"name": "patchgan", "options": {"features": 4, "layers": 1, "norm": "none"}}
+
 
 @pytest.fixture(scope="module")
 def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -86,6 +88,9 @@ def test_every_adversarial_objective_fits(word: str, pairs: Path, tmp_path: Path
         {"adversarial": {"weight": 0.0}},
         {"adversarial": {"name": "wgan", "discriminator_steps": 3}},
         {"accumulate": 2},
+        {"precision": "bf16"},
+        {"precision": "bf16", "adversarial": {"name": "wgan-gp"}, "discriminator": PLAIN},
+        {"precision": "bf16", "adversarial": {"name": "relativistic-average"}, "matching": {"weight": 1.0}},
         {"norm_mode": "running"},
     ],
     ids=str,

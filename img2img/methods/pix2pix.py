@@ -124,6 +124,7 @@ class Pix2Pix(Method):
 
     @torch.no_grad()
     def validate(self, networks: Networks) -> Validation:
+        """Distances of the results to the truths; with `_input`, where inputs are pictures, those of doing nothing."""
         generator = at_test(networks["generator"], self.config.norm_mode)
         device = next(generator.parameters()).device
         results = []
@@ -133,6 +134,9 @@ class Pix2Pix(Method):
         truths = [rgb(held.target) for held in self.data.held]
         figures = distances(results, truths) | {"diversity": diversity(results, truths)}
         sources = [self.data.shown(held.input) for held in self.data.held]
+        if self.palette is None:
+            copied = distances(sources, truths)
+            figures |= {f"{name}_input": copied[name] for name in ("l1", "psnr", "ssim", "sharpness")}
         rows = list(zip(sources, results, truths, strict=True))
         return Validation(figures, ["input", "ours", "truth"], spread(rows, SHOWN))
 

@@ -7,7 +7,7 @@ import warnings
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import onnx
@@ -56,22 +56,26 @@ class Face(nn.Module):
         return result.clamp(0, 1)
 
 
-def export(network: nn.Module, card: Card, target: Path) -> Proof:
-    """Write `network` to `target` with `card`, its `context` measured and `created_with` filled in.
+def export(
+    network: nn.Module, card: Card, target: Path, *, reach: int | None | Literal["measured"] = "measured"
+) -> Proof:
+    """Write `network` to `target` with `card`, its `context` and `created_with` filled in.
 
     Args:
         network: takes `[N, 3, H, W]` 0..1, and what else `card` promises (mask, domain), and returns
             `[N, 3, H * card.scale, W * card.scale]`; N, H, W stay dynamic.
+        reach: the context where it is known from the layers, which saves minutes with deep networks.
 
     Raises:
         ExportError: the exporter fails, or onnxruntime's result differs from torch's by more than `TOLERANCE`;
             then nothing is written.
     """
     face = Face(network).cpu().float().eval()
-    try:
-        reach = context.measure(face.network, card)
-    except ValueError:  # comparisons (label maps) swallow the NaN that measures; run whole, it is right all the same
-        reach = None
+    if reach == "measured":
+        try:
+            reach = context.measure(face.network, card)
+        except ValueError:  # comparisons (label maps) swallow the NaN that measures; run whole, it is right all the same
+            reach = None
     model = _export(face, card)
     created = f"img2img {img2img.__version__}, torch {torch.__version__}, opset {OPSET}"
     card = dataclasses.replace(card, context=reach, created_with=created)

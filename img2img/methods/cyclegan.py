@@ -1,5 +1,6 @@
 """CycleGAN: Zhu et al. 2017, "Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial Networks"."""
 
+import dataclasses
 from collections.abc import Generator, Sequence
 from typing import Literal
 
@@ -12,16 +13,15 @@ from img2img import objectives
 from img2img.data.unpaired import UnpairedData, UnpairedSet
 from img2img.evaluation.distribution import sliced_wasserstein
 from img2img.exchange.faces import Signed
+from img2img.methods.cards import card_of
 from img2img.methods.config import AdversarialConfig, NetworkConfig, ScheduleConfig
 from img2img.methods.figures import Picture, distances, diversity, pictures, signed, spread
 from img2img.methods.game import Game
 from img2img.methods.gan import GANConfig, check_crop
 from img2img.methods.method import Batch, Exportable, Facts, Method, Networks, Optimised, Step, Validation
-from img2img.methods.pix2pix import names
 from img2img.methods.pool import Pool
 from img2img.networks.norms import at_test
 from img2img.networks.unet import UNet
-from img2img.runtime.card import Card
 
 SHOWN = 4
 """Rows of the contact sheet for each direction."""
@@ -185,17 +185,15 @@ class CycleGAN(Method):
         models = []
         for way, (source, target) in DIRECTIONS.items():
             generator = at_test(networks[f"generator_{source}{target}"], self.config.norm_mode)
-            card = Card(
-                name=f"{self.config.card.name or 'cyclegan'}-{way}",
+            card = card_of(
+                self.config,
+                generator,
+                name=f"cyclegan-{way}",
                 task="translate",
                 method=f"cyclegan, {way}",
-                scale=1,
-                multiple=getattr(generator, "multiple", 1),
-                minimum=getattr(generator, "minimum", 1),
-                parameters=sum(parameter.numel() for parameter in generator.parameters()),
-                licence=self.config.card.licence or "",
-                trained_on=self.config.card.trained_on or names(self.config.data.folders),
             )
+            if self.config.card.name:
+                card = dataclasses.replace(card, name=f"{self.config.card.name}-{way}")
             models.append(Exportable(Signed(generator), card, suffix=f".{way}"))
         return models
 

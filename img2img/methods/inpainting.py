@@ -22,17 +22,16 @@ from img2img.errors import ConfigError
 from img2img.evaluation.distribution import sliced_wasserstein
 from img2img.exchange.faces import Filling
 from img2img.lookup import lookup
+from img2img.methods.cards import card_of
 from img2img.methods.config import NetworkConfig, PerceptualConfig
 from img2img.methods.figures import Picture, diversity, pictures, signed
 from img2img.methods.gan import GANConfig
 from img2img.methods.hole_figures import Mask, hole_figures, telea
 from img2img.methods.method import Batch, Exportable, Method, Networks, Validation
-from img2img.methods.pix2pix import names
 from img2img.methods.terms import Terms
 from img2img.networks.norms import at_test
 from img2img.networks.unet import UNet
 from img2img.objectives.reconstruction import Masked
-from img2img.runtime.card import Card
 from img2img.section import Section
 
 HELD_MOST = 48
@@ -165,17 +164,7 @@ class Inpainting(Method):
 
     def models(self, networks: Networks) -> list[Exportable]:
         generator = at_test(networks["generator"], "running")
-        card = Card(
-            name=self.config.card.name or self.config.method,
-            task="inpaint",
-            method=self.title,
-            scale=1,
-            multiple=getattr(generator, "multiple", 1),
-            minimum=getattr(generator, "minimum", 1),
-            parameters=sum(parameter.numel() for parameter in generator.parameters()),
-            licence=self.config.card.licence or "",
-            trained_on=self.config.card.trained_on or names(self.config.data.folders),
-        )
+        card = card_of(self.config, generator, name=self.config.method, task="inpaint", method=self.title)
         return [Exportable(Filling(generator), card)]
 
 

@@ -1,7 +1,6 @@
 """pix2pix: Isola et al. 2017, "Image-to-Image Translation with Conditional Adversarial Networks"."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -15,6 +14,7 @@ from img2img.data.paired import PairedSet
 from img2img.data.pairs import PairedData
 from img2img.errors import ConfigError
 from img2img.exchange.faces import Signed
+from img2img.methods.cards import card_of
 from img2img.methods.config import AdversarialConfig, NetworkConfig, ScheduleConfig
 from img2img.methods.figures import distances, diversity, pictures, rgb, signed, spread
 from img2img.methods.game import Discriminate, Game
@@ -23,7 +23,6 @@ from img2img.methods.method import Batch, Exportable, Facts, Method, Networks, O
 from img2img.methods.terms import Terms
 from img2img.networks.norms import at_test
 from img2img.networks.unet import UNet
-from img2img.runtime.card import Card
 
 SHOWN = 6
 """Rows of the contact sheet."""
@@ -143,17 +142,8 @@ class Pix2Pix(Method):
     def models(self, networks: Networks) -> list[Exportable]:
         generator = at_test(networks["generator"], self.config.norm_mode)
         network = Signed(generator, channels=self.facts["inputs"], palette=self.palette)
-        card = Card(
-            name=self.config.card.name or "pix2pix",
-            task="translate",
-            method=f"pix2pix, norm mode {self.config.norm_mode}",
-            scale=1,
-            multiple=getattr(generator, "multiple", 1),
-            minimum=getattr(generator, "minimum", 1),
-            parameters=sum(parameter.numel() for parameter in generator.parameters()),
-            licence=self.config.card.licence or "",
-            trained_on=self.config.card.trained_on or names(self.config.data.folders),
-        )
+        method = f"pix2pix, norm mode {self.config.norm_mode}"
+        card = card_of(self.config, generator, name="pix2pix", task="translate", method=method)
         return [Exportable(network, card)]
 
     def _given(self, source: Tensor) -> Tensor:
@@ -166,8 +156,3 @@ class Pix2Pix(Method):
         if not self.config.conditional:
             return networks["discriminator"]
         return lambda picture: networks["discriminator"](torch.cat((given, picture), 1))
-
-
-def names(folders: Sequence[Path]) -> tuple[str, ...]:
-    """Names of data folders for a card: the last part of each path."""
-    return tuple(folder.name for folder in folders)

@@ -17,6 +17,7 @@ from img2img.data.labelled import DomainSet, Held
 from img2img.errors import ConfigError, DataError
 from img2img.evaluation.distribution import sliced_wasserstein
 from img2img.exchange.faces import Labelled
+from img2img.methods.cards import card_of
 from img2img.methods.config import (
     AdversarialConfig,
     MatchingConfig,
@@ -37,11 +38,9 @@ from img2img.methods.labels import (
     permuted,
     unified,
 )
-from img2img.methods.method import Batch, Exportable, Method, Networks, Optimised, Step, Validation
-from img2img.methods.pix2pix import names
+from img2img.methods.method import Batch, Exportable, Facts, Method, Networks, Optimised, Step, Validation
 from img2img.methods.terms import Terms
 from img2img.networks.norms import at_test
-from img2img.runtime.card import Card
 
 Item = TypeVar("Item")
 
@@ -111,11 +110,23 @@ class StarGAN(Method):
     recipe = Config
     headline = "closeness"
 
-    def __init__(self, config: Config) -> None:
+    data: DomainSet
+
+    def __init__(self, config: Config, facts: Facts | None = None) -> None:
         self.config = config
-        self.data = DomainSet.read(config.data, seed=config.seed)
-        self.count, self.columns = len(self.data.blocks), len(self.data.domains)
-        self.notes = list(self.data.notes)
+        self.notes = []
+        if facts is None:
+            self.data = DomainSet.read(config.data, seed=config.seed)
+            self.notes += self.data.notes
+            facts = {
+                "domains": list(self.data.domains),
+                "exclusive": self.data.exclusive,
+                "sets": [[block.start, block.stop] for block in self.data.blocks],
+                "set_exclusive": list(self.data.set_exclusive),
+            }
+        self.facts = facts
+        self.blocks = [slice(*block) for block in facts["sets"]]
+        self.count, self.columns = len(self.blocks), len(facts["domains"])
         if config.batch // config.accumulate < 2 * self.count:
             raise ConfigError(
                 f"batch = {config.batch} in accumulate = {config.accumulate} parts: a part needs {2 * self.count} "
@@ -136,8 +147,10 @@ class StarGAN(Method):
         self.averaged = ("generator",)
         self.batches = config.adversarial.discriminator_steps
         self.state = self.game.state
-        self.classify = Classification(self.data.blocks, self.data.set_exclusive)
+        self.classify = Classification(self.blocks, facts["set_exclusive"])
         self.terms = Terms({config.objective: config.reconstruction}, config.perceptual)
+
+    def load(self) -> Dataset[Batch]:
         self.sources = self._sources()
         self.measured = [column for column in range(self.columns) if self._into(column) and self._reals(column)]
         if not self.measured:
@@ -145,8 +158,6 @@ class StarGAN(Method):
                 f"no domain of {', '.join(self.data.domains)} has held-out pictures both of it and of others: "
                 "set data.validation"
             )
-
-    def load(self) -> Dataset[Batch]:
         return self.data.dataset
 
     def step(self, networks: Networks, batches: Sequence[Batch]) -> Step:
@@ -208,20 +219,9 @@ class StarGAN(Method):
     def models(self, networks: Networks) -> list[Exportable]:
         """One file for all domains. Of several data sets its `domain` has the columns of all: see `labels.Unified`."""
         generator = at_test(networks["generator"], self.config.norm_mode)
-        asked = generator if self.count == 1 else Unified(generator, self.data.blocks, self.data.set_exclusive)
-        card = Card(
-            name=self.config.card.name or "stargan",
-            task="translate",
-            method="stargan",
-            scale=1,
-            multiple=getattr(generator, "multiple", 1),
-            minimum=getattr(generator, "minimum", 1),
-            domains=self.data.domains,
-            exclusive=self.data.exclusive,
-            parameters=sum(parameter.numel() for parameter in generator.parameters()),
-            licence=self.config.card.licence or "",
-            trained_on=self.config.card.trained_on or names(self.config.data.folders),
-        )
+        asked = generator if self.count == 1 else Unified(generator, self.blocks, self.facts["set_exclusive"])
+        domains = {"domains": tuple(self.facts["domains"]), "exclusive": self.facts["exclusive"]}
+        card = card_of(self.config, generator, name="stargan", task="translate", method="stargan", **domains)
         return [Exportable(Labelled(asked), card)]
 
     def _set(self, column: int) -> int:

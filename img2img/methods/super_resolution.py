@@ -26,6 +26,7 @@ from img2img.data.photos import PhotoCrops
 from img2img.errors import ConfigError
 from img2img.evaluation.distribution import sliced_wasserstein
 from img2img.evaluation.metrics import luma, psnr, ssim
+from img2img.methods.cards import card_of
 from img2img.methods.config import NetworkConfig, PerceptualConfig, RunConfig
 from img2img.methods.figures import distances
 from img2img.methods.game import Game
@@ -33,7 +34,6 @@ from img2img.methods.gan import GANConfig
 from img2img.methods.method import Batch, Exportable, Facts, Method, Networks, Optimised, Step, Validation
 from img2img.methods.terms import Terms
 from img2img.networks.norms import at_test
-from img2img.runtime.card import Card
 
 WINDOW = 256
 """Side in pixels of the centre of each held-out photo that a validation looks at."""
@@ -276,16 +276,16 @@ class SuperResolution(Method):
         network: nn.Module = at_test(networks["generator"], "running")
         if hasattr(network, "folded"):  # networks that are trained in another form than they run in
             network = network.folded()  # type: ignore[operator]
-        card = Card(
-            name=self.config.card.name or f"upscale-x{self.config.scale}",
+        scale = self.config.scale
+        card = card_of(
+            self.config,
+            network,
+            name=f"upscale-x{scale}",
             task="upscale",
             method=f"{self.config.method}, {self.config.stage} stage",
-            scale=self.config.scale,
+            scale=scale,
             multiple=self.multiple,
             minimum=1,
-            parameters=sum(parameter.numel() for parameter in network.parameters()),
-            licence=self.config.card.licence or "",
-            trained_on=self.config.card.trained_on or tuple(folder.name for folder in self.config.data.folders),
         )
         return [Exportable(network, card)]
 

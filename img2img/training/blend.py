@@ -1,30 +1,18 @@
 """Network interpolation: one model between two (Wang et al. 2018, ESRGAN, section 3.4)."""
 
 import dataclasses
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
-from img2img import exchange, methods
-from img2img.errors import CheckpointError, ConfigError, DataError
-from img2img.methods.method import Exportable, Method
-from img2img.training import start
-from img2img.training.run import read_facts
+from img2img import exchange
+from img2img.errors import CheckpointError, ConfigError
+from img2img.methods.method import Exportable
+from img2img.training.trained import Trained, read
 
 NAMED = 5
 """Keys that a message names."""
-
-
-class Trained(NamedTuple):
-    """What a run or checkpoint folder would be exported as; the weights are its own copies."""
-
-    name: str
-    models: list[Exportable]
-    weights: list[dict[str, Tensor]]
 
 
 def blend(a: Path, b: Path, weight: float, target: Path, *, name: str | None = None) -> list[Path]:
@@ -75,55 +63,6 @@ def mixed(a: Mapping[str, Tensor], b: Mapping[str, Tensor], weight: float) -> di
     return {
         k: (1 - weight) * a[k] + weight * theirs if theirs.is_floating_point() else theirs for k, theirs in b.items()
     }
-
-
-def read(place: Path) -> Trained:
-    """The models of the run or checkpoint folder `place`, as its own method makes them.
-
-    Raises:
-        ConfigError, CheckpointError, DataError: as for `blend`.
-    """
-    if place.is_file():
-        raise ConfigError(f"{place}: a file does not say how its network is made; name the run folder it comes from")
-    run = next((one for one in (place, place.parent.parent) if (one / "config.toml").is_file()), None)
-    if run is None:
-        raise ConfigError(f"{place}: neither a run folder nor a checkpoint in one (there is no config.toml)")
-    weights = start.read(place)
-    method = _method(run / "config.toml")
-    networks = method.networks
-    for name in method.averaged:
-        state = weights.get(f"{name}.ema", weights.get(name))
-        if state is None:
-            raise CheckpointError(f"{place}: no weights for {name}; it holds {', '.join(weights)}")
-        try:
-            networks[name].load_state_dict(state)
-        except RuntimeError as error:
-            raise CheckpointError(f"{place}: {name} is not the network of {run / 'config.toml'}: {error}") from error
-    for network in networks.values():
-        network.eval()
-    models = method.models(networks)
-    # Copied, because several models may share a network.
-    states = [{key: value.detach().clone() for key, value in one.network.state_dict().items()} for one in models]
-    return Trained(run.resolve().name if run == place else f"{run.resolve().name} {place.name}", models, states)
-
-
-def _method(file: Path) -> Method:
-    try:
-        word = tomllib.loads(file.read_text(encoding="utf-8")).get("method")
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"{file}: cannot be read as a configuration: {error}") from error
-    if not isinstance(word, str):
-        raise ConfigError(f"{file}: does not say which method it is of")
-    found = methods.find(word)
-    config = found.recipe.load(file)
-    # What the networks start with does not matter, and the caller's random numbers are not to change.
-    with torch.random.fork_rng(devices=[]):
-        try:
-            return found(config, read_facts(file.parent))
-        except DataError as error:
-            raise DataError(
-                f"{file}: {word} makes its networks to fit its data, which must be where the run found it: {error}"
-            ) from error
 
 
 def check(a: Exportable, b: Exportable, ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor], where: str) -> None:

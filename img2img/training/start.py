@@ -1,21 +1,13 @@
 """Weights to begin with: another run's, a checkpoint's, or a weights file's."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from img2img.errors import CheckpointError
+from img2img.exchange.foreign import reading
 from img2img.methods.method import Method
 from img2img.training.checkpoints import Store
-
-WRAPPERS = ("params_ema", "params", "state_dict", "model_state_dict", "model", "net")
-"""Keys under which published files hold their weights, the averaged ones first."""
-
 
 def load(path: Path, method: Method) -> list[str]:
     """Fill those networks of `method` that `path` has weights for; returns what was done, a sentence each.
@@ -46,30 +38,14 @@ def read(path: Path) -> dict[str, dict[str, Tensor]]:
         CheckpointError: there is nothing, or it cannot be read safely.
     """
     if path.is_file():
-        return {"generator": _file(path)}
+        return {"generator": reading.read(path).state}
     if (path / "checkpoints").is_dir():
         store = Store(path / "checkpoints", keep=1)
         best = store.best()
         return store.load(best[0] if best and best[0] in store.steps() else None).weights
     if found := sorted(path.glob("*.safetensors")):
-        return {one.name.removesuffix(".safetensors"): _file(one) for one in found}
+        return {one.name.removesuffix(".safetensors"): reading.read(one).state for one in found}
     raise CheckpointError(f"{path}: neither a run folder, nor a checkpoint, nor a weights file")
-
-
-def _file(path: Path) -> dict[str, Tensor]:
-    try:
-        state: Any = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
-    except (OSError, SafetensorError, EOFError, RuntimeError, ValueError) as error:
-        raise CheckpointError(f"{path}: cannot be read as weights ({error})") from error
-    except Exception as error:  # torch's unpickler raises its own type for what is not plain weights
-        raise CheckpointError(f"{path}: holds more than weights and is not opened ({type(error).__name__})") from error
-    for wrapper in WRAPPERS:
-        if isinstance(state, Mapping) and isinstance(state.get(wrapper), Mapping):
-            state = state[wrapper]
-            break
-    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise CheckpointError(f"{path}: no state dict of tensors")
-    return {str(key).removeprefix("module."): value for key, value in state.items()}
 
 
 def _fill(network: nn.Module, state: dict[str, Tensor], where: str) -> None:

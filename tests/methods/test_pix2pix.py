@@ -170,3 +170,10 @@ def test_paper_mode_is_what_the_network_does_in_training_to_one_picture(pairs: P
     with torch.no_grad():
         trained = method.networks["generator"].train()(image * 2 - 1)
         assert torch.allclose(model.network(image), (trained + 1) / 2, atol=1e-5)
+
+
+def test_the_networks_can_be_made_again_without_the_data(pairs: Path) -> None:
+    whole = Pix2Pix(config(pairs))
+    again = Pix2Pix(config(pairs, data={"folders": ["/gone"], "load": 36, "crop": 32}), whole.facts)
+    again.networks["generator"].load_state_dict(whole.networks["generator"].state_dict())
+    assert again.models(again.networks)[0].card.trained_on == ("gone",)

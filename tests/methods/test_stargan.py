@@ -237,6 +237,7 @@ def test_figures_of_a_perfect_translator_and_of_one_that_copies(folders: Path) -
             return means.mean(1), means[:, [2, 1, 0]]  # blue, green, red
 
     method = StarGAN(config(folders, data={"folders": [str(folders)], "load": 32, "crop": 32}))
+    method.load()
     assert method.data.domains == ("blue", "green", "red")
     painted = method.validate({"generator": Painter(), "discriminator": Colourist()}).figures
     assert painted["l1"] == pytest.approx(0, abs=1e-3) and painted["ssim"] > 0.99 and painted["recognised"] == 1
@@ -265,6 +266,7 @@ def test_the_file_has_a_result_for_each_domain_and_they_are_the_networks(folders
 
 def test_attributes_of_a_table(table: Path) -> None:
     method = StarGAN(config(table))
+    method.load()
     held = next(one for one in method.sources if one.label.tolist() == [1, 0])
     labels, _ = method._asked(held)
     assert labels.tolist() == [[0, 0], [1, 1], [1, 0]], "round turned off, large turned on, nothing"
@@ -413,7 +415,7 @@ def test_held_out_pictures_that_measure_nothing_are_told(table: Path, tmp_path: 
     rows = "".join(f"{seed}.png,{int(seed == 19)},0\n" for seed in range(20))
     (tmp_path / "list.csv").write_text(f"picture,a,b\n{rows}")
     with pytest.raises(DataError, match=r"no domain of a, b has held-out pictures .* set data\.validation"):
-        StarGAN(config(tmp_path))
+        StarGAN(config(tmp_path)).load()
 
 
 def test_the_classification_makes_the_generator_heed_its_label(folders: Path) -> None:

@@ -12,7 +12,7 @@ import torch
 import trials
 
 from img2img import methods
-from img2img.errors import CheckpointError, ConfigError, DataError
+from img2img.errors import CheckpointError, ConfigError
 from img2img.methods.method import Exportable
 from img2img.networks.compact import Compact
 from img2img.runtime.card import Card
@@ -131,8 +131,7 @@ def test_both_directions_of_a_cyclegan_are_blended(tmp_path: Path) -> None:
         data_again = {"folders": [str(trials.photos(tmp_path / "photos"))], "crop": 32}
         blend(a, trained("srgan", tmp_path / "sr", scale=2, data=data_again, generator=TINY), 0.5, tmp_path / "x.onnx")
     (data / "red").rename(data / "gone")
-    with pytest.raises(DataError, match=r"cyclegan makes its networks to fit its data, which must be where"):
-        blend(a, b, 0.5, tmp_path / "out.onnx")
+    assert len(blend(a, b, 0.5, tmp_path / "again.onnx")) == 2, "a blend needs no data"
 
 
 def test_what_cannot_be_blended_is_named(runs: dict[str, Path], tmp_path: Path) -> None:

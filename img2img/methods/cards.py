@@ -1,0 +1,27 @@
+"""The card of a model that a method leaves."""
+
+from typing import Any
+
+from torch import nn
+
+from img2img.runtime.card import Card
+
+
+def card_of(config: Any, network: nn.Module, *, name: str, task: str, method: str, **facts: Any) -> Card:
+    """What a run knows of `network`, in a card; its context is measured at export.
+
+    Args:
+        config: of the run (a `RunConfig` with a data section that has `folders`); its `card` section wins.
+        name: of the model, where the configuration has none.
+        facts: further fields of the card; those that the network says about itself are `multiple` and `minimum`.
+    """
+    sides = {"multiple": getattr(network, "multiple", 1), "minimum": getattr(network, "minimum", 1)}
+    return Card(
+        name=config.card.name or name,
+        task=task,
+        method=method,
+        parameters=sum(parameter.numel() for parameter in network.parameters()),
+        licence=config.card.licence or "",
+        trained_on=config.card.trained_on or tuple(folder.name for folder in config.data.folders),
+        **({"scale": 1} | sides | facts),
+    )

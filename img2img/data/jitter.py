@@ -10,6 +10,7 @@ from PIL import Image
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 from torch import Tensor
 
+from img2img.data.augment import AugmentConfig
 from img2img.data.cache import CachedData
 from img2img.errors import DataError
 
@@ -28,6 +29,7 @@ class JitterSection(CachedData):
     aspect: Aspect = Field(
         default="squash", description="squash: resize to a square, as published; keep: resize the shorter side"
     )
+    augment: AugmentConfig = AugmentConfig()
 
     @model_validator(mode="after")
     def _crop_fits(self) -> Self:

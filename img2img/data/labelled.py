@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from img2img.data import folders, jitter, layouts, order
+from img2img.data.augment import augmented
 from img2img.data.cache import Cache, read_all
 from img2img.data.domains import DomainData, Domains, find_domains
 from img2img.data.jitter import Window
@@ -96,6 +97,7 @@ class DomainCrops(Dataset[dict[str, Tensor]]):
         picture = self.pictures[place]
         rng = order.generator(self.seed, index)
         window = Window.draw(rng, picture, self.settings.crop, flip=self.settings.flip)
+        picture = augmented(self.settings.augment, rng, picture)
         one = int(self.labels.sets[place])
         return {
             "image": jitter.tensor(window.cut(picture)),

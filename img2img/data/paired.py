@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from img2img.data import jitter, labels, layouts, order
+from img2img.data.augment import augmented_pair
 from img2img.data.cache import Cache, read_all
 from img2img.data.jitter import JitterSection, Window
 from img2img.data.pairs import Pair, PairedData, Pairs, find_pairs
@@ -34,12 +35,16 @@ class PairedCrops(Dataset[dict[str, Tensor]]):
 
     Args:
         pairs: input and target of each pair, uint8 `[H, W, C]`, in one frame.
+        labels: the inputs are classes.
 
     Items: `{"input": uint8 [C, crop, crop], "target": uint8 [C, crop, crop]}`.
     """
 
-    def __init__(self, pairs: Sequence[tuple[Pixels, Pixels]], settings: JitterSection, *, seed: int) -> None:
+    def __init__(
+        self, pairs: Sequence[tuple[Pixels, Pixels]], settings: JitterSection, *, seed: int, labels: bool = False
+    ) -> None:
         self.pairs = pairs
+        self.labels = labels
         self.settings = settings
         self.seed = seed
 
@@ -50,6 +55,7 @@ class PairedCrops(Dataset[dict[str, Tensor]]):
         source, target = self.pairs[order.shuffled(self.seed, index, len(self.pairs))]
         rng = order.generator(self.seed, index)
         window = Window.draw(rng, source, self.settings.crop, flip=self.settings.flip)
+        source, target = augmented_pair(self.settings.augment, rng, source, target, labels=self.labels)
         return {"input": jitter.tensor(window.cut(source)), "target": jitter.tensor(window.cut(target))}
 
 
@@ -91,7 +97,7 @@ class PairedSet:
         kept += f", {len(test)} of them used in validations" if len(test) < len(pairs.test) else ""
         notes = [f"{len(pairs.train)} pairs to train on, {kept}", pairs.layout, *pairs.notes, said(data, palette)]
         return cls(
-            dataset=PairedCrops(cache, data, seed=seed),
+            dataset=PairedCrops(cache, data, seed=seed, labels=palette is not None),
             held=held,
             palette=palette,
             input_channels=reader.input_channels if palette is None else len(palette),

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from img2img.data import folders, jitter, layouts, order
+from img2img.data.augment import augmented
 from img2img.data.cache import Cache, default_limit_mb, read_all
 from img2img.data.jitter import JitterSection, Window
 from img2img.data.layouts import Named
@@ -83,7 +84,7 @@ class UnpairedCrops(Dataset[dict[str, Tensor]]):
         for stream, (name, pictures) in enumerate(self.sides.items(), 1):
             picture = pictures[order.shuffled(self.seed, index, len(pictures), stream=stream)]
             window = Window.draw(rng, picture, self.settings.crop, flip=self.settings.flip)
-            item[name] = jitter.tensor(window.cut(picture))
+            item[name] = jitter.tensor(window.cut(augmented(self.settings.augment, rng, picture)))
         return item
 
 

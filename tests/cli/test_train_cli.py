@@ -1,12 +1,14 @@
 """From photos to a model to an upscaled photo, through the installed command."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import trials
 from PIL import Image
 
 from img2img.runtime import session
@@ -104,3 +106,50 @@ def test_show_config_explains_every_setting() -> None:
     shown = img2img("train", "esrgan", "--show-config").stdout
     assert "optimiser.rate = 0.001\n    learning rate at its highest\n" in shown
     assert "data.crop = 144" in shown
+
+
+def test_smoke_tries_everything_and_leaves_nothing(photos: Path, tmp_path: Path) -> None:
+    words = ["--data", photos, "--smoke", "--device", "cpu", *TINY, "--set", "data.crop=32"]
+    command = [sys.executable, "-m", "img2img", "train", "esrgan", *words]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "it works: data, 3 steps, validation and export of 1 model; " in done.stderr
+    assert "all 20000 steps will take about" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_adversarial_stage_starts_from_the_fidelity_run_and_takes_its_network(
+    run: "tuple[Path, subprocess.CompletedProcess[str]]", photos: Path, tmp_path: Path
+) -> None:
+    small = ["discriminator.name=patchgan", "discriminator.options={features=4, layers=1, norm='none'}"]
+    small += ["perceptual.weight=0", "matching.weight=0.1", "data.crop=32", "batch=2"]
+    settings = [word for one in small for word in ("--set", one)]
+    args = ["--data", photos, "--stage", "adversarial", "--start", run[0], "--steps", "1", "--device", "cpu"]
+    done = img2img("train", "esrgan", *args, *settings, "--out", tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    assert f"generator starts from {run[0]}" in done.stderr
+    assert "relativistic-average" in (tmp_path / "run" / "config.toml").read_text()
+    assert "features = 8" in (tmp_path / "run" / "config.toml").read_text()
+
+
+def test_settings_of_one_stage_are_not_taken_for_the_other(
+    run: "tuple[Path, subprocess.CompletedProcess[str]]", photos: Path, tmp_path: Path
+) -> None:
+    done = img2img("train", "esrgan", "--config", run[0] / "config.toml", "--stage", "adversarial", "--out", tmp_path)
+    assert done.returncode == 2
+    assert "settings of the fidelity stage cannot be those of the adversarial stage" in done.stderr
+
+
+def test_show_config_shows_the_stage_that_is_asked_for() -> None:
+    assert "adversarial.name" not in img2img("train", "esrgan", "--show-config").stdout
+    assert "adversarial" in img2img("train", "esrgan", "--show-config", "--stage", "adversarial").stdout
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
+def test_compiled_networks_train_where_the_discriminator_cannot_be_compiled(tmp_path: Path) -> None:
+    pairs = trials.paired(tmp_path / "pairs", 4)
+    words = ["generator.options={features=4, downs=2, norm='none', dropout=false}", "adversarial.name=wgan-gp"]
+    words += ["discriminator.options={features=4, layers=1, norm='none'}", "data.load=36", "data.crop=32"]
+    settings = [word for one in [*words, "compile=true"] for word in ("--set", one)]
+    done = img2img("train", "pix2pix", "--data", pairs, "--smoke", "--device", "cpu", *settings)
+    assert done.returncode == 0, done.stderr

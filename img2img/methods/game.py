@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor, nn
 
-from img2img import objectives
+from img2img import networks, objectives
 from img2img.errors import ConfigError
 from img2img.methods.config import AdversarialConfig, MatchingConfig
 from img2img.methods.method import Stateful
@@ -51,6 +51,8 @@ class Game:
             for name, part in (("objective", self.objective), ("matching", self.matching))
             if part is not None
         }
+        if self.penalty is not None or self._recorder is not None:
+            setattr(discriminator, networks.EAGER, True)
         self._gradient: Tensor | None = None
 
     def discriminator_loss(

@@ -37,6 +37,9 @@ NETWORKS = {
     "auto-encoder": "img2img.networks.auto_encoder:AutoEncoder",
 }
 
+EAGER = "eager"
+"""Attribute of networks that are not to be compiled: compiled code has no second derivatives and runs no hooks."""
+
 
 def build(name: str, **options: Any) -> nn.Module:
     """Build the network called `name`; `options` are its constructor's arguments.

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from img2img.errors import CheckpointError, ConfigError, DeviceError
 from img2img.methods.config import OptimiserConfig, RunConfig
 from img2img.methods.method import Batch, Method
+from img2img.networks import EAGER
 from img2img.training.averages import Average
 from img2img.training.checkpoints import Checkpoint
 from img2img.training.schedule import factor
@@ -64,7 +65,8 @@ class Engine:
             broadcast(list(network.state_dict().values()))
             if name in method.averaged and config.ema:
                 self.averages[name] = Average(network, config.ema)
-            self.networks[name] = torch.compile(network) if config.compile else network  # type: ignore[assignment]
+            compiled = config.compile and not getattr(network, EAGER, False)
+            self.networks[name] = torch.compile(network) if compiled else network  # type: ignore[assignment]
         self.optimisers = {
             name: self.accelerator.prepare_optimizer(_optimiser(moved.config, method, moved.networks))
             for name, moved in method.optimised.items()

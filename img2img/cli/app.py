@@ -20,7 +20,10 @@ PROGRAM = "img2img"
 # name: (module:function, one line of help). This is all there is to adding a command.
 COMMANDS = {
     "upscale": ("img2img.cli.upscale:upscale", "Enlarge photos: files, folders, globs, or - for stdin."),
+    "translate": ("img2img.cli.translate:translate", "Turn pictures into another domain with a model of your own."),
+    "inpaint": ("img2img.cli.inpaint:inpaint", "Fill holes in photos: by masks, transparency, a colour or boxes."),
     "train": ("img2img.cli.train:train", "Train a model on your own pictures."),
+    "import": ("img2img.cli.import_:import_", "Make a model file of published weights (.pth, .safetensors)."),
     "blend": ("img2img.cli.blend:blend", "Make a model between two training runs."),
     "evaluate": ("img2img.cli.evaluate:evaluate", "Measure a model on a benchmark, as the papers do."),
     "data": ("img2img.cli.data:data", "Check a data set before you train on it."),

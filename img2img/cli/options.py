@@ -28,14 +28,21 @@ Photos = Annotated[
     list[str],
     typer.Argument(metavar="PHOTO", help="Files, folders (their pictures), globs, or - for stdin.", show_default=False),
 ]
+Pictures = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="PICTURE", help="Files, folders (their pictures), globs, or - for stdin.", show_default=False
+    ),
+]
 Output = Annotated[
     str | None,
     typer.Option(
         "--output",
         "-o",
         metavar="WHERE",
-        help="A file; a folder (names are kept); a template of {stem} {name} {dir} {model} {scale} {ext}; or - for "
-        "stdout. Default: beside a file, as PHOTO_x4.png; for a folder, FOLDER_x4 beside it; for stdin, stdout.",
+        help="A file; a folder (names are kept); a template of {stem} {name} {dir} {model} {domain} {scale} {ext}; or "
+        "- for stdout. Default: beside a file or a folder, its name and what was done (PHOTO_x4.png, PHOTO_MODEL.png, "
+        "PHOTO_DOMAIN.png; FOLDER_x4); for stdin, stdout.",
         show_default=False,
         rich_help_panel=_OUTPUT,
     ),
@@ -87,6 +94,16 @@ Tile = Annotated[
         rich_help_panel=_MODEL,
     ),
 ]
+Strength = Annotated[
+    float,
+    typer.Option(
+        min=0,
+        max=1,
+        metavar="0..1",
+        help="How much of the network's result is taken: 0 is the input, 1 the result, between is a blend.",
+        rich_help_panel=_MODEL,
+    ),
+]
 Threads = Annotated[
     int | None,
     typer.Option(
@@ -118,6 +135,21 @@ Json = Annotated[
     ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.", rich_help_panel=_SPEAKING)]
+
+
+def parse_size(text: str) -> int | Literal["keep", "fit"]:
+    """--size as `translate` and `inpaint` take it."""
+    if text == "keep":
+        return "keep"
+    if text == "fit":
+        return "fit"
+    try:
+        side = int(text)
+    except ValueError:
+        side = 0
+    if side < 1:
+        raise UsageError(f"--size {text}: say keep, fit, or a side in pixels such as 256")
+    return side
 
 
 def parse_tile(text: str) -> int | Literal["auto"] | None:

@@ -17,9 +17,9 @@ from img2img.runtime.targets import Job
 
 
 class Apply(Protocol):
-    """Does the command's work on one picture; `progress` is told of every piece, in input pixels."""
+    """Does the command's work on the picture of a job; `progress` is told of every piece, in input pixels."""
 
-    def __call__(self, picture: Picture, *, progress: Callable[[int], None]) -> Picture: ...
+    def __call__(self, job: Job, picture: Picture, *, progress: Callable[[int], None]) -> Picture: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ def process(jobs: Sequence[Job], apply: Callable[[], Apply], manner: Manner, *, 
 
         assert function is not None
         display.begin(job, picture.colour.shape[0] * picture.colour.shape[1])
-        return function(picture, progress=progress)
+        return function(job, picture, progress=progress)
 
     report = Report(display, as_json=manner.json, quiet=manner.quiet)
     # Closed here and not when it is collected: on Ctrl-C all threads are to end before anything is said.

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from img2img.cli import console, options
-from img2img.errors import ExitStatus, ModelError, UsageError
+from img2img.cli import options
+from img2img.errors import ExitStatus, UsageError
 from img2img.runtime import files, targets
-from img2img.runtime.targets import Existing
+from img2img.runtime.targets import Existing, Job
 
 if TYPE_CHECKING:
-    from img2img.runtime.session import Model
+    from img2img.runtime.pictures import Picture
 
 DEFAULT_MODEL = "upscale-x4"
 
@@ -34,6 +34,7 @@ def upscale(
         ),
     ] = None,
     device: options.Device = "auto",
+    strength: options.Strength = 1.0,
     tile: options.Tile = "auto",
     threads: options.Threads = None,
     format: options.Format = None,
@@ -60,34 +61,25 @@ def upscale(
     side = options.parse_tile(tile)
     sources = files.collect(photos, recursive=recursive, exclude=targets.output_folder(output))
 
+    from img2img.cli.chosen import Chosen
     from img2img.cli.process import Apply, Manner, process
     from img2img.runtime import models
 
     path = models.for_scale(scale) if model is None and scale is not None else models.find(model or DEFAULT_MODEL)
-    card = models.read_card(path)
-    loaded: list[Model] = []
-
-    def load() -> Model:
-        from img2img.runtime import session
-
-        if not loaded:
-            loaded.append(session.load(path, device=device, threads=threads))
-            for note in loaded[0].notes if console.is_terminal() and not (json or quiet) else ():
-                console.say(note)
-        return loaded[0]
-
-    if card is None:  # only the network itself can tell its scale
-        card = load().card
-    if card.task != "upscale":
-        raise ModelError(f"{path}: this model is for {card.task!r}, not for upscaling: img2img {card.task} takes it")
-    factor = scale or card.scale
-    naming = targets.Naming(f"_x{factor:g}", output, format, card.name.replace("/", "_"), f"{factor:g}")
+    chosen = Chosen(path, "upscale", device=device, threads=threads, quiet=json or quiet)
+    factor = scale or chosen.card.scale
+    naming = targets.Naming(f"_x{factor:g}", output, format, targets.as_part(chosen.card.name), f"{factor:g}")
     jobs = targets.plan(sources, naming, existing=existing)
 
     def apply() -> Apply:
         from img2img.runtime.upscale import upscale as run
 
-        return partial(run, load(), scale=scale, tile=side)
+        network = chosen.load()
+
+        def work(job: Job, picture: Picture, *, progress: Callable[[int], None]) -> Picture:
+            return run(network, picture, scale=scale, tile=side, strength=strength, progress=progress)
+
+        return work
 
     manner = Manner(first_frame, max_pixels, quality, json, quiet)
     return process(jobs, apply, manner, area=factor * factor)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 import img2img
 from img2img.errors import ExportError
-from img2img.exchange import context, inputs
+from img2img.exchange import context, dropout, inputs
 from img2img.runtime.atomic import atomic
 from img2img.runtime.card import METADATA_KEY, Card
 
@@ -43,6 +43,11 @@ class Proof:
     mean: float
     context: int | None
 
+    def figures(self) -> dict[str, float | str]:
+        """For the card."""
+        sizes = ", ".join("x".join(map(str, size)) for size in self.sizes)
+        return {"largest": self.largest, "mean": self.mean, "sizes": sizes, "command": "img2img export"}
+
 
 class Face(nn.Module):
     """Contract 1 around a network: RGB 0..1 in, `result` 0..1 out, clamped inside the graph."""
@@ -57,13 +62,14 @@ class Face(nn.Module):
 
 
 def export(
-    network: nn.Module, card: Card, target: Path, *, reach: int | None | Literal["measured"] = "measured"
+    network: nn.Module, card: Card, target: Path, *, reach: int | Literal["measured"] | None = "measured"
 ) -> Proof:
     """Write `network` to `target` with `card`, its `context` and `created_with` filled in.
 
     Args:
         network: takes `[N, 3, H, W]` 0..1, and what else `card` promises (mask, domain), and returns
-            `[N, 3, H * card.scale, W * card.scale]`; N, H, W stay dynamic.
+            `[N, 3, H * card.scale, W * card.scale]`; N, H, W stay dynamic. Where it has live dropout, the comparison is
+            made with nothing dropped.
         reach: the context where it is known from the layers, which saves minutes with deep networks.
 
     Raises:
@@ -74,15 +80,21 @@ def export(
     if reach == "measured":
         try:
             reach = context.measure(face.network, card)
-        except ValueError:  # comparisons (label maps) swallow the NaN that measures; run whole, it is right all the same
+        except (
+            ValueError
+        ):  # comparisons (label maps) swallow the NaN that measures; run whole, it is right all the same
             reach = None
+    dropout.set_still(face, False)
     model = _export(face, card)
+    compared = dropout.stilled(model) if dropout.set_still(face, True) else model
+    proof = _prove(face, compared.SerializeToString(), card, reach)
     created = f"img2img {img2img.__version__}, torch {torch.__version__}, opset {OPSET}"
-    card = dataclasses.replace(card, context=reach, created_with=created)
+    card = dataclasses.replace(
+        card, context=reach, created_with=created, metrics={**card.metrics, "export": proof.figures()}
+    )
     entry = model.metadata_props.add()
     entry.key, entry.value = METADATA_KEY, card.to_json()
     data = model.SerializeToString()
-    proof = _prove(face, data, card, reach)
     with atomic(target) as file:
         file.write(data)
     return proof

@@ -114,6 +114,22 @@ def for_scale(scale: float) -> Path:
     return by_scale[min((one for one in by_scale if one >= scale), default=max(by_scale))]
 
 
+def for_task(task: str) -> Path:
+    """The model for a task where no name is given: the only one that is installed.
+
+    Raises:
+        ModelError: there is none, or there are several; the message says what to do.
+    """
+    fitting = [one for one in installed() if one.card is not None and one.card.task == task]
+    if len(fitting) == 1:
+        return fitting[0].path
+    if not fitting:
+        raise ModelError(
+            f"no model to {task} with is installed: name a file that img2img train wrote (--model RUN/model.onnx)"
+        )
+    raise ModelError(f"several models can {task}, say which with --model: {', '.join(one.name for one in fitting)}")
+
+
 def _files() -> dict[str, Path]:
     """Name -> file; the user's folder comes last and so wins."""
     return {

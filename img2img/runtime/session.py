@@ -1,5 +1,6 @@
 """A model in memory: an onnxruntime session that keeps the promises of its card."""
 
+import copy
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +17,8 @@ from img2img.runtime.failures import BrokenOutput, OutOfMemory
 if TYPE_CHECKING:
     from PIL import Image
 
+    from img2img.runtime.pictures import Picture
+    from img2img.runtime.sizing import Size
     from img2img.runtime.tiling import Tile
 
 __all__ = ["BrokenOutput", "Model", "OutOfMemory", "load"]
@@ -27,7 +30,7 @@ class Model:
     """A loaded model. Get one from `load`; it may be used from several threads at once.
 
     `run` takes and gives pictures; `infer` is the bare network on arrays; between them lie `tiling.run_tiled` (integer
-    arrays) and `upscale.upscale` (a `Picture` with all that its file says).
+    arrays) and `upscale.upscale`, `translate.translate`, `inpaint.inpaint` (a `Picture` with all that its file says).
 
     Attributes:
         path: the ONNX file.
@@ -42,6 +45,7 @@ class Model:
         self.device = device
         self.notes = tuple(notes)
         self._session = session
+        self._others: dict[str, Floats] = {}
         names = [one.name for one in session.get_inputs()]
         # A file without a card may call its one input and its one output what it likes.
         self._image = "image" if "image" in names else names[0]
@@ -50,6 +54,12 @@ class Model:
     @property
     def name(self) -> str:
         return self.card.name
+
+    def bound(self, **others: Floats) -> "Model":
+        """The same model with some of its further inputs given (see `infer`), so that a picture is all it needs."""
+        model = copy.copy(self)
+        model._others = {**self._others, **others}
+        return model
 
     def infer(self, image: Floats, **others: Floats) -> Floats:
         """One bare run of the network: no padding, no tiles.
@@ -68,7 +78,7 @@ class Model:
         """
         wanted = None if self._result is None else [self._result]
         try:
-            result: Floats = self._session.run(wanted, {self._image: image, **others})[0]
+            result: Floats = self._session.run(wanted, {self._image: image, **self._others, **others})[0]
         except failures.runtime_errors() as error:
             raise failures.typed(error, f"{self.path}: running it on {self.device} failed") from error
         n, _, height, width = image.shape
@@ -86,30 +96,63 @@ class Model:
         *,
         scale: float | None = None,
         tile: "Tile" = "auto",
+        to: str | Sequence[str] = (),
+        mask: "Image.Image | str | os.PathLike[str] | None" = None,
+        size: "Size | None" = None,
+        strength: float = 1.0,
     ) -> "Image.Image":
-        """A picture through the model: alpha, grey and sizes handled as `img2img upscale` does.
+        """A picture through the model: alpha, grey and sizes handled as the command of the model's task does.
 
         Args:
             picture: a Pillow image of any mode, or the path of a picture file.
-            scale: wanted sides of the result / sides of the picture; None: the model's own.
-            tile: "auto", a side in pixels, or None for the whole picture at once.
+            scale: upscaling only: wanted sides of the result / sides of the picture; None: the model's own.
+            tile: "auto", a side in pixels, or None for the whole picture at once; not for inpainting.
+            to: translation only: a domain of the model, or several where they do not exclude each other.
+            mask: inpainting only, and needed there: a picture of the same size, white where to fill, or "alpha" for
+                what is transparent in `picture`.
+            size: translation and inpainting: "keep", "fit" or the side at which the network sees the picture, as
+                `translate.translate` and `inpaint.inpaint` explain.
+            strength: 0 gives the (resized) picture, 1 the network's result, numbers between their weighted mean.
 
         Returns:
             A Pillow image of mode L, LA, RGB or RGBA, or I;16 for 16-bit grey. Pillow has no 16-bit colour, so that is
-            reduced to 8 bits; `upscale.upscale` keeps it. EXIF (turned upright), ICC profile and resolution are in
-            `info`, where Pillow's `save` finds what it can write.
+            reduced to 8 bits; `upscale.upscale` and its like keep it. EXIF (turned upright), ICC profile and resolution
+            are in `info`, where Pillow's `save` finds what it can write.
 
         Raises:
-            PictureError: the picture cannot be read. UsageError: the model needs more than a picture.
+            PictureError: the picture or the mask cannot be read, or they do not fit together.
+            UsageError: the model needs more than it was given, or has no use for an option.
             OutOfMemory, BrokenOutput, ModelError: as `infer`.
         """
-        from PIL import Image
+        from img2img.runtime import imaging
 
-        from img2img.runtime import imaging, pictures
-        from img2img.runtime.upscale import upscale
+        task = self.card.task
+        uses = {"upscale": ("scale", "tile"), "translate": ("tile", "to", "size"), "inpaint": ("mask", "size")}[task]
+        given = {"scale": scale, "tile": tile, "to": to, "mask": mask, "size": size}
+        idle = {"scale": None, "tile": "auto", "to": (), "mask": None, "size": None}
+        used = {name: value for name, value in given.items() if value is not idle[name] and value != idle[name]}
+        if strangers := [name for name in used if name not in uses]:
+            raise UsageError(f"{self.name} is for {task!r} and has no use for {', '.join(strangers)}")
+        options: dict[str, Any] = used | {"strength": strength}
+        source = _opened(picture)
+        if task == "upscale":
+            from img2img.runtime.upscale import upscale
 
-        given = imaging.picture_of(picture) if isinstance(picture, Image.Image) else pictures.read(Path(picture))
-        return imaging.image_of(upscale(self, given, scale=scale, tile=tile))
+            return imaging.image_of(upscale(self, source, **options))
+        if task == "translate":
+            from img2img.runtime.translate import translate
+
+            return imaging.image_of(translate(self, source, **options))
+        from img2img.runtime import masks
+        from img2img.runtime.inpaint import inpaint
+
+        if mask is None:
+            raise UsageError(f"{self.name} needs a mask: a picture that is white where to fill, or 'alpha'")
+        transparent = mask == "alpha"
+        source, options["mask"] = masks.Wanted(transparent).apply(
+            source, None if transparent else masks.of(_opened(mask))
+        )
+        return imaging.image_of(inpaint(self, source, **options))
 
 
 def load(
@@ -145,3 +188,11 @@ def load(
         found, taken = face.probe(session, path)
         notes = [*notes, *taken]
     return Model(path, found or card, session, where, notes)  # type: ignore[arg-type]  # one of the two is a card
+
+
+def _opened(picture: "Image.Image | str | os.PathLike[str]") -> "Picture":
+    from PIL import Image
+
+    from img2img.runtime import imaging, pictures
+
+    return imaging.picture_of(picture) if isinstance(picture, Image.Image) else pictures.read(Path(picture))

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 import string
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -16,8 +17,9 @@ from img2img.errors import Img2ImgError, PictureError, UsageError
 from img2img.runtime.files import Source, identity
 from img2img.runtime.naming import show
 
-TEMPLATE_FIELDS = ("stem", "name", "dir", "model", "scale", "ext")
+TEMPLATE_FIELDS = ("stem", "name", "dir", "model", "domain", "scale", "ext")
 
+_UNFIT = re.compile(r'[\x00-\x1f<>:"/\\|?*{}]')  # in a file name, here or on Windows, or in a template
 _SEPARATORS = (os.sep, os.altsep or os.sep)
 
 
@@ -35,7 +37,8 @@ class Job:
 
     `source` None is stdin, `target` None is stdout (or nowhere, with a problem). `format` is Pillow's name of the
     format to write; None follows the target's suffix, on stdout the source's format. `overwrite` says that an existing
-    target may be replaced. A job with a `problem` has failed and a job with a `skip` reason is done before it begins.
+    target may be replaced. `domain` is that of its `Naming`: what is to be made of this source, where several things
+    are. A job with a `problem` has failed and a job with a `skip` reason is done before it begins.
     """
 
     source: Path | None
@@ -44,6 +47,7 @@ class Job:
     overwrite: bool = False
     problem: Img2ImgError | None = None
     skip: str | None = None
+    domain: str = ""
 
     @property
     def label(self) -> str:
@@ -66,6 +70,13 @@ class Naming:
     format: str | None = None
     model: str = ""
     scale: str = ""
+    domain: str = ""
+
+
+def as_part(text: str) -> str:
+    """`text` from a model's card as a part of a file name: without separators, braces, and names such as `..`."""
+    plain = _UNFIT.sub("_", text)
+    return plain if plain.strip(". ") else "_"
 
 
 def output_folder(output: str | None) -> Path | None:
@@ -78,28 +89,44 @@ def output_folder(output: str | None) -> Path | None:
     return path if os.path.isdir(path) or output.endswith(_SEPARATORS) or not path.suffix else None
 
 
-def plan(sources: Sequence[Source], naming: Naming, *, existing: Existing = Existing.SKIP) -> list[Job]:
-    """One job a source, in the same order.
+def plan(
+    sources: Sequence[Source], naming: Naming | Sequence[Naming], *, existing: Existing = Existing.SKIP
+) -> list[Job]:
+    """One job a source and naming: all those of the first source in the order of `naming`, then the next source's.
 
     An input whose name is that of another input's result (`photo_x4.png` next to `photo.png`, in the second call with
     a glob) is taken for an earlier result and skipped.
 
-    Raises UsageError where the names cannot be meant: two inputs with one output, an input that its own result would
-    replace (allowed with Existing.OVERWRITE), a file or stdout as the output of several inputs, an unknown template
+    Raises UsageError where the names cannot be meant: two jobs with one output, an input that its own result would
+    replace (allowed with Existing.OVERWRITE), a file or stdout as the output of several jobs, an unknown template
     field, an extension that cannot be written, an output that exists (with Existing.FAIL).
     """
-    _refuse_contradictions(sources, naming)
-    jobs = [_job(source, naming, existing) for source in sources]
+    namings = [naming] if isinstance(naming, Naming) else naming
+    for one in namings:
+        _refuse_contradictions(sources, one, results=len(namings))
+    jobs = [
+        _job(source, one, existing)
+        for source in sources
+        for one in (namings if source.problem is None else namings[:1])  # what is not there is missing once
+    ]
     jobs = _pass_over_results(jobs)
     _refuse_collisions(jobs)
     return _look_at_targets(jobs, existing)
 
 
-def _refuse_contradictions(sources: Sequence[Source], naming: Naming) -> None:
+def _refuse_contradictions(sources: Sequence[Source], naming: Naming, *, results: int) -> None:
+    """`results`: of each source."""
     output = naming.output
     if output == "":
         raise UsageError("-o is empty: name a file, a folder or a template")
+    if results > 1 and (output == "-" or (output is None and any(source.path is None for source in sources))):
+        raise UsageError(f"stdout takes one picture, not {results * len(sources)}: name a folder with -o")
     single = output is not None and not _is_template(output) and output_folder(output) is None
+    if output is not None and single and results > 1:
+        raise UsageError(
+            f"-o {show(output)} is one file, but {results} results are wanted: name a folder"
+            f" (-o {show(Path(output).stem)}/) or a template (-o '{{stem}}_{{domain}}.{{ext}}')"
+        )
     if output is not None and single and (len(sources) > 1 or any(source.root for source in sources)):
         if output == "-":
             raise UsageError(f"-o - takes one picture, not {len(sources)}")
@@ -111,9 +138,10 @@ def _refuse_contradictions(sources: Sequence[Source], naming: Naming) -> None:
 
 def _job(source: Source, naming: Naming, existing: Existing) -> Job:
     if source.problem is not None:
-        return Job(source.path, None, problem=source.problem)
+        return Job(source.path, None, problem=source.problem, domain=naming.domain)
     target = _target(source, naming)
-    return Job(source.path, target, _file_format(target, naming), overwrite=existing is Existing.OVERWRITE)
+    format, overwrite = _file_format(target, naming), existing is Existing.OVERWRITE
+    return Job(source.path, target, format, overwrite=overwrite, domain=naming.domain)
 
 
 def _file_format(target: Path | None, naming: Naming) -> str | None:
@@ -188,6 +216,7 @@ def _fields(path: Path, name: str, naming: Naming) -> dict[str, str]:
         "name": path.name,
         "dir": str(path.parent),
         "model": naming.model,
+        "domain": naming.domain,
         "scale": naming.scale,
         "ext": Path(name).suffix.removeprefix("."),
     }
@@ -216,7 +245,7 @@ def _pass_over_results(jobs: Sequence[Job]) -> list[Job]:
 
     def judge(job: Job) -> Job:
         maker = made_by.get(identity(job.source)) if job.source is not None else None
-        if maker is None or maker is job or job.problem is not None:
+        if maker is None or maker.source == job.source or job.problem is not None:
             return job
         return replace(job, skip=f"by its name the result of {maker.label}; give it alone if it is not")
 
@@ -230,9 +259,12 @@ def _refuse_collisions(jobs: Iterable[Job]) -> None:
             continue
         first = makers.setdefault(identity(job.target), job)
         if first is not job:
+            both, apart = f"{first.label} and {job.label} would both", "{name}_new"
+            if first.source == job.source:
+                both, apart = f"{first.label} as {first.domain} and as {job.domain} would", "{stem}_{domain}"
             raise UsageError(
-                f"{first.label} and {job.label} would both become {show(job.target)}: "
-                "name the results apart with a template (-o '{dir}/{name}_new.{ext}')"
+                f"{both} become {show(job.target)}: "
+                f"name the results apart with a template (-o '{{dir}}/{apart}.{{ext}}')"
             )
         if job.source is not None and not job.overwrite and _same_file(job.source, job.target):
             raise UsageError(

@@ -2,14 +2,15 @@
 
 import dataclasses
 import math
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from img2img.errors import UsageError
+from img2img.runtime import mixing
 from img2img.runtime.alpha import bleed
+from img2img.runtime.counting import Progress, rescaled
 from img2img.runtime.pictures import Picture
 from img2img.runtime.resize import lanczos
 from img2img.runtime.tiling import AUTO, Tile, run_tiled
@@ -26,7 +27,8 @@ def upscale(
     *,
     scale: float | None = None,
     tile: Tile = AUTO,
-    progress: Callable[[int], None] | None = None,
+    strength: float = 1.0,
+    progress: Progress | None = None,
 ) -> Picture:
     """Run a picture through a model and bring it to the wanted size.
 
@@ -39,6 +41,7 @@ def upscale(
         picture: of any size from 1x1 on, 8 or 16 bits; its depth, channels, format, EXIF and ICC profile are kept.
         scale: sides of the result / sides of the picture, rounded to whole pixels and to at least 1; None: the model's.
         tile: see `tiling.Tile`.
+        strength: 0 gives a plain Lanczos resize, 1 the network's result, numbers between their weighted mean.
         progress: told the number of input pixels just finished; they add up to the picture's.
 
     Raises:
@@ -51,19 +54,23 @@ def upscale(
         raise UsageError(f"{card.name} needs {'a mask' if card.task == 'inpaint' else 'a domain'} beside the picture")
     if scale is not None and not (math.isfinite(scale) and scale > 0):
         raise UsageError(f"scale must be a number above 0, not {scale}")
+    mixing.check_strength(strength)
     notes = list(picture.notes)
     colour, alpha = picture.colour, picture.alpha
     runs = 1
     if alpha is not None:
         colour = bleed(colour, alpha)
         runs += not _is_constant(alpha)
-    report = None if progress is None else _shared(progress, runs)
+    pixels = colour.shape[0] * colour.shape[1]
+    report = None if progress is None else rescaled(progress, runs * pixels, pixels)
 
     def run(plane: Pixels) -> Pixels:
         return run_tiled(model, plane, tile=tile, progress=report, note=notes.append)
 
     size = _size(colour, card.scale if scale is None else scale)
     large = lanczos(run(colour), size)
+    if strength < 1:
+        large = mixing.mixed(lanczos(colour, size), large, strength)
     large_alpha = None
     if alpha is not None:
         if runs == 1:
@@ -81,16 +88,3 @@ def _size(colour: Pixels, scale: float) -> tuple[int, int]:
 
 def _is_constant(alpha: Pixels) -> bool:
     return bool((alpha == alpha.flat[0]).all())
-
-
-def _shared(progress: Callable[[int], None], runs: int) -> Callable[[int], None]:
-    """Progress of `runs` runs over the same picture, as one: the reported pixels add up to one picture's."""
-    done = reported = 0
-
-    def report(pixels: int) -> None:
-        nonlocal done, reported
-        done += pixels
-        progress(done // runs - reported)
-        reported = done // runs
-
-    return report

@@ -9,6 +9,7 @@ from img2img.exchange.foreign import reading
 from img2img.methods.method import Method
 from img2img.training.checkpoints import Store
 
+
 def load(path: Path, method: Method) -> list[str]:
     """Fill those networks of `method` that `path` has weights for; returns what was done, a sentence each.
 

@@ -1,6 +1,5 @@
 """A trained run or checkpoint, put together again: its method, its networks, and the models that they make."""
 
-import copy
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,11 +86,23 @@ def run_of(place: Path) -> Path:
 
 def has_batch_norm(trained: Trained) -> bool:
     """Whether `norm_mode` makes a difference: the method knows it, and a network that runs has batch norm."""
-    return hasattr(trained.method.config, "norm_mode") and any(
+    return hasattr(_config(trained.method), "norm_mode") and any(
         isinstance(module, nn.BatchNorm2d | nn.SyncBatchNorm)
         for name in trained.method.averaged
         for module in trained.method.networks[name].modules()
     )
+
+
+def norm_mode(trained: Trained) -> NormMode:
+    """The norm mode of its models."""
+    mode: NormMode = getattr(_config(trained.method), "norm_mode", "paper")
+    return mode
+
+
+def data_folders(trained: Trained) -> tuple[Path, ...]:
+    """Where the run's pictures are."""
+    folders: tuple[Path, ...] = getattr(getattr(_config(trained.method), "data", None), "folders", ())
+    return folders
 
 
 def norm_figures(trained: Trained, place: Path) -> dict[NormMode, float]:
@@ -114,7 +125,7 @@ def norm_figures(trained: Trained, place: Path) -> dict[NormMode, float]:
     figures: dict[NormMode, float] = {}
     for mode in NORM_MODES:
         _set_norm_mode(method, mode)
-        figures[mode] = method.validate(copy.deepcopy(method.networks)).figures[method.headline]
+        figures[mode] = method.validate(method.networks).figures[method.headline]
     return figures
 
 
@@ -145,6 +156,11 @@ def _method(file: Path, norm_mode: NormMode | None) -> Method:
             raise ConfigError(f"{config.method} has no norm mode: leave --norm-mode out")
         _set_norm_mode(method, norm_mode)
     return method
+
+
+def _config(method: Any) -> RunConfig:
+    config: RunConfig = method.config
+    return config
 
 
 def _set_norm_mode(method: Any, mode: NormMode) -> None:

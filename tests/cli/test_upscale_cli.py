@@ -51,6 +51,7 @@ def test_a_photo_comes_out_four_times_larger_beside_itself(img2img: Run, photo: 
         (["--model", "upscale-x2"], "a_x2.png", (24, 16)),
         (["--model", "upscale-x2", "--scale", "4"], "a_x4.png", (48, 32)),
         (["--tile", "8"], "a_x4.png", (48, 32)),
+        (["--strength", "0.5"], "a_x4.png", (48, 32)),
         (["--tile", "none", "--threads", "1", "--device", "cpu"], "a_x4.png", (48, 32)),
         (["--format", "jpg", "--quality", "30"], "a_x4.jpg", (48, 32)),
         (["-o", "{stem}_{model}.{ext}"], "a_upscale-x4.png", (48, 32)),

@@ -53,13 +53,24 @@ class _Graph:
     def clip(self, x: str) -> str:
         return self.op("Clip", x, self.constant(np.float32(0.0)), self.constant(np.float32(1.0)))
 
-    def save(self, path: Path, output: str, scale: int | None, card: dict[str, Any] | None) -> Path:
+    def save(
+        self,
+        path: Path,
+        output: str,
+        scale: int | None,
+        card: dict[str, Any] | None,
+        further: dict[str, list[str | int]] | None = None,
+    ) -> Path:
+        """`further`: name -> shape of each input beside `image`."""
         self.nodes.append(helper.make_node("Identity", [output], ["result"]))
         sides = ["H", "W"] if scale == 1 else ["out_H", "out_W"]
         graph = helper.make_graph(
             self.nodes,
             "net",
-            [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["N", 3, "H", "W"])],
+            [
+                helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+                for name, shape in {"image": ["N", 3, "H", "W"], **(further or {})}.items()
+            ],
             [helper.make_tensor_value_info("result", TensorProto.FLOAT, ["N", 3, *sides])],
             self.weights,
         )
@@ -171,3 +182,44 @@ def pointwise(path: Path, *ops: str, scale: int = 1, **changes: Any) -> Path:
         x = g.op(op, x)
     made = card(scale=scale, context=0, name=path.stem) | changes
     return g.save(path, x, scale, card(**made))
+
+
+def _stride(g: _Graph, x: str, multiple: int) -> str:
+    """`x` unchanged, by operators that fail where H or W is no multiple of `multiple`."""
+    if multiple == 1:
+        return x
+    return g.op("DepthToSpace", g.op("SpaceToDepth", x, blocksize=multiple), blocksize=multiple, mode="DCR")
+
+
+def domains(path: Path, colours: dict[str, tuple[float, float, float]], *, multiple: int = 1, **changes: Any) -> Path:
+    """image / 2 + half of the colours of the domains that `domain` names. Runs whole unless the card says otherwise."""
+    g = _Graph(0)
+    tint = g.op("MatMul", "domain", g.constant(np.array([*colours.values()], np.float32) / 2))
+    tint = g.op("Unsqueeze", tint, g.constant(np.array([2, 3])))
+    x = g.op("Add", g.op("Mul", _stride(g, "image", multiple), g.constant(np.float32(0.5))), tint)
+    made = card(scale=1, task="translate", name=path.stem, context=None, multiple=multiple, minimum=multiple)
+    made |= {"domains": [*colours], "exclusive": True} | changes
+    return g.save(path, g.clip(x), 1, card(**made), {"domain": ["N", len(colours)]})
+
+
+def filler(
+    path: Path,
+    colour: tuple[float, float, float] | None = None,
+    *,
+    multiple: int = 1,
+    trust: bool = True,
+    **changes: Any,
+) -> Path:
+    """Fills the mask with a colour, or with what the network is shown there (None: to see what that is).
+
+    `trust`: what lies outside the mask comes back as it is, as contract 1 has it; otherwise it becomes white.
+    """
+    g = _Graph(0)
+    image = _stride(g, "image", multiple)
+    inside = g.op(
+        "Mul", "mask", image if colour is None else g.constant(np.array(colour, np.float32)[None, :, None, None])
+    )
+    rest = g.op("Sub", g.constant(np.float32(1)), "mask")
+    x = g.op("Add", inside, g.op("Mul", rest, image) if trust else rest)
+    made = card(scale=1, task="inpaint", name=path.stem, context=None, multiple=multiple, minimum=multiple) | changes
+    return g.save(path, g.clip(x), 1, card(**made), {"mask": ["N", 1, "H", "W"]})

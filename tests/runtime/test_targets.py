@@ -7,7 +7,7 @@ import pytest
 
 from img2img.errors import PictureError, UsageError
 from img2img.runtime.files import Source, collect
-from img2img.runtime.targets import Existing, Job, Naming, output_folder, plan
+from img2img.runtime.targets import Existing, Job, Naming, as_part, output_folder, plan
 
 
 def jobs(
@@ -197,3 +197,30 @@ def test_a_problem_of_the_source_passes_through(here: Path) -> None:
 def test_where_nothing_can_be_lost_nothing_exists(here: Path) -> None:
     (job,) = jobs("a.png", output=os.devnull, format="png")
     assert job.skip is None and job.target == Path(os.devnull)
+
+
+def several(*names: str, output: str | None = None) -> list[Job]:
+    namings = [Naming(f"_{domain}", output, domain=domain) for domain in ("old", "new")]
+    return plan([Source(Path(name)) for name in names], namings)
+
+
+def test_several_namings_make_a_job_each_that_knows_its_domain(here: Path) -> None:
+    made = [(job.source, job.target, job.domain) for job in several("a.png", "b.png")]
+    assert made == [(Path(f"{n}.png"), Path(f"{n}_{d}.png"), d) for n in "ab" for d in ("old", "new")]
+    made = [(job.target, job.domain) for job in several("a.png", output="{domain}/{stem}.{ext}")]
+    assert made == [(Path("old/a.png"), "old"), (Path("new/a.png"), "new")]
+
+
+def test_results_of_one_picture_that_only_their_domain_tells_apart_need_it_in_the_name(here: Path) -> None:
+    with pytest.raises(UsageError, match=r"a.png as old and as new would become .*\{stem\}_\{domain\}"):
+        several("a.png", output="{stem}x.{ext}")
+    with pytest.raises(UsageError, match="one file, but 2 results"):
+        several("a.png", output="b.png")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("blond", "blond"), ("sky blue", "sky blue"), ("a/b\\c", "a_b_c"), ("..", "_"), ("", "_"), ("{x}", "_x_")],
+)
+def test_a_name_from_a_card_becomes_a_part_of_a_file_name(text: str, expected: str) -> None:
+    assert as_part(text) == expected

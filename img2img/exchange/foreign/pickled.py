@@ -12,7 +12,7 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, ClassVar
 
 import torch
 from torch import Tensor
@@ -47,17 +47,18 @@ BESIDE_WEIGHTS = (
     *("_codecs.encode", "numpy.", "omegaconf.", "pathlib.", "datetime.", "pytorch_lightning.", "lightning."),
     *("typing.", "enum.Enum", "torch.device", "torch.Generator", "torch.optim."),
     *(f"{module}.{name}" for module in ("builtins", "__builtin__") for name in ("dict", "list", "set", "frozenset")),
-    *(f"{module}.{name}" for module in ("builtins", "__builtin__") for name in ("int", "float", "str", "bool", "bytes")),
+    *(
+        f"{module}.{name}"
+        for module in ("builtins", "__builtin__")
+        for name in ("int", "float", "str", "bool", "bytes")
+    ),
 )
 """What training code leaves in checkpoints beside the weights: options, counters, optimisers. Each becomes a
 placeholder. A name that ends in a dot is a whole package."""
 
 
 class Record(dict[Any, Any]):
-    """An OrderedDict of the file; what it says about its attributes is not taken over."""
-
-    def __setstate__(self, state: object) -> None:
-        pass
+    """An OrderedDict of the file."""
 
 
 class Placeholder:
@@ -67,9 +68,6 @@ class Placeholder:
         return super().__new__(cls)
 
     def __init__(self, *args: object, **named: object) -> None:
-        pass
-
-    def __setstate__(self, state: object) -> None:
         pass
 
     def __setitem__(self, key: object, value: object) -> None:
@@ -113,10 +111,6 @@ class Described:
     def numel(self) -> int:
         return math.prod(self.size)
 
-    @property
-    def bytes(self) -> int:
-        return self.numel * self.dtype.itemsize
-
 
 def _tensor(storage: Storage, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *others: Any) -> Described:
     # `others`: requires_grad, hooks, and in the third version the dtype, where the storage has none.
@@ -147,11 +141,13 @@ class Refused(CheckpointError):
     """The pickle asks for something that weights do not need."""
 
 
-class Reader(pickle._Unpickler):  # type: ignore[name-defined,misc]  # the one written in Python
+class Reader(pickle._Unpickler):
     """An unpickler that knows the names of `MEANING` and `BESIDE_WEIGHTS` and imports none of them.
 
     Python's own and not the one in C: that one takes memory for as many objects as a file says it has.
     """
+
+    stack: list[Any]
 
     def find_class(self, module: str, name: str) -> Any:
         full = f"{module}.{name}"
@@ -175,11 +171,23 @@ class Reader(pickle._Unpickler):  # type: ignore[name-defined,misc]  # the one w
             raise CheckpointError("storage of an unknown kind")
         return Storage(dtype, str(key), numel)
 
+    def load_build(self) -> None:
+        # As written in `pickle` it could change what has been checked already. Nothing here needs a state.
+        self.stack.pop()
+        if not isinstance(self.stack[-1], Record | Placeholder):
+            raise CheckpointError("gives a state to what has none")
 
-def read(path: Path) -> tuple[Any, Callable[[Described], Tensor]]:
-    """What the file at `path` holds, with every tensor as a `Described`; and how to turn one of those into a tensor.
+    dispatch: ClassVar[dict[int, Callable[[Any], None]]] = {**pickle._Unpickler.dispatch, pickle.BUILD[0]: load_build}
 
-    Read are the files that `torch.save` writes, zip archives since 1.6 and one pickle after the other before.
+
+Choose = Callable[[Any], dict[str, Described]]
+"""From what a file holds to the tensors that are wanted of it. Raises CheckpointError where there are none."""
+
+
+def load(path: Path, choose: Choose) -> dict[str, Tensor]:
+    """The tensors that `choose` takes from the file at `path`; only those are read.
+
+    Read are the files that `torch.save` writes: zip archives since 1.6, one pickle after the other before.
 
     Raises:
         CheckpointError: the file is damaged, claims more than it holds, or holds anything but weights and what
@@ -187,7 +195,7 @@ def read(path: Path) -> tuple[Any, Callable[[Described], Tensor]]:
     """
     try:
         with path.open("rb") as file:
-            return _zip(file) if file.read(4) == b"PK\x03\x04" else _old(file)
+            return _zip(file, choose) if file.read(4) == b"PK\x03\x04" else _old(file, choose)
     except CheckpointError:
         raise
     except OSError as error:
@@ -196,7 +204,7 @@ def read(path: Path) -> tuple[Any, Callable[[Described], Tensor]]:
         raise CheckpointError(f"is damaged or cut short ({type(error).__name__}: {error})") from error
 
 
-def _zip(file: BinaryIO) -> tuple[Any, Callable[[Described], Tensor]]:
+def _zip(file: BinaryIO, choose: Choose) -> dict[str, Tensor]:
     archive = zipfile.ZipFile(file)
     entries = {entry.filename: entry for entry in archive.infolist()}
     root = next((name[: -len("data.pkl")] for name in entries if name.endswith("data.pkl")), None)
@@ -210,29 +218,23 @@ def _zip(file: BinaryIO) -> tuple[Any, Callable[[Described], Tensor]]:
         raise CheckpointError("was written on a big-endian machine")
     if entries[f"{root}data.pkl"].file_size > PICKLE_LARGEST:
         raise CheckpointError("is no weights file: its list of tensors is larger than 256 MB")
-    content = Reader(io.BytesIO(archive.read(f"{root}data.pkl")), encoding="utf-8").load()
-    name = Path(file.name)
+    chosen = choose(Reader(io.BytesIO(archive.read(f"{root}data.pkl")), encoding="utf-8").load())
     blocks: dict[str, bytearray] = {}
-
-    def take(tensor: Described) -> Tensor:
-        storage = tensor.storage
-        if storage.key not in blocks:
-            with zipfile.ZipFile(name) as again:
-                held = again.getinfo(f"{root}data/{storage.key}").file_size
-                if held < storage.numel * storage.dtype.itemsize:
-                    raise CheckpointError(f"claims {storage.numel} numbers where it holds {held} bytes")
-                blocks[storage.key] = bytearray(again.read(f"{root}data/{storage.key}"))
-        return _view(blocks[storage.key], tensor)
-
-    return content, take
+    for storage in _storages(chosen, file.seek(0, io.SEEK_END)):
+        held = entries[f"{root}data/{storage.key}"].file_size
+        if held < storage.numel * storage.dtype.itemsize:
+            raise CheckpointError(f"claims a block of {storage.numel} numbers where it holds {held} bytes")
+        blocks[storage.key] = bytearray(archive.read(f"{root}data/{storage.key}"))
+    return {key: _view(blocks[one.storage.key], one) for key, one in chosen.items()}
 
 
-def _old(file: BinaryIO) -> tuple[Any, Callable[[Described], Tensor]]:
+def _old(file: BinaryIO, choose: Choose) -> dict[str, Tensor]:
     file.seek(0)
     data = io.BytesIO(file.read())
     whole = len(data.getbuffer())
-    if data.getbuffer()[:1] != b"\x80":
-        raise CheckpointError(_what(bytes(data.getbuffer()[:64])))
+    start = data.getvalue()[:512]
+    if start[:1] != b"\x80":
+        raise CheckpointError(_what(start))
     # Magic number, protocol, machine, content, keys of the storages; then each one: count, numbers.
     if Reader(data, encoding="utf-8").load() != MAGIC:
         raise CheckpointError("is a pickle, but not one of torch's")
@@ -241,15 +243,25 @@ def _old(file: BinaryIO) -> tuple[Any, Callable[[Described], Tensor]]:
     if isinstance(machine, dict) and machine.get("little_endian") is False:
         raise CheckpointError("was written on a big-endian machine")
     reader = _Noting(data, encoding="utf-8")
-    content = reader.load()
+    chosen = choose(reader.load())
+    _storages(chosen, whole)
     blocks: dict[str, bytearray] = {}
     for key in Reader(data, encoding="utf-8").load():
         storage = reader.storages[str(key)]
         (count,) = struct.unpack("<q", data.read(8))
-        if count != storage.numel or count * storage.dtype.itemsize > whole - data.tell():
-            raise CheckpointError(f"claims {count} numbers where it holds {whole - data.tell()} bytes")
-        blocks[storage.key] = bytearray(data.read(count * storage.dtype.itemsize))
-    return content, lambda tensor: _view(blocks[tensor.storage.key], tensor)
+        size = storage.numel * storage.dtype.itemsize
+        if count != storage.numel or size > whole - data.tell():
+            raise CheckpointError(f"claims a block of {storage.numel} numbers where {whole - data.tell()} bytes follow")
+        blocks[storage.key] = bytearray(data.read(size))
+    return {key: _view(blocks[one.storage.key], one) for key, one in chosen.items()}
+
+
+def _storages(chosen: dict[str, Described], whole: int) -> list[Storage]:
+    """Those of the tensors `chosen`, whose sizes fit a file of `whole` bytes."""
+    claimed = sum(one.numel * one.dtype.itemsize for one in chosen.values())
+    if claimed > SHARING * whole:
+        raise CheckpointError(f"claims tensors of {claimed} bytes, but is a file of {whole}")
+    return list({one.storage.key: one.storage for one in chosen.values()}.values())
 
 
 class _Noting(Reader):
@@ -276,6 +288,8 @@ def _what(start: bytes) -> str:
         return "is a web page, not weights: the download went wrong"
     if start.startswith(b"version https://git-lfs"):
         return "is a pointer of Git LFS, not the weights: fetch them with git lfs pull"
-    if b"ustar" in start or not start.strip(b"\0"):
-        return "is a file of torch before 0.2, or none at all"
+    if b"ustar" in start:
+        return "is a tar archive: a file of torch before 0.2, or none of torch's"
+    if not start.strip(b"\0"):
+        return "is empty"
     return "is no file of torch or safetensors"

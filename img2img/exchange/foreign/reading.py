@@ -22,6 +22,10 @@ PREFIXES = ("module.", "_orig_mod.", "netG.")
 """Left by wrappers of training: data parallelism, torch.compile, a Lightning module."""
 
 
+DEEPEST = 4
+"""Wrappers within wrappers that are taken off; a file may hold itself."""
+
+
 @dataclass(frozen=True)
 class Weights:
     """A state dict; floating-point tensors are float32.
@@ -65,33 +69,24 @@ def _safetensors(path: Path) -> Weights:
             state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118, no mapping
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"is damaged or cut short ({error})") from error
-    if not state:
-        raise CheckpointError("holds no tensors")
     return Weights(_float32(_plain(state)))
 
 
 def _torch(path: Path) -> Weights:
-    content, take = pickled.read(path)
-    found, under = _unwrapped(content)
-    whole = path.stat().st_size
-    claimed = sum(one.bytes for one in found.values())
-    if claimed > pickled.SHARING * whole:
-        raise CheckpointError(f"claims tensors of {claimed} bytes, but is a file of {whole}")
-    try:
-        state = {key: take(one) for key, one in found.items()}
-    except (KeyError, OSError, ValueError, RuntimeError) as error:
-        raise CheckpointError(f"is damaged or cut short ({error})") from error
-    except Exception as error:
-        if isinstance(error, CheckpointError):
-            raise
-        raise CheckpointError(f"is damaged or cut short ({type(error).__name__}: {error})") from error
-    return Weights(_float32(_plain(state)), under)
+    under: list[str] = []
+
+    def choose(content: Any) -> dict[str, pickled.Described]:
+        state, keys = _unwrapped(content)
+        under.extend(keys)
+        return state
+
+    return Weights(_float32(_plain(pickled.load(path, choose))), tuple(under))
 
 
 def _unwrapped(content: Any) -> tuple[dict[str, pickled.Described], tuple[str, ...]]:
     """The state dict in `content` and the keys that lead to it."""
     under: list[str] = []
-    while isinstance(content, Mapping):
+    while isinstance(content, Mapping) and len(under) < DEEPEST:
         inner = {key: value for key, value in content.items() if isinstance(value, Mapping)}
         tensors = {key: value for key, value in content.items() if isinstance(value, pickled.Described)}
         wrapper = next((key for key in WRAPPERS if key in inner and _holds_tensors(inner[key])), None)
@@ -108,14 +103,14 @@ def _unwrapped(content: Any) -> tuple[dict[str, pickled.Described], tuple[str, .
     raise CheckpointError(f"holds no state dict of tensors, but {type(content).__name__}")
 
 
-def _holds_tensors(value: Any, depth: int = 4) -> bool:
+def _holds_tensors(value: Any, depth: int = 2) -> bool:
     if isinstance(value, pickled.Described):
         return True
     return depth > 0 and isinstance(value, Mapping) and any(_holds_tensors(one, depth - 1) for one in value.values())
 
 
 def _plain(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    while prefix := next((one for one in PREFIXES if all(key.startswith(one) for key in state)), None):
+    while state and (prefix := next((one for one in PREFIXES if all(key.startswith(one) for key in state)), None)):
         state = {key.removeprefix(prefix): value for key, value in state.items()}
     return state
 

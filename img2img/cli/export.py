@@ -1,0 +1,192 @@
+"""`img2img export RUN -o model.onnx`"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from img2img.cli import console, trainer
+from img2img.errors import UsageError
+from img2img.runtime.naming import show
+
+if TYPE_CHECKING:
+    from img2img.training.export import Written
+
+MAX_DROP = 0.1
+"""dB; as `exchange.quantise.MAX_DROP`, which takes long to import."""
+
+
+class Precision(StrEnum):
+    FP32 = "fp32"
+    FP16 = "fp16"
+    INT8 = "int8"
+
+
+class NormMode(StrEnum):
+    PAPER = "paper"
+    RUNNING = "running"
+
+
+class Format(StrEnum):
+    ONNX = "onnx"
+    PTH = "pth"
+    SAFETENSORS = "safetensors"
+
+
+def export(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN",
+            help="Run folder, a checkpoint folder in one, or a model file (a path, or an installed name).",
+        ),
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="File to write. [default: model.onnx, model.int8.onnx, model.pth ...]",
+        ),
+    ] = None,
+    precision: Annotated[
+        Precision, typer.Option("--precision", "-p", help="int8 for CPUs, fp16 for CUDA.")
+    ] = Precision.FP32,
+    to: Annotated[
+        Format,
+        typer.Option(help="onnx: a model file. pth, safetensors: weights in the official repository's layout."),
+    ] = Format.ONNX,
+    norm_mode: Annotated[
+        NormMode | None,
+        typer.Option(
+            help="Batch norm by the statistics of each picture (paper) or of training (running). "
+            "[default: what is better on the run's held-out pictures]"
+        ),
+    ] = None,
+    dropout: Annotated[
+        bool, typer.Option("--dropout", help="Leave dropout on, as pix2pix's paper does: every result is different.")
+    ] = False,
+    calibrate: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Pictures of the kind that the model is for: int8 is calibrated and measured on them, fp16 tried. "
+            "[default: the run's own, where it is clear which]",
+        ),
+    ] = None,
+    max_drop: Annotated[
+        float, typer.Option(min=0, metavar="DB", help="Upscaling in int8: most PSNR that may be lost.")
+    ] = MAX_DROP,
+    name: Annotated[
+        str | None, typer.Option("--name", metavar="NAME", help="Name in the card. [default: as trained]")
+    ] = None,
+) -> None:
+    """Write a trained network as a model file that proves itself, or as weights for other programs.
+
+    \b
+    img2img export runs/esrgan -o mine.onnx                   the best checkpoint
+    img2img export runs/esrgan/checkpoints/step-00005000      another one
+    img2img export mine.onnx --precision int8 --calibrate photos/ -o mine.int8.onnx
+    img2img export runs/pix2pix --to pth -o latest_net_G.pth
+
+    The file is compared with the network, or with the fp32 file, on pictures; one that misses its bound is not
+    written. int8 is written only where it is faster on this machine.
+    """
+    file = _target(output, to, precision)
+    place = Path(source)
+    if to is not Format.ONNX:
+        _refuse(
+            f"--to {to}: has nothing to do with",
+            {
+                "--precision": precision is not Precision.FP32,
+                "--norm-mode": norm_mode is not None,
+                "--dropout": dropout,
+                "--calibrate": bool(calibrate),
+                "--name": name is not None,
+            },
+        )
+    if dropout and precision is not Precision.FP32:
+        raise UsageError("--dropout: what differs in every run cannot be compared; leave --precision out")
+    is_model = not place.is_dir() and (place.suffix == ".onnx" or place.name == source)
+    if is_model:
+        _refuse(
+            f"{source}: is a model file and takes no",
+            {"--to": to is not Format.ONNX, "--norm-mode": norm_mode is not None, "--dropout": dropout},
+        )
+    trainer.need_training_packages()
+    from img2img.runtime import models
+    from img2img.training import export as run
+
+    if to is not Format.ONNX:
+        for path in run.weights(place, file):
+            console.say(f"wrote {path}")
+        return
+    pictures = tuple(calibrate or ())
+    mode: Any = None if norm_mode is None else norm_mode.value
+    wish = run.Wish(precision.value, mode, dropout, pictures, max_drop, name)
+    if is_model:
+        written = [run.from_model(models.find(source), file, wish)]
+    else:
+        written = run.from_run(place, file, wish, console.say)
+    _show(written)
+    for one in written:
+        console.say(f"wrote {one.path}; use it with")
+        console.say(f"  {trainer.usage(one.path, one.card)}")
+
+
+def _target(output: Path | None, to: Format, precision: Precision) -> Path:
+    endings = {Format.ONNX: (".onnx",), Format.PTH: (".pth", ".pt", ".ckpt"), Format.SAFETENSORS: (".safetensors",)}[to]
+    middle = "" if precision is Precision.FP32 else f".{precision}"
+    file = output or Path(f"model{middle}{endings[0]}")
+    if file.suffix.lower() not in endings:
+        raise UsageError(f"--output {file}: say a name that ends in {' or '.join(endings)}")
+    if not file.absolute().parent.is_dir():
+        raise UsageError(f"--output {file}: there is no folder {file.absolute().parent}")
+    return file
+
+
+def _refuse(why: str, given: dict[str, bool]) -> None:
+    if wrong := [option for option, is_given in given.items() if is_given]:
+        raise UsageError(f"{why} {', '.join(wrong)}")
+
+
+def _show(written: list[Written]) -> None:
+    """The proof of each file, on stderr."""
+    from rich.console import Console
+    from rich.table import Table
+
+    for one in written:
+        table = Table("check", "found", title=show(one.path.name), title_justify="left", title_style="bold")
+        for what, found in _rows(one):
+            table.add_row(what, found)
+        Console(stderr=True, highlight=False).print(table)
+
+
+def _rows(one: Written) -> list[tuple[str, str]]:
+    rows = []
+    if one.proof:
+        sizes = ", ".join(f"{width}x{height}" + f" (x{n})" * (n > 1) for n, height, width in one.proof.sizes)
+        rows += [
+            ("compared at", sizes),
+            ("largest difference to the network", f"{one.proof.largest:.2g} of 1"),
+            ("mean difference", f"{one.proof.mean:.2g}"),
+        ]
+    context = one.card.context
+    rows.append(("context", "the whole picture" if context is None else f"{context} pixels around"))
+    figures = {} if one.reduced is None else one.reduced.figures()
+    labels = {
+        "psnr_y_drop": "PSNR lost on Y, dB",
+        "psnr_to_fp32": "PSNR to the fp32 file, dB",
+        "largest": "largest difference to the fp32 file",
+        "layers": "convolutions in int8",
+        "operators_in_fp32": "operators left in fp32",
+        "seconds_per_megapixel": "CPU seconds for a megapixel, one thread",
+        "seconds_per_megapixel_fp32": "of the fp32 file",
+    }
+    if one.seconds is not None:
+        figures["seconds_per_megapixel"] = f"{one.seconds:.3g}"
+    return rows + [(label, f"{figures[key]}") for key, label in labels.items() if key in figures]

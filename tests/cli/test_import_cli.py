@@ -1,0 +1,84 @@
+"""`img2img import`, called the way a person does."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from conftest import Outcome  # noqa: E402
+
+from img2img import networks  # noqa: E402
+from img2img.cli import app  # noqa: E402
+from img2img.exchange.onnx_file import Proof  # noqa: E402
+from img2img.runtime.card import Card  # noqa: E402
+from img2img.runtime.models import read_card  # noqa: E402
+
+Run = Callable[..., Outcome]
+
+
+@pytest.fixture(autouse=True)
+def listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(app.COMMANDS, "import", ("img2img.cli.import_:import_", "Make a model file of weights."))
+
+
+def test_a_weights_file_becomes_a_model_and_the_command_to_use_it(img2img: Run, here: Path) -> None:
+    network = networks.build("compact", scale=2, features=4, convs=1)
+    torch.save({"params_ema": network.state_dict()}, "RealTiny_x2.pth")
+    done = img2img("import", "RealTiny_x2.pth", "--licence", "BSD-3-Clause")
+    assert done.status == 0, done.err
+    assert done.out == b""
+    assert "params_ema, a moving average" in done.err and "x2" in done.err
+    assert done.err.strip().endswith("img2img upscale PHOTO --model RealTiny_x2.onnx")
+    card = read_card(Path("RealTiny_x2.onnx"))
+    assert card is not None
+    assert (card.name, card.scale, card.context, card.licence) == ("RealTiny_x2", 2, 3, "BSD-3-Clause")
+    assert card.created_with.startswith("img2img")
+
+
+def test_domains_are_asked_for_by_name(img2img: Run, here: Path) -> None:
+    torch.save(networks.build("stargan", domains=2, features=4, blocks=1).state_dict(), "200000-G.ckpt")
+    done = img2img("import", "200000-G.ckpt", "-o", "s.onnx")
+    assert done.status == 2
+    assert "200000-G.ckpt: this StarGAN has 2 domains" in done.err and "--domains a,b,c" in done.err
+    assert len(done.err.strip().splitlines()) == 1
+    assert not Path("s.onnx").exists()
+
+
+def test_what_is_said_of_a_file_goes_into_its_card(img2img: Run, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cards: list[Card] = []
+
+    def keep(network: object, card: Card, target: Path, *, reach: object) -> Proof:  # an export takes seconds
+        cards.append(card)
+        return Proof([(1, 8, 8)], 0.0, 0.0, None)
+
+    monkeypatch.setattr("img2img.exchange.foreign.importing.export", keep)
+    torch.save(networks.build("stargan", domains=2, features=4, blocks=1).state_dict(), "200000-G.ckpt")
+    words = ("--domains", "blond, old", "--name", "faces", "--exclusive", "--licence", "MIT")
+    done = img2img("import", "200000-G.ckpt", "-o", "s.onnx", *words)
+    assert done.status == 0, done.err
+    assert (cards[0].name, cards[0].domains, cards[0].exclusive) == ("faces", ("blond", "old"), True)
+    assert cards[0].licence == "MIT" and cards[0].method == "StarGAN, imported"
+    assert "running statistics in the file" in done.err and "--to blond" in done.err
+
+
+@pytest.mark.parametrize(
+    ("args", "status", "message"),
+    [
+        (["missing.pth"], 1, "missing.pth: cannot be read (No such file or directory)"),
+        (["page.pth"], 1, "page.pth: is a web page, not weights"),
+        (["page.pth", "-o", "model.pt"], 2, "say a name that ends in .onnx"),
+        (["page.pth", "-o", "none/model.onnx"], 2, "there is no folder"),
+        (["page.pth", "--domains", "a,,b"], 2, "names that differ"),
+        (["page.pth", "--norm-mode", "batch"], 2, "--norm-mode"),
+    ],
+)
+def test_what_cannot_be_imported_is_one_line(
+    img2img: Run, here: Path, args: list[str], status: int, message: str
+) -> None:
+    Path("page.pth").write_bytes(b"<html>")
+    done = img2img("import", *args)
+    assert done.status == status
+    assert message in done.err and len(done.err.strip().splitlines()) == 1
+    assert [path.name for path in here.iterdir()] == ["page.pth"]

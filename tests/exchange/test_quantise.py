@@ -1,0 +1,190 @@
+"""int8 files: as good as promised, with what was measured in the card, or not written at all."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx_nets
+import onnxruntime as ort
+import pytest
+import trials
+from hypothesis import given
+from hypothesis import strategies as st
+from onnx import helper, numpy_helper
+
+from img2img.errors import DataError, ExportError, ModelError
+from img2img.exchange import quantise, ranges, samples
+from img2img.exchange.quantise import outermost, split_prelu
+from img2img.runtime.card import Card
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return trials.photos(tmp_path_factory.mktemp("photos"), count=8, size=96)
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    return onnx_nets.compact(tmp_path / "tiny.onnx", scale=2, features=16, convs=5)
+
+
+@pytest.fixture
+def fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tiny networks gain nothing by int8, and the machine may be busy."""
+    monkeypatch.setattr(samples, "seconds_per_megapixel", lambda *args, **more: [2.0, 1.0])
+
+
+def kinds(file: Path) -> list[str]:
+    return [node.op_type for node in onnx.load(file).graph.node]
+
+
+def run(file: Path, image: Any) -> Any:
+    session = ort.InferenceSession(file, providers=["CPUExecutionProvider"])
+    return session.run(["result"], {"image": image})[0]
+
+
+def test_the_file_is_nearly_the_same_and_says_how_near(model: Path, photos: Path, tmp_path: Path, fast: None) -> None:
+    target = tmp_path / "int8.onnx"
+    outcome = quantise.quantise(model, target, [photos], max_drop=0.5)
+    assert kinds(target).count("QuantizeLinear") >= outcome.layers[0] > 0
+    card = json.loads(ort.InferenceSession(target).get_modelmeta().custom_metadata_map["img2img"])
+    assert card["precision"] == "int8" and card["metrics"]["int8"]["psnr_y_drop"] == round(outcome.drop or 0, 4)
+    assert card["metrics"]["int8"]["seconds_per_megapixel"] == 1.0
+    (sample,) = samples.of_pictures([photos], Card.from_json(json.dumps(card), where="card"), 1)
+    ours, theirs = run(target, sample.inputs["image"]), run(model, sample.inputs["image"])
+    assert 0 < np.abs(ours - theirs).mean() < 0.02
+    assert outcome.drop is not None and outcome.drop <= 0.5
+
+
+def test_first_and_last_convolution_stay_in_float(model: Path, photos: Path, tmp_path: Path, fast: None) -> None:
+    target = tmp_path / "int8.onnx"
+    quantise.quantise(model, target, [photos], max_drop=100)
+    graph = onnx.load(target).graph
+    floats = {one.name for one in graph.initializer if one.data_type == onnx.TensorProto.FLOAT}
+    convs = [node for node in graph.node if node.op_type == "Conv"]
+    assert [node.input[1] in floats for node in convs] == [True, False, False, False, True]
+    weight = next(node for node in graph.node if node.output[0] == convs[1].input[1])
+    scale = next(one for one in graph.initializer if one.name == weight.input[1])
+    assert numpy_helper.to_array(scale).shape == (16,), "a scale for each output channel"
+
+
+def test_layers_go_back_to_float_until_the_loss_is_small(
+    model: Path, photos: Path, tmp_path: Path, fast: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = quantise.quantise(model, tmp_path / "whole.onnx", [photos], max_drop=100)
+    bound = whole.likeness + 1
+    monkeypatch.setattr(samples, "fidelity", lambda found, held, scale: samples.likeness(found, wanted))
+    session = samples.session(model)
+    card = quantise.float_card(model)
+    drawn = samples.of_pictures([photos], card, quantise.TILES + quantise.HELD)
+    wanted = samples.results(session, drawn[:: max(len(drawn) // quantise.HELD, 2)][: quantise.HELD])
+    part = quantise.quantise(model, tmp_path / "part.onnx", [photos], max_drop=120 - bound)
+    assert part.likeness >= bound > whole.likeness
+    assert 0 < part.layers[0] < whole.layers[0] == 3
+
+
+def test_what_is_not_good_enough_or_not_faster_is_not_written(
+    model: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "int8.onnx"
+    monkeypatch.setattr(samples, "fidelity", lambda found, held, scale: -float(np.std([one.std() for one in found])))
+    monkeypatch.setattr(samples, "seconds_per_megapixel", lambda *args, **more: [1.0, 1.1])
+    with pytest.raises(ExportError, match=r"not faster here \(1\.1 CPU-s a megapixel, fp32 1\)"):
+        quantise.quantise(model, target, [photos], max_drop=100)
+    falling = iter(range(100, 0, -1))
+    monkeypatch.setattr(samples, "fidelity", lambda found, held, scale: float(next(falling)))
+    with pytest.raises(ExportError, match=r"loses \d.* dB \(bound: --max-drop 0\.1\), whichever layers"):
+        quantise.quantise(model, target, [photos])
+    assert not target.exists()
+
+
+def test_what_cannot_be_quantised_is_named(model: Path, photos: Path, tmp_path: Path) -> None:
+    target = tmp_path / "int8.onnx"
+    bare = onnx_nets.compact(tmp_path / "bare.onnx", scale=2, features=4, convs=2)
+    with pytest.raises(ExportError, match="nothing to quantise but first and last"):
+        quantise.quantise(bare, target, [photos])
+    with pytest.raises(DataError, match="smaller than 64 pixels"):
+        quantise.quantise(model, target, [trials.photos(tmp_path / "small", count=2, size=40)])
+    half = onnx_nets.compact(tmp_path / "half.onnx", scale=2)
+    from img2img.exchange import amend
+
+    amend(half, precision="fp16")
+    with pytest.raises(ModelError, match="in fp16 already"):
+        quantise.quantise(half, target, [photos])
+    assert not target.exists()
+
+
+def test_prelu_is_split_into_the_same_function(tmp_path: Path) -> None:
+    slope = np.array([0.2, -0.5, 1.7], np.float32).reshape(3, 1, 1)
+    graph = helper.make_graph(
+        [helper.make_node("PRelu", ["image", "slope"], ["result"])],
+        "prelu",
+        [helper.make_tensor_value_info("image", onnx.TensorProto.FLOAT, [1, 3, 8, 8])],
+        [helper.make_tensor_value_info("result", onnx.TensorProto.FLOAT, [1, 3, 8, 8])],
+        [numpy_helper.from_array(slope, "slope")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    onnx.save(split_prelu(model), tmp_path / "split.onnx")
+    image = np.random.default_rng(0).standard_normal((1, 3, 8, 8)).astype(np.float32)
+    assert np.allclose(run(tmp_path / "split.onnx", image), np.where(image > 0, image, image * slope), atol=1e-6)
+    assert "PRelu" not in kinds(tmp_path / "split.onnx")
+
+
+def test_outermost_convolutions_are_found_beside_skips_and_branches() -> None:
+    def node(kind: str, name: str, *inputs: str) -> onnx.NodeProto:
+        return helper.make_node(kind, list(inputs), [name], name)
+
+    nodes = [
+        node("Mul", "signed", "image", "two"),
+        node("Conv", "first", "signed", "w"),
+        node("Conv", "beside", "signed", "w"),
+        node("Conv", "inner", "first", "w"),
+        node("Concat", "both", "inner", "beside"),
+        node("Conv", "middle", "both", "w"),
+        node("Conv", "last", "middle", "w"),
+        node("Add", "result", "last", "image"),
+    ]
+    tensors = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in ("image", "result")]
+    assert outermost(helper.make_graph(nodes, "g", tensors[:1], tensors[1:])) == {"first", "beside", "last"}
+
+
+@given(st.lists(st.floats(-50, 50, width=32), min_size=1, max_size=40))
+def test_a_range_holds_zero_and_lies_within_the_values(values: list[float]) -> None:
+    low, high = ranges.best(np.array(values, np.float32))
+    assert low <= 0 <= high and low < high
+    assert low >= min(*values, 0) - 1e-3 and high <= max(*values, 1)
+
+
+def test_a_range_leaves_out_what_is_rare() -> None:
+    values = np.random.default_rng(0).standard_normal(100_000).astype(np.float32)
+    low, high = ranges.best(np.append(values, np.float32(5.5)))
+    assert -5 < low < -3 and 3 < high < 5
+
+
+def test_upscalers_are_tried_on_pictures_made_small(photos: Path) -> None:
+    card = Card(name="x", task="upscale", scale=3, multiple=2)
+    drawn = samples.of_pictures([photos], card, 11)
+    assert len(drawn) == 11
+    for sample in drawn:
+        height, width = sample.inputs["image"].shape[2:]
+        assert height % 2 == width % 2 == 0 and sample.truth is not None
+        assert sample.truth.shape == (3 * height, 3 * width, 3)
+        assert abs(sample.truth.mean() / 255 - sample.inputs["image"].mean()) < 0.01
+    filling = samples.of_pictures([photos], Card(name="x", task="inpaint", scale=1, minimum=120), 2)
+    assert filling[0].inputs["mask"].any() and filling[0].truth is None
+    assert filling[0].inputs["image"].shape[2:] >= (120, 120)
+
+
+def test_a_bundled_model_keeps_its_quality_on_photos(tmp_path: Path, fast: None) -> None:
+    target = tmp_path / "int8.onnx"
+    source = ROOT / "weights" / "upscale-x4.onnx"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(quantise, "TILES", 12)
+        patch.setattr(quantise, "HELD", 4)
+        outcome = quantise.quantise(source, target, [ROOT / "examples"], max_drop=0.3)
+    assert outcome.layers[0] >= 6 and outcome.likeness > 40
+    assert target.stat().st_size < 0.7 * source.stat().st_size

@@ -109,14 +109,17 @@ def export(
                 "--name": name is not None,
             },
         )
-    if dropout and precision is not Precision.FP32:
-        raise UsageError("--dropout: what differs in every run cannot be compared; leave --precision out")
     is_model = not place.is_dir() and (place.suffix == ".onnx" or place.name == source)
     if is_model:
         _refuse(
             f"{source}: is a model file and takes no",
             {"--to": to is not Format.ONNX, "--norm-mode": norm_mode is not None, "--dropout": dropout},
         )
+    if dropout and precision is not Precision.FP32:
+        raise UsageError("--dropout: what differs in every run cannot be compared; leave --precision out")
+    for folder in calibrate or ():
+        if not folder.is_dir():
+            raise UsageError(f"--calibrate {folder}: there is no such folder")
     trainer.need_training_packages()
     from img2img.runtime import models
     from img2img.training import export as run

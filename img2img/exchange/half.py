@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+from onnx import TensorProto
 
 from img2img.errors import ExportError
 from img2img.exchange import ranges, samples
@@ -110,6 +111,7 @@ def halve(source: Path, target: Path, folders: Sequence[Path] = ()) -> Halved:
         )
     finally:
         logging.disable(before)
+    _shorten(halved)
     found = samples.results(samples.session(halved.SerializeToString()), tried)
     if not all(np.isfinite(one).all() for one in found):
         raise ExportError(f"{source}: in fp16 its results are not finite; nothing written, keep the fp32 file")
@@ -121,19 +123,44 @@ def halve(source: Path, target: Path, folders: Sequence[Path] = ()) -> Halved:
         )
     apart = max(float(np.abs(a - b).max()) for a, b in zip(found, wanted, strict=True))
     outcome = Halved(likeness, apart, (kept, total))
-    metrics = {**card.metrics, "fp16": outcome.figures()}
+    # What was measured of the fp32 file is not true of this one.
+    card = dataclasses.replace(card, precision="fp16", metrics={"fp16": outcome.figures()})
     with atomic(target) as file:
-        file.write(with_card(halved, dataclasses.replace(card, precision="fp16", metrics=metrics)))
+        file.write(with_card(halved, card))
     return outcome
 
 
 def _floats(model: onnx.ModelProto) -> list[str]:
-    """The tensors of 32-bit floats that operators make, but those of no dimension."""
+    """The tensors of 32-bit floats that operators make."""
     inferred = onnx.shape_inference.infer_shapes(model)
-    types = {one.name: one.type.tensor_type for one in inferred.graph.value_info}
-    return [
-        name
-        for node in model.graph.node
-        for name in node.output
-        if name in types and types[name].elem_type == onnx.TensorProto.FLOAT and len(types[name].shape.dim)
-    ]
+    types = {one.name: one.type.tensor_type.elem_type for one in inferred.graph.value_info}
+    made = [name for node in model.graph.node for name in node.output]
+    return [name for name in made if types.get(name) == TensorProto.FLOAT]
+
+
+def _shorten(model: onnx.ModelProto) -> None:
+    """Let neighbours in fp32 hand on what they have: the converter puts fp16 between any two operators."""
+    graph = model.graph
+    casts = {node.output[0]: node for node in graph.node if node.op_type == "Cast"}
+    floats = {*_floats(model), *(one.name for one in graph.input)}
+
+    def target(node: onnx.NodeProto) -> int:
+        return int(next(one.i for one in node.attribute if one.name == "to"))
+
+    sources = {}
+    for name, node in casts.items():
+        before = casts.get(node.input[0])
+        if before is None or before.input[0] not in floats:  # but of integers or truth values
+            continue
+        if target(node) == TensorProto.FLOAT and target(before) == TensorProto.FLOAT16:
+            sources[name] = before.input[0]
+    results = {one.name for one in graph.output}
+    for node in graph.node:
+        for place, name in enumerate(node.input):
+            node.input[place] = sources.get(name, name)
+    used = {name for node in graph.node for name in node.input} | results
+    for _ in range(2):  # the second cast first, then the one that it read
+        kept = [node for node in graph.node if node.op_type != "Cast" or node.output[0] in used]
+        del graph.node[:]
+        graph.node.extend(kept)
+        used = {name for node in graph.node for name in node.input} | results

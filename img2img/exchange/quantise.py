@@ -146,9 +146,10 @@ def quantise(source: Path, target: Path, folders: Sequence[Path], *, max_drop: f
         )
     layers = (len(work.inner) - len(floats), len(work.convolutions))
     outcome = Quantised(drop, likeness, (seconds[0], seconds[1]), layers)
-    metrics = {**card.metrics, "int8": outcome.figures()}
+    # What was measured of the fp32 file is not true of this one.
+    card = dataclasses.replace(card, precision="int8", metrics={"int8": outcome.figures()})
     with atomic(target) as file:
-        file.write(with_card(onnx.load_from_string(data), dataclasses.replace(card, precision="int8", metrics=metrics)))
+        file.write(with_card(onnx.load_from_string(data), card))
     return outcome
 
 

@@ -66,18 +66,16 @@ def of_pictures(folders: Iterable[Path], card: Card, count: int) -> list[Sample]
 
 
 def synthetic(card: Card) -> list[Sample]:
-    """Black, white, noise, a ramp and something smooth: what can be tried without any picture."""
+    """Noise, a ramp, something smooth, and that almost black and almost white: to be tried where there is no picture.
+
+    None is flat: instance norm divides by the deviation, and makes pictures of the rounding errors of flat ones.
+    """
     rng = np.random.default_rng(0)
     length = side(card, SIDE)
-    ramp = np.broadcast_to(np.linspace(0, 255, length)[:, None, None], (length, length, 3))
     coarse = rng.integers(0, 256, (-(-length // 16), -(-length // 16), 3), dtype=np.uint8)
-    pictures: list[NDArray[Any]] = [
-        np.zeros_like(ramp),
-        np.full_like(ramp, 255),
-        rng.integers(0, 256, ramp.shape),
-        ramp,
-    ]
-    pictures.append(imresize(coarse, 16.0)[:length, :length])
+    smooth = imresize(coarse, 16.0)[:length, :length]
+    ramp = np.broadcast_to(np.linspace(0, 255, length)[:, None, None], (length, length, 3))
+    pictures: list[NDArray[Any]] = [rng.integers(0, 256, ramp.shape), ramp, smooth, smooth // 10, 255 - smooth // 10]
     return [_sample(np.ascontiguousarray(picture, np.uint8), 0, card, rng) for picture in pictures]
 
 

@@ -1,0 +1,113 @@
+"""`img2img export`: what it says, what it refuses."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import onnx_nets
+import pytest
+import trials
+
+from img2img import methods
+from img2img.cli import app
+from img2img.runtime import models
+
+TINY = {"name": "compact", "options": {"features": 4, "convs": 1}}
+
+
+@pytest.fixture(autouse=True)
+def installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(app.COMMANDS, "export", ("img2img.cli.export:export", "Write a trained network as a file."))
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("runs")
+    recipe: Any = methods.find("srgan").recipe
+    data = {"folders": [str(trials.photos(place / "photos", size=96))], "crop": 32}
+    values = {"scale": 2, "data": data, "generator": TINY, "batch": 2, "steps": 1, "validate_every": 1}
+    trials.learn(methods.find("srgan"), recipe.parse(recipe.filled(values), where="test"), place / "mine")
+    return place / "mine"
+
+
+def test_a_run_becomes_a_model_with_its_proof(run: Path, here: Path, img2img: Callable[..., Any]) -> None:
+    done = img2img("export", run, "--name", "my model")
+    assert done.status == 0 and done.out == b"", done.err
+    card = models.read_card(here / "model.onnx")
+    assert card is not None and card.name == "my model" and card.precision == "fp32" and card.context == 3
+    for words in ("largest difference", "compared at", "3 pixels around", "CPU seconds for a megapixel"):
+        assert words in done.err
+    assert "wrote model.onnx; use it with\n  img2img upscale PHOTO --model model.onnx" in done.err
+    assert [path.name for path in here.iterdir()] == ["model.onnx"]
+
+
+def test_weights_for_other_programs(run: Path, here: Path, img2img: Callable[..., Any]) -> None:
+    for to, name in (("pth", "model.pth"), ("safetensors", "model.safetensors")):
+        done = img2img("export", run, "--to", to)
+        assert done.status == 0 and done.err == f"wrote {name}\n", done.err
+        assert (here / name).stat().st_size > 100
+
+
+def test_a_model_file_or_an_installed_model_in_another_precision(
+    here: Path, models: Path, img2img: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = img2img("export", "upscale-x2", "--precision", "fp16", "--name", "mine")
+    assert done.status == 0 and "PSNR to the fp32 file, dB" in done.err, done.err
+    from img2img.runtime.models import read_card
+
+    card = read_card(here / "model.fp16.onnx")
+    assert card is not None and (card.precision, card.name, card.task) == ("fp16", "mine", "upscale")
+    monkeypatch.setattr("img2img.exchange.samples.seconds_per_megapixel", lambda *args, **more: [2.0, 1.0])
+    photos = trials.photos(here / "photos", size=96)
+    args = ("-p", "int8", "--calibrate", photos, "-o", here / "small.onnx")
+    done = img2img("export", onnx_nets.compact(here / "net.onnx", convs=4), *args, "--max-drop", "9")
+    assert done.status == 0 and "convolutions in int8" in done.err, done.err
+    done = img2img("export", here / "small.onnx", *args)
+    assert done.status == 2 and "is in int8 already; name the fp32 file" in done.err
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["-o", "model.pth"], "say a name that ends in .onnx"),
+        (["--to", "pth", "-o", "model.onnx"], "say a name that ends in .pth or .pt or .ckpt"),
+        (["-o", "none/model.onnx"], "there is no folder"),
+        (["--to", "pth", "--precision", "int8", "--name", "x"], "--to pth: has nothing to do with --precision, --name"),
+        (["--dropout", "--precision", "fp16"], "cannot be compared"),
+        (["--dropout"], "its network has no dropout; leave --dropout out"),
+        (["--norm-mode", "paper"], "srgan has no norm mode: leave --norm-mode out"),
+        (["--precision", "int8", "--calibrate", "nowhere"], "nowhere: there is no such folder"),
+        (["--precision", "int4"], "--precision"),
+    ],
+)
+def test_wrong_use_is_one_line_and_writes_nothing(
+    args: list[str], message: str, run: Path, here: Path, img2img: Callable[..., Any]
+) -> None:
+    done = img2img("export", run, *args)
+    assert done.status == 2 and message in done.err and len(done.err.splitlines()) == 1, done.err
+    assert list(here.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "args", "message"),
+    [
+        ("net.onnx", [], "is a model file already; --precision int8 or fp16"),
+        ("net.onnx", ["-p", "int8"], "int8 needs pictures of the kind that the model is for: --calibrate FOLDER"),
+        ("net.onnx", ["-p", "fp16", "--norm-mode", "paper", "--dropout"], "takes no --norm-mode, --dropout"),
+        ("net.onnx", ["--to", "pth"], "takes no --to"),
+        ("bare.onnx", ["-p", "fp16"], "bare.onnx: it has no card"),
+        ("nothing.onnx", ["-p", "fp16"], "nothing.onnx"),
+        ("some/run", [], "some/run: neither a run folder nor a checkpoint"),
+        ("net.pth", [], "net.pth"),
+    ],
+)
+def test_sources_that_will_not_do(
+    source: str, args: list[str], message: str, here: Path, img2img: Callable[..., Any]
+) -> None:
+    onnx_nets.compact(here / "net.onnx")
+    onnx_nets.compact(here / "bare.onnx", with_card=False)
+    (here / "net.pth").write_bytes(b"x")
+    before = sorted(here.iterdir())
+    done = img2img("export", source, *args, "-o", "model.pth" if "--to" in args else "model.onnx")
+    assert done.status == 2 and message in done.err and len(done.err.splitlines()) == 1, done.err
+    assert sorted(here.iterdir()) == before

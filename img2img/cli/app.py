@@ -23,7 +23,7 @@ COMMANDS = {
     "translate": ("img2img.cli.translate:translate", "Turn pictures into another domain with a model of your own."),
     "inpaint": ("img2img.cli.inpaint:inpaint", "Fill holes in photos: by masks, transparency, a colour or boxes."),
     "train": ("img2img.cli.train:train", "Train a model on your own pictures."),
-    "export": ("img2img.cli.export:export", "Write a trained network as a model file, or in another precision."),
+    "export": ("img2img.cli.export:export", "Write a trained network as a model file; change its precision."),
     "import": ("img2img.cli.import_:import_", "Make a model file of published weights (.pth, .safetensors)."),
     "blend": ("img2img.cli.blend:blend", "Make a model between two training runs."),
     "evaluate": ("img2img.cli.evaluate:evaluate", "Measure a model on a benchmark, as the papers do."),

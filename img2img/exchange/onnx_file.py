@@ -46,7 +46,8 @@ class Proof:
     def figures(self) -> dict[str, float | str]:
         """For the card."""
         sizes = ", ".join("x".join(map(str, size)) for size in self.sizes)
-        return {"largest": self.largest, "mean": self.mean, "sizes": sizes, "command": "onnxruntime against torch, as it was written"}
+        command = "onnxruntime against torch, when the file was written"
+        return {"largest": self.largest, "mean": self.mean, "sizes": sizes, "command": command}
 
 
 class Face(nn.Module):

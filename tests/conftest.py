@@ -13,6 +13,9 @@ import pytest
 from hypothesis import settings
 from PIL import Image
 
+# The tests run in as many processes as there are cores: threads on top would only get into each other's way.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 settings.register_profile("shared-machine", deadline=None)  # a slow moment of the machine is no failure
 settings.load_profile("shared-machine")
 

@@ -79,7 +79,7 @@ def main(side: str, name: str, config_file: str, out: str, steps: str) -> None:
         batches = [next(loader) for _ in range(method.batches)]
         waited = time.perf_counter() - began
         if side == "ours":
-            if config.channels_last:
+            if engine.channels_last:
                 last = torch.channels_last
                 batches = [
                     {k: v.to(memory_format=last) if v.ndim == 4 else v for k, v in batch.items()} for batch in batches

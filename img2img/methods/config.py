@@ -113,7 +113,9 @@ class RunConfig(Section):
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
         default="auto", description="autocast type; auto: bf16 where the hardware multiplies it natively, else fp32"
     )
-    channels_last: bool = Field(default=True, description="store tensors as NHWC")
+    channels_last: bool | None = Field(
+        default=None, description="store tensors as NHWC; none: on a GPU, and not on a CPU"
+    )
     compile: bool = Field(default=False, description="torch.compile the networks")
     workers: NonNegativeInt | None = Field(
         default=None, description="data loading processes; none: as many as a GPU needs, 0 on a CPU"

@@ -64,6 +64,9 @@ class SuperResolutionConfig(RunConfig):
 
     stages: ClassVar[dict[str, "type[SuperResolutionConfig]"]]
 
+    channels_last: bool | None = Field(
+        default=True, description="store tensors as NHWC: faster for these networks on a CPU too"
+    )
     stage: Literal["fidelity", "adversarial"] = Field(
         default="fidelity", description="part of the method that this run trains"
     )

@@ -34,6 +34,7 @@ class Engine:
         device: "auto", "cpu" or "cuda".
 
     Attributes:
+        channels_last: whether networks and pictures lie in memory as NHWC.
         slowdown: what every learning rate is multiplied with beside its schedule; below 1 after a loss was not finite.
 
     Raises:
@@ -55,11 +56,13 @@ class Engine:
         self.precision = precision
         self.config = config
         self.slowdown = 1.0
+        on_gpu = self.accelerator.device.type == "cuda"
+        self.channels_last = on_gpu if config.channels_last is None else config.channels_last
         self._check_batch()
         self.averages: dict[str, Average] = {}
         self.networks: dict[str, nn.Module] = {}
         for name, network in method.networks.items():
-            if config.channels_last:
+            if self.channels_last:
                 network.to(memory_format=torch.channels_last)
             network.to(self.accelerator.device)
             broadcast(list(network.state_dict().values()))

@@ -242,7 +242,7 @@ class _Training:
 
     def _moved(self, batch: Batch) -> Batch:
         moved = {name: value.to(self.engine.accelerator.device, non_blocking=True) for name, value in batch.items()}
-        if self.config.channels_last:
+        if self.engine.channels_last:
             moved = {n: v.to(memory_format=torch.channels_last) if v.ndim == 4 else v for n, v in moved.items()}
         return moved
 

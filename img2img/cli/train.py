@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,11 +13,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from img2img.cli import trainer
-from img2img.errors import ConfigError
+from img2img.errors import ConfigError, ExitStatus
 
 if TYPE_CHECKING:
     from img2img.methods.config import RunConfig
     from img2img.methods.method import Method
+    from img2img.training.loop import Outcome
 
 SMOKE_STEPS = 3
 
@@ -112,6 +114,7 @@ def train(
 
     if smoke:
         _smoke(method_type, resolved, device, threads)
+        _leave()
         return
     from img2img.training.listener import Silence
     from img2img.training.loop import train as run
@@ -122,14 +125,29 @@ def train(
     finally:
         if isinstance(listener, Watcher):
             listener.close()
-    if quiet:
-        return
-    say = listener.note
+    if not quiet:
+        _say_how_it_ended(outcome, listener.note)
+    _leave()
+
+
+def _say_how_it_ended(outcome: Outcome, say: Callable[[str], None]) -> None:
     if outcome.step < outcome.steps:
         say(f"stopped on time after step {outcome.step} of {outcome.steps}; the same command goes on from there")
     for model, card in outcome.models.items():
         say(f"wrote {model}, checked against the network; use it with")
         say(f"  {trainer.usage(model, card)}")
+
+
+def _leave() -> None:
+    """End one of several processes whose work is done and saved, without the interpreter's own shutdown.
+
+    The threads of gloo's process group outlive it now and then and abort the process ("terminate called without an
+    active exception"), and the launcher then calls a finished run failed.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(ExitStatus.OK)
 
 
 def _smoke(method_type: type[Method], config: RunConfig, device: str, threads: int | None) -> None:

@@ -172,13 +172,11 @@ def _smoke(method_type: type[Method], config: RunConfig, device: str, threads: i
         outcome = run(
             method_type, config, Path(place) / "smoke", listener, device=device, threads=threads, max_steps=SMOKE_STEPS
         )
-    import torch
-
     seconds = min(after - before for before, after in pairwise(listener.times))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**30 if sys.platform == "darwin" else 2**20)
     memory = f"{peak:.1f} GB of memory"
-    if torch.cuda.is_available():
-        memory += f", {torch.cuda.max_memory_allocated() / 2**30:.1f} GB of the GPU's"
+    if outcome.gpu_bytes:
+        memory += f", {outcome.gpu_bytes / 2**30:.1f} GB of the GPU's"
     listener.note(
         f"it works: data, {outcome.step} steps, validation and export of {len(outcome.models)} model"
         f"{'s' * (len(outcome.models) > 1)}; {seconds:.2g} s a step, {memory}; "

@@ -7,17 +7,20 @@ from torch import nn
 from img2img.runtime.card import Card
 
 
-def card_of(config: Any, network: nn.Module, *, name: str, task: str, method: str, **facts: Any) -> Card:
+def card_of(
+    config: Any, network: nn.Module, *, name: str, task: str, method: str, suffix: str = "", **facts: Any
+) -> Card:
     """What a run knows of `network`, in a card; its context is measured at export.
 
     Args:
         config: of the run (a `RunConfig` with a data section that has `folders`); its `card` section wins.
         name: of the model, where the configuration has none.
+        suffix: put behind either, by methods that leave several models.
         facts: further fields of the card; those that the network says about itself are `multiple` and `minimum`.
     """
     sides = {"multiple": getattr(network, "multiple", 1), "minimum": getattr(network, "minimum", 1)}
     return Card(
-        name=config.card.name or name,
+        name=f"{config.card.name or name}{suffix}",
         task=task,
         method=method,
         parameters=sum(parameter.numel() for parameter in network.parameters()),

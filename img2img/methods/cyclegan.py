@@ -1,6 +1,5 @@
 """CycleGAN: Zhu et al. 2017, "Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial Networks"."""
 
-import dataclasses
 from collections.abc import Generator, Sequence
 from typing import Literal
 
@@ -188,12 +187,11 @@ class CycleGAN(Method):
             card = card_of(
                 self.config,
                 generator,
-                name=f"cyclegan-{way}",
+                name="cyclegan",
+                suffix=f"-{way}",
                 task="translate",
                 method=f"cyclegan, {way}",
             )
-            if self.config.card.name:
-                card = dataclasses.replace(card, name=f"{self.config.card.name}-{way}")
             models.append(Exportable(Signed(generator), card, suffix=f".{way}"))
         return models
 

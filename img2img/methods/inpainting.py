@@ -24,7 +24,7 @@ from img2img.exchange.faces import Filling
 from img2img.lookup import lookup
 from img2img.methods.cards import card_of
 from img2img.methods.config import NetworkConfig, PerceptualConfig
-from img2img.methods.figures import Picture, diversity, pictures, signed
+from img2img.methods.figures import Picture, diversity, pictures, signed, spread
 from img2img.methods.gan import GANConfig
 from img2img.methods.hole_figures import Mask, hole_figures, telea
 from img2img.methods.method import Batch, Exportable, Method, Networks, Validation
@@ -123,7 +123,7 @@ class Inpainting(Method):
         else:
             paths, held = folders.hold_out(paths)
         photos = folders.Photos.read(paths, smallest=data.crop, limit_mb=data.cache_mb)
-        held_photos = folders.Photos.read(_spread(held, HELD_MOST), smallest=data.crop)
+        held_photos = folders.Photos.read(spread(held, HELD_MOST), smallest=data.crop)
         self.held = held_out(held_photos.pixels, masks, size=data.crop, shrink=data.shrink)
         self.notes.append(f"{len(photos.paths)} photos to train on, {len(self.held)} held out")
         if small := len(photos.small) + len(held_photos.small):
@@ -265,12 +265,6 @@ def stages(output: Tensor | Sequence[Tensor]) -> tuple[Tensor, ...]:
 def paste(result: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
     """The result in the hole, the known pixels around it."""
     return result * mask + truth * (1 - mask)
-
-
-def _spread(paths: Sequence[Path], most: int) -> list[Path]:
-    """At most `most` of `paths`, evenly from all of them."""
-    count = min(len(paths), most)
-    return [paths[i * len(paths) // count] for i in range(count)]
 
 
 def _built(config: GANConfig, wish: NetworkConfig, key: str, **data: dict[str, Any]) -> nn.Module:

@@ -4,7 +4,7 @@ Translation"."""
 from collections.abc import Sequence
 from functools import cached_property
 from itertools import zip_longest
-from typing import Literal, TypeVar
+from typing import Literal
 
 import numpy as np
 import torch
@@ -26,7 +26,7 @@ from img2img.methods.config import (
     PerceptualConfig,
     ScheduleConfig,
 )
-from img2img.methods.figures import Picture, distances, diversity, label_effect, pictures, signed
+from img2img.methods.figures import Picture, distances, diversity, label_effect, pictures, signed, spread
 from img2img.methods.game import Game
 from img2img.methods.gan import GANConfig
 from img2img.methods.labels import (
@@ -41,8 +41,6 @@ from img2img.methods.labels import (
 from img2img.methods.method import Batch, Exportable, Facts, Method, Networks, Optimised, Step, Validation
 from img2img.methods.terms import Terms
 from img2img.networks.norms import at_test
-
-Item = TypeVar("Item")
 
 ADAM = OptimiserConfig(rate=1e-4, betas=(0.5, 0.999))
 
@@ -231,7 +229,7 @@ class StarGAN(Method):
         """The held-out pictures that are translated, evenly chosen, domains in turn."""
         groups = self._groups()
         most = min(HELD, max(TRANSLATIONS // (self.columns * len(groups)), 2))
-        turns = zip_longest(*(_spaced(group, most) for group in groups))
+        turns = zip_longest(*(spread(group, most) for group in groups))
         return [held for turn in turns for held in turn if held is not None]
 
     def _shown(self) -> list[int]:
@@ -298,7 +296,7 @@ class StarGAN(Method):
         swd, results, truths = [], [], []
         for column in self.measured:
             places = self._into(column)
-            swd.append(sliced_wasserstein([made[i][column] for i in places], _spaced(self._reals(column), len(places))))
+            swd.append(sliced_wasserstein([made[i][column] for i in places], spread(self._reals(column), len(places))))
             for i in places if self.data.set_exclusive[self._set(column)] else ():
                 truth = self.data.truth(self.sources[i].name, column)
                 if truth is not None:
@@ -306,9 +304,3 @@ class StarGAN(Method):
                     truths.append(truth)
         paired = distances(results, truths) if truths else {}
         return {"swd": float(np.mean(swd))} | {name: paired[name] for name in ("l1", "ssim") if name in paired}
-
-
-def _spaced(items: Sequence[Item], most: int) -> list[Item]:
-    """`most` of the items at even distances, or all."""
-    count = min(most, len(items))
-    return [items[i * len(items) // count] for i in range(count)]

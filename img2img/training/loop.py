@@ -42,6 +42,7 @@ class Outcome:
         models: the model files written, with the cards that they were asked to carry.
         seconds: time spent in steps, without validation and checkpoints.
         waiting: seconds of it spent waiting for data.
+        gpu_bytes: largest memory taken on the GPU; 0 without one.
     """
 
     step: int
@@ -50,6 +51,7 @@ class Outcome:
     models: dict[Path, Card] = field(default_factory=dict)
     seconds: float = 0.0
     waiting: float = 0.0
+    gpu_bytes: int = 0
 
 
 @dataclass
@@ -177,6 +179,7 @@ class _Training:
         """Write the models of a run that is not interrupted."""
         self._close()
         self.outcome.step, self.outcome.figures = self.step, self.figures
+        self.outcome.gpu_bytes = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else 0
         if self.main:
             for model in self.method.models(self.engine.judged()):
                 target = self.run.folder / f"model{model.suffix}.onnx"

@@ -25,7 +25,7 @@ def load(path: Path, method: Method) -> list[str]:
     for name, network in method.networks.items():
         state = weights.get(f"{name}.ema" if f"{name}.ema" in weights else name)
         if state is not None:
-            _fill(network, state, f"{path}: {name}")
+            fill(network, state, f"{path}: {name} is another network")
             notes.append(f"{name} starts from {path}")
     if not notes:
         raise CheckpointError(f"{path}: no weights for {', '.join(method.networks)}; it holds {', '.join(weights)}")
@@ -49,12 +49,17 @@ def read(path: Path) -> dict[str, dict[str, Tensor]]:
     raise CheckpointError(f"{path}: neither a run folder, nor a checkpoint, nor a weights file")
 
 
-def _fill(network: nn.Module, state: dict[str, Tensor], where: str) -> None:
+def fill(network: nn.Module, state: dict[str, Tensor], fault: str) -> None:
+    """Load `state` into `network`.
+
+    Raises:
+        CheckpointError: they do not fit; the message begins with `fault` and names the first keys.
+    """
     own = network.state_dict()
     missing, strange = [k for k in own if k not in state], [k for k in state if k not in own]
     shapes = [k for k in own if k in state and own[k].shape != state[k].shape]
     for what, keys in (("lacks", missing), ("has unknown", strange), ("has other shapes for", shapes)):
         if keys:
             more = f" and {len(keys) - 5} more" if len(keys) > 5 else ""
-            raise CheckpointError(f"{where} is another network: the file {what} {', '.join(keys[:5])}{more}")
+            raise CheckpointError(f"{fault}: the file {what} {', '.join(keys[:5])}{more}")
     network.load_state_dict(state)

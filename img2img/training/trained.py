@@ -58,10 +58,7 @@ def read(place: Path, *, norm_mode: NormMode | None = None) -> Trained:
         state = weights.get(f"{name}.ema", weights.get(name))
         if state is None:
             raise CheckpointError(f"{place}: no weights for {name}; it holds {', '.join(weights)}")
-        try:
-            networks[name].load_state_dict(state)
-        except RuntimeError as error:
-            raise CheckpointError(f"{place}: {name} is not the network of {run / 'config.toml'}: {error}") from error
+        start.fill(networks[name], state, f"{place}: {name} is not the network of {run / 'config.toml'}")
     for network in networks.values():
         network.eval()
     models = method.models(networks)

@@ -1,7 +1,5 @@
 """A run that stops and goes on equals a run that was never stopped."""
 
-import json
-import signal
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import load_file
+from trials import StopAfter, log, weights
 
 from img2img.errors import CheckpointError, ConfigError, DataError, Interrupted, TrainingError
 from img2img.methods.esrgan import ESRGAN, Config
@@ -45,26 +43,6 @@ def config(photos: Path, **changes: object) -> Config:
         "checkpoint_every": 5,
     }
     return Config.parse({**values, **changes}, where="test")
-
-
-def log(run: Path) -> list[dict[str, object]]:
-    return [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
-
-
-def weights(run: Path, step: int = 12) -> dict[str, torch.Tensor]:
-    folder = run / "checkpoints" / f"step-{step:08d}"
-    return {f"{path.stem}/{k}": v for path in folder.glob("*.safetensors") for k, v in load_file(path).items()}
-
-
-class StopAfter(Silence):
-    """Presses Ctrl-C after a step."""
-
-    def __init__(self, step: int) -> None:
-        self.step = step
-
-    def stepped(self, step: int, figures: object) -> None:
-        if step == self.step:
-            signal.raise_signal(signal.SIGINT)
 
 
 @pytest.fixture(scope="module")

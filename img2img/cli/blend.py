@@ -8,12 +8,18 @@ from typing import Annotated
 import typer
 
 from img2img.cli import console, trainer
+from img2img.cli.export import is_model
 from img2img.errors import UsageError
 
 
 def blend(
-    a: Annotated[Path, typer.Argument(metavar="A", help="Run folder, or a checkpoint folder in one.")],
-    b: Annotated[Path, typer.Argument(metavar="B", help="Another, of the same network.")],
+    a: Annotated[
+        str,
+        typer.Argument(
+            metavar="A", help="Run folder, a checkpoint folder in one, or a model file (a path, or an installed name)."
+        ),
+    ],
+    b: Annotated[str, typer.Argument(metavar="B", help="Another, of the same network.")],
     weight: Annotated[
         float, typer.Option("--weight", "-w", min=0, max=1, metavar="0..1", help="Share of B: 0 gives A, 1 gives B.")
     ] = 0.5,
@@ -28,20 +34,23 @@ def blend(
 
     \b
     img2img blend runs/fidelity runs/esrgan --weight 0.7 -o mine.onnx
+    img2img blend sharp.onnx soft.onnx -o between.onnx
 
     A is usually the fidelity run and B the adversarial run that started from it: less of B means fewer artefacts and
     less invented detail. Of a run folder the best checkpoint is taken; RUN/checkpoints/step-... names another one.
+    Model files must be fp32 and of the same network.
     """
     if output.suffix.lower() != ".onnx":
         raise UsageError(f"--output {output}: say a name that ends in .onnx")
     if not output.absolute().parent.is_dir():
         raise UsageError(f"--output {output}: there is no folder {output.absolute().parent}")
     trainer.need_training_packages()
-    from img2img.runtime.models import read_card
-    from img2img.training.blend import blend as run
+    from img2img.runtime import models
+    from img2img.training.blend import blend_any
 
-    for model in run(a, b, weight, output, name=name):
+    first, second = (models.find(one) if is_model(one) else Path(one) for one in (a, b))
+    for model in blend_any(first, second, weight, output, console.say, name=name):
         console.say(f"wrote {model}: {1 - weight:.4g} of {a}, {weight:.4g} of {b}, checked; use it with")
-        card = read_card(model)
+        card = models.read_card(model)
         assert card is not None
         console.say(f"  {trainer.usage(model, card)}")

@@ -4,25 +4,31 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-import onnx
-
 from img2img.errors import ModelError
+from img2img.runtime import modelfile, models, selftest
 from img2img.runtime.atomic import atomic
-from img2img.runtime.card import METADATA_KEY, Card
+from img2img.runtime.card import Card
 
 
 def amend(path: Path, **changes: Any) -> Card:
     """Rewrite `path` with these keys of its card changed; the network stays byte for byte. Returns the new card.
 
+    A card of an older version gets the digest and the self-test that new files have.
+
     Raises:
-        ModelError: the file has no card to change, or a value does not fit the card.
+        ModelError: the file has no card to change, is damaged, or a value does not fit the card.
     """
-    model = onnx.load(path, load_external_data=False)
-    entries = [entry for entry in model.metadata_props if entry.key == METADATA_KEY]
-    if not entries:
+    card = models.read_card(path)
+    if card is None:
         raise ModelError(f"{path}: it has no card to write into")
-    card = dataclasses.replace(Card.from_json(entries[0].value, where=str(path)), **changes)
-    entries[0].value = card.to_json()
+    modelfile.require_safe(path)
+    modelfile.require_whole(path, card)  # a new digest would hide the damage
+    card = dataclasses.replace(card, **changes)
+    if not selftest.fits(card):
+        card = dataclasses.replace(card, selftest=selftest.measured(path, card))
+    data = modelfile.with_card(path.read_bytes(), card, path.parent)
     with atomic(path) as file:
-        file.write(model.SerializeToString())
-    return card
+        file.write(data)
+    written = models.read_card(path)
+    assert written is not None
+    return written

@@ -7,6 +7,7 @@ that is no convolution.
 
 import dataclasses
 import logging
+import shlex
 import tempfile
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -16,14 +17,12 @@ from typing import Any
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import helper, numpy_helper
 
-from img2img.errors import ExportError, ModelError
-from img2img.exchange import ranges, samples
+from img2img.errors import ExportError
+from img2img.exchange import model_files, ranges, samples
+from img2img.exchange.prelu import split_prelu
 from img2img.exchange.samples import Sample
-from img2img.runtime import modelfile, models
 from img2img.runtime.atomic import atomic
-from img2img.runtime.card import METADATA_KEY, Card
 
 QUANTISED = ("Conv", "Relu")
 """Operators; a ReLU after a convolution becomes a part of it."""
@@ -53,12 +52,16 @@ class Quantised:
         likeness: PSNR to the float file's results, in dB.
         seconds: CPU seconds for a megapixel of input, of the float file and of this one, on this machine.
         layers: convolutions in integers, and convolutions in all.
+        folders: names of those whose pictures gave the ranges, and were measured on.
+        command: as it can be given again, but for the places of the folders.
     """
 
     drop: float | None
     likeness: float
     seconds: tuple[float, float]
     layers: tuple[int, int]
+    folders: tuple[str, ...]
+    command: str
 
     def figures(self) -> dict[str, float | str]:
         """For the card."""
@@ -69,23 +72,9 @@ class Quantised:
             "seconds_per_megapixel": round(self.seconds[1], 3),
             "seconds_per_megapixel_fp32": round(self.seconds[0], 3),
             "layers": f"{self.layers[0]} of {self.layers[1]}",
-            "command": "img2img export --precision int8",
+            "calibrated_on": ", ".join(self.folders),
+            "command": self.command,
         }
-
-
-def float_card(source: Path) -> Card:
-    """The card of a model file that another precision can be made of.
-
-    Raises:
-        ModelError: it cannot be read, is unsafe, has no card, or is not fp32.
-    """
-    modelfile.require_safe(source)
-    card = models.read_card(source)
-    if card is None:
-        raise ModelError(f"{source}: it has no card, so that nothing is known about it; img2img import can make one")
-    if card.precision != "fp32":
-        raise ModelError(f"{source}: it is in {card.precision} already; name the fp32 file")
-    return card
 
 
 def quantise(source: Path, target: Path, folders: Sequence[Path], *, max_drop: float = MAX_DROP) -> Quantised:
@@ -104,7 +93,7 @@ def quantise(source: Path, target: Path, folders: Sequence[Path], *, max_drop: f
         ExportError: nothing can be quantised, the loss stays too large, or the file is not faster here; nothing is
             written.
     """
-    card = float_card(source)
+    card = model_files.float_card(source)
     drawn = samples.of_pictures(folders, card, TILES + HELD)
     every = max(len(drawn) // HELD, 2)
     held = drawn[::every][:HELD]
@@ -145,21 +134,20 @@ def quantise(source: Path, target: Path, folders: Sequence[Path], *, max_drop: f
             "nothing written, keep the fp32 file"
         )
     layers = (len(work.inner) - len(floats), len(work.convolutions))
-    outcome = Quantised(drop, likeness, (seconds[0], seconds[1]), layers)
+    names = tuple(dict.fromkeys(folder.resolve().name for folder in folders))
+    command = f"img2img export {shlex.quote(card.name)} --precision int8"
+    command += "".join(f" --calibrate {shlex.quote(one)}" for one in names)
+    command += f" --max-drop {max_drop:g}" * (drop is not None)
+    outcome = Quantised(drop, likeness, (seconds[0], seconds[1]), layers, names, command)
     # What was measured of the fp32 file is not true of this one.
-    card = dataclasses.replace(card, precision="int8", metrics={"int8": outcome.figures()})
+    seen = tuple(f"{one} (ranges of int8)" for one in names if one not in card.trained_on)
+    card = dataclasses.replace(
+        card, precision="int8", metrics={"int8": outcome.figures()}, trained_on=(*card.trained_on, *seen)
+    )
+    finished = model_files.finished(onnx.load_from_string(data), card)
     with atomic(target) as file:
-        file.write(with_card(onnx.load_from_string(data), card))
+        file.write(finished)
     return outcome
-
-
-def with_card(model: onnx.ModelProto, card: Card) -> bytes:
-    """`model` as the bytes of a file that has this card and no other metadata."""
-    model.ClearField("metadata_props")
-    model.graph.ClearField("value_info")
-    entry = model.metadata_props.add()
-    entry.key, entry.value = METADATA_KEY, card.to_json()
-    return bytes(model.SerializeToString())
 
 
 class _Work:
@@ -253,32 +241,6 @@ def outermost(graph: onnx.GraphProto) -> set[str]:
         else:
             waiting += maker.input
     return first | last
-
-
-def split_prelu(model: onnx.ModelProto) -> onnx.ModelProto:
-    """`model` with x + (slope - 1) * min(x, 0) for PRelu, in place: the same, and several times faster on CPUs.
-
-    onnxruntime's own kernel takes half the time of a quantised compact network.
-    """
-    values = {one.name: one for one in model.graph.initializer}
-    nodes: list[onnx.NodeProto] = []
-    for node in model.graph.node:
-        if node.op_type != "PRelu" or node.input[1] not in values:
-            nodes.append(node)
-            continue
-        name, hidden = node.output[0], node.input[0]
-        slope = numpy_helper.to_array(values[node.input[1]])
-        model.graph.initializer.append(numpy_helper.from_array(slope - np.float32(1), f"{name}_slope"))
-        model.graph.initializer.append(numpy_helper.from_array(np.zeros((), np.float32), f"{name}_zero"))
-        nodes.append(helper.make_node("Min", [hidden, f"{name}_zero"], [f"{name}_below"], f"{name}_min"))
-        nodes.append(helper.make_node("Mul", [f"{name}_below", f"{name}_slope"], [f"{name}_bent"], f"{name}_mul"))
-        nodes.append(helper.make_node("Add", [hidden, f"{name}_bent"], [name], f"{name}_add"))
-    used = {tensor for node in nodes for tensor in node.input}
-    kept = [one for one in model.graph.initializer if one.name in used]
-    del model.graph.node[:], model.graph.initializer[:]
-    model.graph.node.extend(nodes)
-    model.graph.initializer.extend(kept)
-    return model
 
 
 class _quiet:

@@ -20,6 +20,9 @@ STRIDE = 37
 
 BINS = 4096
 STEPS = 255
+TINY = 1e-30
+"""Spans below it cannot be divided into `BINS` in 32-bit floats, and are nothing."""
+
 SHARES = np.arange(0.7, 1.01, 0.05)
 """Of the smallest and of the largest value, as the ends of a range. Lower ones do better on pictures like those that
 they were found on, and worse on pictures of more contrast."""
@@ -51,7 +54,7 @@ def largest(model: onnx.ModelProto, names: Sequence[str], tiles: Sequence[Sample
 def best(values: NDArray[np.float32]) -> Range:
     """The range of 256 steps that `values` suffer least from."""
     low, high = min(float(values.min()), 0.0), max(float(values.max()), 0.0)
-    if low == high:
+    if high - low < TINY:
         return np.float32(0), np.float32(1)  # type: ignore[return-value]
     counts, edges = np.histogram(values, BINS, (low, high))
     centres = (edges[:-1] + edges[1:]) / 2

@@ -68,7 +68,7 @@ def of_pictures(folders: Iterable[Path], card: Card, count: int) -> list[Sample]
 def synthetic(card: Card) -> list[Sample]:
     """Noise, a ramp, something smooth, and that almost black and almost white: to be tried where there is no picture.
 
-    None is flat: instance norm divides by the deviation, and makes pictures of the rounding errors of flat ones.
+    None is flat; see `flat`.
     """
     rng = np.random.default_rng(0)
     length = side(card, SIDE)
@@ -77,6 +77,25 @@ def synthetic(card: Card) -> list[Sample]:
     ramp = np.broadcast_to(np.linspace(0, 255, length)[:, None, None], (length, length, 3))
     pictures: list[NDArray[Any]] = [rng.integers(0, 256, ramp.shape), ramp, smooth, smooth // 10, 255 - smooth // 10]
     return [_sample(np.ascontiguousarray(picture, np.uint8), 0, card, rng) for picture in pictures]
+
+
+def flat(card: Card) -> list[Sample]:
+    """Black, white, grey, and a colour.
+
+    Apart from the others: instance norm divides by the deviation, and makes pictures of the rounding errors of flat
+    ones.
+    """
+    rng = np.random.default_rng(0)
+    length = side(card, SIDE)
+    colours = ((0, 0, 0), (255, 255, 255), (128, 128, 128), (200, 30, 60))
+    return [_sample(np.full((length, length, 3), colour, np.uint8), 0, card, rng) for colour in colours]
+
+
+def stirred(sample: Sample, amount: float) -> Sample:
+    """`sample` with Gaussian noise of this deviation in its picture, values 0..1, clipped to them."""
+    image = sample.inputs["image"]
+    noise = np.random.default_rng(0).standard_normal(image.shape, np.float32) * np.float32(amount)
+    return sample._replace(inputs=sample.inputs | {"image": (image + noise).clip(0, 1)})
 
 
 def side(card: Card, wanted: int) -> int:

@@ -1,21 +1,62 @@
 """Network interpolation: one model between two (Wang et al. 2018, ESRGAN, section 3.4)."""
 
-import dataclasses
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from torch import Tensor
 
 from img2img import exchange
-from img2img.errors import CheckpointError, ConfigError
+from img2img.errors import CheckpointError, ConfigError, UsageError
+from img2img.exchange import blending
 from img2img.methods.method import Exportable
-from img2img.training.trained import Trained, read
+from img2img.training import export
+from img2img.training.trained import Trained, check_statistics, read
 
 NAMED = 5
 """Keys that a message names."""
 
 
-def blend(a: Path, b: Path, weight: float, target: Path, *, name: str | None = None) -> list[Path]:
+def blend_any(
+    a: Path, b: Path, weight: float, target: Path, note: Callable[[str], None], *, name: str | None = None
+) -> list[Path]:
+    """As `blend` for two runs, and as `exchange.blending.blend` for two model files; a run beside a file is exported.
+
+    Args:
+        note: is told what a person should know.
+
+    Raises:
+        UsageError: a run that leaves several models stands beside a file. Else as both, and as `export.from_run`.
+    """
+    if not a.is_file() and not b.is_file():
+        return blend(a, b, weight, target, name=name, note=note)
+    if a.is_file() and b.is_file():
+        blending.blend(a, b, weight, target, name=name)
+        return [target]
+    with tempfile.TemporaryDirectory() as folder:
+        run = b if a.is_file() else a
+        written = export.from_run(run, Path(folder) / "run.onnx", export.Wish(), note)
+        if len(written) > 1:
+            raise UsageError(f"{run} leaves {len(written)} models: export it, and blend the file that you mean")
+        (made,) = written
+        first, second = (made.path if place is run else place for place in (a, b))
+        blending.blend(first, second, weight, target, name=name, parents=(_called(a), _called(b)), shown=(a, b))
+    return [target]
+
+
+def _called(place: Path) -> str:
+    return place.stem if place.is_file() else place.resolve().name
+
+
+def blend(
+    a: Path,
+    b: Path,
+    weight: float,
+    target: Path,
+    *,
+    name: str | None = None,
+    note: Callable[[str], None] = lambda text: None,
+) -> list[Path]:
     """Write models whose weights are (1 - weight) * those of `a` + weight * those of `b`, verified.
 
     What is interpolated are the networks that run: the moving averages where there are any, folded. Both must have the
@@ -27,6 +68,7 @@ def blend(a: Path, b: Path, weight: float, target: Path, *, name: str | None = N
         weight: share of `b`, 0..1.
         target: .onnx file; methods that leave several models put what tells them apart before the ending.
         name: name in the card; none: that of `b` with "-blend".
+        note: is told what a person should know.
 
     Returns the files written.
 
@@ -39,19 +81,16 @@ def blend(a: Path, b: Path, weight: float, target: Path, *, name: str | None = N
     if not 0 <= weight <= 1:
         raise ConfigError(f"the weight of a blend lies between 0, all of {a}, and 1, all of {b}; not {weight:g}")
     first, second = read(a), read(b)
+    for found, place in ((first, a), (second, b)):
+        check_statistics(found, place, note)
     if [one.suffix for one in first.models] != [one.suffix for one in second.models]:
         raise CheckpointError(f"{a} and {b} cannot be blended: they leave {_files(first)} and {_files(second)}")
     written = []
     for one, other, ours, theirs in zip(first.models, second.models, first.weights, second.weights, strict=True):
         check(one, other, ours, theirs, f"{a} and {b} cannot be blended")
         other.network.load_state_dict(mixed(ours, theirs, weight))
-        card = dataclasses.replace(
-            other.card,
-            name=name + other.suffix.replace(".", "-") if name else f"{other.card.name}-blend",
-            method=f"{other.card.method}; blend of {1 - weight:.4g} {first.name} and {weight:.4g} {second.name}",
-            licence=", ".join(dict.fromkeys(filter(None, (one.card.licence, other.card.licence)))),
-            trained_on=tuple(dict.fromkeys((*one.card.trained_on, *other.card.trained_on))),
-        )
+        called = name + other.suffix.replace(".", "-") if name else f"{other.card.name}-blend"
+        card = blending.blended_card(one.card, other.card, weight, (first.name, second.name), called)
         place = target.with_name(f"{target.stem}{other.suffix}{target.suffix}")
         exchange.export(other.network, card, place)
         written.append(place)
@@ -79,7 +118,7 @@ def check(a: Exportable, b: Exportable, ours: Mapping[str, Tensor], theirs: Mapp
         if keys:
             more = f" and {len(keys) - NAMED} more" if len(keys) > NAMED else ""
             raise CheckpointError(f"{where}, their networks differ: {what} {', '.join(keys[:NAMED])}{more}")
-    for fact in ("task", "scale", "multiple", "domains"):
+    for fact in blending.AGREE:
         one, other = getattr(a.card, fact), getattr(b.card, fact)
         if one != other:
             raise CheckpointError(f"{where}: {fact} is {one} in the first and {other} in the second")

@@ -102,7 +102,7 @@ class Store:
             state = torch.load(place / "state.pt", map_location="cpu", weights_only=True)
         except Exception as error:  # torch and safetensors raise many types for a broken file
             if not isinstance(error, OSError | RuntimeError | SafetensorError | EOFError | KeyError | ValueError):
-                raise CheckpointError(f"{place}: unsafe or broken ({type(error).__name__}: {error})") from error
+                raise CheckpointError(f"{place}: unsafe or broken ({type(error).__name__}); not opened") from error
             raise CheckpointError(
                 f"{place}: cannot be read ({error}); delete it to go on from the one before"
             ) from error

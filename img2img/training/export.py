@@ -10,7 +10,7 @@ from typing import Literal
 
 from img2img import exchange
 from img2img.errors import ConfigError, DataError, UsageError
-from img2img.exchange import dropout, half, official, quantise, samples
+from img2img.exchange import dropout, half, official, quantise, samples, statistics
 from img2img.exchange.half import Halved
 from img2img.exchange.quantise import Quantised
 from img2img.methods.method import Exportable
@@ -128,19 +128,33 @@ def weights(place: Path, target: Path) -> list[Path]:
 
 
 def read(place: Path, norm_mode: NormMode | None, note: Callable[[str], None]) -> Trained:
-    """As `trained.read`; where batch norm leaves a choice and nobody has made it, what is better is taken."""
+    """As `trained.read`; where batch norm leaves a choice and nobody has made it, what is better is taken.
+
+    Raises:
+        CheckpointError: also where running statistics that a model uses are not finite.
+    """
     found = trained.read(place, norm_mode=norm_mode)
-    if norm_mode is not None or not trained.has_batch_norm(found):
-        return found
+    if norm_mode is None and trained.has_batch_norm(found):
+        found = trained.in_mode(found, _better(found, place, note))
+    trained.check_statistics(found, place, note)
+    return found
+
+
+def _better(found: Trained, place: Path, note: Callable[[str], None]) -> NormMode:
+    """The norm mode with the better figure on the held-out pictures, or that of the paper where none can be had."""
+    gathered = statistics.examine({name: found.method.networks[name] for name in found.method.averaged})
+    if gathered.fault:
+        note(f"norm mode paper: {gathered.fault}")
+        return "paper"
     try:
         figures = trained.norm_figures(found, place)
     except (DataError, ConfigError) as error:
         note(f"norm mode paper: the held-out pictures cannot be read to compare ({error})")
-        return trained.read(place, norm_mode="paper")
+        return "paper"
     best = max(trained.NORM_MODES, key=lambda mode: figures[mode])
     shown = ", ".join(f"{mode} {figures[mode]:.4g}" for mode in trained.NORM_MODES)
     note(f"norm mode {best}: {found.method.headline} on the held-out pictures is {shown}")
-    return trained.read(place, norm_mode=best)
+    return best
 
 
 def _card(one: Exportable, found: Trained, wish: Wish) -> Card:

@@ -1,6 +1,9 @@
 """A trained run or checkpoint, put together again: its method, its networks, and the models that they make."""
 
+import dataclasses
+import math
 import tomllib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -10,10 +13,11 @@ from torch import Tensor, nn
 
 from img2img import methods
 from img2img.errors import CheckpointError, ConfigError, DataError
+from img2img.exchange import statistics
 from img2img.methods.config import RunConfig
 from img2img.methods.method import Exportable, Method
 from img2img.training import start
-from img2img.training.run import read_facts
+from img2img.training.run import FACTS, read_facts
 
 NormMode = Literal["paper", "running"]
 NORM_MODES: tuple[NormMode, ...] = ("paper", "running")
@@ -29,6 +33,7 @@ class Trained:
         models: what it would be exported as, in eval mode.
         weights: the state dict of each model, copied, because several models may share a network.
         averaged: whether the weights are moving averages.
+        checkpoint: all weights as they were read, by the names of files: those of the discriminator too.
     """
 
     name: str
@@ -36,6 +41,7 @@ class Trained:
     models: list[Exportable]
     weights: list[dict[str, Tensor]]
     averaged: bool
+    checkpoint: dict[str, dict[str, Tensor]]
 
 
 def read(place: Path, *, norm_mode: NormMode | None = None) -> Trained:
@@ -47,10 +53,12 @@ def read(place: Path, *, norm_mode: NormMode | None = None) -> Trained:
 
     Raises:
         ConfigError: the folder is no run's, or its configuration cannot be read.
-        CheckpointError: nothing can be read there, or the weights are another network's.
+        CheckpointError: nothing can be read there, or the weights are another network's, or not finite.
         DataError: a method cannot make its networks without its data, and that is gone.
     """
     run = run_of(place)
+    if place == run and not (run / "checkpoints").is_dir():
+        raise CheckpointError(f"{place}: the run has no checkpoint yet")
     weights = start.read(place)
     method = _method(run / "config.toml", norm_mode)
     networks = method.networks
@@ -59,12 +67,39 @@ def read(place: Path, *, norm_mode: NormMode | None = None) -> Trained:
         if state is None:
             raise CheckpointError(f"{place}: no weights for {name}; it holds {', '.join(weights)}")
         start.fill(networks[name], state, f"{place}: {name} is not the network of {run / 'config.toml'}")
+        if wrong := statistics.not_finite(dict(networks[name].named_parameters())):
+            raise CheckpointError(
+                f"{place}: weights of {name} are not finite, in {wrong}: training went wrong before this checkpoint, "
+                "name an earlier one"
+            )
     for network in networks.values():
         network.eval()
-    models = method.models(networks)
-    states = [{key: value.detach().clone() for key, value in one.network.state_dict().items()} for one in models]
     name = run.resolve().name if run == place else f"{run.resolve().name} {place.name}"
-    return Trained(name, method, models, states, averaged=any(f"{one}.ema" in weights for one in method.averaged))
+    averaged = any(f"{one}.ema" in weights for one in method.averaged)
+    return _made(Trained(name, method, [], [], averaged, weights))
+
+
+def in_mode(trained: Trained, mode: NormMode) -> Trained:
+    """`trained` with its models in this norm mode; for methods that have one. Its method is changed."""
+    _set_norm_mode(trained.method, mode)
+    return _made(trained)
+
+
+def check_statistics(trained: Trained, place: Path, note: Callable[[str], None]) -> None:
+    """See whether the running statistics that its models use can be used; say so through `note` where it is doubtful.
+
+    In norm mode paper nothing of them is left in the models.
+
+    Raises:
+        CheckpointError: they are not finite, so that no picture would come out.
+    """
+    found = statistics.examine({one.card.name: one.network for one in trained.models})
+    can_do_without = has_batch_norm(trained)
+    advice = "--norm-mode paper does without them" if can_do_without else "train on, or name another checkpoint"
+    if found.broken:
+        raise CheckpointError(f"{place}: {found.fault}; {advice}")
+    if found.idle:
+        note(f"warning: {place}: {found.fault}, and the model uses them; {advice}")
 
 
 def run_of(place: Path) -> Path:
@@ -103,18 +138,20 @@ def data_folders(trained: Trained) -> tuple[Path, ...]:
 
 
 def norm_figures(trained: Trained, place: Path) -> dict[NormMode, float]:
-    """The headline figure on the held-out pictures in each norm mode; higher is better. Reads the run's data.
+    """The headline figure on the held-out pictures in each norm mode; higher is better, and minus infinity is none.
+
+    Reads the run's data.
 
     Raises:
         DataError, ConfigError: the data are gone, or others.
     """
     file = run_of(place) / "config.toml"
     found, config = _configuration(file)
-    weights = start.read(place)  # of the discriminator too, whose judgement may be among the figures
+    weights = trained.checkpoint
     with torch.random.fork_rng(devices=[]):
         method = found(config)
         method.load()
-    for name, network in method.networks.items():
+    for name, network in method.networks.items():  # the discriminator's judgement may be among the figures
         state = weights.get(f"{name}.ema", weights.get(name)) if name in method.averaged else weights.get(name)
         if state is not None:
             network.load_state_dict(state)
@@ -122,8 +159,16 @@ def norm_figures(trained: Trained, place: Path) -> dict[NormMode, float]:
     figures: dict[NormMode, float] = {}
     for mode in NORM_MODES:
         _set_norm_mode(method, mode)
-        figures[mode] = method.validate(method.networks).figures[method.headline]
+        figure = method.validate(method.networks).figures[method.headline]
+        figures[mode] = -math.inf if math.isnan(figure) else figure
     return figures
+
+
+def _made(trained: Trained) -> Trained:
+    """`trained` with the models that its method makes now."""
+    models = trained.method.models(trained.method.networks)
+    states = [{key: value.detach().clone() for key, value in one.network.state_dict().items()} for one in models]
+    return dataclasses.replace(trained, models=models, weights=states)
 
 
 def _configuration(file: Path) -> tuple[type[Method], RunConfig]:
@@ -139,15 +184,21 @@ def _configuration(file: Path) -> tuple[type[Method], RunConfig]:
 
 def _method(file: Path, norm_mode: NormMode | None) -> Method:
     found, config = _configuration(file)
+    facts = read_facts(file.parent)
     # What the networks start with does not matter, and the caller's random numbers are not to change.
     with torch.random.fork_rng(devices=[]):
         try:
-            method = found(config, read_facts(file.parent))
+            method = found(config, facts)
         except DataError as error:
             raise DataError(
                 f"{file}: {config.method} makes its networks to fit its data, which must be where the run found it: "
                 f"{error}"
             ) from error
+        except (LookupError, TypeError, ValueError) as error:
+            if facts is None:
+                raise
+            what = f"does not say what {config.method} has to know of its data ({type(error).__name__}: {error})"
+            raise ConfigError(f"{file.parent / FACTS}: {what}; delete it to have the data read again") from error
     if norm_mode is not None:
         if not hasattr(config, "norm_mode"):
             raise ConfigError(f"{config.method} has no norm mode: leave --norm-mode out")

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from onnx import helper, numpy_helper
 
 from img2img.errors import DataError, ExportError, ModelError
-from img2img.exchange import quantise, ranges, samples
-from img2img.exchange.quantise import outermost, split_prelu
+from img2img.exchange import model_files, quantise, ranges, samples
+from img2img.exchange.quantise import outermost
+from img2img.runtime import models, verify
 from img2img.runtime.card import Card
 
 ROOT = Path(__file__).parents[2]
@@ -60,6 +61,21 @@ def test_the_file_is_nearly_the_same_and_says_how_near(model: Path, photos: Path
     assert outcome.drop is not None and outcome.drop <= 0.5
 
 
+def test_the_card_says_what_it_was_calibrated_on_and_nothing_of_fp32(tmp_path: Path, photos: Path, fast: None) -> None:
+    facts = {"licence": "Apache-2.0", "trained_on": ["tiles"], "metrics": {"Set5": {"psnr_y": 31.5}}, "name": "my net"}
+    source = onnx_nets.compact(tmp_path / "tiny.onnx", features=16, convs=4, **facts)
+    more = trials.photos(tmp_path / "tiles", count=2, size=96)
+    outcome = quantise.quantise(source, tmp_path / "int8.onnx", [photos, more], max_drop=9)
+    card = models.read_card(tmp_path / "int8.onnx")
+    assert card is not None and card.metrics.keys() == {"int8"} and card.metrics["int8"] == outcome.figures()
+    assert (card.name, card.licence) == ("my net", "Apache-2.0")
+    assert card.trained_on == ("tiles", f"{photos.name} (ranges of int8)"), "tiles is there already"
+    assert card.metrics["int8"]["calibrated_on"] == f"{photos.name}, tiles"
+    command = f"img2img export 'my net' --precision int8 --calibrate {photos.name} --calibrate tiles --max-drop 9"
+    assert card.metrics["int8"]["command"] == command
+    assert verify.passed(verify.verify(tmp_path / "int8.onnx", device="cpu")), "digest and self-test are its own"
+
+
 def test_first_and_last_convolution_stay_in_float(model: Path, photos: Path, tmp_path: Path, fast: None) -> None:
     target = tmp_path / "int8.onnx"
     quantise.quantise(model, target, [photos], max_drop=100)
@@ -79,7 +95,7 @@ def test_layers_go_back_to_float_until_the_loss_is_small(
     bound = whole.likeness + 1
     monkeypatch.setattr(samples, "fidelity", lambda found, held, scale: samples.likeness(found, wanted))
     session = samples.session(model)
-    card = quantise.float_card(model)
+    card = model_files.float_card(model)
     drawn = samples.of_pictures([photos], card, quantise.TILES + quantise.HELD)
     wanted = samples.results(session, drawn[:: max(len(drawn) // quantise.HELD, 2)][: quantise.HELD])
     part = quantise.quantise(model, tmp_path / "part.onnx", [photos], max_drop=120 - bound)
@@ -116,22 +132,6 @@ def test_what_cannot_be_quantised_is_named(model: Path, photos: Path, tmp_path: 
     with pytest.raises(ModelError, match="in fp16 already"):
         quantise.quantise(half, target, [photos])
     assert not target.exists()
-
-
-def test_prelu_is_split_into_the_same_function(tmp_path: Path) -> None:
-    slope = np.array([0.2, -0.5, 1.7], np.float32).reshape(3, 1, 1)
-    graph = helper.make_graph(
-        [helper.make_node("PRelu", ["image", "slope"], ["result"])],
-        "prelu",
-        [helper.make_tensor_value_info("image", onnx.TensorProto.FLOAT, [1, 3, 8, 8])],
-        [helper.make_tensor_value_info("result", onnx.TensorProto.FLOAT, [1, 3, 8, 8])],
-        [numpy_helper.from_array(slope, "slope")],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
-    onnx.save(split_prelu(model), tmp_path / "split.onnx")
-    image = np.random.default_rng(0).standard_normal((1, 3, 8, 8)).astype(np.float32)
-    assert np.allclose(run(tmp_path / "split.onnx", image), np.where(image > 0, image, image * slope), atol=1e-6)
-    assert "PRelu" not in kinds(tmp_path / "split.onnx")
 
 
 def test_outermost_convolutions_are_found_beside_skips_and_branches() -> None:

@@ -12,11 +12,11 @@ import torch
 import trials
 
 from img2img import methods
-from img2img.errors import CheckpointError, ConfigError
+from img2img.errors import CheckpointError, ConfigError, UsageError
 from img2img.methods.method import Exportable
 from img2img.networks.compact import Compact
 from img2img.runtime.card import Card
-from img2img.training.blend import blend, check, mixed
+from img2img.training.blend import blend, blend_any, check, mixed
 from img2img.training.start import read
 
 TINY = {"name": "collapsible-compact", "options": {"features": 4, "convs": 1, "expand": 4}}
@@ -89,6 +89,30 @@ def test_the_blend_is_the_interpolated_network(weight: float, runs: dict[str, Pa
     assert card["context"] is not None and card["scale"] == 2
 
 
+def test_a_run_and_a_model_file_are_blended(
+    runs: dict[str, Path], tmp_path: Path, img2img: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (between,) = blend(runs["a"], runs["b"], 0.3, tmp_path / "between.onnx", name="mine")
+    (one,) = blend(runs["a"], runs["a"], 0.0, tmp_path / "one.onnx", name="one")
+    (mixed_file,) = blend_any(one, runs["b"], 0.3, tmp_path / "mixed.onnx", print)
+    assert np.abs(run_model(mixed_file, IMAGE) - run_model(between, IMAGE)).max() < 1e-5
+    card = json.loads(ort.InferenceSession(mixed_file).get_modelmeta().custom_metadata_map["img2img"])
+    assert card["method"].endswith("blend of 0.7 one and 0.3 b") and card["licence"] == "CC0" and card["metrics"] == {}
+
+    monkeypatch.setenv("IMG2IMG_MODELS", str(tmp_path))
+    done = img2img("blend", "one", tmp_path / "between.onnx", "--weight", "1", "-o", tmp_path / "files.onnx")
+    assert done.status == 0 and f"wrote {tmp_path / 'files.onnx'}: 0 of one, 1 of {between}" in done.err, done.err
+    assert np.array_equal(run_model(tmp_path / "files.onnx", IMAGE), run_model(between, IMAGE))
+    for args, message in (
+        (["one", tmp_path / "none.onnx"], "none.onnx: there is no such model file"),
+        (["one", "two"], "there is no model named 'two'"),
+        (["one", tmp_path / "some" / "run"], "neither a run folder nor a checkpoint"),
+    ):
+        done = img2img("blend", *args, "-o", tmp_path / "x.onnx")
+        assert done.status == 2 and message in done.err and len(done.err.splitlines()) == 1, done.err
+    assert not (tmp_path / "x.onnx").exists()
+
+
 def test_a_checkpoint_can_be_named_and_folded_networks_meet_plain_ones(runs: dict[str, Path], tmp_path: Path) -> None:
     plain = {"name": "compact", "options": {"features": 4, "convs": 1}}
     data = {"folders": [str(runs["a"].parent / "photos")], "crop": 32}
@@ -107,7 +131,8 @@ def test_whole_numbers_are_those_of_b_and_nothing_else_is_touched() -> None:
     assert a["weight"].tolist() == [1.0, 2.0] and b["weight"].tolist() == [3.0, -2.0]
 
 
-def test_both_directions_of_a_cyclegan_are_blended(tmp_path: Path) -> None:
+def test_both_directions_of_a_cyclegan_are_blended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("img2img.exchange.context.measure", lambda *args: None)  # takes most of the time
     data = trials.domains(tmp_path / "data", ("red", "blue"), 6)
     small = {
         "data": {"folders": [str(data / "red"), str(data / "blue")], "load": 36, "crop": 32},
@@ -130,7 +155,12 @@ def test_both_directions_of_a_cyclegan_are_blended(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"model\.AtoB\.onnx, model\.BtoA\.onnx and model\.onnx"):
         data_again = {"folders": [str(trials.photos(tmp_path / "photos"))], "crop": 32}
         blend(a, trained("srgan", tmp_path / "sr", scale=2, data=data_again, generator=TINY), 0.5, tmp_path / "x.onnx")
+    (tmp_path / "file.onnx").write_bytes(files[0].read_bytes())
+    monkeypatch.setattr("img2img.training.export.from_run", lambda *args: files)
+    with pytest.raises(UsageError, match="a leaves 2 models: export it, and blend the file that you mean"):
+        blend_any(a, tmp_path / "file.onnx", 0.5, tmp_path / "x.onnx", print)
     (data / "red").rename(data / "gone")
+    monkeypatch.setattr("img2img.exchange.export", lambda *args: None)
     assert len(blend(a, b, 0.5, tmp_path / "again.onnx")) == 2, "a blend needs no data"
 
 

@@ -1,6 +1,7 @@
 """What a run folder is exported as: its weights, its norm mode, its dropout; and official weight files of it."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import onnxruntime as ort
 import pytest
 import torch
 import trials
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from test_blend import TINY, trained
 
 from img2img.errors import CheckpointError, ConfigError, ExportError
@@ -76,8 +77,6 @@ def test_a_run_is_its_best_checkpoint_and_a_checkpoint_is_itself(upscaler: Path)
 
 
 def test_weights_of_another_network_are_refused(upscaler: Path, tmp_path: Path) -> None:
-    import shutil
-
     broken = tmp_path / "broken"
     shutil.copytree(upscaler, broken)
     config = broken / "config.toml"
@@ -99,6 +98,75 @@ def test_the_better_norm_mode_is_taken_and_said(painter: Path, monkeypatch: pyte
         assert norm_mode(export.read(painter, None, said.append)) == better
         assert said[0].startswith(f"norm mode {better}: ssim on the held-out pictures is paper")
     assert norm_mode(export.read(painter, "paper", NOTHING)) == "paper"
+
+
+def changed(run: Path, place: Path, change: Callable[[str, torch.Tensor], None]) -> Path:
+    """A copy of `run` with the generator's values changed in all checkpoints: `change(key, value)`, in place."""
+    shutil.copytree(run, place)
+    for file in place.glob("checkpoints/*/generator*.safetensors"):
+        state = load_file(file)
+        for key, value in state.items():
+            change(key, value)
+        save_file(state, file)
+    return place
+
+
+def forget(key: str, value: torch.Tensor) -> None:
+    if "running" in key:
+        value.fill_(1.0 if key.endswith("var") else 0.0)
+
+
+def spoil(key: str, value: torch.Tensor) -> None:
+    if key.endswith("running_var"):
+        value.fill_(float("nan"))
+
+
+def test_statistics_that_cannot_be_used_are_not_used_or_warned_about(painter: Path, tmp_path: Path) -> None:
+    for name, change, fault in (("fresh", forget, "were never gathered"), ("broken", spoil, "are not finite")):
+        said: list[str] = []
+        place = changed(painter, tmp_path / name, change)
+        found = export.read(place, None, said.append)
+        assert norm_mode(found) == "paper" and len(said) == 1, said
+        assert said[0].startswith("norm mode paper: the running statistics of") and fault in said[0]
+        assert norm_mode(export.read(place, "paper", said.append)) == "paper" and len(said) == 1, "unused, no word"
+    said = []
+    found = export.read(tmp_path / "fresh", "running", said.append)
+    assert norm_mode(found) == "running" and len(said) == 1
+    assert said[0].startswith("warning: ") and "--norm-mode paper does without them" in said[0]
+    with pytest.raises(
+        CheckpointError, match=r"broken: the running statistics of .* and \d+ more are not finite; --norm"
+    ):
+        export.read(tmp_path / "broken", "running", NOTHING)
+
+
+def test_weights_that_are_not_finite_are_named(painter: Path, tmp_path: Path) -> None:
+    def burst(key: str, value: torch.Tensor) -> None:
+        if key == "model.model.0.weight":
+            value[0] = float("inf")
+
+    with pytest.raises(
+        CheckpointError, match=r"weights of generator are not finite, in model\.model\.0\.weight: train"
+    ):
+        read(changed(painter, tmp_path / "burst", burst))
+
+
+def test_a_checkpoint_is_read_once(painter: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reads: list[Path] = []
+    honest = read_weights
+    monkeypatch.setattr("img2img.training.start.read", lambda place: (reads.append(place), honest(place))[1])
+    export.read(painter, None, NOTHING)
+    assert reads == [painter]
+
+
+def test_a_run_that_has_not_begun_or_is_damaged_is_named(painter: Path, tmp_path: Path) -> None:
+    place = tmp_path / "run"
+    shutil.copytree(painter, place, ignore=shutil.ignore_patterns("checkpoints"))
+    with pytest.raises(CheckpointError, match=r"run: the run has no checkpoint yet"):
+        read(place)
+    shutil.copytree(painter / "checkpoints", place / "checkpoints")
+    (place / "facts.json").write_text('{"inputs": 3}')
+    with pytest.raises(ConfigError, match=r"facts\.json: does not say what pix2pix has to know of its data"):
+        read(place)
 
 
 def test_without_the_data_the_norm_mode_is_that_of_the_paper(painter: Path) -> None:

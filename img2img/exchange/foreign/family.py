@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from img2img import networks
 from img2img.errors import CheckpointError, ConfigError
+from img2img.exchange import statistics
 from img2img.networks.norms import at_test
 
 State = dict[str, Tensor]
@@ -123,15 +124,21 @@ def parameters(network: nn.Module) -> int:
 
 
 def tested(network: nn.Module, default: NormMode, options: Options) -> tuple[nn.Module, NormMode | None, list[str]]:
-    """`network` as its batch norm is to behave, which way that is (None: it has none), and what is to be said of it."""
+    """`network` as its batch norm is to behave, which way that is (None: it has none), and what is to be said of it.
+
+    Raises:
+        CheckpointError: its running statistics are to be used, and are not finite.
+    """
     batch = [one for one in network.modules() if isinstance(one, nn.BatchNorm2d)]
     if not batch:
         said = options.norm_mode is not None
         return network, None, ["it has no batch norm: --norm-mode changes nothing"] if said else []
     mode: NormMode = options.norm_mode or default
-    idle = all(not one.running_mean.any() and (one.running_var == 1).all() for one in batch)  # type: ignore[union-attr]
-    if mode == "running" and idle:
-        note = "its running statistics were never gathered (means 0, variances 1), and --norm-mode running uses them"
+    gathered = statistics.examine({"": network})
+    if mode == "running" and gathered.broken:
+        raise CheckpointError(f"{gathered.fault}; --norm-mode paper does without them")
+    if mode == "running" and gathered.idle:
+        note = f"warning: {gathered.fault}, and norm mode running uses them; --norm-mode paper does without"
     elif mode == default:
         other = "running" if mode == "paper" else "paper"
         whose = "of each picture, as in the official test" if mode == "paper" else "gathered in training"

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from img2img.errors import CheckpointError, ExportError, ModelError, UsageError
+from img2img.exchange import statistics
 from img2img.exchange.foreign import reading, recognising
 from img2img.exchange.foreign.family import Options
 from img2img.exchange.onnx_file import Proof, export
@@ -33,8 +34,9 @@ def import_file(path: Path, target: Path, options: Options | None = None) -> Imp
     failure nothing is written.
 
     Raises:
-        CheckpointError: `path` is damaged, holds more than weights, is of no known architecture, or its keys or shapes
-            are not those of the architecture that it looks like; the first five are named.
+        CheckpointError: `path` is damaged, holds more than weights or weights that are not finite, is of no known
+            architecture, or its keys or shapes are not those of the architecture that it looks like; the first five
+            are named.
         UsageError: the file cannot tell what has to be known (names of domains).
         ExportError: the network cannot be exported, or the file is not the network.
     """
@@ -44,6 +46,8 @@ def import_file(path: Path, target: Path, options: Options | None = None) -> Imp
         built = recognising.build(weights.state, options)
     except (CheckpointError, UsageError) as error:
         raise type(error)(f"{path}: {error}") from error
+    if wrong := statistics.not_finite(dict(built.network.named_parameters())):
+        raise CheckpointError(f"{path}: holds weights that are not finite, in {wrong}: NaN or infinity")
     if options.domains and not built.facts.get("domains"):
         raise UsageError(f"{path}: {built.facts['method'].partition(',')[0]} has no domains to name with --domains")
     try:

@@ -1,43 +1,204 @@
-"""`img2img models`"""
+"""`img2img models [list|info|verify|schema]`"""
 
 from __future__ import annotations
 
 import json as jsonlib
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from img2img.cli import console
+from img2img.errors import ExitStatus, ModelError, UsageError
 from img2img.runtime import models as runtime_models
 from img2img.runtime.models import Installed
 from img2img.runtime.naming import show
 
+if TYPE_CHECKING:
+    from img2img.runtime.header import Header, Tensor
+
+ACTIONS = ("list", "info", "verify", "schema")
+
 
 def models(
-    json: Annotated[
-        bool, typer.Option("--json", help="One line of JSON a model: its whole card and its path.")
-    ] = False,
-) -> None:
-    """List the installed models: those that came with img2img, and those in your own folder.
+    action: Annotated[
+        str, typer.Argument(metavar="list|info|verify|schema", help="What to do; list where nothing is said.")
+    ] = "list",
+    wanted: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="MODEL", help="Names or .onnx files, for info and verify.", show_default=False),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="One line of JSON a model, on stdout.")] = False,
+    device: Annotated[
+        str, typer.Option(metavar="auto|cpu|cuda|cuda:N", help="Where verify runs the self-test.")
+    ] = "auto",
+) -> ExitStatus:
+    """List the installed models, show one of them, or check that they are whole and work here.
 
-    Any other ONNX file works too: give its path to --model.
+    \b
+    img2img models                        those that came with img2img, and those in your own folder
+    img2img models info upscale-x4        its card: what it is for, its licence, data and figures
+    img2img models verify                 all of them: digest, card, weights outside, inputs, a self-test
+    img2img models verify mine.onnx
+    img2img models schema                 the JSON schema of a model's card
+
+    Any other ONNX file works too: give its path to --model. Exit status: 0 all is well, 1 verify found a fault.
     """
+    if action not in ACTIONS:
+        guess = f"; did you mean 'models info {show(action)}'?" if _is_model(action) else ""
+        raise UsageError(f"models {show(action)}: there is {', '.join(ACTIONS)}{guess}")
+    names = wanted or []
+    if action in ("list", "schema") and names:
+        raise UsageError(f"models {action} takes no names; 'models info {show(names[0])}' shows one")
+    if device != "auto" and action != "verify":
+        raise UsageError("--device: is for models verify")
+    if action == "verify":
+        return _verify(names, device, json)
+    if action == "info":
+        _info(names, json)
+    elif action == "schema":
+        from img2img.runtime.card import json_schema
+
+        sys.stdout.write(jsonlib.dumps(json_schema(), indent=2) + "\n")
+    else:
+        _list(json)
+    return ExitStatus.OK
+
+
+def _is_model(text: str) -> bool:
+    try:
+        runtime_models.find(text)
+    except ModelError:
+        return False
+    return True
+
+
+def _list(json: bool) -> None:
     found = runtime_models.installed()
     if json:
         for model in found:
             sys.stdout.write(jsonlib.dumps(_record(model)) + "\n")
         return
     header = ("name", "task", "scale", "parameters", "precision", "where")
-    rows = [header, *(_row(model) for model in found)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(header))]
-    for row in rows:
-        sys.stdout.write("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() + "\n")
+    _write_table([header, *(_row(model) for model in found)])
     for model in found:
         if model.problem:
             console.say(f"warning: {model.problem}")
     console.say(f"your own models go to {runtime_models.user_folder()}")
+
+
+def _info(names: list[str], json: bool) -> None:
+    if len(names) != 1:
+        raise UsageError("models info: say one model, by its name or file (img2img models lists them)")
+    from img2img.runtime import header
+
+    path = runtime_models.find(names[0])
+    card = runtime_models.read_card(path)
+    model = Installed(_name(path), path, _is_bundled(path), card)
+    found = header.read(path)
+    size = path.stat().st_size
+    if json:
+        record = {**_record(model), "bytes": size, **asdict(found)}
+        sys.stdout.write(jsonlib.dumps(record) + "\n")
+        return
+    sys.stdout.write(f"{show(model.name)}\n")
+    _write_table(_facts(model, found, size), indent=2)
+    for title, tensors in (("inputs", found.inputs), ("outputs", found.outputs)):
+        sys.stdout.write(f"\n{title}\n")
+        _write_table([(show(one.name), one.type, _shape(one)) for one in tensors], indent=2)
+    if card is not None and card.metrics:
+        sys.stdout.write("\nfigures\n")
+        rows = []
+        for data, group in card.metrics.items():
+            figures = ", ".join(f"{key} {value}" for key, value in group.items() if key != "command")
+            rows.append((show(data), show(figures), show(str(group.get("command", "")))))
+        _write_table(rows, indent=2)
+    if card is None:
+        console.say("it has no card: what can be found out about it is, when it is used")
+
+
+def _verify(names: list[str], device: str, json: bool) -> ExitStatus:
+    paths = [runtime_models.find(name) for name in names] or [one.path for one in runtime_models.installed()]
+    if not paths:
+        raise ModelError(
+            f"no model is installed (looked in {runtime_models.user_folder()} and {runtime_models.bundled_folder()})"
+        )
+    from img2img.runtime import verify
+
+    faulty = 0
+    width = max(len(show(_name(path))) for path in paths)
+    for path in paths:
+        checks = verify.verify(path, device=device)
+        passed = verify.passed(checks)
+        faulty += not passed
+        if json:
+            record = {
+                "name": _name(path),
+                "path": str(path),
+                "passed": passed,
+                "checks": [asdict(one) for one in checks],
+            }
+            sys.stdout.write(jsonlib.dumps(record) + "\n")
+        else:
+            for one in checks:
+                line = f"{show(_name(path)):<{width}}  {one.name:<9}  {one.status:<7}  {show(one.detail)}"
+                sys.stdout.write(line.rstrip() + "\n")
+        sys.stdout.flush()
+    count = "1 model" if len(paths) == 1 else f"{len(paths)} models"
+    console.say(f"{count} checked, {f'{faulty} with a fault' if faulty else 'no fault found'}")
+    return ExitStatus.SOME_FAILED if faulty else ExitStatus.OK
+
+
+def _name(path: Path) -> str:
+    return path.stem
+
+
+def _is_bundled(path: Path) -> bool:
+    return path.parent.resolve() == runtime_models.bundled_folder().resolve()
+
+
+def _facts(model: Installed, found: Header, size: int) -> list[tuple[str, str]]:
+    rows = [("file", show(model.path) + (" (bundled)" if model.bundled else "")), ("size", f"{size:,} bytes")]
+    opsets = ", ".join(
+        f"{version}" + (f" of {show(domain)}" if domain else "") for domain, version in found.opsets.items()
+    )
+    versions = [("opset", f"{opsets}, IR version {found.ir_version}")]
+    card = model.card
+    if card is None:
+        return [*rows, *versions, ("card", "none")]
+    least = f"multiples of {card.multiple}, at least {max(card.minimum, card.multiple)} pixels"
+    about = [
+        ("task", card.task if card.scale == 1 else f"{card.task}, x{card.scale}"),
+        ("method", card.method),
+        ("domains", ", ".join(card.domains) + (" (one of them)" if card.exclusive and card.domains else "")),
+        ("sides", least),
+        ("context", "the whole picture" if card.context is None else f"{card.context} pixels around"),
+        ("precision", card.precision),
+        ("parameters", f"{card.parameters:,}" if card.parameters else ""),
+        ("licence", card.licence),
+        ("trained on", ", ".join(card.trained_on)),
+        ("created with", card.created_with),
+        ("sha256", card.sha256 or ""),
+        *[(key, jsonlib.dumps(value)) for key, value in card.extra.items()],
+    ]
+    named = [("name", card.name)] if card.name != model.name else []
+    return [*rows, *named, *((show(key), show(value)) for key, value in about if value), *versions]
+
+
+def _shape(tensor: Tensor) -> str:
+    if tensor.shape is None:
+        return "any shape"
+    return show(" x ".join("?" if side is None else str(side) for side in tensor.shape))
+
+
+def _write_table(rows: Sequence[tuple[str, ...]], indent: int = 0) -> None:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))] if rows else []
+    for row in rows:
+        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        sys.stdout.write(f"{' ' * indent}{line}".rstrip() + "\n")
 
 
 def _row(model: Installed) -> tuple[str, ...]:

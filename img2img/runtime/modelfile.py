@@ -1,21 +1,29 @@
-"""Read what is needed of an ONNX file without onnxruntime: its metadata, and the files that its weights lie in.
+"""Read what is needed of an ONNX file without onnxruntime: its metadata, its digest, and the files of its weights.
 
 An ONNX file is one protobuf message. A short walk over its fields, which seeks past the weights, lists a folder of
 models in milliseconds, and lets a model that reaches outside its folder be refused before anything opens it.
 Field numbers: https://github.com/onnx/onnx/blob/main/onnx/onnx.proto
 """
 
+import dataclasses
+import hashlib
+import io
 import os
 from collections.abc import Iterator
 from pathlib import Path, PureWindowsPath
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from img2img.errors import ModelError
+from img2img.runtime import protobuf
+from img2img.runtime.card import METADATA_KEY, Card
+from img2img.runtime.protobuf import Malformed
+
+if TYPE_CHECKING:
+    from hashlib import _Hash
 
 _METADATA, _IR_VERSION, _GRAPH = 14, 1, 7
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
-_MAX_TEXT = 4 << 20  # a card is some kilobytes
 _MAX_DEPTH = 64  # graphs nested in attributes of graphs; real models have two or three
+_CHUNK = 1 << 20
 
 # Message -> field number -> message found there, for every way that leads from a model to a tensor.
 _WAYS = {
@@ -30,26 +38,22 @@ _WAYS = {
 }
 
 
-class _Malformed(Exception):
-    """The bytes are no protobuf message, or end in the middle of one."""
-
-
 def metadata(path: Path) -> dict[str, str]:
     """The `metadata_props` of the ONNX file at `path`. Weights are seeked over, not read.
 
     Raises:
         ModelError: the file is missing, unreadable, truncated, or not an ONNX file.
     """
-    with _opened(path) as (file, size):
+    with opened(path) as (file, size):
         found: dict[str, str] = {}
         seen = set()
-        for number, start, stop in _fields(file, 0, size):
-            seen.add(number)
-            if number == _METADATA and start is not None:
-                key, value = _entry(file, start, stop)
+        for field in protobuf.fields(file, 0, size):
+            seen.add(field.number)
+            if field.number == _METADATA and field.start is not None:
+                key, value = _entry(file, field.start, field.stop)
                 found[key] = value
         if not {_IR_VERSION, _GRAPH} <= seen:
-            raise _Malformed("it holds no graph")
+            raise Malformed("it holds no graph")
         return found
 
 
@@ -59,7 +63,7 @@ def external_files(path: Path) -> set[str]:
     Raises:
         ModelError: as `metadata`.
     """
-    with _opened(path) as (file, size):
+    with opened(path) as (file, size):
         return set(_locations(file, "model", 0, size, 0))
 
 
@@ -86,8 +90,64 @@ def require_safe(path: Path) -> None:
             raise ModelError(f"{path}: its weights file {location!r} is missing beside it")
 
 
-class _opened:
-    """Open `path` for reading and turn what goes wrong, here and in the block, into a ModelError."""
+def digest(path: Path) -> str:
+    """The SHA-256 of a model, in hexadecimal digits: of all that its card describes, so without the card.
+
+    Hashed are, in the order of the file, the bytes of every field of its protobuf message (tag, length, content) but
+    the metadata entry "img2img". Then, for each file beside it that holds weights, by the order of their names: name,
+    0 byte, size in decimal digits, 0 byte, and the file.
+
+    Raises:
+        ModelError: as `require_safe`.
+    """
+    require_safe(path)
+    with opened(path) as (file, size):
+        return _digest(file, size, path.parent)
+
+
+def require_whole(path: Path, card: Card) -> None:
+    """Refuse a model whose bytes are not those that its card was written for. Cards without a digest pass.
+
+    Raises:
+        ModelError: they differ; or as `digest`.
+    """
+    if card.sha256 is not None and digest(path) != card.sha256:
+        raise ModelError(f"{path}: damaged or changed, its digest is not that of its card: get it again")
+
+
+def with_card(data: bytes, card: Card, folder: Path | None = None) -> bytes:
+    """The ONNX file `data` with this card in the place of any other, its `sha256` filled in; all else stays as it is.
+
+    Args:
+        folder: where the files lie that hold its weights, if there are such.
+
+    Raises:
+        ModelError: `data` is no ONNX file, or has weights outside and no `folder`.
+    """
+    file = io.BytesIO(data)
+    try:
+        kept = b"".join(data[start:stop] for start, stop in _without_card(file, len(data)))
+        found = _digest(file, len(data), folder)
+    except Malformed as error:
+        raise ModelError(f"not an ONNX file, or cut short: {error}") from error
+    text = dataclasses.replace(card, sha256=found).to_json()
+    entry = protobuf.encoded(1, METADATA_KEY.encode()) + protobuf.encoded(2, text.encode())
+    return kept + protobuf.encoded(_METADATA, entry)
+
+
+def stamped(data: bytes, card: Card) -> bytes:
+    """As `with_card`, with the card's `selftest` filled in as well: what every writer of a new network ends in.
+
+    Raises:
+        ModelError: onnxruntime refuses the file, or it is not in one piece. BrokenOutput: its result is no picture.
+    """
+    from img2img.runtime import selftest  # late, as are numpy and onnxruntime, which a list of models need not pay for
+
+    return with_card(data, dataclasses.replace(card, selftest=selftest.measured(data, card)))
+
+
+class opened:
+    """Open a model, give it and its size, and turn what goes wrong, here and in the block, into a ModelError."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -105,7 +165,7 @@ class _opened:
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         self.file.close()
-        if isinstance(error, _Malformed):
+        if isinstance(error, Malformed):
             raise ModelError(f"{self.path}: not an ONNX file, or cut short: {error}") from error
         if isinstance(error, OSError):
             raise ModelError(f"{self.path}: cannot read the model: {error.strerror or error}") from error
@@ -113,9 +173,9 @@ class _opened:
 
 def _locations(file: BinaryIO, message: str, start: int, stop: int, depth: int) -> Iterator[str]:
     if depth > _MAX_DEPTH:
-        raise _Malformed("its graphs are nested too deeply")
+        raise Malformed("its graphs are nested too deeply")
     ways = _WAYS[message]
-    for number, first, last in _fields(file, start, stop):
+    for number, first, last, _ in protobuf.fields(file, start, stop):
         if first is None or number not in ways:
             continue
         if ways[number] == "entry":
@@ -130,52 +190,40 @@ def _locations(file: BinaryIO, message: str, start: int, stop: int, depth: int) 
 def _entry(file: BinaryIO, start: int, stop: int) -> tuple[str, str]:
     """A StringStringEntryProto."""
     texts = {1: "", 2: ""}
-    for number, first, last in _fields(file, start, stop):
+    for number, first, last, _ in protobuf.fields(file, start, stop):
         if first is not None and number in texts:
-            if last - first > _MAX_TEXT:
-                raise _Malformed("a text in its metadata is too long")
-            file.seek(first)
-            try:
-                texts[number] = file.read(last - first).decode()
-            except UnicodeDecodeError as error:
-                raise _Malformed("a text in its metadata is not UTF-8") from error
+            texts[number] = protobuf.text(file, first, last)
     return texts[1], texts[2]
 
 
-def _fields(file: BinaryIO, start: int, stop: int) -> Iterator[tuple[int, int | None, int]]:
-    """Yield (field number, first byte, past the last byte) of each field; first byte is None where it is a number."""
-    at = start
-    while at < stop:
-        file.seek(at)
-        tag, at = _varint(file, at)
-        number, kind = tag >> 3, tag & 7
-        if number == 0 or tag >= 1 << 32:
-            raise _Malformed("it holds an impossible field")
-        first = None
-        if kind == _VARINT:
-            _, at = _varint(file, at)
-        elif kind == _FIXED64:
-            at += 8
-        elif kind == _FIXED32:
-            at += 4
-        elif kind == _BYTES:
-            length, first = _varint(file, at)
-            at = first + length
-        else:
-            raise _Malformed("it holds an impossible field")
-        if at > stop:
-            raise _Malformed("it ends in the middle of a field")
-        yield number, first, at
+def _without_card(file: BinaryIO, size: int) -> Iterator[tuple[int, int]]:
+    """(First byte, past the last byte) of each field, tag and length included, that is not the card."""
+    begin = 0
+    for number, start, stop, _ in protobuf.fields(file, 0, size):
+        if number != _METADATA or start is None or _entry(file, start, stop)[0] != METADATA_KEY:
+            yield begin, stop
+        begin = stop
 
 
-def _varint(file: BinaryIO, at: int) -> tuple[int, int]:
-    """A variable-length integer at the file's position `at`; returns it and the position after it."""
-    value = 0
-    for shift in range(0, 70, 7):
-        byte = file.read(1)
-        if not byte:
-            raise _Malformed("it ends in the middle of a field")
-        value |= (byte[0] & 0x7F) << shift
-        if byte[0] < 0x80:
-            return value, at + shift // 7 + 1
-    raise _Malformed("it holds an impossible number")
+def _digest(file: BinaryIO, size: int, folder: Path | None) -> str:
+    hashed = hashlib.sha256()
+    for start, stop in _without_card(file, size):
+        _feed(hashed, file, start, stop)
+    for location in sorted(set(_locations(file, "model", 0, size, 0))):
+        if folder is None:
+            raise ModelError(f"its weights lie in another file ({location!r}): make it one file")
+        with (folder / location).open("rb") as weights:
+            length = os.fstat(weights.fileno()).st_size
+            hashed.update(f"{location}\0{length}\0".encode())
+            _feed(hashed, weights, 0, length)
+    return hashed.hexdigest()
+
+
+def _feed(hashed: "_Hash", file: BinaryIO, start: int, stop: int) -> None:
+    file.seek(start)
+    while start < stop:
+        chunk = file.read(min(_CHUNK, stop - start))
+        if not chunk:
+            raise Malformed("it became shorter while it was read")
+        hashed.update(chunk)
+        start += len(chunk)

@@ -1,3 +1,5 @@
+import dataclasses
+import hashlib
 import os
 import subprocess
 import sys
@@ -10,7 +12,7 @@ import pytest
 from onnx import helper, numpy_helper
 
 from img2img.errors import ModelError, UsageError
-from img2img.runtime import modelfile, models
+from img2img.runtime import header, modelfile, models
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(models.__file__).parents[2])}
 
@@ -66,8 +68,25 @@ def test_a_path_is_taken_as_a_path(folders, tmp_path, monkeypatch):
     assert models.find(path) == path
     with pytest.raises(ModelError, match=r"other\.onnx: there is no such model file"):
         models.find("other.onnx")
-    with pytest.raises(ModelError, match="is not a model file"):
+    with pytest.raises(ModelError, match=r"there is no model\.onnx in this folder"):
         models.find(str(tmp_path) + "/")
+
+
+def test_the_folder_of_a_run_means_the_model_in_it(folders, tmp_path):
+    run = tmp_path / "run"
+    run.mkdir()
+    one = onnx_nets.compact(run / "model.onnx")
+    assert models.find(str(run)) == one
+    with pytest.raises(UsageError, match="is one model"):
+        models.find(str(one), direction="AtoB")
+    one.rename(run / "model.AtoB.onnx")
+    assert models.find(str(run)) == run / "model.AtoB.onnx"
+    other = onnx_nets.compact(run / "model.BtoA.onnx")
+    assert models.find(str(run), direction="BtoA") == other
+    with pytest.raises(ModelError, match="say --direction AtoB or --direction BtoA"):
+        models.find(str(run))
+    with pytest.raises(ModelError, match=r"no model\.CtoA\.onnx"):
+        models.find(str(run), direction="CtoA")
 
 
 def test_an_unknown_name_lists_the_names_there_are_and_suggests_one(folders):
@@ -261,3 +280,94 @@ def test_weights_beside_the_model_are_fine_unless_they_are_missing(tmp_path):
         modelfile.require_safe(path)
     (tmp_path / "net.onnx.data").write_bytes(bytes(16))
     modelfile.require_safe(path)
+
+
+def test_the_digest_is_that_of_the_file_without_its_card(tmp_path):
+    path = onnx_nets.compact(tmp_path / "net.onnx")
+    model = onnx.load(path)
+    helper.set_model_props(model, {"author": "ann"} | {one.key: one.value for one in model.metadata_props})
+    path.write_bytes(model.SerializeToString())
+    kept = [one for one in model.metadata_props if one.key == "author"]
+    del model.metadata_props[:]
+    model.metadata_props.extend(kept)
+    assert modelfile.digest(path) == hashlib.sha256(model.SerializeToString()).hexdigest()
+
+
+def test_a_new_card_leaves_every_other_byte_and_the_digest_as_they_were(tmp_path):
+    path = onnx_nets.compact(tmp_path / "net.onnx")
+    before, model, card = modelfile.digest(path), onnx.load(path), models.read_card(path)
+    for licence in ("MIT", "Müller " * 1000):
+        path.write_bytes(modelfile.with_card(path.read_bytes(), dataclasses.replace(card, licence=licence)))
+        assert modelfile.digest(path) == before == models.read_card(path).sha256
+        assert models.read_card(path).licence == licence
+        modelfile.require_whole(path, models.read_card(path))
+    changed = onnx.load(path)
+    assert [one.key for one in changed.metadata_props] == ["img2img"]
+    for one in (model, changed):
+        one.ClearField("metadata_props")
+    assert changed.SerializeToString() == model.SerializeToString()
+
+
+def test_every_flipped_bit_outside_the_card_is_found(tmp_path):
+    path = onnx_nets.compact(tmp_path / "net.onnx", convs=1)
+    whole = modelfile.with_card(path.read_bytes(), models.read_card(path))
+    path.write_bytes(whole)
+    card = models.read_card(path)
+    end = whole.index(card.to_json().encode()) - 30  # the tag of its entry and its key are changes of the card
+    random = np.random.default_rng(0)
+    for place in random.integers(end, size=150):
+        damaged = bytearray(whole)
+        damaged[place] ^= 1 << random.integers(8)
+        path.write_bytes(damaged)
+        with pytest.raises(ModelError, match=r"net\.onnx: "):
+            modelfile.require_whole(path, card)
+
+
+def test_weights_beside_the_model_are_in_the_digest(tmp_path):
+    path = external(tmp_path / "net.onnx", "net.onnx.data")
+    (tmp_path / "net.onnx.data").write_bytes(bytes(16))
+    path.write_bytes(modelfile.with_card(path.read_bytes(), models.read_card(path), tmp_path))
+    modelfile.require_whole(path, models.read_card(path))
+    (tmp_path / "net.onnx.data").write_bytes(bytes(15) + b"\x01")
+    with pytest.raises(ModelError, match="damaged or changed"):
+        modelfile.require_whole(path, models.read_card(path))
+    with pytest.raises(ModelError, match="make it one file"):
+        modelfile.with_card(path.read_bytes(), models.read_card(path))
+
+
+def test_a_file_that_reaches_outside_its_folder_is_not_digested(tmp_path):
+    (tmp_path / "secret.bin").write_bytes(bytes(16))
+    (tmp_path / "models").mkdir()
+    path = external(tmp_path / "models" / "net.onnx", "../secret.bin")
+    with pytest.raises(ModelError, match="point outside its folder"):
+        modelfile.digest(path)
+
+
+def test_a_tensor_larger_than_its_file_is_refused_before_it_is_read(tmp_path):
+    whole = onnx_nets.compact(tmp_path / "net.onnx").read_bytes()
+    path = tmp_path / "claims.onnx"
+    path.write_bytes(whole + b"\xba\x3e\xff\xff\xff\xff\x7f")  # a field of 34 GB
+    with pytest.raises(ModelError, match="it ends in the middle of a field"):
+        models.read_card(path)
+
+
+def test_the_header_is_what_onnx_wrote(tmp_path):
+    path = onnx_nets.domains(tmp_path / "net.onnx", {"a": (1, 0, 0), "b": (0, 1, 0)})
+    model = onnx.load(path)
+    model.graph.input.append(helper.make_tensor_value_info(model.graph.initializer[0].name, 1, [3]))
+    model.graph.output.append(helper.make_value_info("bare", onnx.TypeProto()))
+    model.graph.output.append(helper.make_tensor_value_info("half", onnx.TensorProto.FLOAT16, None))
+    model.graph.output.append(helper.make_tensor_value_info("odd", onnx.TensorProto.INT64, [None, 7, "x"]))
+    model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+    path.write_bytes(model.SerializeToString())
+    found = header.read(path)
+    assert (found.ir_version, found.opsets) == (9, {"": 17, "com.microsoft": 1})
+    assert found.inputs == (
+        header.Tensor("image", "float32", ("N", 3, "H", "W")),
+        header.Tensor("domain", "float32", ("N", 2)),
+    )
+    assert found.outputs[1:] == (
+        header.Tensor("bare", "no tensor", None),
+        header.Tensor("half", "float16", None),
+        header.Tensor("odd", "int64", (None, 7, "x")),
+    )

@@ -5,13 +5,21 @@ import io
 import math
 import os
 import re
+import threading
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from img2img.errors import DeviceError, ModelError, UsageError
-from img2img.runtime import failures
+from img2img.runtime import failures, header
 
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+# What onnxruntime says of a file that is newer than itself, among words on development and guarantees.
+_NEWEST = re.compile(r"max supported IR version: (\d+)|domain ai\.onnx is till opset (\d+)")
 _CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
+_SHAPES = 2  # whose buffers are kept: that of a row's groups of tiles, and of one that is a tile smaller
 
 
 def create(path: Path, device: str, threads: int | None) -> tuple[Any, str, list[str]]:
@@ -46,6 +54,70 @@ def create(path: Path, device: str, threads: int | None) -> tuple[Any, str, list
         # A machine without the CUDA package is the common case and no news; one where CUDA is broken is.
         notes = [f"running on the CPU: {error}"] if _CUDA in _onnxruntime().get_available_providers() else []
         return _cpu(path, threads), "cpu", notes
+
+
+class Buffered:
+    """Runs of a session on buffers that stay on its device, so that nothing is allocated anew for each run.
+
+    The first run with inputs of some shapes goes the plain way, which also shows the result's shape. Buffers are made
+    when the shapes come again: a whole picture that no other equals in size costs none.
+
+    Args:
+        session: onnxruntime's.
+        device: "cpu" or "cuda:N", where the session runs. On the CPU there is nothing to gain.
+    """
+
+    def __init__(self, session: Any, device: str) -> None:
+        self._session = session
+        kind, _, number = device.partition(":")
+        self._place = (kind, int(number or 0))
+        self._is_host = kind == "cpu"
+        # Shapes and types of the inputs -> those of the result, and the buffers once there are some.
+        self._kept: dict[Any, tuple[tuple[int, ...], Any, Any]] = {}
+        self._lock = threading.Lock()
+
+    def run(self, output: str, feeds: "dict[str, npt.NDArray[Any]]") -> "npt.NDArray[Any]":
+        """The output of that name for these inputs; raises what onnxruntime raises."""
+        key = (output, *((name, array.shape, array.dtype.str) for name, array in feeds.items()))
+        with self._lock:
+            known = self._kept.pop(key, None)  # put back at the end, behind those that were used less lately
+            try:
+                if known is None:
+                    result: npt.NDArray[Any] = self._session.run([output], feeds)[0]
+                    known = (result.shape, result.dtype, None)
+                else:
+                    shape, dtype, buffers = known
+                    buffers = buffers or self._buffers(output, feeds, shape, dtype)
+                    result = self._on(buffers, output, feeds)
+                    known = (shape, dtype, buffers)
+            except Exception:
+                self._kept.clear()  # memory may have run out: what is to be tried next can have all of it
+                raise
+            self._kept[key] = known
+            while len(self._kept) > _SHAPES:
+                del self._kept[next(iter(self._kept))]
+            return result
+
+    def _buffers(
+        self, output: str, feeds: "dict[str, npt.NDArray[Any]]", shape: tuple[int, ...], dtype: "np.dtype[Any]"
+    ) -> Any:
+        """A binding, and the values that it binds."""
+        make = _onnxruntime().OrtValue.ortvalue_from_shape_and_type
+        binding = self._session.io_binding()
+        values = {name: make(array.shape, array.dtype.type, *self._place) for name, array in feeds.items()}
+        for name, value in values.items():
+            binding.bind_ortvalue_input(name, value)
+        values[output] = make(shape, dtype.type, *self._place)
+        binding.bind_ortvalue_output(output, values[output])
+        return binding, values
+
+    def _on(self, buffers: Any, output: str, feeds: "dict[str, npt.NDArray[Any]]") -> "npt.NDArray[Any]":
+        binding, values = buffers
+        for name, array in feeds.items():
+            values[name].update_inplace(array)
+        self._session.run_with_iobinding(binding)
+        result: npt.NDArray[Any] = values[output].numpy()
+        return result.copy() if self._is_host else result  # on the host it is the buffer itself
 
 
 def cores() -> int:
@@ -98,7 +170,14 @@ def _session(path: Path, options: Any, providers: list[Any]) -> Any:
         # enable_fallback: onnxruntime's own way of turning CUDA into CPU, with a banner on stdout.
         return ort.InferenceSession(str(path), options, providers=providers, enable_fallback=0)
     except failures.runtime_errors() as error:
-        raise failures.typed(error, f"{path}: onnxruntime cannot load it") from error
+        newest = _NEWEST.search(str(error))
+        if newest is None:
+            raise failures.typed(error, f"{path}: onnxruntime cannot load it") from error
+        known = f"IR version {newest[1]}" if newest[1] else f"opset {newest[2]}"
+        raise ModelError(
+            f"{path}: it is newer ({header.read(path).versions()}) than onnxruntime {ort.__version__}, which reads up"
+            f" to {known}: run pip install -U onnxruntime"
+        ) from error
 
 
 def _cpu(path: Path, threads: int) -> Any:

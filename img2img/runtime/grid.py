@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -10,14 +10,20 @@ import numpy.typing as npt
 from img2img.errors import UsageError
 from img2img.runtime.card import Card
 
+if TYPE_CHECKING:
+    from img2img.runtime.session import Model
+
 Tile = int | Literal["auto"] | None
 """How a picture is cut: "auto", the side of a tile in pixels without its context, or None: not at all."""
 
 AUTO: Literal["auto"] = "auto"
 
+CONTEXT_ADVICE = "--assume context=N allows tiles (N: the pixels around a tile that its result depends on)"
+
 _SIDE, _LARGEST_SIDE = 512, 1024
 _QUANTUM = 16
 _SMALLEST_HALF = 16  # below such tiles nothing is left to gain from smaller ones
+_SMALLEST_OVERLAP = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,25 +41,49 @@ class Span:
 
 
 class Grid:
-    """The rules of one network: every length here is a multiple of `multiple`."""
+    """The rules of one network along one axis: every length here is a multiple of `multiple`.
 
-    def __init__(self, card: Card) -> None:
+    Args:
+        fixed: the only side of a window that the network takes, a multiple of the card's; None: it takes any.
+        is_foreign: the card was made up, so that a context of None means "unknown".
+
+    Attributes:
+        is_exact: tiles give the result of one run over the whole picture. Not so where a fixed side forces tiles upon
+            a network that sees further than they allow, or nobody knows how far.
+    """
+
+    def __init__(self, card: Card, *, fixed: int | None = None, is_foreign: bool = False) -> None:
         self.name = card.name
         self.multiple = card.multiple
-        self.minimum = up(card.minimum, card.multiple)
+        self.fixed = fixed
+        self.is_foreign = is_foreign
+        self.is_exact = True
+        self.minimum = up(fixed or card.minimum, card.multiple)
         self.context = None if card.context is None else up(card.context, card.multiple)
+        # A tile of less than a quarter of its window costs 16 times the work of the whole: better a seam.
+        if fixed is not None and (self.context is None or fixed - 2 * self.context < fixed / 4):
+            self.is_exact = False
+            overlap = up(max(_SMALLEST_OVERLAP, fixed // 8), self.multiple)
+            self.context = min(overlap, fixed // 4 // self.multiple * self.multiple)
 
     def limit(self, tile: Tile) -> int | None:
         """Largest side of a window, context included; None: as large as the picture.
 
         Raises:
-            UsageError: tiles for a network that looks at the whole picture; `tile` below 1.
+            UsageError: tiles for a network that looks at the whole picture, or that takes one size only; `tile` below
+                1.
         """
         if tile is not None and tile != AUTO and tile < 1:
             raise UsageError(f"a tile must be at least 1 pixel large, not {tile}")
+        if self.fixed is not None:
+            if tile is not None and tile != AUTO:
+                raise UsageError(f"{self.name} takes pieces of one size only, {self.fixed} pixels: leave --tile away")
+            return self.fixed
         if tile is None or (tile == AUTO and self.context is None):
             return None
         if self.context is None:
+            if self.is_foreign:
+                raise UsageError(f"{self.name} has no card that says how far it sees: {CONTEXT_ADVICE}")
             raise UsageError(
                 f"{self.name} cannot be run in tiles: every pixel of its result depends on the whole picture"
                 " (a norm over the picture, for example)"
@@ -70,7 +100,7 @@ class Grid:
 
     def halved(self, side: int) -> int | None:
         """The largest side of a window whose tile is half that of a window of `side`; None: there is none."""
-        if self.context is None:
+        if self.context is None or self.fixed is not None:
             return None
         half = up((side - 2 * self.context) // 2, self.multiple)
         limit = max(half + 2 * self.context, self.minimum)
@@ -90,7 +120,7 @@ class Grid:
         count = max(1, math.ceil((reach - 2 * context) / (limit - 2 * context)))
         size = math.ceil((reach + 2 * context * (count - 1)) / count)
         size = max(up(size, up(_QUANTUM if even else 1, self.multiple)), 2 * context + self.multiple, self.minimum)
-        size = min(size, limit)
+        size = self.fixed or min(size, limit)
         spans = []
         while done < length:
             start = min(max(0, done - context), length - size)
@@ -110,6 +140,17 @@ class Grid:
             return np.zeros_like(at)
         at %= 2 * (length - 1)
         return np.minimum(at, 2 * (length - 1) - at)
+
+
+def grids(model: "Model") -> tuple[Grid, Grid]:
+    """The rules for a model's rows (heights) and for its columns (widths).
+
+    model: anything with a `card`; its `fixed` and its `adapter` count where it has them.
+    """
+    fixed = getattr(model, "fixed", None) or (None, None)
+    is_foreign = getattr(model, "adapter", None) is not None
+    by_row, by_column = (Grid(model.card, fixed=side, is_foreign=is_foreign) for side in fixed)
+    return by_row, by_column
 
 
 def up(number: int, multiple: int) -> int:

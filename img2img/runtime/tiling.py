@@ -12,9 +12,13 @@ tie may round to the other side:
   thread, where these are fewer than about 128: 3e-7 of the range, in tiny pictures and tiles.
 - A linear resize inside the network by a factor that is no power of two rounds its coordinates: 4e-6.
 
+A network that takes one size only is run in windows of that size. Where nobody knows how far it sees, or it sees too
+far for such windows, they overlap by an eighth of their side and seams are possible.
+
 The picture and the result stay on the host, as integers; floats exist for one window at a time.
 """
 
+import itertools
 import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -23,7 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 from img2img.runtime.failures import BrokenOutput, OutOfMemory
-from img2img.runtime.grid import AUTO, Grid, Span, Tile
+from img2img.runtime.grid import AUTO, CONTEXT_ADVICE, Span, Tile, grids
 
 if TYPE_CHECKING:
     from img2img.runtime.session import Model
@@ -47,56 +51,77 @@ def run_tiled(
     """Run a network over a picture of any size from 1x1 on; equal to one run over the whole picture.
 
     Args:
-        model: anything with the `card`, `path` and `infer` of `session.Model`.
+        model: anything with the `card`, `path` and `infer` of `session.Model`; `fixed`, `adapter` and `together` count
+            where it has them.
         colour: uint8 or uint16 [H, W, C], C = 1 or 3. Grey runs as three equal channels and comes back as their mean.
         tile: see `Tile`. Tiles are rounded up to the card's `multiple` and evened out over the picture.
         progress: called after each tile with the number of input pixels that it finished; they add up to H * W. Once
             negative where memory ran out: these will be done again.
-        note: called with one line for a person where memory ran out and smaller tiles are used.
+        note: called with one line for a person where memory ran out and fewer tiles at once, or smaller ones, are used.
 
     Returns:
         The type of `colour`, [H * scale, W * scale, C].
 
     Raises:
-        UsageError: tiles are asked for and the network looks at the whole picture; or `tile` is below 1.
+        UsageError: tiles are asked for and the network looks at the whole picture, or takes one size only; or `tile` is
+            below 1.
         BrokenOutput: the network computed something that is not a number; nothing of it is returned.
         OutOfMemory: the result, or even the smallest tile, does not fit.
     """
-    grid = Grid(model.card)
-    limit = grid.limit(tile)
+    by_row, by_column = grids(model)
+    limits = by_row.limit(tile), by_column.limit(tile)
     height, width = colour.shape[:2]
-    rows, columns = grid.padded(height), grid.padded(width)
+    rows, columns = by_row.padded(height), by_column.padded(width)
     canvas = _canvas(model, colour)
     even = tile == AUTO
+    together = getattr(model, "together", 0)
     done = 0  # rows of the picture
     counted = 0  # pixels of the row of tiles under way
     while True:
-        across = grid.spans(len(columns), limit, even=even)
-        downwards = grid.spans(len(rows), limit, done=done, even=even)
+        across = by_column.spans(len(columns), limits[1], even=even)
+        downwards = by_row.spans(len(rows), limits[0], done=done, even=even)
+        sides = [span.stop - span.start for span in (across[0], downwards[0])]
+        size = f"{sides[0]}x{sides[1]} pixels"
+        groups = _groups(across, together // math.prod(sides))
         try:
             for down in downwards:
                 counted = 0
-                for over in across:
-                    window = _window(colour, rows[down.start : down.stop], columns[over.start : over.stop])
-                    _paste(model, model.infer(window), down, over, canvas)
-                    pixels = down.inside(height) * over.inside(width)
-                    counted += pixels
-                    if progress is not None:
-                        progress(pixels)
+                for group in groups:
+                    places = [columns[over.start : over.stop] for over in group]
+                    results = model.infer(_windows(colour, rows[down.start : down.stop], places))
+                    for result, over in zip(results, group, strict=True):
+                        _paste(model, result, down, over, canvas)
+                        pixels = down.inside(height) * over.inside(width)
+                        counted += pixels
+                        if progress is not None:
+                            progress(pixels)
                 done = down.last
             return canvas
         except MemoryError as error:
-            sides = [span.stop - span.start for span in (across[0], downwards[0])]
-            limit = grid.halved(max(sides))
-            size = f"{sides[0]}x{sides[1]} pixels"
-            if limit is None:
-                raise OutOfMemory(
-                    f"{error or 'out of memory'}, in a piece of {size}; smaller ones cannot be"
-                ) from error
+            if len(groups[0]) > 1:
+                together = 0
+                said = f"{len(groups[0])} tiles of {size} at once; went on from row {done} with one at a time"
+            else:
+                half = by_row.halved(max(sides))
+                if half is None:
+                    unknown = by_row.is_foreign and by_row.context is None
+                    raise OutOfMemory(
+                        f"{error or 'out of memory'}, in a piece of {size};"
+                        f" {CONTEXT_ADVICE if unknown else 'smaller ones cannot be'}"
+                    ) from error
+                limits = half, half
+                said = f"tiles of {size}; went on from row {done} in tiles of {half}x{half}"
             if progress is not None and counted:
                 progress(-counted)
             if note is not None:
-                note(f"out of memory in tiles of {size}; went on from row {done} in tiles of {limit}x{limit}")
+                note(f"out of memory in {said}")
+
+
+def _groups(spans: list[Span], largest: int) -> list[list[Span]]:
+    """The spans in groups as even as can be, so that they have few sizes, of at most `largest` each (but one)."""
+    count = math.ceil(len(spans) / max(1, largest))
+    bounds = [len(spans) * number // count for number in range(count + 1)]
+    return [spans[first:last] for first, last in itertools.pairwise(bounds)]
 
 
 def _canvas(model: "Model", colour: Pixels) -> Pixels:
@@ -108,16 +133,17 @@ def _canvas(model: "Model", colour: Pixels) -> Pixels:
         raise OutOfMemory(f"no memory for a result of {width * scale}x{height * scale} pixels") from error
 
 
-def _window(colour: Pixels, rows: npt.NDArray[np.intp], columns: npt.NDArray[np.intp]) -> Floats:
-    """float32 [1, 3, h, w] in 0..1 of these rows and columns of the picture."""
-    if _runs(rows) and _runs(columns):  # a view; picking single pixels is needed in padding only
-        piece = colour[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    else:
-        piece = colour[rows[:, None], columns]
-    window: Floats = np.empty((1, 3, len(rows), len(columns)), np.float32)
-    # Grey is spread over the three channels by broadcasting.
-    np.divide(piece.transpose(2, 0, 1), np.float32(np.iinfo(colour.dtype).max), out=window[0], dtype=np.float32)
-    return window
+def _windows(colour: Pixels, rows: npt.NDArray[np.intp], places: list[npt.NDArray[np.intp]]) -> Floats:
+    """float32 [N, 3, h, w] in 0..1 of these rows of the picture and N choices of its columns, of one length."""
+    windows: Floats = np.empty((len(places), 3, len(rows), len(places[0])), np.float32)
+    for window, columns in zip(windows, places, strict=True):
+        if _runs(rows) and _runs(columns):  # a view; picking single pixels is needed in padding only
+            piece = colour[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        else:
+            piece = colour[rows[:, None], columns]
+        # Grey is spread over the three channels by broadcasting.
+        np.divide(piece.transpose(2, 0, 1), np.float32(np.iinfo(colour.dtype).max), out=window, dtype=np.float32)
+    return windows
 
 
 def _runs(indices: npt.NDArray[np.intp]) -> bool:
@@ -128,7 +154,7 @@ def _runs(indices: npt.NDArray[np.intp]) -> bool:
 def _paste(model: "Model", result: Floats, down: Span, over: Span, canvas: Pixels) -> None:
     """Round the good part of a window's result into the canvas.
 
-    result: float32 [1, 3, h * scale, w * scale], nominally 0..1. Values are rounded to the nearest step and clamped.
+    result: float32 [3, h * scale, w * scale], nominally 0..1. Values are rounded to the nearest step and clamped.
     """
     scale, levels = model.card.scale, np.float32(np.iinfo(canvas.dtype).max)
     top, left = down.first * scale, over.first * scale
@@ -139,7 +165,7 @@ def _paste(model: "Model", result: Floats, down: Span, over: Span, canvas: Pixel
     step = max(1, _STRIP // (3 * (right - left)))
     for first in range(top, bottom, step):
         last = min(first + step, bottom)
-        values = result[0, :, first - shift_y : last - shift_y, left - shift_x : right - shift_x] * levels
+        values = result[:, first - shift_y : last - shift_y, left - shift_x : right - shift_x] * levels
         # The sum is the cheapest look at every value: one that is not a number, or infinite, makes it so.
         if not math.isfinite(values.sum()):
             raise BrokenOutput(

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -155,9 +156,9 @@ def test_a_card_given_by_hand_serves_a_file_without_one(tmp_path):
     [
         ({"image": ANY, "mask": ["N", 1, "H", "W"]}, {"result": ANY}, {}, "2 inputs"),
         ({"image": ANY}, {"a": ANY, "b": ANY}, {}, "2 outputs"),
-        ({"image": ["N", 1, "H", "W"]}, {"y": ["N", 1, "H", "W"]}, {}, "must have 3 channels, it has 1"),
-        ({"image": (ANY, TensorProto.FLOAT16)}, {"y": (ANY, TensorProto.FLOAT16)}, {}, "must be float32"),
-        ({"image": ["N", 3, 64, 64]}, {"y": ["N", 3, 64, 64]}, {}, "fixed size"),
+        ({"image": ["N", 1, "H", "W"]}, {"result": ANY}, {"scale": 1}, "must have 3 channels, it has 1"),
+        ({"image": (ANY, TensorProto.FLOAT16)}, {"result": (ANY, TensorProto.FLOAT16)}, {"scale": 1}, "be float32"),
+        ({"image": ["N", 3, 64, "W"]}, {"result": ANY}, {"scale": 1}, "one fixed side"),
         ({"image": [4, 3, "H", "W"]}, {"y": [4, 3, "H", "W"]}, {}, "4 pictures at a time"),
         ({"image": ["N", 3]}, {"y": ["N", 3]}, {}, "must have 4 dimensions"),
         ({"x": ANY}, {"result": ANY}, {"scale": 1}, "an input named 'image', it has 'x'"),
@@ -184,6 +185,85 @@ def test_further_inputs_of_the_contract_are_accepted(tmp_path):
     assert model.infer(image(4, 4), **others).shape == (1, 3, 4, 4)
     with pytest.raises(ModelError, match="mask"):
         model.infer(image(4, 4))
+
+
+def test_what_is_bound_for_one_picture_holds_for_several(tmp_path):
+    path = onnx_nets.domains(tmp_path / "tints.onnx", {"red": (1.0, 0.0, 0.0), "blue": (0.0, 0.0, 1.0)})
+    model = load(path, device="cpu").bound(domain=np.array([[1, 0]], np.float32))
+    result = model.infer(image(3, 4, n=3))
+    assert np.array_equal(result, np.concatenate([model.infer(one[None]) for one in image(3, 4, n=3)]))
+
+
+def test_runs_on_kept_buffers_equal_the_plain_ones_bit_for_bit(tmp_path):
+    path = onnx_nets.domains(tmp_path / "tints.onnx", {"red": (1.0, 0.0, 0.0), "blue": (0.0, 0.0, 1.0)})
+    plain = load(path, device="cpu")
+    kept = load(path, device="cpu")
+    kept._buffered = devices.Buffered(kept._session, "cpu")
+    random = np.random.default_rng(5)
+    results = []
+    for height, width, n in [
+        (4, 5, 1),
+        (4, 5, 1),
+        (4, 5, 2),
+        (4, 5, 1),
+        (6, 5, 1),
+        (4, 5, 2),
+        (4, 5, 2),
+        (4, 5, 1),
+    ] * 2:
+        inputs = random.random((n, 3, height, width), np.float32), random.random((n, 2), np.float32)
+        expected = plain.infer(inputs[0], domain=inputs[1])
+        result = kept.infer(inputs[0][:, ::-1][:, ::-1], domain=inputs[1])  # not contiguous: copied in
+        assert np.array_equal(result, expected)
+        results.append((result, expected))
+    assert all(np.array_equal(*pair) for pair in results)  # no result is overwritten by a later run
+    assert len(kept._buffered._kept) == 2
+
+
+def test_buffers_are_made_when_a_size_comes_again_and_then_stay(tmp_path, monkeypatch):
+    model = load(onnx_nets.compact(tmp_path / "net.onnx"), device="cpu")
+    model._buffered = devices.Buffered(model._session, "cpu")
+    made = []
+    original = devices.Buffered._buffers
+    monkeypatch.setattr(devices.Buffered, "_buffers", lambda *args: made.append(args[3]) or original(*args))
+    for side in (4, 6, 4, 4, 6, 6, 4):
+        model.infer(image(side, 5))
+    assert made == [(1, 3, 8, 10), (1, 3, 12, 10)]
+
+
+def test_kept_buffers_serve_several_threads(tmp_path):
+    model = load(onnx_nets.compact(tmp_path / "net.onnx"), device="cpu", threads=1)
+    images = [np.full((1, 3, 8, 8), value, np.float32) for value in np.linspace(0, 1, 40)]
+    expected = [model.infer(one) for one in images]
+    model._buffered = devices.Buffered(model._session, "cpu")
+    with ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(model.infer, images))
+    assert all(np.array_equal(*pair) for pair in zip(results, expected, strict=True))
+
+
+def test_errors_on_kept_buffers_are_typed_as_well(tmp_path):
+    model = load(lying(tmp_path), device="cpu")
+    model._buffered = devices.Buffered(model._session, "cpu")
+    for _ in range(3):
+        with pytest.raises(BrokenOutput, match="promises"):
+            model.infer(image(4, 4))
+    odd = load(onnx_nets.blocks(tmp_path / "blocks.onnx", multiple=4), device="cpu")
+    odd._buffered = devices.Buffered(odd._session, "cpu")
+    with pytest.raises(ModelError, match=r"blocks\.onnx: running it on cpu failed"):
+        odd.infer(image(5, 5))
+    assert [odd.infer(image(4, 4)).shape for _ in range(2)] == [(1, 3, 4, 4)] * 2
+    assert len(odd._buffered._kept) == 1
+    with pytest.raises(ModelError, match=r"blocks\.onnx: running it on cpu failed"):
+        odd.infer(image(5, 5))
+    assert not odd._buffered._kept  # given back, for what is tried next
+
+
+def test_only_cuda_has_buffers_and_takes_several_tiles(tmp_path):
+    path = onnx_nets.compact(tmp_path / "net.onnx")
+    cpu = load(path, device="cpu")
+    assert (cpu.together, cpu._buffered) == (0, None)
+    cuda = session.Model(path, cpu.card, cpu._session, "cuda:1")
+    assert cuda.together == 512 * 512 and cuda._buffered._place == ("cuda", 1)
 
 
 def test_a_card_with_the_wrong_scale_is_found_out(tmp_path):

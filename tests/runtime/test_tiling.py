@@ -1,4 +1,6 @@
+import copy
 import itertools
+import re
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,6 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from img2img.errors import ExitStatus, UsageError
+from img2img.runtime import devices
 from img2img.runtime.card import Card
 from img2img.runtime.failures import BrokenOutput, OutOfMemory
 from img2img.runtime.grid import AUTO, Grid, up
@@ -266,6 +269,57 @@ def test_out_of_memory_goes_on_in_smaller_tiles_with_the_same_result(nets, net, 
     assert np.array_equal(result, run_tiled(nets[net], colour, tile=None))
     assert notes and all("out of memory" in one for one in notes)
     assert sum(told) == 83 * 90
+
+
+class Together:
+    """A model that takes several tiles a run, as on CUDA; counts how many."""
+
+    def __init__(self, model, together):
+        self.card, self.path, self.model, self.together, self.seen = model.card, model.path, model, together, []
+
+    def infer(self, image):
+        self.seen.append(image.shape)
+        return self.model.infer(image)
+
+
+@pytest.mark.parametrize("net", ["x1", "x2", "x2 wide", "x3", "x4 linear", "blocks of 4", "blocks of 3"])
+@pytest.mark.parametrize("buffered", [False, True])
+@settings(max_examples=10, deadline=None)
+@given(height=sides, width=sides, tile=st.integers(1, 40), together=st.integers(1, 100_000))
+def test_several_tiles_a_run_equal_single_ones_bit_for_bit(nets, net, buffered, height, width, tile, together):
+    model, colour = copy.copy(nets[net]), picture(height, width)
+    expected = run_tiled(model, colour, tile=tile)
+    if buffered:
+        model._buffered = devices.Buffered(model._session, "cpu")
+    told, several = [], Together(model, together)
+    assert np.array_equal(run_tiled(several, colour, tile=tile, progress=told.append), expected)
+    assert sum(told) == height * width
+    assert all(n == 1 or n * h * w <= together for n, _, h, w in several.seen)
+
+
+def test_tiles_are_run_in_even_groups(nets):
+    several = Together(nets["x2"], 5 * 44 * 44)
+    run_tiled(several, picture(40, 16 * 32), tile=32)
+    assert [shape[0] for shape in several.seen] == [4, 4, 4, 4]
+
+
+def test_out_of_memory_with_several_tiles_goes_on_with_one_at_a_time_and_then_with_smaller_ones(nets):
+    colour, told, notes, together = picture(90, 120), [], [], Together(nets["x2"], 10**6)
+
+    class Little(Together):
+        def infer(self, image):
+            n, _, h, w = image.shape
+            if len(self.seen) > 1 and n * h * w > 40 * 40:
+                raise OutOfMemory("it does not fit")
+            return super().infer(image)
+
+    little = Little(nets["x2"], 10**6)
+    result = run_tiled(little, colour, tile=36, progress=told.append, note=notes.append)
+    assert np.array_equal(result, run_tiled(nets["x2"], colour, tile=None))
+    assert np.array_equal(run_tiled(together, colour, tile=36), result)
+    assert len(notes) == 2 and sum(told) == 90 * 120
+    assert re.fullmatch(r"out of memory in \d tiles of .* at once; went on from row 58 with one at a time", notes[0])
+    assert re.fullmatch(r"out of memory in tiles of .* pixels; went on from row 58 in tiles of \d+x\d+", notes[1])
 
 
 def test_rows_that_are_finished_are_not_done_again(nets):

@@ -23,6 +23,7 @@ from img2img.exchange import model_files, ranges, samples
 from img2img.exchange.prelu import split_prelu
 from img2img.exchange.samples import Sample
 from img2img.runtime.atomic import atomic
+from img2img.runtime.card import Card
 
 QUANTISED = ("Conv", "Relu")
 """Operators; a ReLU after a convolution becomes a part of it."""
@@ -108,7 +109,7 @@ def quantise(source: Path, target: Path, folders: Sequence[Path], *, max_drop: f
         likeness = samples.likeness(found, wanted)
         return drop, likeness, likeness >= LIKENESS if drop is None else drop <= max_drop
 
-    work = _Work(source, tiles)
+    work = _Work(source, card, tiles)
     floats: list[str] = []
     data = work.model(floats)
     drop, likeness, good = loss(data)
@@ -158,7 +159,7 @@ class _Work:
         inner: names of those that may be quantised.
     """
 
-    def __init__(self, source: Path, tiles: Sequence[Sample]) -> None:
+    def __init__(self, source: Path, card: Card, tiles: Sequence[Sample]) -> None:
         from onnxruntime.quantization import CalibrationMethod
         from onnxruntime.quantization.calibrate import TensorsData
         from onnxruntime.quantization.shape_inference import quant_pre_process
@@ -177,7 +178,8 @@ class _Work:
                 raise ExportError(f"{source}: there is nothing to quantise but first and last convolutions")
             watched = [node for node in self.prepared.graph.node if node.op_type in QUANTISED]
             names = dict.fromkeys(tensor for node in watched for tensor in (node.input[0], node.output[0]))
-            found = ranges.of_activations(self.prepared, list(names), tiles)
+            # White and black borders are few values in photos and all there is in drawings: clipped, they turn grey.
+            found = ranges.of_activations(self.prepared, list(names), tiles, samples.flat(card))
             self.ranges: Any = TensorsData(CalibrationMethod.MinMax, found)
 
     def model(self, floats: Collection[str]) -> bytes:

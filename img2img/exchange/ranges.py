@@ -30,16 +30,27 @@ they were found on, and worse on pictures of more contrast."""
 Range = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 
-def of_activations(model: onnx.ModelProto, names: Sequence[str], tiles: Sequence[Sample]) -> dict[str, Range]:
-    """Lowest and highest value to be represented of each tensor in `names`, 0 always among them."""
+def of_activations(
+    model: onnx.ModelProto, names: Sequence[str], tiles: Sequence[Sample], whole: Sequence[Sample] = ()
+) -> dict[str, Range]:
+    """Lowest and highest value to be represented of each tensor in `names`, 0 always among them.
+
+    `whole`: samples all of whose values are to be represented, however few they are.
+    """
     session: Any = samples.session(_watched(model, names).SerializeToString())
     wanted = [f"{name}_{what}" for name in names for what in ("seen", "least", "most")]
     seen: list[list[NDArray[np.float32]]] = [[] for _ in names]
     for tile in tiles:
-        found = session.run(wanted, tile.inputs)
+        outputs = session.run(wanted, tile.inputs)
         for place, values in enumerate(seen):
-            values += found[3 * place : 3 * place + 3]
-    return {name: best(np.concatenate(values)) for name, values in zip(names, seen, strict=True)}
+            values += outputs[3 * place : 3 * place + 3]
+    found = {name: best(np.concatenate(values)) for name, values in zip(names, seen, strict=True)}
+    for sample in whole:
+        ends = session.run([f"{name}_{what}" for name in names for what in ("least", "most")], sample.inputs)
+        for place, name in enumerate(names):
+            (low, high), (least, most) = found[name], (float(one.item()) for one in ends[2 * place : 2 * place + 2])
+            found[name] = np.float32(min(low, least)), np.float32(max(high, most))  # type: ignore[assignment]
+    return found
 
 
 def largest(model: onnx.ModelProto, names: Sequence[str], tiles: Sequence[Sample]) -> dict[str, float]:

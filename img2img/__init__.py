@@ -2,23 +2,28 @@
 
 >>> import img2img
 >>> img2img.load("upscale-x4").run("photo.jpg").save("large.png")  # doctest: +SKIP
+>>> for event in img2img.batch("photos/", output="large/", recursive=True):  # doctest: +SKIP
+...     print(event.status, event.job.source, event.message)
 """
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from img2img.runtime.api import batch
+    from img2img.runtime.batch import Event
     from img2img.runtime.session import Model, load
 
 __version__ = "0.1.0"
-__all__ = ["Model", "__version__", "load"]
+__all__ = ["Event", "Model", "__version__", "batch", "load"]
+
+_HOMES = {"Event": "batch", "Model": "session", "batch": "api", "load": "session"}
 
 
 def __getattr__(name: str) -> Any:
     # Late, so that `import img2img` costs nothing: the command line pays for numpy and onnxruntime only if it runs.
-    if name in ("Model", "load"):
-        from img2img.runtime import session
-
-        return getattr(session, name)
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"img2img.runtime.{_HOMES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

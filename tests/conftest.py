@@ -32,6 +32,12 @@ class Outcome:
     err: str
 
 
+def files(folder: Path) -> list[str]:
+    """All files below a folder, hidden ones too, but for the journals that batches keep."""
+    found = (path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".img2img."))
+    return sorted(path.relative_to(folder).as_posix() for path in found)
+
+
 class Stream(io.TextIOWrapper):
     """A standard stream in memory that can pass for a terminal."""
 
@@ -44,6 +50,12 @@ class Stream(io.TextIOWrapper):
 
     def bytes(self) -> bytes:
         return self.buffer.getvalue()  # type: ignore[attr-defined,no-any-return]
+
+
+@pytest.fixture(autouse=True)
+def _cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Measurements of this machine are kept in a folder of the test run's own."""
+    monkeypatch.setenv("IMG2IMG_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
 
 
 @pytest.fixture

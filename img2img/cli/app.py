@@ -25,11 +25,12 @@ COMMANDS = {
     "train": ("img2img.cli.train:train", "Train a model on your own pictures."),
     "export": ("img2img.cli.export:export", "Write a trained network as a model file; change its precision."),
     "import": ("img2img.cli.import_:import_", "Make a model file of published weights (.pth, .safetensors)."),
-    "blend": ("img2img.cli.blend:blend", "Make a model between two training runs."),
+    "blend": ("img2img.cli.blend:blend", "Make a model between two training runs or model files."),
     "evaluate": ("img2img.cli.evaluate:evaluate", "Measure a model on a benchmark, as the papers do."),
     "data": ("img2img.cli.data:data", "Check a data set before you train on it."),
     "degrade": ("img2img.cli.degrade:degrade", "Show what training makes of your photos, before you train."),
-    "models": ("img2img.cli.models:models", "List the installed models."),
+    "doctor": ("img2img.cli.doctor:doctor", "Show what works on this machine, how fast, and what to do."),
+    "models": ("img2img.cli.models:models", "List, show and check the installed models."),
 }
 
 # Typer carries its own copy of Click since 0.2x and used the installed one before; this is the base class in both.

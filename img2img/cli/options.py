@@ -1,89 +1,28 @@
-"""Options that every command which turns pictures into pictures has, so that they are called the same everywhere."""
+"""The options of commands that turn pictures into pictures, made of what `runtime.settings` declares."""
 
 from __future__ import annotations
 
-from enum import StrEnum
-from typing import Annotated, Literal
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import fields
+from types import GenericAlias
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import typer
 
-from img2img.errors import UsageError
-from img2img.runtime.targets import Existing
-
-_OUTPUT, _MODEL, _READING, _SPEAKING = "Output", "Model", "Reading", "Speaking"
-
-
-class FileFormat(StrEnum):
-    """Extensions that --format takes."""
-
-    PNG = "png"
-    JPG = "jpg"
-    WEBP = "webp"
-    TIFF = "tiff"
-    BMP = "bmp"
-    AVIF = "avif"
-
+from img2img.errors import ExitStatus, UsageError
+from img2img.runtime.settings import SECTIONS, Settings
 
 Photos = Annotated[
-    list[str],
+    list[str] | None,
     typer.Argument(metavar="PHOTO", help="Files, folders (their pictures), globs, or - for stdin.", show_default=False),
 ]
 Pictures = Annotated[
-    list[str],
+    list[str] | None,
     typer.Argument(
         metavar="PICTURE", help="Files, folders (their pictures), globs, or - for stdin.", show_default=False
     ),
-]
-Output = Annotated[
-    str | None,
-    typer.Option(
-        "--output",
-        "-o",
-        metavar="WHERE",
-        help="A file; a folder (names are kept); a template of {stem} {name} {dir} {model} {domain} {scale} {ext}; or "
-        "- for stdout. Default: beside a file or a folder, its name and what was done (PHOTO_x4.png, PHOTO_MODEL.png, "
-        "PHOTO_DOMAIN.png; FOLDER_x4); for stdin, stdout.",
-        show_default=False,
-        rich_help_panel=_OUTPUT,
-    ),
-]
-Format = Annotated[
-    FileFormat | None,
-    typer.Option(
-        "--format",
-        help="Format of the results. Default: the extension's, or the input's, or png.",
-        show_default=False,
-        rich_help_panel=_OUTPUT,
-    ),
-]
-Quality = Annotated[
-    int | None,
-    typer.Option(
-        min=1, max=100, metavar="1..100", help="Of jpg, webp and avif.", show_default=False, rich_help_panel=_OUTPUT
-    ),
-]
-WhenExisting = Annotated[
-    Existing,
-    typer.Option(
-        "--existing",
-        help="Where an output exists: skip leaves it and says so, so that calling again continues a batch that was cut "
-        "short; overwrite replaces it; fail stops before anything is done.",
-        rich_help_panel=_OUTPUT,
-    ),
-]
-ModelName = Annotated[
-    str | None,
-    typer.Option(
-        "--model",
-        "-m",
-        metavar="NAME|PATH",
-        help="A name that 'img2img models' lists, or an ONNX file.",
-        show_default=False,
-        rich_help_panel=_MODEL,
-    ),
-]
-Device = Annotated[
-    str, typer.Option(metavar="auto|cpu|cuda[:N]", help="What the network runs on.", rich_help_panel=_MODEL)
 ]
 Tile = Annotated[
     str,
@@ -91,50 +30,85 @@ Tile = Annotated[
         metavar="auto|N|none",
         help="Side of the pieces that a picture is cut into, in input pixels. They change memory and time, never the "
         "result.",
-        rich_help_panel=_MODEL,
+        rich_help_panel="Model",
     ),
 ]
-Strength = Annotated[
-    float,
+Raw = Annotated[
+    str | None,
     typer.Option(
-        min=0,
-        max=1,
-        metavar="0..1",
-        help="How much of the network's result is taken: 0 is the input, 1 the result, between is a blend.",
-        rich_help_panel=_MODEL,
+        "--raw",
+        metavar="WxH",
+        help="Video: stdin is a stream of rgb24 frames of this size, stdout one of the results (-o -), for ffmpeg.",
+        show_default=False,
+        rich_help_panel="Reading",
     ),
 ]
-Threads = Annotated[
-    int | None,
-    typer.Option(
-        min=1, help="CPU threads of the network. Default: all cores.", show_default=False, rich_help_panel=_MODEL
-    ),
-]
-Recursive = Annotated[
+DryRun = Annotated[
     bool,
     typer.Option(
-        "--recursive", "-r", help="Folders with all their subfolders; the tree is kept.", rich_help_panel=_READING
-    ),
-]
-FirstFrame = Annotated[
-    bool, typer.Option("--first-frame", help="Take the first frame of an animation.", rich_help_panel=_READING)
-]
-MaxPixels = Annotated[
-    int | None,
-    typer.Option(
-        min=1,
-        help="Refuse larger inputs: a small file can claim to be a huge picture.",
-        show_default=False,
-        rich_help_panel=_READING,
+        "--dry-run", help="List what would be done, with an estimate, and do nothing.", rich_help_panel="Batch"
     ),
 ]
 Json = Annotated[
     bool,
     typer.Option(
-        "--json", help="One line of JSON a file on stdout, and a summary line at the end.", rich_help_panel=_SPEAKING
+        "--json", help="One line of JSON a file on stdout, and a summary line at the end.", rich_help_panel="Speaking"
     ),
 ]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.", rich_help_panel=_SPEAKING)]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.", rich_help_panel="Speaking")]
+
+
+def with_settings(command: Callable[..., ExitStatus]) -> Callable[..., ExitStatus]:
+    """A Typer command whose parameter `settings: Settings` has become one option for each of its fields."""
+    hints = get_type_hints(command, include_extras=True)
+    own = [
+        parameter.replace(annotation=hints[name])
+        for name, parameter in inspect.signature(command).parameters.items()
+        if name != "settings"
+    ]
+    shared = _parameters()
+    names = [one.name for one in shared]
+
+    @functools.wraps(command)
+    def run(**given: Any) -> ExitStatus:
+        settings = Settings(**{name: given.pop(name) for name in names})
+        return command(**given, settings=settings)
+
+    parameters = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in (*own, *shared)]
+    parameters.sort(key=_section)
+    run.__signature__ = inspect.Signature(parameters, return_annotation=ExitStatus)  # type: ignore[attr-defined]
+    run.__annotations__ = {one.name: one.annotation for one in parameters}
+    del run.__wrapped__  # its signature is another one
+    return run
+
+
+def _section(parameter: inspect.Parameter) -> int:
+    """--help lists sections as they first occur: a command's own, then the shared ones in their order."""
+    panel = getattr(parameter.annotation.__metadata__[0], "rich_help_panel", None)
+    return SECTIONS.index(panel) if panel in SECTIONS else -1
+
+
+def _parameters() -> list[inspect.Parameter]:
+    hints: dict[str, Any] = get_type_hints(Settings)
+    found = []
+    for one in fields(Settings):
+        about = dict(one.metadata)
+        names, kind = about.pop("names"), hints[one.name]
+        long = [name for name in names if name.startswith("--")] or [f"--{one.name.replace('_', '-')}"]
+        short = [name for name in names if not name.startswith("--")]
+        default = one.default
+        if get_origin(kind) is tuple:
+            kind, default = GenericAlias(list, get_args(kind)[:1]) | None, None  # how Typer says "repeated"
+        show = default not in (None, False, True)
+        extra = typer.Option(
+            *long, *short, help=about.pop("help"), rich_help_panel=about.pop("panel"), show_default=show, **about
+        )
+        found.append(
+            inspect.Parameter(
+                one.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, extra]
+            )
+        )
+    return found
 
 
 def parse_size(text: str) -> int | Literal["keep", "fit"]:

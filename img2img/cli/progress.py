@@ -154,18 +154,15 @@ class Bar:
             self.say(f"this will take about {duration(elapsed + left)}: {count}, {output}")
 
     def _look_at_headers(self) -> None:
-        from PIL import Image
+        from img2img.runtime import sizes
 
         for place, job in enumerate(self.jobs):
             if self.closed.is_set():
                 return
             if job.source is None or place in self.sizes:
                 continue
-            try:
-                with Image.open(job.source) as image:
-                    pixels = image.width * image.height
-            except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-                pixels = 0  # whatever is wrong with it is told when it is decoded
+            (size,) = sizes.of_files([job.source])
+            pixels = 0 if size is None else size[0] * size[1]
             with self.lock:
                 self.sizes.setdefault(place, pixels)
 

@@ -18,15 +18,18 @@ from img2img.runtime.naming import show
 class Report:
     """Takes the events of a batch and answers with the exit status.
 
-    With `as_json` stdout gets one object a file (keys: status, input, output, size, result_size, seconds, warnings,
-    error) and a last one with status "summary". File names keep their bytes: what is no UTF-8 becomes a lone surrogate
-    escape, which Python's os.fsencode turns back.
+    With `as_json` stdout gets one object a file (keys: status, input, output, size, result_size, seconds, hash,
+    warnings, error) and a last one with status "summary". File names keep their bytes: what is no UTF-8 becomes a lone
+    surrogate escape, which Python's os.fsencode turns back.
 
     A person sees errors always, skipped files unless `quiet`, warnings and what has been done on a terminal only.
     """
 
-    def __init__(self, display: Display, *, as_json: bool = False, quiet: bool = False) -> None:
+    def __init__(
+        self, display: Display, *, as_json: bool = False, quiet: bool = False, fail_fast: bool = False
+    ) -> None:
         self.display = display
+        self.fail_fast = fail_fast
         self.as_json = as_json
         self.quiet = quiet or as_json
         self.talkative = console.is_terminal() and not self.quiet
@@ -74,6 +77,8 @@ class Report:
         seconds = time.perf_counter() - self.began
         if self.as_json:
             _write({"status": "summary", **self.counts, "seconds": round(seconds, 3), "exit_status": int(status)})
+        if self.counts["failed"] and self.fail_fast and not self.quiet:
+            console.say("stopped at the first failure, as --fail-fast says; call again to go on")
         if self.counts["skipped"] and not self.quiet:
             console.say(self._skipped())
         if self.counts["done"] and self.talkative:
@@ -105,6 +110,7 @@ def _record(event: Event) -> dict[str, Any]:
         "size": event.size,
         "result_size": event.result_size,
         "seconds": round(event.seconds, 3),
+        "hash": None if event.digest is None else f"sha256:{event.digest}",
         "warnings": [*event.notes, *([event.message] if event.status == "skipped" else [])],
         "error": event.message if event.status == "failed" else None,
     }

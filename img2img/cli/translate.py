@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from img2img.cli import options
 from img2img.errors import ExitStatus, UsageError
-from img2img.runtime import files, targets
-from img2img.runtime.targets import Existing, Job, Naming
-
-if TYPE_CHECKING:
-    from img2img.runtime.card import Card
-    from img2img.runtime.pictures import Picture
-
-ALL = "all"
+from img2img.runtime.settings import Settings
 
 
+@options.with_settings
 def translate(
-    pictures: options.Pictures,
-    output: options.Output = None,
-    model: options.ModelName = None,
+    pictures: options.Pictures = None,
     to: Annotated[
         list[str] | None,
         typer.Option(
@@ -30,6 +21,23 @@ def translate(
             metavar="DOMAIN",
             help="What to turn the pictures into: a domain of the model (a call without --to lists them); may be "
             "repeated where domains go together (blond and male); all makes one result for each.",
+            show_default=False,
+            rich_help_panel="Model",
+        ),
+    ] = None,
+    grid: Annotated[
+        bool,
+        typer.Option(
+            "--grid",
+            help="One contact sheet a picture: itself and its results in all domains.",
+            rich_help_panel="Output",
+        ),
+    ] = False,
+    direction: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Where --model names the folder of a run that made several models (CycleGAN): which of them.",
             show_default=False,
             rich_help_panel="Model",
         ),
@@ -44,18 +52,13 @@ def translate(
             rich_help_panel="Model",
         ),
     ] = "keep",
-    strength: options.Strength = 1.0,
-    device: options.Device = "auto",
     tile: options.Tile = "auto",
-    threads: options.Threads = None,
-    format: options.Format = None,
-    quality: options.Quality = None,
-    existing: options.WhenExisting = Existing.SKIP,
-    recursive: options.Recursive = False,
-    first_frame: options.FirstFrame = False,
-    max_pixels: options.MaxPixels = None,
+    raw: options.Raw = None,
+    dry_run: options.DryRun = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
+    *,
+    settings: Settings,
 ) -> ExitStatus:
     """Turn pictures into another domain: horses into zebras, outlines into colour, one style into another.
 
@@ -67,55 +70,22 @@ def translate(
 
     Results have the size of their pictures; transparency, 16 bits, EXIF and ICC profiles are kept; grey becomes colour.
     """
-    side, seen = options.parse_tile(tile), options.parse_size(size)
-    sources = files.collect(pictures, recursive=recursive, exclude=targets.output_folder(output))
+    from img2img.cli.process import process
+    from img2img.runtime.verbs.translating import Translating
 
-    from img2img.cli.chosen import Chosen
-    from img2img.cli.process import Apply, Manner, process
-    from img2img.runtime import models
-    from img2img.runtime.grid import Grid
+    verb = Translating(
+        to=tuple(to or ()),
+        sheet=grid,
+        direction=direction,
+        size=options.parse_size(size),
+        tile=options.parse_tile(tile),
+        strength=settings.strength,
+    )
+    if grid and settings.color_fix:
+        raise UsageError("--color-fix matches a result to its picture, and a --grid is neither: leave one of them out")
+    if raw is not None:
+        from img2img.cli.video import stream
 
-    path = models.find(model) if model is not None else models.for_task("translate")
-    chosen = Chosen(path, "translate", device=device, threads=threads, quiet=json or quiet)
-    Grid(chosen.card).limit(side)  # tiles for a network that cannot have them: said once, and not for each picture
-    wanted = _wanted(chosen.card, to or [])
-    namings = [_naming(chosen.card, domain, output, format, several=len(wanted) > 1) for domain in wanted]
-    jobs = targets.plan(sources, namings, existing=existing)
-
-    def apply() -> Apply:
-        from img2img.runtime.translate import translate as run
-
-        network = chosen.load()
-
-        def work(job: Job, picture: Picture, *, progress: Callable[[int], None]) -> Picture:
-            return run(
-                network, picture, to=wanted[job.domain], size=seen, tile=side, strength=strength, progress=progress
-            )
-
-        return work
-
-    manner = Manner(first_frame, max_pixels, quality, json, quiet)
-    return process(jobs, apply, manner, area=1)
-
-
-def _wanted(card: Card, to: list[str]) -> dict[str, list[str]]:
-    """The results wanted of each picture: what each is called in file names, and the domains that make it."""
-    from img2img.runtime.translate import label_of
-
-    if ALL in to and ALL not in card.domains:
-        if len(to) > 1:
-            raise UsageError("--to all stands alone")
-        if card.domains:
-            named = {targets.as_part(domain): [domain] for domain in card.domains}
-            if len(named) < len(card.domains):
-                raise UsageError("two domains would have one name as files: say one after the other with --to and -o")
-            return named
-    label_of(card, to)
-    return {targets.as_part("_".join(to)) if to else "": to}
-
-
-def _naming(card: Card, domain: str, output: str | None, format: str | None, *, several: bool) -> Naming:
-    name = targets.as_part(card.name)
-    if several and output is not None and targets.output_folder(output) is not None:
-        output = f"{output.rstrip('/')}/{domain}/"  # the names are kept, so that the folder has to tell them apart
-    return Naming(f"_{domain or name}", output, format, model=name, domain=domain)
+        wrong = {"--json": json, "--dry-run": dry_run, "--grid": grid}
+        return stream(pictures, raw, verb, settings, quiet=quiet, wrong=wrong)
+    return process(pictures, verb, settings, dry_run=dry_run, json=json, quiet=quiet)

@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from img2img.cli import options
-from img2img.errors import ExitStatus, UsageError
-from img2img.runtime import files, targets
-from img2img.runtime.targets import Existing, Job
-
-if TYPE_CHECKING:
-    from img2img.runtime.pictures import Picture
-
-DEFAULT_MODEL = "upscale-x4"
+from img2img.errors import ExitStatus
+from img2img.runtime.settings import Settings
 
 
+@options.with_settings
 def upscale(
-    photos: options.Photos,
-    output: options.Output = None,
-    model: options.ModelName = None,
+    photos: options.Photos = None,
     scale: Annotated[
         float | None,
         typer.Option(
@@ -33,18 +25,22 @@ def upscale(
             rich_help_panel="Model",
         ),
     ] = None,
-    device: options.Device = "auto",
-    strength: options.Strength = 1.0,
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            metavar="60s",
+            help="Take the best bundled model that does all inputs in this time on this machine (90, 60s, 5min, 2h).",
+            show_default=False,
+            rich_help_panel="Model",
+        ),
+    ] = None,
     tile: options.Tile = "auto",
-    threads: options.Threads = None,
-    format: options.Format = None,
-    quality: options.Quality = None,
-    existing: options.WhenExisting = Existing.SKIP,
-    recursive: options.Recursive = False,
-    first_frame: options.FirstFrame = False,
-    max_pixels: options.MaxPixels = None,
+    raw: options.Raw = None,
+    dry_run: options.DryRun = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
+    *,
+    settings: Settings,
 ) -> ExitStatus:
     """Enlarge photos.
 
@@ -56,30 +52,12 @@ def upscale(
 
     A picture that cannot be read is reported and the others are done. Results are written whole or not at all.
     """
-    if scale is not None and not 0 < scale < float("inf"):
-        raise UsageError(f"--scale {scale:g}: say a number above 0")
-    side = options.parse_tile(tile)
-    sources = files.collect(photos, recursive=recursive, exclude=targets.output_folder(output))
+    from img2img.cli.process import process
+    from img2img.runtime.verbs.upscaling import Upscaling
 
-    from img2img.cli.chosen import Chosen
-    from img2img.cli.process import Apply, Manner, process
-    from img2img.runtime import models
+    verb = Upscaling(scale=scale, budget=budget, tile=options.parse_tile(tile), strength=settings.strength)
+    if raw is not None:
+        from img2img.cli.video import stream
 
-    path = models.for_scale(scale) if model is None and scale is not None else models.find(model or DEFAULT_MODEL)
-    chosen = Chosen(path, "upscale", device=device, threads=threads, quiet=json or quiet)
-    factor = scale or chosen.card.scale
-    naming = targets.Naming(f"_x{factor:g}", output, format, targets.as_part(chosen.card.name), f"{factor:g}")
-    jobs = targets.plan(sources, naming, existing=existing)
-
-    def apply() -> Apply:
-        from img2img.runtime.upscale import upscale as run
-
-        network = chosen.load()
-
-        def work(job: Job, picture: Picture, *, progress: Callable[[int], None]) -> Picture:
-            return run(network, picture, scale=scale, tile=side, strength=strength, progress=progress)
-
-        return work
-
-    manner = Manner(first_frame, max_pixels, quality, json, quiet)
-    return process(jobs, apply, manner, area=factor * factor)
+        return stream(photos, raw, verb, settings, quiet=quiet, wrong={"--json": json, "--dry-run": dry_run})
+    return process(photos, verb, settings, dry_run=dry_run, json=json, quiet=quiet)

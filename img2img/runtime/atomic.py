@@ -1,6 +1,7 @@
 """Files that exist whole or not at all."""
 
 import os
+import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -12,6 +13,7 @@ from img2img.errors import PictureError
 from img2img.runtime.naming import shown
 
 MAX_NAME_BYTES = 255  # the longest file name of every common file system
+_PART = re.compile(r"\.(.*)\.[0-9]+\.[0-9a-f]{8}\.part", re.DOTALL)
 
 
 @contextmanager
@@ -72,6 +74,19 @@ def temporary_name(name: str) -> str:
     room = MAX_NAME_BYTES - len(tail) - 1
     raw = os.fsencode(name)
     return f".{name if len(raw) <= room else raw[:room].decode(errors='ignore')}{tail}"
+
+
+def leftovers(folder: Path) -> dict[Path, list[Path]]:
+    """What killed processes, or ones still at work, have half written below `folder`: beginning of a target -> files.
+
+    The keys are paths of targets, or of what their names begin with where they are very long.
+    """
+    found: dict[Path, list[Path]] = {}
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            if (match := _PART.fullmatch(name)) is not None:
+                found.setdefault(Path(parent, match[1]), []).append(Path(parent, name))
+    return found
 
 
 def _mode_of(path: Path) -> int | None:

@@ -22,12 +22,23 @@ class Cancelled(BaseException):
     """The batch is being stopped. No Exception, so that nothing on the way takes it for a failed tile or file."""
 
 
+class Skipped(Exception):
+    """Raised by a reader: the job need not be done after all, and why."""
+
+
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What the writer made of a picture: notes on what could not be kept; the bytes, where the target is stdout."""
+    """What the writer made of a picture.
+
+    Attributes:
+        notes: on what could not be kept.
+        data: the bytes, where the target is stdout.
+        digest: sha256 of the file, hexadecimal.
+    """
 
     notes: tuple[str, ...] = ()
     data: bytes | None = None
+    digest: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +53,15 @@ class Event:
     notes: tuple[str, ...] = ()
     data: bytes | None = None
     error: BaseException | None = None
+    digest: str | None = None
 
     @property
     def message(self) -> str:
         """Why it failed or was skipped, for a person; empty for a job that is done."""
+        if self.status == "skipped":
+            return self.job.skip or str(self.error or "")
         if self.error is None:
-            return self.job.skip or ""
+            return ""
         text = explain(self.error)
         return text if self.job.label in text else f"{self.job.label}: {text}"
 
@@ -73,8 +87,8 @@ def run_batch(
 
     `read`, `work` and `write` run in threads of their own, each stage beside the others (zlib, libjpeg and onnxruntime
     let go of the interpreter's lock); `work` has one thread, so it sees the pictures one at a time and in the order of
-    `jobs`. Whatever they raise becomes an Event with status "failed", and the rest go on. A job that has a problem, or
-    is to be skipped, passes straight through.
+    `jobs`. Whatever they raise becomes an Event with status "failed" (Skipped: "skipped"), and the rest go on. A job
+    that has a problem, or is to be skipped, passes straight through.
 
     At most `depth` pictures wait before the network and `depth` after it, and fewer where they hold `budget` bytes.
 
@@ -122,10 +136,22 @@ class _Item:
     notes: tuple[str, ...] = ()
     weight: int = 0
 
-    def event(
-        self, status: Literal["done", "failed"], error: BaseException | None = None, data: bytes | None = None
-    ) -> Event:
-        return Event(self.job, status, self.size, self.result_size, self.seconds, self.notes, data, error)
+    def done(self, written: Written) -> Event:
+        return Event(
+            self.job,
+            "done",
+            self.size,
+            self.result_size,
+            self.seconds,
+            self.notes,
+            data=written.data,
+            digest=written.digest,
+        )
+
+    def ended(self, error: BaseException | None) -> Event:
+        """The event of a job that has no result."""
+        status: Literal["skipped", "failed"] = "skipped" if isinstance(error, Skipped) else "failed"
+        return Event(self.job, status, self.size, self.result_size, self.seconds, self.notes, error=error)
 
 
 @dataclass
@@ -199,7 +225,7 @@ class _Batch:
             outcome = future.result()
             item.seconds += outcome.seconds
             if outcome.value is None:
-                yield item.event("failed", outcome.error)
+                yield item.ended(outcome.error)
                 continue
             item.size, item.notes = _size(outcome.value), outcome.value.notes
             self.working = item, self._submit(1, self.work, item.job, outcome.value, self.check)
@@ -216,7 +242,7 @@ class _Batch:
         outcome = future.result()
         item.seconds += outcome.seconds
         if outcome.value is None:
-            yield item.event("failed", outcome.error)
+            yield item.ended(outcome.error)
             return
         item.result_size, item.weight = _size(outcome.value), _weight(outcome.value)
         item.notes += tuple(note for note in outcome.value.notes if note not in item.notes)
@@ -228,10 +254,10 @@ class _Batch:
             item, outcome = pair[0], pair[1].result()
             item.seconds += outcome.seconds
             if outcome.value is None:
-                yield item.event("failed", outcome.error)
+                yield item.ended(outcome.error)
                 continue
             item.notes += tuple(note for note in outcome.value.notes if note not in item.notes)
-            yield item.event("done", data=outcome.value.data)
+            yield item.done(outcome.value)
 
     def _submit(self, stage: int, function: Callable[..., _T], *arguments: object) -> Future[_Outcome[_T]]:
         future = self.pools[stage].submit(_attempt, function, *arguments)

@@ -4,7 +4,8 @@ import re
 from pathlib import Path
 from typing import BinaryIO
 
-_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\ud800-\udfff]")
+# Control characters, ends of lines and paragraphs, what turns the direction of writing round, and lone surrogates.
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def show(text: str | Path) -> str:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
 
 from img2img.errors import PictureError
-from img2img.runtime import pictures, writing
+from img2img.runtime import digests, pictures, writing
 from img2img.runtime.batch import Written
+from img2img.runtime.digests import Fingerprint
 from img2img.runtime.naming import show
 from img2img.runtime.pictures import Picture
 from img2img.runtime.targets import Job
@@ -27,15 +31,23 @@ class Transfer:
         source = io.BytesIO(self.stdin) if job.source is None else job.source
         return pictures.read(source, max_pixels=self.max_pixels, first_frame=self.first_frame)
 
-    def write(self, job: Job, picture: Picture) -> Written:
+    def write(self, job: Job, picture: Picture, finished: Callable[[Fingerprint], None] | None = None) -> Written:
         """Encode to the job's target, a whole file or none; for stdout, to bytes that the consumer writes.
+
+        `finished` is told of the file before it gets its name; what it raises keeps it from getting one.
 
         Raises PictureError, also where a target that may not be replaced has appeared in the meantime.
         """
-        if job.target is None:
-            buffer = io.BytesIO()
-            notes = writing.write(picture, buffer, format=job.format, quality=self.quality)
-            return Written(notes, buffer.getvalue())
-        if not job.overwrite and job.target.is_file():
+        target: Path | io.BytesIO = io.BytesIO() if job.target is None else job.target
+        if job.target is not None and not job.overwrite and job.target.is_file():
             raise PictureError(f"{show(job.target)}: appeared while the picture was being made; left as it is")
-        return Written(writing.write(picture, job.target, format=job.format, quality=self.quality))
+        seen: list[Fingerprint] = []
+
+        def look(file: BinaryIO) -> None:
+            seen.append(digests.of_stream(file))
+            if finished is not None:
+                finished(seen[0])
+
+        notes = writing.write(picture, target, format=job.format, quality=self.quality, finished=look)
+        data = target.getvalue() if isinstance(target, io.BytesIO) else None
+        return Written(notes, data, seen[0].sha256)

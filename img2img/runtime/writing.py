@@ -79,12 +79,19 @@ def format_for(path: Path) -> str:
 
 
 def write(
-    picture: Picture, target: Path | BinaryIO, *, format: str | None = None, quality: int | None = None
+    picture: Picture,
+    target: Path | BinaryIO,
+    *,
+    format: str | None = None,
+    quality: int | None = None,
+    finished: Callable[[BinaryIO], None] | None = None,
 ) -> tuple[str, ...]:
     """Write a picture to a file, which appears whole or not at all, or to a stream, which need not be seekable.
 
     format: "PNG", "jpg"...; by default what the file's suffix says, for a stream the format of the picture's source,
-    PNG where that is only read. quality: 1 to 100, for JPEG (95), WebP (90; 100 is lossless) and AVIF (80).
+    PNG where that is only read. quality: 1 to 100, for JPEG (95), WebP (90; 100 is lossless) and AVIF (80). finished:
+    is called with the whole file, readable and seekable, before it gets its name; what it raises passes through, and
+    the file does not appear.
 
     Returns notes for a person on what the format could not hold: alpha is composited over white for JPEG and BMP, 16
     bits are rounded to 8 for all but PNG and TIFF, BMP takes neither EXIF nor an ICC profile. Raises PictureError where
@@ -104,9 +111,13 @@ def write(
     if isinstance(target, Path):
         with atomic(target) as stream:
             _encode(fitting, stream, chosen, quality, name)
+            if finished is not None:
+                finished(stream)
         return notes
     buffer = BytesIO()
     _encode(fitting, buffer, chosen, quality, name)
+    if finished is not None:
+        finished(buffer)
     try:
         target.write(buffer.getbuffer())
         target.flush()

@@ -73,7 +73,7 @@ def test_nothing_asked_for_shows_the_help_and_is_wrong_use(img2img: Run) -> None
         (["upscal", "x.png"], "there is no command 'upscal'; did you mean 'upscale'?"),
         (["frobnicate"], "there is no command 'frobnicate'; there are upscale"),
         ([__file__], "to enlarge that file: img2img upscale "),
-        (["upscale"], "missing argument"),
+        (["upscale"], "name pictures, folders, or - for stdin"),
         (["upscale", "x.png", "--modell", "y"], "--model"),
         (["upscale", "x.png", "--existing", "ask"], "'skip', 'overwrite', 'fail'"),
         (["upscale", "x.png", "--quality", "101"], "'--quality'"),

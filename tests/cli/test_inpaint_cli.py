@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import onnx_nets
 import pytest
-from conftest import Outcome
+from conftest import Outcome, files
 from PIL import Image
 
 Run = Callable[..., Outcome]
@@ -33,10 +33,6 @@ def installed(folder: Path, here: Path, monkeypatch: pytest.MonkeyPatch) -> None
 def pixels(path: Path | bytes) -> np.ndarray:
     with Image.open(io.BytesIO(path) if isinstance(path, bytes) else path) as image:
         return np.asarray(image)
-
-
-def files(folder: Path) -> list[str]:
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
 
 def mask(path: Path, box: tuple[int, int, int, int] = (4, 2, 9, 6), size: tuple[int, int] = (20, 12)) -> Path:

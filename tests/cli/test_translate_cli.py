@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import onnx_nets
 import pytest
-from conftest import Outcome
+from conftest import Outcome, files
 from PIL import Image
 
 Run = Callable[..., Outcome]
@@ -37,10 +37,6 @@ def opened(path: Path | bytes) -> Image.Image:
     with Image.open(io.BytesIO(path) if isinstance(path, bytes) else path) as image:
         image.load()
         return image
-
-
-def files(folder: Path) -> list[str]:
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Outcome, environment
+from conftest import Outcome, environment, files
 from PIL import Image
 
 Run = Callable[..., Outcome]
@@ -27,10 +27,6 @@ def size(path: Path | bytes) -> tuple[int, int]:
     with Image.open(io.BytesIO(path) if isinstance(path, bytes) else path) as image:
         image.load()
         return image.size
-
-
-def files(folder: Path) -> list[str]:
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
 
 # --- what comes out
@@ -204,7 +200,7 @@ def test_json_has_a_line_for_each_file_and_a_summary(img2img: Run, photo: Photo,
     }
     a = by_input["a.png"]
     assert (a["output"], a["size"], a["result_size"], a["error"]) == ("a_x4.jpg", [12, 8], [48, 32], None)
-    assert a["seconds"] > 0 and "white" in a["warnings"][0]
+    assert a["seconds"] > 0 and any("white" in warning for warning in a["warnings"])
     assert "empty" in by_input["c.png"]["error"] and "no such file" in by_input["d.png"]["error"]
     assert {key: summary[key] for key in ("status", "done", "skipped", "failed", "exit_status")} == {
         "status": "summary",
@@ -222,12 +218,14 @@ def test_json_has_a_line_for_each_file_and_a_summary(img2img: Run, photo: Photo,
 def test_a_terminal_is_told_what_was_made(img2img: Run, photo: Photo, here: Path) -> None:
     photo(here / "a.png", (12, 8))
     done = img2img("upscale", "a.png", terminal=True)
-    assert done.err.startswith("a.png -> a_x4.png  48x32  ") and done.err.endswith(" s\n")
+    *warnings, made = done.err.splitlines()
+    assert made.startswith("a.png -> a_x4.png  48x32  ") and made.endswith(" s")
+    assert all("--color-fix" in warning for warning in warnings)  # an untrained network shifts colours
     photo(here / "b.png", mode="RGBA"), photo(here / "c.png")
     done = img2img("upscale", "b.png", "c.png", "gone.png", "--format", "jpg", terminal=True)
     *said, summary = done.err.splitlines()
     assert done.status == 1 and summary.startswith("2 pictures, 0.0 MP in ") and summary.endswith(", 1 failed")
-    assert sorted(said) == [
+    assert sorted(line for line in said if "--color-fix" not in line) == [
         "b.png: transparency laid over white: JPEG has none",
         "error: gone.png: no such file or folder",
     ]
@@ -248,7 +246,7 @@ def test_a_terminal_is_told_when_the_model_runs_elsewhere_than_one_may_think(
 
     monkeypatch.setattr(session, "load", noted)
     photo(here / "a.png")
-    assert img2img("upscale", "a.png", terminal=True).err.startswith("running on the CPU: no driver\na.png -> ")
+    assert img2img("upscale", "a.png", terminal=True).err.startswith("running on the CPU: no driver\na.png")
     assert img2img("upscale", "a.png", "-o", "b.png").err == ""
 
 

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from img2img.errors import UsageError
-from img2img.runtime.files import Source, collect, natural
+from img2img.runtime.files import Source, collect, ignores_case, natural
 from img2img.runtime.naming import show
+from img2img.runtime.selecting import Filters
 
 
 def touch(folder: Path, *names: str) -> None:
@@ -39,6 +40,14 @@ def test_recursive_takes_the_tree_a_folders_own_pictures_first(tmp_path: Path) -
 def test_hidden_and_system_files_are_passed_over(tmp_path: Path) -> None:
     touch(tmp_path, "Thumbs.db", ".DS_Store", "._a.png", ".a.png.17.ff.part", "__MACOSX/a.png", ".git/b.png", "a.png")
     assert names(collect([str(tmp_path)], recursive=True), tmp_path) == ["a.png"]
+
+
+@pytest.mark.parametrize("folder", ["@eaDir", "__MACOSX", "#recycle", "$RECYCLE.BIN", "lost+found"])
+def test_what_a_system_keeps_for_itself_is_passed_over_in_patterns_as_well(tmp_path: Path, folder: str) -> None:
+    touch(tmp_path, "a.png", "deep/b.png", f"{folder}/a.png", f"deep/{folder}/a.png/thumb.jpg", "deep/._b.png")
+    assert names(collect([str(tmp_path)], recursive=True), tmp_path) == ["a.png", "deep/b.png"]
+    assert names(collect([f"{tmp_path}/**/*.[pj]*g"]), tmp_path) == ["a.png", "deep/b.png"]
+    assert names(collect([f"{tmp_path}/{folder}/*.png"]), tmp_path / folder) == ["a.png"]  # meant by its name
 
 
 def test_a_system_file_among_the_matches_of_a_shells_star_is_passed_over(tmp_path: Path) -> None:
@@ -119,6 +128,120 @@ def test_the_output_folder_inside_the_input_folder_is_not_entered(tmp_path: Path
     assert len(collect([str(tmp_path / "out")], recursive=True, exclude=tmp_path / "out")) == 1
 
 
+def test_a_pattern_does_not_reach_into_the_output_folder_either(tmp_path: Path) -> None:
+    touch(tmp_path, "a.png", "out/a.png", "out/deep/b.png", "other/c.png")
+    found = collect([f"{tmp_path}/**/*.png"], exclude=tmp_path / "out")
+    assert names(found, tmp_path) == ["a.png", "other/c.png"]
+    found = collect([f"{tmp_path}/out/*.png"], exclude=tmp_path / "out")
+    assert names(found, tmp_path) == ["out/a.png"]
+
+
+def test_what_is_listed_is_a_file_or_a_folder_and_never_a_pattern_or_stdin(here: Path) -> None:
+    touch(here, "a.png", "[ab].png", "-", "folder/2.png", "folder/10.png", "given.png")
+    found = collect(["given.png"], listed=["-", "[ab].png", "*.png", "folder", "a.png", "given.png"])
+    assert [str(source.path) for source in found] == [
+        "given.png", "-", "[ab].png", "*.png", "folder/2.png", "folder/10.png", "a.png",
+    ]  # fmt: skip
+    assert [str(source.problem) for source in found if source.problem] == ["*.png: no such file or folder"]
+
+
+def test_a_list_without_anything_is_wrong_use_and_one_missing_file_is_that_files_problem(here: Path) -> None:
+    with pytest.raises(UsageError, match="no pictures"):
+        collect([], listed=[])
+    (source,) = collect([], listed=["gone.png"])
+    assert "no such file" in str(source.problem)
+
+
+def test_include_and_exclude_hold_for_folders_and_patterns_and_not_for_files_named_outright(here: Path) -> None:
+    touch(here, "in/a.png", "in/b.jpg", "in/cache/c.png", "in/deep/a_x4.PNG", "in/deep/d.png", "a_x4.png")
+    filters = Filters(["*.png"], ["cache/", "*_x4.*"])
+    expected = [Path("in/a.png"), Path("in/deep/d.png")]
+    assert [source.path for source in collect(["in"], recursive=True, filters=filters)] == expected
+    assert [source.path for source in collect(["in/**/*.*"], filters=filters)] == expected
+    assert [source.path for source in collect(["*"], recursive=True, filters=filters)] == expected
+    assert [source.path for source in collect(["a_x4.png"], filters=filters)] == [Path("a_x4.png")]
+
+
+def test_a_path_in_a_filter_begins_below_the_folder_that_was_named(here: Path) -> None:
+    touch(here, "in/day 1/a.png", "in/day 2/a.png", "in/b.png")
+    for named in ("in", f"{here}/in", "in/*", "in/**/*.png"):
+        found = collect([named], recursive=True, filters=Filters(["day 1/*.png"]))
+        assert [source.path for source in found] == [Path(named.partition("/*")[0]) / "day 1/a.png"]
+
+
+def test_an_excluded_folder_is_not_even_looked_into(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    touch(here, "in/a.png", "in/cache/x/b.png", "in/deep/cache/c.png", "in/deep/d.png")
+    looked_into: list[Path] = []
+    scandir = os.scandir
+
+    def watch(path: Path) -> object:
+        looked_into.append(Path(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", watch)
+    for pattern in ("cache/", "cache", "**/cache/**"):
+        looked_into.clear()
+        found = collect(["in"], recursive=True, filters=Filters(exclude=[pattern]))
+        assert [source.path for source in found] == [Path("in/a.png"), Path("in/deep/d.png")]
+        assert looked_into == [Path("in"), Path("in/deep")]
+
+
+@pytest.mark.parametrize("given", ["in", "in/*.png"])
+def test_where_filters_leave_nothing_they_are_named(here: Path, given: str) -> None:
+    touch(here, "in/a.png")
+    with pytest.raises(UsageError, match="--include"):
+        collect([given], filters=Filters(["*.jpg"]))
+    touch(here, "other/b.jpg")
+    assert [source.path for source in collect([given, "other"], filters=Filters(["*.jpg"]))] == [Path("other/b.jpg")]
+    touch(here, "empty/notes.txt")
+    found = collect(["empty", "other"], filters=Filters(["*.jpg"]))
+    assert [source.problem is None for source in found] == [False, True]
+
+
+def test_a_folder_that_may_not_be_read_is_a_problem_of_its_own(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    touch(here, "in/a.png", "in/locked/b.png", "in/open/c.png")
+    scandir = os.scandir
+
+    def refuse(path: Path) -> object:
+        if Path(path).name == "locked":  # a real one is no hindrance to root
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    found = collect(["in"], recursive=True)
+    assert [source.path for source in found] == [Path("in/a.png"), Path("in/locked"), Path("in/open/c.png")]
+    assert [str(source.problem) for source in found if source.problem] == ["in/locked: Permission denied"]
+    with pytest.raises(UsageError, match="in/locked: Permission denied"):
+        collect(["in/locked"])
+
+
+def test_a_name_that_no_file_can_have_is_a_problem_of_its_own(here: Path) -> None:
+    found = collect(["a\0b.png", "x" * 300 + ".png"])
+    assert all(source.problem is not None for source in found) and len(found) == 2
+
+
+def test_each_folder_is_looked_up_once_however_much_it_holds(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    touch(here, *(f"in/{folder}/{number}.png" for folder in range(3) for number in range(50)))
+    looked_up: list[str] = []
+    realpath = os.path.realpath
+
+    def watch(path: str) -> str:
+        looked_up.append(path)
+        return realpath(path)
+
+    monkeypatch.setattr(os.path, "realpath", watch)
+    assert len(collect(["in"], recursive=True)) == 150
+    assert len(looked_up) <= 4
+
+
+def test_whether_case_counts_is_found_out_without_writing(tmp_path: Path) -> None:
+    touch(tmp_path, "probe/a.png", "Folder/1")
+    ignored = (tmp_path / "probe/A.PNG").exists()
+    assert ignores_case(tmp_path / "probe") is ignored
+    assert ignores_case(tmp_path / "Folder") is ignored  # nothing in it has a case
+    assert ignores_case(tmp_path / "not/yet/there") is ignored
+
+
 def test_a_dash_is_stdin() -> None:
     assert collect(["-"]) == [Source(None)]
 
@@ -126,6 +249,7 @@ def test_a_dash_is_stdin() -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems insist on Unicode")
 def test_names_with_anything_in_them_are_found(tmp_path: Path) -> None:
     strange = [b"with \"quotes'.png", b"line\nfeed.png", b"a b.png", "🎈.png".encode(), b"latin-\xe9.png", b"-.png"]
+    strange += [b" .png", b"end .png", b"back\\slash.png", b"*.png", b"{stem}.png", "e\u0301.png".encode()]
     for name in strange:
         Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name)).touch()
     found = collect([str(tmp_path)])
@@ -146,3 +270,8 @@ def test_bytes_that_are_no_unicode_are_shown_as_escapes() -> None:
 @given(st.lists(st.integers(0, 10**12), min_size=2, unique=True))
 def test_numbers_in_names_sort_by_value(numbers: list[int]) -> None:
     assert sorted((f"shot {n}.png" for n in numbers), key=natural) == [f"shot {n}.png" for n in sorted(numbers)]
+
+
+def test_a_folder_sorts_before_what_it_holds() -> None:
+    paths = ["x/a.png/1.png", "x/a.png", "x", "x/a.png/10.png", "x/2", "x/a.png/2"]
+    assert sorted(paths, key=natural) == ["x", "x/2", "x/a.png", "x/a.png/1.png", "x/a.png/2", "x/a.png/10.png"]

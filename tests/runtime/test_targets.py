@@ -1,13 +1,15 @@
 """Where results go, and which wishes are refused before any work."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
 from img2img.errors import PictureError, UsageError
+from img2img.runtime import targets as module
 from img2img.runtime.files import Source, collect
-from img2img.runtime.targets import Existing, Job, Naming, as_part, output_folder, plan
+from img2img.runtime.targets import Existing, Job, Naming, as_part, describe, output_folder, plan
 
 
 def jobs(
@@ -80,6 +82,8 @@ def test_an_output_folder_keeps_the_names(here: Path) -> None:
         ("{stem}_{model}.{ext}", "photo_tiny.png"),
         ("{dir}/{name}-{scale}.tif", "in/photo.png-4.tif"),
         ("{model}/", "tiny/photo.png"),
+        ("all/{dir}/{stem}.{ext}", "all/in/photo.png"),
+        ("all/{sub}/{stem}.{ext}", "all/photo.png"),
     ],
 )
 def test_an_output_is_a_file_a_folder_or_a_template(here: Path, output: str, expected: str) -> None:
@@ -143,6 +147,7 @@ def test_existing_outputs_are_skipped_by_default(here: Path) -> None:
     touch("a_x4.png")
     first, second = jobs("a.png", "b.png")
     assert first.skip == "a_x4.png exists" and second.skip is None
+    assert (first.exists, second.exists) == (True, False)
 
 
 def test_fail_refuses_before_anything_is_done(here: Path) -> None:
@@ -207,8 +212,8 @@ def several(*names: str, output: str | None = None) -> list[Job]:
 def test_several_namings_make_a_job_each_that_knows_its_domain(here: Path) -> None:
     made = [(job.source, job.target, job.domain) for job in several("a.png", "b.png")]
     assert made == [(Path(f"{n}.png"), Path(f"{n}_{d}.png"), d) for n in "ab" for d in ("old", "new")]
-    made = [(job.target, job.domain) for job in several("a.png", output="{domain}/{stem}.{ext}")]
-    assert made == [(Path("old/a.png"), "old"), (Path("new/a.png"), "new")]
+    folders = [(job.target, job.domain) for job in several("a.png", output="{domain}/{stem}.{ext}")]
+    assert folders == [(Path("old/a.png"), "old"), (Path("new/a.png"), "new")]
 
 
 def test_results_of_one_picture_that_only_their_domain_tells_apart_need_it_in_the_name(here: Path) -> None:
@@ -224,3 +229,150 @@ def test_results_of_one_picture_that_only_their_domain_tells_apart_need_it_in_th
 )
 def test_a_name_from_a_card_becomes_a_part_of_a_file_name(text: str, expected: str) -> None:
     assert as_part(text) == expected
+
+
+def test_a_template_can_keep_the_tree_below_a_folder_anywhere(here: Path) -> None:
+    touch("photos/a.png", "photos/deep/er/a.png")
+    root = (here / "results").as_posix()
+    expected = [f"{root}/a_tiny.png", f"{root}/deep/er/a_tiny.png"]
+    for given in ("photos", str(here / "photos"), "./photos/"):
+        assert targets(given, output=f"{root}/{{sub}}/{{stem}}_{{model}}.{{ext}}") == expected
+
+
+def test_newer_does_again_only_what_was_changed_after_its_result(here: Path) -> None:
+    touch("old.png", "old_x4.png", "same.png", "same_x4.png", "new.png", "new_x4.png", "fresh.png")
+    for name, seconds in {"old": 1000, "same": 2000, "new": 3000}.items():
+        os.utime(f"{name}.png", (seconds, seconds))
+        os.utime(f"{name}_x4.png", (2000, 2000))
+    planned = jobs_of("old.png", "same.png", "new.png", "fresh.png", existing=Existing.NEWER)
+    assert [job.skip for job in planned] == [
+        "old_x4.png is not older than its input", "same_x4.png is not older than its input", None, None,
+    ]  # fmt: skip
+    assert all(job.overwrite for job in planned)
+
+
+def test_newer_looks_through_links_and_takes_stdin_for_new(here: Path) -> None:
+    touch("a.png", "real.png")
+    Path("a_x4.png").symlink_to("real.png")
+    os.utime("a.png", (2000, 2000))
+    for seconds, redone in ((1000, True), (3000, False)):
+        os.utime("real.png", (seconds, seconds))
+        (job,) = jobs_of("a.png", existing=Existing.NEWER)
+        assert (job.skip is None) is redone
+    (job,) = jobs("-", output="real.png", existing=Existing.NEWER)
+    assert job.skip is None and job.overwrite
+
+
+def test_newer_does_not_let_a_result_take_the_place_of_its_input(here: Path) -> None:
+    with pytest.raises(UsageError, match="replaced by its own result"):
+        jobs("a.png", output="a.png", existing=Existing.NEWER)
+
+
+def jobs_of(*names: str, existing: Existing) -> list[Job]:
+    """As `jobs`, with files that are there already."""
+    return plan([Source(Path(name)) for name in names], Naming("_x4"), existing=existing)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="needs permissions")
+def test_a_result_that_is_there_is_skipped_even_where_nothing_may_be_written(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    touch("a.png", "a_x4.png", "b.png")
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    first, second = jobs_of("a.png", "b.png", existing=Existing.SKIP)
+    assert first.skip == "a_x4.png exists" and first.problem is None
+    assert "no permission" in str(second.problem)
+
+
+def test_names_that_differ_in_case_alone_are_refused_where_case_does_not_count(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sources = [Source(Path("x/Photo.png")), Source(Path("y/photo.png"))]
+    asked: list[Path] = []
+
+    def yes(folder: Path) -> bool:
+        asked.append(folder)
+        return True
+
+    monkeypatch.setattr(module, "ignores_case", yes)
+    with pytest.raises(UsageError, match=r"x/Photo.png and y/photo.png would both become out/photo.png"):
+        plan(sources, Naming("_x4", "out"))
+    assert asked == [Path("out")] or sys.platform in ("darwin", "win32")  # these know without asking
+    monkeypatch.setattr(module, "ignores_case", lambda folder: False)
+    if sys.platform not in ("darwin", "win32"):
+        assert [job.target for job in plan(sources, Naming("_x4", "out"))] == [
+            Path("out/Photo.png"), Path("out/photo.png"),
+        ]  # fmt: skip
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need a privilege there")
+def test_two_results_that_would_replace_one_file_through_a_link_are_refused(here: Path) -> None:
+    touch("out/a.png", "a.png", "b.png")
+    Path("out/b.png").symlink_to("a.png")
+    with pytest.raises(UsageError, match=r"a.png and b.png would both become out/b.png"):
+        jobs("a.png", "b.png", output="out", existing=Existing.OVERWRITE)
+    assert [job.skip for job in jobs("a.png", "b.png", output="out")] == ["out/a.png exists", "out/b.png exists"]
+
+
+def test_the_shards_of_a_plan_are_the_plan(here: Path) -> None:
+    touch(*(f"in/{folder}/{number}.png" for folder in "abc" for number in range(9)))
+    sources, namings = collect(["in"], recursive=True), [Naming("_x", f"out/{d}", domain=d) for d in ("o", "n")]
+    whole = plan(sources, namings)
+    parts = [plan(sources, namings, shard=(part, 4)) for part in (1, 2, 3, 4)]
+    assert sorted((job for part in parts for job in part), key=whole.index) == whole
+    assert all(len({job.domain for job in part}) == 2 and len(part) < len(whole) for part in parts)
+
+
+def test_two_inputs_with_one_output_are_refused_by_every_shard_alike() -> None:
+    sources = [Source(Path(f"{folder}/a.png")) for folder in "xyz"]
+    messages = set()
+    for part in range(1, 9):
+        with pytest.raises(UsageError, match=r"would both become out/a.png") as error:
+            plan(sources, Naming("_x4", "out"), shard=(part, 8))
+        messages.add(str(error.value))
+    assert len(messages) == 1
+
+
+def test_a_shard_does_not_mind_what_the_others_have_written(here: Path) -> None:
+    touch(*(f"in/{number}.png" for number in range(20)))
+    sources, naming = collect(["in"]), Naming("_x4", "out")
+    for part in (1, 2, 3):
+        mine = plan(sources, naming, existing=Existing.FAIL, shard=(part, 3))
+        touch(*(str(job.target) for job in mine))
+    with pytest.raises(UsageError, match=r"exists \(and 19 more\)"):
+        plan(sources, naming, existing=Existing.FAIL)
+
+
+def test_what_is_to_become_of_a_job_is_told_on_one_line(here: Path) -> None:
+    touch("b.png", "b_x4.png")
+    sources = [Source(Path("line\nfeed.png")), Source(Path("b.png")), Source(None)]
+    sources.append(Source(Path("c.png"), problem=PictureError("c.png: no such file or folder")))
+    assert [describe(job) for job in plan(sources, Naming("_x4"))] == [
+        r"line\nfeed.png -> line\nfeed_x4.png",
+        "skipped: b.png: b_x4.png exists",
+        "stdin -> stdout",
+        "failed: c.png: no such file or folder",
+    ]
+    touch("d_x4.png/x")
+    (job,) = plan([Source(Path("d.png"))], Naming("_x4"))
+    assert describe(job) == "failed: d.png: d_x4.png: cannot be written: it is a folder"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems insist on Unicode")
+def test_names_with_anything_in_them_are_kept_byte_for_byte(here: Path) -> None:
+    strange = [
+        b"with \"quotes'.png",
+        b"line\nfeed.png",
+        b" a b .png",
+        "🎈.png".encode(),
+        b"latin-\xe9.png",
+        b"{stem}.png",
+    ]
+    for name in strange:
+        touch("in/" + os.fsdecode(name))
+    sources = collect(["in"])
+    for output in ("out", "out/{sub}/{stem}.{ext}", "{model}-{dir}/{name}"):
+        made = plan(sources, Naming("_x4", output, model="tiny"))
+        assert sorted(os.fsencode(job.target.name) for job in made if job.target) == sorted(strange)
+        lines = [describe(job) for job in made]
+        assert all(len(line.splitlines()) == 1 and line.encode() for line in lines)

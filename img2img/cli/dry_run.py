@@ -1,0 +1,39 @@
+"""`--dry-run`: what a batch would do, and how long that would take."""
+
+from __future__ import annotations
+
+import json as jsonlib
+import sys
+from typing import TYPE_CHECKING
+
+from img2img.cli import console
+from img2img.errors import ExitStatus
+from img2img.runtime import targets
+
+if TYPE_CHECKING:
+    from img2img.runtime.engine import Batch
+
+
+def list_jobs(batch: Batch, *, json: bool) -> ExitStatus:
+    """One line a job on stdout; the sum, and the estimate, on stderr. Nothing is run but a short measurement."""
+    counts = {"to do": 0, "skipped": 0, "failed": 0}
+    for job in batch.jobs:
+        state = "failed" if job.problem is not None else "skipped" if job.skip is not None else "to do"
+        counts[state] += 1
+        if json:
+            record = {
+                "status": state,
+                "input": "-" if job.source is None else str(job.source),
+                "output": None if job.target is None else str(job.target),
+                "reason": job.skip or (str(job.problem) if job.problem is not None else None),
+            }
+            sys.stdout.write(jsonlib.dumps(record) + "\n")
+        else:
+            sys.stdout.write(targets.describe(job) + "\n")
+    if not json:
+        console.say(", ".join(f"{count} {state}" for state, count in counts.items() if count or state == "to do"))
+        if batch.to_do:
+            from img2img.cli.forecast import forecast
+
+            console.say(forecast(batch))
+    return ExitStatus.SOME_FAILED if counts["failed"] else ExitStatus.OK

@@ -1,0 +1,31 @@
+"""What a person is told before a long batch: how long it will take on this machine, and how much memory."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from img2img.runtime.engine import Batch
+
+
+def forecast(batch: Batch) -> str:
+    """One line, from a short measurement of the model that is kept in the user's cache."""
+    from img2img.runtime import engine, estimate
+
+    settings, chosen = batch.settings, batch.chosen
+    sizes = batch.sizes()
+    if not sizes:
+        return "no estimate: no picture's size is known"
+    verb = engine.within_memory(batch.verb, chosen, settings, lambda: sizes)
+    speed = estimate.measure(
+        chosen.path, device=settings.device, threads=settings.threads, assume=settings.assumed() or None
+    )
+    seconds = estimate.seconds(speed, sum(estimate.work(chosen.card, size, verb.tile) for size in sizes))
+    largest = max(sizes, key=lambda size: size[0] * size[1])
+    scale = verb.area(chosen.card) ** 0.5
+    memory = estimate.peak(speed, chosen.card, largest, verb.tile, scale=scale, several=len(sizes) > 1)
+    megapixels = sum(width * height for width, height in sizes) / 1e6
+    return (
+        f"about {estimate.show_duration(seconds)} on {speed.device} and {estimate.show_memory(memory)} of memory for"
+        f" {megapixels:.1f} megapixels of input with {chosen.card.name}"
+    )

@@ -1,0 +1,112 @@
+"""`--raw WxH`: the frames of a video through stdin and stdout, for the commands that turn pictures into pictures."""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from img2img.cli import console
+from img2img.errors import ExitStatus, UsageError
+
+if TYPE_CHECKING:
+    from img2img.runtime.pictures import Picture
+
+REDRAW = 0.1  # seconds between two looks of the line that counts frames
+WIDTH = 48  # columns of that line
+
+
+def parse_raw(text: str, max_pixels: int | None = None) -> tuple[int, int]:
+    """Width and height of the frames that `--raw` announces; `max_pixels`: None for the limit of pictures."""
+    match = re.fullmatch(r"([1-9][0-9]{0,5})[xX]([1-9][0-9]{0,5})", text)
+    if match is None:
+        raise UsageError(f"--raw {text}: say width and height of the frames in pixels, such as 640x360")
+    width, height = int(match[1]), int(match[2])
+    if max_pixels is None:
+        from img2img.runtime.pictures import DEFAULT_MAX_PIXELS
+
+        max_pixels = DEFAULT_MAX_PIXELS
+    if width * height > max_pixels:
+        raise UsageError(f"--raw {text}: that is more than {max_pixels} pixels a frame; --max-pixels sets the limit")
+    return width, height
+
+
+def check_streams(inputs: Sequence[str], output: str | None) -> None:
+    """Raise UsageError unless frames come from stdin, go to stdout, and neither is a terminal."""
+    if list(inputs) != ["-"]:
+        raise UsageError("--raw reads frames from stdin: the only input is -")
+    if output not in (None, "-"):
+        raise UsageError(f"--raw writes frames to stdout: -o - instead of -o {output}")
+    if sys.stdin.isatty():
+        raise UsageError("stdin is a terminal: pipe rgb24 frames into it (ffmpeg ... -f rawvideo -pix_fmt rgb24 -)")
+    if sys.stdout.isatty():
+        raise UsageError("stdout is a terminal: pipe it into the program that takes rgb24 frames")
+
+
+def run(size: tuple[int, int], apply: Callable[[], Callable[[Picture], Picture]], *, quiet: bool = False) -> ExitStatus:
+    """Stream frames of `size` (width, height) from stdin to stdout; `apply` loads the model and gives what to do.
+
+    The size of the results is told on stderr with the first of them, so that whoever reads them can be told.
+    """
+    from img2img.runtime.frames import stream
+
+    function = apply()
+    count = _Count(quiet)
+    # The raw streams: a thread that hangs in a buffered one holds a lock that the interpreter wants when it ends.
+    source, sink = (getattr(one.buffer, "raw", one.buffer) for one in (sys.stdin, sys.stdout))
+    try:
+        stream(size, function, source=source, sink=sink, on_frame=count.add)
+    finally:
+        count.clear()
+    count.sum_up()
+    return ExitStatus.OK
+
+
+class _Count:
+    """What a person is told: the size once, on a terminal a line with the frames so far, notes, and the sum."""
+
+    def __init__(self, quiet: bool) -> None:
+        self.quiet = quiet
+        self.watched = console.is_terminal() and not quiet
+        self.frames = 0
+        self.size = ""
+        self.told: set[str] = set()
+        self.began = time.monotonic()
+        self.drawn: float | None = None
+
+    def add(self, picture: Picture) -> None:
+        self.frames += 1
+        if self.frames == 1:
+            self.size = "{}x{}".format(*picture.size)
+            if not self.quiet:
+                console.say(f"frames of {self.size}, rgb24")
+        if not self.watched:
+            return
+        for note in picture.notes:
+            if note not in self.told:
+                self.told.add(note)
+                self.clear()
+                console.say(f"frame {self.frames}: {note}")
+        now = time.monotonic()
+        if self.drawn is None or now - self.drawn >= REDRAW:
+            self.drawn = now
+            text = f"{self.frames} frames, {self.speed():.2f} frames/s"
+            print(f"\r{text:<{WIDTH}}", end="", file=sys.stderr, flush=True)
+
+    def clear(self) -> None:
+        if self.drawn is not None:
+            print(f"\r{'':<{WIDTH}}\r", end="", file=sys.stderr, flush=True)
+            self.drawn = None
+
+    def sum_up(self) -> None:
+        if self.watched:
+            from img2img.cli.progress import duration
+
+            seconds = time.monotonic() - self.began
+            count = "1 frame" if self.frames == 1 else f"{self.frames} frames"
+            console.say(f"{count} of {self.size} in {duration(seconds)} ({self.speed():.2f} frames/s)")
+
+    def speed(self) -> float:
+        return self.frames / max(time.monotonic() - self.began, 1e-9)

@@ -1,0 +1,54 @@
+"""Amounts of memory and time as a person writes and reads them."""
+
+import math
+import re
+
+from img2img.errors import UsageError
+
+
+def parse_memory(text: str) -> int:
+    """--max-memory as bytes: "2G", "500M", "1.5GiB". As in systemd and docker, K, M, G and T are powers of 1024.
+
+    Raises:
+        UsageError: it is no such size, or none above 0.
+    """
+    found = re.fullmatch(r"\s*(\d+\.?\d*|\.\d+)\s*([kmgt])(?:i?b)?\s*", text, re.IGNORECASE)
+    size = float(found[1]) * 1024 ** (1 + "kmgt".index(found[2].lower())) if found else 0
+    if size < 1:
+        raise UsageError(f"--max-memory {text}: say a number and its unit, such as 2G or 500M")
+    return int(size)
+
+
+_UNITS = {"s": 1, "sec": 1, "second": 1, "m": 60, "min": 60, "minute": 60, "h": 3600, "hour": 3600}
+
+
+def parse_duration(text: str) -> float:
+    """--budget as seconds: "90", "60s", "5min", "2h", "1h30m".
+
+    Raises:
+        UsageError: it is no such time, or none above 0.
+    """
+    word = text.strip().lower()
+    total = math.nan
+    if re.fullmatch(r"\d+\.?\d*|\.\d+", word):
+        total = float(word)
+    elif re.fullmatch(r"(?:(?:\d+\.?\d*|\.\d+)\s*[a-z]+\s*)+", word):
+        parts = re.findall(r"([\d.]+)\s*([a-z]+)", word)
+        total = sum(float(number) * _UNITS.get(unit.removesuffix("s") or "s", math.nan) for number, unit in parts)
+    if not 0 < total < math.inf:
+        raise UsageError(f"--budget {text}: say a time such as 60s, 5min or 2h")
+    return total
+
+
+def show_duration(seconds: float) -> str:
+    """Seconds for a person: 3.2 s, 45 s, 12 min, 3.5 h."""
+    if seconds < 120:
+        return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def show_memory(size: float) -> str:
+    """Bytes for a person, in the units that `--max-memory` takes: 96M, 1.5G."""
+    if size >= 1 << 30:
+        return f"{size / (1 << 30):.1f}".removesuffix(".0") + "G"
+    return f"{size / (1 << 20):.0f}M"

@@ -1,0 +1,83 @@
+"""The face of a verb: what a batch needs to know of upscaling, translating and inpainting."""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from img2img.runtime.files import Source
+from img2img.runtime.targets import Job, Naming
+
+if TYPE_CHECKING:
+    from img2img.runtime.card import Card
+    from img2img.runtime.counting import Progress
+    from img2img.runtime.grid import Tile
+    from img2img.runtime.pictures import Picture
+    from img2img.runtime.session import Model
+    from img2img.runtime.settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verb(ABC):
+    """One thing that is done to every picture of a batch, with its options; can be pickled and compared.
+
+    A verb is made of what a person said. `find` chooses a model; `fitted` completes it by the model's card; from then
+    on `apply` may be called, from any thread.
+    """
+
+    task: ClassVar[str]
+    doing: ClassVar[str]
+
+    strength: float = 1.0
+    tile: Tile = "auto"
+
+    @abstractmethod
+    def find(self, settings: Settings, pixels: Callable[[], float | None]) -> Path:
+        """The model that is meant; `pixels` tells those of all inputs together, None where nobody can know.
+
+        Raises:
+            ModelError: there is none. UsageError: what was said does not tell which.
+        """
+
+    @abstractmethod
+    def fitted(self, card: Card) -> Self:
+        """The verb with all that the card decides. Raises UsageError where they do not go together."""
+
+    @abstractmethod
+    def namings(self, card: Card, settings: Settings) -> list[Naming]:
+        """How the results of one picture are called: one for each of them."""
+
+    @abstractmethod
+    def apply(self, model: Model, job: Job, picture: Picture, progress: Progress) -> Picture:
+        """The result of one job. `progress` is told numbers of pixels that add up to the picture's."""
+
+    def bound(self, model: Model, job: Job) -> Model:
+        """The model with what it needs beside the picture of this job."""
+        return model
+
+    def area(self, card: Card) -> float:
+        """Pixels of a result for each pixel of its picture."""
+        return 1.0
+
+    def photos(self, sources: Sequence[Source]) -> list[Source]:
+        """The sources that are pictures to work on. Raises UsageError where none is left."""
+        return list(sources)
+
+    def prepared(self, jobs: Sequence[Job], sources: Sequence[Source]) -> tuple[Self, list[Job]]:
+        """The verb with what it needs to know of each file, and the jobs with what that has brought to light."""
+        return self, list(jobs)
+
+    def with_tile(self, tile: Tile) -> Self:
+        return dataclasses.replace(self, tile=tile)
+
+    def facts(self, job: Job) -> dict[str, Any]:
+        """What decides on the pixels of this job's result beside its picture and the model; for the journal.
+
+        The size of the tiles is left out: it changes memory and time, never the result.
+        """
+        own = {one.name: getattr(self, one.name) for one in dataclasses.fields(self) if one.name != "tile"}
+        return {"task": self.task, **own}

@@ -47,9 +47,9 @@ def of_activations(
     found = {name: best(np.concatenate(values)) for name, values in zip(names, seen, strict=True)}
     for sample in whole:
         ends = session.run([f"{name}_{what}" for name in names for what in ("least", "most")], sample.inputs)
-        for place, name in enumerate(names):
-            (low, high), (least, most) = found[name], (float(one.item()) for one in ends[2 * place : 2 * place + 2])
-            found[name] = np.float32(min(low, least)), np.float32(max(high, most))  # type: ignore[assignment]
+        for name, least, most in zip(names, ends[::2], ends[1::2], strict=True):
+            low, high = found[name]
+            found[name] = np.minimum(low, least.min()), np.maximum(high, most.max())
     return found
 
 

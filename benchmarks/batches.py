@@ -1,0 +1,108 @@
+"""What a batch costs beside its network: `img2img upscale FOLDER` against the bare network and against a plain loop.
+
+python benchmarks/batches.py [--model upscale-x4] [--batch 50x480 --batch 1000x96] [--rounds 3]
+
+In each round, in turn: the bare network (bare_windows.py: onnxruntime alone on the same windows), the command with its
+journal and without one, and the plain loop (naive_loop.py). All are whole processes but the bare network, of which only
+the calls count. Ratios are medians over the rounds; so are seconds. After the run with the journal the command is
+called once more, with nothing left to do.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import onnxruntime
+from PIL import Image
+from processes import Usage, median, run
+
+from img2img.runtime import models
+
+HERE = Path(__file__).parent
+PHOTOS = sorted((HERE.parent / "examples").glob("*.jpg"))
+
+JOURNAL, PLAIN, LOOP = "img2img, journal", "img2img, --no-journal", "plain loop"
+
+
+def make_photos(folder: Path, count: int, side: int) -> int:
+    """`count` JPEGs of some 100 sizes from `side` pixels width on, cut from the examples; returns their pixels."""
+    folder.mkdir()
+    originals, pixels = [Image.open(path).convert("RGB") for path in PHOTOS], 0
+    for number in range(count):
+        size = side + side // 70 * (number % 9), side * 3 // 4 + side // 100 * (number % 11)
+        original = originals[number % len(originals)]
+        factor = max(size[0] / original.width, size[1] / original.height) * (1 + number % 7 / 10)
+        large = original.resize((round(original.width * factor) + 1, round(original.height * factor) + 1))
+        large.crop((0, 0, *size)).save(folder / f"{number:05}.jpg", quality=90)
+        pixels += size[0] * size[1]
+    return pixels
+
+
+def measure(
+    model: str, photos: Path, out: Path, rounds: int
+) -> tuple[list[float], dict[str, list[Usage]], list[Usage]]:
+    """Network seconds, usages of the contestants by name, usages of calls with nothing to do: one each a round."""
+    words = [sys.executable, "-m", "img2img", "upscale", str(photos), "-m", model, "-o", f"{out}/"]
+    contestants: dict[str, Sequence[str]] = {
+        JOURNAL: words,
+        PLAIN: [*words, "--no-journal"],
+        LOOP: [sys.executable, str(HERE / "naive_loop.py"), str(models.find(model)), str(photos), str(out)],
+    }
+    bare = [sys.executable, str(HERE / "bare_windows.py"), model, str(photos)]
+    network: list[float] = []
+    usages: dict[str, list[Usage]] = {name: [] for name in contestants}
+    idle: list[Usage] = []
+    for turn in range(rounds):
+        network.append(float(subprocess.run(bare, check=True, capture_output=True, text=True).stdout))
+        # Who goes first changes: a drifting machine is to favour nobody.
+        for name in [*contestants][turn % 3 :] + [*contestants][: turn % 3]:
+            shutil.rmtree(out, ignore_errors=True)
+            usages[name].append(run(contestants[name]))
+            made = len([path for path in out.iterdir() if not path.name.startswith(".")])
+            if made != len(list(photos.iterdir())):
+                raise RuntimeError(f"{name}: {made} results")
+            if name == JOURNAL:
+                idle.append(run(words))
+    return network, usages, idle
+
+
+def show(network: Sequence[float], usages: Mapping[str, Sequence[Usage]], idle: Sequence[Usage]) -> None:
+    print(f"  {'network alone':<24} {statistics.median(network):8.2f} s")
+    for name, values in usages.items():
+        over = [usage.wall / alone for usage, alone in zip(values, network, strict=True)]
+        loop = [usage.wall / other.wall for usage, other in zip(values, usages[LOOP], strict=True)]
+        print(
+            f"  {name:<24} {median(values, 'wall'):8.2f} s  / network {statistics.median(over):.3f}"
+            f" ({min(over):.3f} to {max(over):.3f})  / plain loop {statistics.median(loop):.3f}"
+            f"  cpu {median(values, 'cpu'):.1f} s  peak {median(values, 'peak'):.0f} MB"
+        )
+    print(f"  {'nothing left to do':<24} {median(idle, 'wall'):8.2f} s")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="upscale-x4", help="a model with a card, for upscaling")
+    parser.add_argument("--batch", action="append", metavar="COUNTxWIDTH", help="photos, and width of the smallest")
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    facts = {"onnxruntime": onnxruntime.__version__, "cores": os.cpu_count(), "model": options.model}
+    print(json.dumps({**facts, "rounds": options.rounds, "time": time.strftime("%Y-%m-%d")}))
+    with tempfile.TemporaryDirectory() as name:
+        for batch in options.batch or ["50x480", "1000x96"]:
+            count, side = (int(number) for number in batch.split("x"))
+            photos = Path(name) / batch
+            megapixels = make_photos(photos, count, side) / 1e6
+            print(f"{count} photos from {side} pixels width, {megapixels:.1f} megapixels:", flush=True)
+            show(*measure(options.model, photos, Path(name) / "out", options.rounds))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,22 @@
+"""What one writes for a folder of photos without img2img: open, run, save, one after the other. For batches.py.
+
+python benchmarks/naive_loop.py MODEL FOLDER OUT
+
+The files get the encoders' settings that img2img has, so that both do the same work.
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from PIL import Image
+
+model, folder, out = (Path(word) for word in sys.argv[1:])
+session = onnxruntime.InferenceSession(str(model), providers=["CPUExecutionProvider"])
+out.mkdir(parents=True, exist_ok=True)
+for path in sorted(folder.iterdir()):
+    pixels = np.asarray(Image.open(path).convert("RGB"), dtype=np.float32) / 255
+    result = session.run(["result"], {"image": pixels.transpose(2, 0, 1)[None]})[0][0]
+    values = (result.transpose(1, 2, 0).clip(0, 1) * 255).round().astype(np.uint8)
+    Image.fromarray(values).save(out / path.name, quality=95, subsampling=0)

@@ -4,6 +4,8 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from img2img.errors import PictureError
+from img2img.runtime import colour as colours
+from img2img.runtime import decoding
 from img2img.runtime.depth import to_8_bits
 from img2img.runtime.pictures import Picture
 
@@ -16,9 +18,14 @@ def picture_of(image: Image.Image) -> Picture:
     Raises:
         PictureError: the mode has no meaning as a picture of 8 or 16 bits.
     """
-    image = ImageOps.exif_transpose(image)
+    image = given = ImageOps.exif_transpose(image)
+    icc = image.info.get("icc_profile") or None
     if image.mode in ("F", "I"):
         raise PictureError(f"a Pillow image of mode {image.mode} has no known range: convert it to L, I;16 or RGB")
+    if image.mode == "La":  # Pillow converts it to nothing else
+        image = image.convert("LA")
+    if image.mode == "CMYK" and icc is not None and colours.space(icc) == "CMYK":
+        image = colours.to_srgb(image, icc) or image
     if image.mode not in _KEPT or "transparency" in image.info:
         image = image.convert("RGBA" if image.has_transparency_data else "RGB")
     if image.mode == "1":
@@ -29,13 +36,16 @@ def picture_of(image: Image.Image) -> Picture:
     pixels = pixels[..., None] if pixels.ndim == 2 else pixels
     channels = pixels.shape[2]
     alpha = pixels[..., -1] if channels in (2, 4) else None
-    info = image.info
+    info = given.info
+    decoded = decoding.Decoded(np.ascontiguousarray(pixels[..., : channels - (alpha is not None)]))
+    decoding.settle_profile(decoded, icc, given)
     return Picture(
-        colour=np.ascontiguousarray(pixels[..., : channels - (alpha is not None)]),
+        colour=decoded.colour,
         alpha=None if alpha is None else np.ascontiguousarray(alpha),
         exif=info.get("exif"),
-        icc=info.get("icc_profile"),
+        icc=decoded.icc,
         dpi=info.get("dpi"),
+        notes=tuple(decoded.notes),
     )
 
 

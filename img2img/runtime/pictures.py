@@ -14,7 +14,7 @@ import numpy.typing as npt
 from PIL import ImageFile
 
 from img2img.errors import PictureError
-from img2img.runtime import decoding, deep, exif, pillow, sniff
+from img2img.runtime import decoding, deep, exif, pillow, png_checks, sniff
 from img2img.runtime.ifd import BrokenDirectory
 from img2img.runtime.naming import shown
 
@@ -82,7 +82,7 @@ def read(source: Path | BinaryIO, *, max_pixels: int = DEFAULT_MAX_PIXELS, first
         _check_size(name, sniff.size(head, format), max_pixels)
         if format == "TIFF":
             return _read_tiff(fresh, name, max_pixels, first_frame)
-        with pillow.reading(name, max_pixels):
+        with pillow.reading(name, format, max_pixels):
             image = pillow.open_image(stream, format)
             frames = 1 if format == "JPEG" else getattr(image, "n_frames", 1)
             notes = _check_frames(name, frames, first_frame)
@@ -90,7 +90,12 @@ def read(source: Path | BinaryIO, *, max_pixels: int = DEFAULT_MAX_PIXELS, first
             # Frames of an animated PNG are put together by Pillow in 8 bits.
             shallow = "it is animated" if frames > 1 else ""
             decoded = decoding.decode(image, lambda: pillow.open_image(fresh(), format), name, shallow=shallow)
+            if format == "PNG":
+                png_checks.check(fresh(), image)
         decoded.notes[:0] = notes
+        gamma = image.info.get("gamma")
+        if format == "PNG" and gamma and abs(gamma * 2.2 - 1) > 0.02 and not decoded.icc and "srgb" not in image.info:
+            decoded.notes.append(f"its gamma ({gamma:g}) is not known to other formats and was left out")
         block = _exif_of(image, decoded.notes)
     if block is not None:
         turn = exif.orientation(block)
@@ -117,7 +122,11 @@ def _read_tiff(fresh: Opener, name: str, max_pixels: int, first_frame: bool) -> 
             return tiff_reading.LibtiffTiff(fresh())
         return pillow.open_image(fresh(), "TIFF")
 
-    with pillow.reading(name, max_pixels):
+    if tiff.floating:
+        raise PictureError(f"cannot read {name}: its pixels are floating-point numbers; save it with 16 or 8 bits")
+    if tiff.compression not in tiff_reading.COMPRESSIONS:
+        raise PictureError(f"cannot read {name}: its compression ({tiff.compression}) is unknown; save it with another")
+    with pillow.reading(name, "TIFF", max_pixels):
         image: ImageFile.ImageFile
         if tiff.deep_grey_alpha:
             image = special = tiff_reading.GreyAlphaTiff(fresh())

@@ -12,8 +12,9 @@ from img2img.runtime import deep
 from img2img.runtime.ifd import BrokenDirectory, Ifd, Order, Reader
 
 SUBFILE_TYPE, BITS, COMPRESSION, PHOTOMETRIC, SAMPLES, PLANES = 254, 258, 259, 262, 277, 284
-SUB_PICTURES, EXTRA, DNG_VERSION = 330, 338, 50706
-UNCOMPRESSED, ADOBE_DEFLATE = 1, 8
+SUB_PICTURES, EXTRA, SAMPLE_FORMAT, DNG_VERSION = 330, 338, 339, 50706
+UNCOMPRESSED, ADOBE_DEFLATE, FLOATING = 1, 8, 3
+COMPRESSIONS = frozenset(TiffImagePlugin.COMPRESSION_INFO)
 WHITE_IS_ZERO, RGB_COLOUR = 0, 2
 ASSOCIATED_ALPHA, STRAIGHT_ALPHA = 1, 2
 SEPARATE_PLANES = 2
@@ -32,6 +33,14 @@ class Tiff:
     def raw(self) -> bool:
         """A camera raw file (DNG, NEF, ARW...): what Pillow would decode is a thumbnail, or mosaic data."""
         return DNG_VERSION in self.page.entries or bool(self._first(SUBFILE_TYPE) & REDUCED and self.has(SUB_PICTURES))
+
+    @property
+    def compression(self) -> int:
+        return self._first(COMPRESSION) or UNCOMPRESSED
+
+    @property
+    def floating(self) -> bool:
+        return self._first(SAMPLE_FORMAT) == FLOATING
 
     @property
     def white_is_zero(self) -> bool:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from img2img.errors import UsageError
 from img2img.runtime import colour as colours
@@ -112,11 +111,10 @@ def _in_colour(picture: Picture, notes: list[str]) -> tuple[Pixels, bytes | None
     if colour.shape[2] == 3:
         return colour, icc
     if icc is not None and colours.space(icc) == "GRAY":
-        converted = None
-        if colour.dtype == np.uint8:
-            converted = colours.to_srgb(Image.fromarray(np.ascontiguousarray(colour[..., 0])), icc)
+        converted = colours.grey_to_srgb(colour[..., 0], icc)
         if converted is not None:
-            return np.asarray(converted), None
-        notes.append("the ICC profile is for grey; it was left out of the result, which is in colour")
+            colour = converted[..., None]
+        else:
+            notes.append("the ICC profile is for grey; it was left out of the result, which is in colour")
         icc = None
     return colour.repeat(3, axis=2), icc

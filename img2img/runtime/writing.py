@@ -163,19 +163,33 @@ def _fit(picture: Picture, chosen: str) -> tuple[Picture, tuple[str, ...]]:
             exif = None
             notes.append("EXIF left out: JPEG has room for 64 KB of it")
     if not can.metadata and (exif or icc):
+        colour, converted = _without_profile(colour, icc)
         exif = icc = None
-        notes.append(f"EXIF and ICC profile left out: {can.shown} has no place for them")
+        notes.append(f"{converted}EXIF and ICC profile left out: {can.shown} has no place for them")
     return replace(picture, colour=colour, alpha=alpha, icc=icc, exif=exif), tuple(notes)
 
 
 def _grey_as_rgb(colour: Any, icc: bytes | None, format: str) -> tuple[Any, bytes | None, list[str]]:
     """Grey in three channels, and the profile that fits them: a profile for grey is applied, not attached."""
     if icc is not None and colours.space(icc) == "GRAY":
-        converted = colours.to_srgb(Image.fromarray(colour[..., 0]), icc)
+        converted = colours.grey_to_srgb(colour[..., 0], icc)
         if converted is not None:
-            return np.asarray(converted), None, [f"grey converted to sRGB by its ICC profile: {format} has no grey"]
+            note = f"grey converted to sRGB by its ICC profile: {format} has no grey"
+            return np.repeat(converted[..., None], 3, axis=2), None, [note]
         return np.repeat(colour, 3, axis=2), None, ["the ICC profile is damaged and was left out"]
     return np.repeat(colour, 3, axis=2), icc, []
+
+
+def _without_profile(colour: Any, icc: bytes | None) -> tuple[Any, str]:
+    """8-bit colours in sRGB, which is what they are taken for without a profile, and the beginning of a note."""
+    converted = None
+    if icc is not None and colour.shape[2] == 3:
+        image = colours.to_srgb(Image.fromarray(np.ascontiguousarray(colour)), icc)
+        converted = None if image is None else np.asarray(image)
+    elif icc is not None and colours.space(icc) == "GRAY":
+        plane = colours.grey_to_srgb(colour[..., 0], icc)
+        converted = None if plane is None else plane[..., None]
+    return (colour, "") if converted is None else (converted, "colours converted to sRGB; ")
 
 
 def _encode(picture: Picture, stream: BinaryIO, chosen: str, quality: int | None, name: str) -> None:

@@ -26,7 +26,7 @@ COMMANDS = {
     "export": ("img2img.cli.export:export", "Write a trained network as a model file; change its precision."),
     "import": ("img2img.cli.import_:import_", "Make a model file of published weights (.pth, .safetensors)."),
     "blend": ("img2img.cli.blend:blend", "Make a model between two training runs or model files."),
-    "evaluate": ("img2img.cli.evaluate:evaluate", "Measure a model on a benchmark, as the papers do."),
+    "evaluate": ("img2img.cli.evaluate:evaluate", "Measure a model beside what can be had without it."),
     "data": ("img2img.cli.data:data", "Check a data set before you train on it."),
     "degrade": ("img2img.cli.degrade:degrade", "Show what training makes of your photos, before you train."),
     "doctor": ("img2img.cli.doctor:doctor", "Show what works on this machine, how fast, and what to do."),

@@ -2,76 +2,220 @@
 
 from __future__ import annotations
 
-import json as jsonlib
-import sys
-from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from img2img.cli import console
-from img2img.errors import ModelError
+from img2img.cli import console, figures, trainer
+from img2img.cli.measures import TAKEN, Asked, Measure, short
+from img2img.errors import ModelError, UsageError
+
+if TYPE_CHECKING:
+    from img2img.evaluation.cases import Case
+    from img2img.evaluation.gallery import Gallery
+    from img2img.runtime.session import Model
+
+UPSCALE, INPAINT, TRANSLATE = "Upscaling", "Inpainting", "Translation"
 
 
 def evaluate(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="Name or path of a super-resolution model.")],
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="Name or path of a model.")],
     data: Annotated[
         list[Path],
-        typer.Option("--data", "-d", metavar="FOLDER", help="Folder with NAME_HR and NAME_LR pictures, or any photos."),
+        typer.Option("--data", "-d", metavar="FOLDER", help="Pictures to measure with; repeat it for further folders."),
     ],
+    held_out: Annotated[
+        bool, typer.Option("--held-out", help="Only the pictures that a training on these folders holds out.")
+    ] = False,
+    count: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="At most N pictures (pairs, drawn things) of a data set, evenly spread."),
+    ] = None,
+    against: Annotated[
+        list[str] | None,
+        typer.Option(metavar="MODEL", help="Another model for the same task, measured beside it; may be repeated."),
+    ] = None,
+    sheet: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Also write a picture: input, rivals, result, truth, in up to 24 rows."),
+    ] = None,
+    no_reference: Annotated[
+        bool,
+        typer.Option(
+            "--no-reference",
+            help="Enlarge the pictures as they are and measure how natural that looks (NIQE, lower is better).",
+            rich_help_panel=UPSCALE,
+        ),
+    ] = False,
+    niqe: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="NIQE's statistics of good photos (.npz), such as the published ones. Default: fitted on free photos.",
+            rich_help_panel=UPSCALE,
+        ),
+    ] = None,
+    side: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            metavar="PIXELS",
+            help="The middle square of a photo is reduced to this side; 0: whole photos. Default: 256.",
+            rich_help_panel=INPAINT,
+        ),
+    ] = None,
+    train: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="The training data: of pairs, for the nearest neighbour; of styles, for the classifier. "
+            "Default: what --held-out leaves.",
+            rich_help_panel=TRANSLATE,
+        ),
+    ] = None,
+    size: Annotated[
+        str,
+        typer.Option(
+            metavar="keep|fit|N",
+            help="At which size the network sees pictures, as in translate.",
+            rich_help_panel=TRANSLATE,
+        ),
+    ] = "keep",
+    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Of the classifier.", rich_help_panel=TRANSLATE)] = 0,
+    classifier_steps: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Of its training. Default: 800, about a minute on one CPU core.",
+            show_default=False,
+            rich_help_panel=TRANSLATE,
+        ),
+    ] = None,
     device: Annotated[str, typer.Option(metavar="DEVICE", help="auto, cpu, cuda or cuda:N.")] = "auto",
     threads: Annotated[int | None, typer.Option(min=1, metavar="N", help="CPU threads. Default: all cores.")] = None,
     record: Annotated[
-        bool, typer.Option("--record", help="Write the means into the model's card (needs the training packages).")
+        bool, typer.Option("--record", help="Write the means into the model's card, with this command.")
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="One line of JSON a picture, and one for the mean.")] = False,
 ) -> None:
-    """Measure a super-resolution model as the papers do, against bicubic.
+    """Measure a model on pictures that it has not seen, beside what can be had without it.
 
-    PSNR and SSIM on Y (ITU-R BT.601), the border cropped by the scale. The low-resolution pictures are those of the
-    folder (NAME_LR beside NAME_HR) or made by MATLAB's antialiased bicubic.
+    \b
+    upscaling     PSNR and SSIM on Y (ITU-R BT.601), the border cropped by the scale, against bicubic, as the papers
+                  do. Low-resolution pictures are the folder's (NAME_LR beside NAME_HR), or made of its photos by
+                  MATLAB's antialiased bicubic. With --no-reference (or where all are NAME_LR): NIQE.
+    inpainting    PSNR, SSIM and L1 in holes of 10 to 40 % (brush strokes and boxes, the same ones every time),
+                  and how visible their border is, against OpenCV's and scikit-image's methods.
+    translation   of pairs (laid out as for pix2pix): L1, PSNR, SSIM and sharpness, against copying the input and
+                  the nearest training pair. Of styles (a folder a style, one name = one thing): the same against
+                  the true drawing for every direction, and whether a classifier that learns from the real training
+                  drawings, on the spot, recognises the style.
+
+    Parts of the truth: sharpness (below 1 blurred, above 1 noisy) and border (far above 1: the rim shows).
     """
-    from img2img.evaluation import super_resolution as sr
-    from img2img.runtime import session, tiling
+    trainer.need_training_packages()
+    from img2img.evaluation.cases import means
+    from img2img.evaluation.gallery import Gallery, format_of
 
-    loaded = session.load(model, device=device, threads=threads)
-    scale = loaded.card.scale
-    if loaded.card.task != "upscale" or scale < 2:
-        raise ModelError(f"{model}: a model to {loaded.card.task} at scale {scale}; evaluate measures super-resolution")
+    if sheet is not None and format_of(sheet.suffix) is None:
+        raise UsageError(f"--sheet {sheet}: say a name that ends in .png, .jpg or .webp")
+    loaded = _load([*(against or []), model], device, threads)
+    own, subject = list(loaded.items())[-1]
+    asked = Asked(data, held_out, count, no_reference, niqe, side, train or [], size, seed, classifier_steps)
+    asked.check(subject)
+    gallery = Gallery(details=subject.card.task == "upscale") if sheet is not None else None
     measured: dict[str, dict[str, float | str]] = {}
-    for folder in data:
-        if not json:
-            console.say(f"{loaded.name} on {folder}: PSNR (dB) and SSIM on Y, border {scale}")
-            sys.stdout.write(_line("picture", "bicubic", "", loaded.name, "", "gain"))
-        bicubic, ours = [], []
-        for name, one, other in sr.evaluate(lambda low: tiling.run_tiled(loaded, low), folder, scale):
-            bicubic.append(one)
-            ours.append(other)
-            _print(name, folder, one, other, json)
-        means = sr.mean(ours)
-        _print("mean", folder, sr.mean(bicubic), means, json)
-        name = "/".join(folder.resolve().parts[-2:])
-        command = f"img2img evaluate {loaded.name} --data {name}"
-        measured[name] = {"psnr_y": round(means.psnr_y, 3), "ssim_y": round(means.ssim_y, 4), "command": command}
+    for folders in asked.sets(subject.card.task):
+        measure = asked.measure(loaded, folders)
+        shown = ", ".join(map(str, folders))
+        console.say(f"{own} on {shown}: {measure.about}")
+        cases = _print(measure, own, shown, gallery, json=json)
+        found = means(cases)
+        rivals = [way for way in found if way != own]
+        name = "+".join(map(short, folders)) + measure.suffix
+        measured[name] = {one: figures.rounded(one, number) for one, number in found[own].items()}
+        first = measure.main[0]
+        measured[name] |= {f"{first} ({way})": figures.rounded(first, found[way][first]) for way in rivals}
+        measured[name] |= {
+            **measure.beside,
+            "cases": len(cases),
+            "command": asked.command([_called(one) for one in loaded.values()], folders),
+        }
+    if gallery is not None and sheet is not None:
+        _write(gallery, sheet)
     if record:
         from img2img import exchange
 
-        exchange.amend(loaded.path, metrics={**loaded.card.metrics, **measured})
+        exchange.amend(subject.path, metrics={**subject.card.metrics, **measured})
 
 
-def _print(name: str, folder: Path, bicubic: object, ours: object, json: bool) -> None:
-    one, other = asdict(bicubic), asdict(ours)  # type: ignore[call-overload]
-    if json:
-        record = {"picture": name, "data": str(folder), **other, "bicubic": one}
-        sys.stdout.write(jsonlib.dumps(record) + "\n")
-    else:
-        figures = [f"{s['psnr_y']:.2f}" if k == "p" else f"{s['ssim_y']:.4f}" for s in (one, other) for k in "ps"]
-        sys.stdout.write(_line(name, *figures, f"{other['psnr_y'] - one['psnr_y']:+.2f}"))
-    sys.stdout.flush()
+def _print(measure: Measure, own: str, data: str, gallery: Gallery | None, *, json: bool) -> list[Case]:
+    """Print the cases as they come, their means, and in how many the model is better; returns them without pictures."""
+    from dataclasses import replace
+
+    from img2img.evaluation.cases import means
+
+    printer: figures.Printer | None = None
+    cases: list[Case] = []
+    for case in gallery.watch(measure.cases) if gallery is not None else measure.cases:
+        if printer is None:
+            printer = figures.Printer(list(case.figures), measure.main, data, json=json)
+            printer.head()
+        printer.case(case)
+        cases.append(replace(case, pictures={}))
+    assert printer is not None  # every measure refuses data without pictures
+    first = measure.main[0]
+    wins = {way: figures.better(cases, way, own, first) for way in printer.ways if way != own}
+    printer.mean(means(cases), {**measure.beside, "cases": len(cases), "better_than": wins})
+    won = ", ".join(f"than {way} in {number}" for way, number in wins.items())
+    console.say(f"of {len(cases)}, {own} is better {won} ({first})")
+    for name, text in measure.beside.items():
+        console.say(f"{name}: {text}")
+    return cases
 
 
-def _line(name: str, *cells: str) -> str:
-    widths = (8, 8, 12, 8, 7)
-    padded = (cell.rjust(width) for cell, width in zip(cells, widths, strict=True))
-    return f"{name:<24}{'  '.join(padded)}\n"
+def _called(model: Model) -> str:
+    """A name that a person can call it by: NAME.int8 has the card's name NAME."""
+    stem = model.path.stem
+    return stem if stem.startswith(f"{model.name}.") else model.name
+
+
+def _load(names: list[str], device: str, threads: int | None) -> dict[str, Model]:
+    """The models by names that are unlike each other; the last is the one to measure.
+
+    Raises:
+        ModelError: they are not for the same thing.
+        UsageError: one is named twice.
+    """
+    from img2img.runtime import session
+
+    loaded = [session.load(name, device=device, threads=threads) for name in names]
+    paths = [one.path.resolve() for one in loaded]
+    if len(set(paths)) < len(paths):
+        raise UsageError(f"one model is named twice: {', '.join(names)}")
+    subject = loaded[-1]
+    for rival in loaded:
+        both = (rival.card, subject.card)
+        if len({(card.task, card.scale, bool(card.domains)) for card in both}) > 1:
+            raise ModelError(
+                f"{rival.path} is to {rival.card.task} at scale {rival.card.scale}, {subject.path} to "
+                f"{subject.card.task} at scale {subject.card.scale}: they cannot be compared"
+            )
+    plain = [f"{one.name} (model)" if one.name in TAKEN else one.name for one in loaded]
+    for unlike in (plain, [f"{path.parent.name}/{path.stem}" for path in paths], list(map(str, paths))):
+        if len(set(unlike)) == len(unlike):
+            break
+    return dict(zip(unlike, loaded, strict=True))
+
+
+def _write(gallery: Gallery, file: Path) -> None:
+    from img2img.evaluation.gallery import format_of
+    from img2img.runtime.atomic import atomic
+    from img2img.training.sheets import contact_sheet
+
+    rows = gallery.rows
+    with atomic(file) as stream:
+        contact_sheet(gallery.columns, rows).save(stream, format_of(file.suffix))
+    console.say(f"wrote {file}: {len(rows)} rows")

@@ -1,1 +1,1 @@
-"""How good a result is: metrics as the papers compute them, comparisons, reports. Only what learns or compares styles needs torch."""
+"""How good a result is: metrics as the papers compute them, comparisons, reports. torch is needed for styles only."""

@@ -1,17 +1,15 @@
 """Figures that the validations of several methods share. Pictures are uint8 RGB `[H, W, 3]`."""
 
 from collections.abc import Sequence
-from typing import TypeVar
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from img2img.evaluation.metrics import psnr, ssim
+from img2img.evaluation.cases import Picture, mean, spread
+from img2img.evaluation.translation import figures
 
-Picture = NDArray[np.uint8]
-Item = TypeVar("Item")
+__all__ = ["Picture", "distances", "diversity", "label_effect", "pictures", "rgb", "signed", "spread"]
 
 
 def signed(batch: Tensor) -> Tensor:
@@ -30,23 +28,9 @@ def rgb(picture: Picture) -> Picture:
     return np.ascontiguousarray(np.broadcast_to(picture, (*picture.shape[:2], 3)))
 
 
-def spread(items: Sequence[Item], count: int) -> list[Item]:
-    """`count` of the items, evenly spread: neighbours in a sorted folder are often alike."""
-    return [items[i * len(items) // count] for i in range(count)] if len(items) > count else list(items)
-
-
 def distances(results: Sequence[Picture], truths: Sequence[Picture]) -> dict[str, float]:
-    """Means over pairs: `l1` (0..1, lower is better), `psnr` in dB and `ssim` on RGB, and `sharpness`.
-
-    `sharpness` is the mean size of the pictures' gradients as a share of the truths': below 1 blurred, above 1 noisy.
-    """
-    l1 = [float(np.abs(r.astype(np.float64) - t).mean()) / 255 for r, t in zip(results, truths, strict=True)]
-    return {
-        "l1": float(np.mean(l1)),
-        "psnr": float(np.mean([min(psnr(r, t), 100.0) for r, t in zip(results, truths, strict=True)])),
-        "ssim": float(np.mean([ssim(r, t) for r, t in zip(results, truths, strict=True)])),
-        "sharpness": sum(map(_gradient, results)) / max(sum(map(_gradient, truths)), 1e-12),
-    }
+    """Means over pairs of `evaluation.translation.figures`."""
+    return mean(figures(*pair) for pair in zip(results, truths, strict=True))
 
 
 def diversity(results: Sequence[Picture], reals: Sequence[Picture]) -> float:
@@ -66,11 +50,6 @@ def _spread(pictures: Sequence[Picture]) -> float:
     flat = torch.nn.functional.adaptive_avg_pool2d(small, 16).flatten(1)
     count = len(flat)
     return float(torch.cdist(flat, flat, p=1).sum() / (count * (count - 1) * flat.shape[1]))
-
-
-def _gradient(picture: Picture) -> float:
-    grey = picture.astype(np.float64).mean(2)
-    return float(np.abs(np.diff(grey, axis=0)).mean() + np.abs(np.diff(grey, axis=1)).mean())
 
 
 def label_effect(results: Sequence[Sequence[Picture]]) -> float:

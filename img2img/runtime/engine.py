@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from img2img.errors import UsageError
-from img2img.runtime import files, lists, models, selecting, targets
+from img2img.runtime import files, lists, models, remote, selecting, targets
 from img2img.runtime.chosen import Chosen
 from img2img.runtime.files import Source
 from img2img.runtime.settings import Engine, Settings
@@ -87,6 +87,9 @@ def prepare(
         UsageError: there is nothing to do, or what was said contradicts itself.
         ModelError: there is no such model, or it is not for this.
     """
+    inputs, settings = remote.as_paths(inputs, settings)
+    if remote.are_meant(inputs, settings):
+        return remote.prepare(inputs, verb, settings, tell=tell, stdin=stdin)
     shard = None if settings.shard is None else selecting.parse_shard(settings.shard)
     output = targets.output_folder(settings.output)
     sources = verb.photos(_collected(inputs, settings, output, stdin))
@@ -119,7 +122,7 @@ def run(batch: Batch, watch: Watch | None = None) -> Generator[Event, None, None
     With `fail_fast` the first failure is the last event. An exception in the consumer stops the batch and every thread
     has ended before it goes on.
     """
-    events = _on_ray(batch) if batch.settings.engine is Engine.RAY else _here(batch, watch or Unwatched())
+    events = _on_ray(batch, watch) if batch.settings.engine is Engine.RAY else _here(batch, watch or Unwatched())
     with closing(events):
         for event in events:
             yield event
@@ -167,10 +170,10 @@ def _here(batch: Batch, watch: Watch) -> Generator[Event, None, None]:
         journalled.close()
 
 
-def _on_ray(batch: Batch) -> Generator[Event, None, None]:
+def _on_ray(batch: Batch, watch: Watch | None) -> Generator[Event, None, None]:
     from img2img.runtime import ray_engine
 
-    return ray_engine.run(batch)
+    return ray_engine.run(batch, watch)
 
 
 def choose(verb: Verb, settings: Settings, pixels: Callable[[], float | None], tell: Tell | None) -> Chosen:

@@ -59,6 +59,10 @@ class Journalled:
         self._work: dict[int, _Work] = {}
         self._leftovers: dict[Path, dict[Path, list[Path]]] = {}
 
+    def expect(self, job: Job, home: Path | None) -> None:
+        """A job that the batch did not hold; `home` as in its `homes`."""
+        self._homes[id(job)] = home
+
     def read(self, job: Job) -> Picture:
         """As `Transfer.read`. Raises Skipped: another process is at it, or has done it in the meantime."""
         home = self._homes[id(job)]
@@ -95,6 +99,7 @@ class Journalled:
 
     def release(self, job: Job) -> None:
         """The job has ended."""
+        self._homes.pop(id(job), None)
         work = self._work.pop(id(job), None)
         if work is not None:
             work.claim.release()

@@ -137,6 +137,11 @@ class Settings:
     engine: Engine = option(Engine.LOCAL, panel=BATCH, help="ray: on a Ray cluster (pip install 'img2img[ray]').")
 
     def __post_init__(self) -> None:
+        for name, kind in (("format", FileFormat), ("existing", Existing), ("engine", Engine)):
+            said = getattr(self, name)
+            if said is not None and said not in list(kind):
+                raise UsageError(f"{name} is {said!r}: it is one of {', '.join(kind)}")
+            object.__setattr__(self, name, None if said is None else kind(said))  # plain strings, from Python
         for one in fields(self):
             value, low, high = getattr(self, one.name), one.metadata.get("min"), one.metadata.get("max")
             if isinstance(value, list) or (value is None and isinstance(one.default, tuple)):

@@ -388,7 +388,13 @@ def test_figures_look_at_the_hole_alone() -> None:
     assert figures["l1"] == pytest.approx(np.abs(difference).mean() / 255)
     assert figures["psnr"] == pytest.approx(10 * np.log10(255**2 / (difference**2).mean()))
     perfect = hole_figures([truth], [truth], [mask])
-    assert perfect == {"psnr": 100.0, "ssim": pytest.approx(1.0), "l1": 0.0, "sharpness": pytest.approx(1.0)}
+    assert perfect == {
+        "psnr": 100.0,
+        "ssim": pytest.approx(1.0),
+        "l1": 0.0,
+        "sharpness": pytest.approx(1.0),
+        "border": 1.0,
+    }
     spoilt = np.where(mask[:, :, None] > 0, truth, 0).astype(np.uint8)
     elsewhere = hole_figures([spoilt], [truth], [mask])
     assert (elsewhere["psnr"], elsewhere["l1"]) == (100.0, 0.0) and elsewhere["sharpness"] == pytest.approx(1.0)

@@ -56,12 +56,14 @@ class Journalled:
         self._homes = {id(job): home for job, home in zip(batch.jobs, batch.homes, strict=True)}
         self._journals = _Journals(batch, write=True)
         self._resumes = batch.settings.existing is Existing.SKIP
+        self._expected: set[int] = set()
         self._work: dict[int, _Work] = {}
         self._leftovers: dict[Path, dict[Path, list[Path]]] = {}
 
     def expect(self, job: Job, home: Path | None) -> None:
         """A job that the batch did not hold; `home` as in its `homes`."""
         self._homes[id(job)] = home
+        self._expected.add(id(job))
 
     def read(self, job: Job) -> Picture:
         """As `Transfer.read`. Raises Skipped: another process is at it, or has done it in the meantime."""
@@ -99,7 +101,9 @@ class Journalled:
 
     def release(self, job: Job) -> None:
         """The job has ended."""
-        self._homes.pop(id(job), None)
+        if id(job) in self._expected:  # a worker sees many jobs, and ids come again
+            self._expected.remove(id(job))
+            del self._homes[id(job)]
         work = self._work.pop(id(job), None)
         if work is not None:
             work.claim.release()

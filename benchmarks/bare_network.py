@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from img2img.runtime import session
+from img2img.runtime.network import session
 
 model = session.load(sys.argv[1])
 seconds = 0.0

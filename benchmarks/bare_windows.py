@@ -15,8 +15,8 @@ import numpy as np
 import onnxruntime
 from PIL import Image
 
-from img2img.runtime import models, session
-from img2img.runtime.tiling import run_tiled
+from img2img.runtime.network import models, session
+from img2img.runtime.network.tiling import run_tiled
 
 
 class Seen:

@@ -24,7 +24,7 @@ import onnxruntime
 from PIL import Image
 from processes import Usage, median, run
 
-from img2img.runtime import models
+from img2img.runtime.network import models
 
 HERE = Path(__file__).parent
 PHOTOS = sorted((HERE.parent / "examples").glob("*.jpg"))

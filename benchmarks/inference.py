@@ -20,7 +20,7 @@ from onnx import numpy_helper
 from PIL import Image
 from processes import in_turn, median, ratio, run
 
-from img2img.runtime import models, session
+from img2img.runtime.network import models, session
 
 HERE = Path(__file__).parent
 PHOTOS = sorted((HERE.parent / "examples").glob("*.jpg"))

@@ -17,7 +17,7 @@ sys.path[:0] = [str(HERE.parent / "tests" / room) for room in ("promises", "runt
 
 from killing import Scene, kill_again_and_again, make_model, make_photos  # noqa: E402
 
-from img2img.runtime import models  # noqa: E402
+from img2img.runtime.network import models  # noqa: E402
 
 
 def main() -> None:

@@ -17,8 +17,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from img2img.runtime import engine, ray_cluster
-from img2img.runtime.settings import Engine, Settings
+from img2img.runtime.batches import engine, ray_cluster
+from img2img.runtime.batches.settings import Engine, Settings
 from img2img.runtime.verbs.upscaling import Upscaling
 
 PHOTO = Path(__file__).parents[1] / "examples" / "olives.jpg"

@@ -9,7 +9,7 @@ import time
 
 import numpy as np
 
-from img2img.runtime import models, session
+from img2img.runtime.network import models, session
 
 SIDE, ROUNDS = 256, 7
 

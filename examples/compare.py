@@ -12,7 +12,7 @@ from PIL import Image
 from img2img.data.bicubic import imresize
 from img2img.data.folders import read_rgb
 from img2img.evaluation.super_resolution import score
-from img2img.runtime import session, tiling
+from img2img.runtime.network import session, tiling
 from img2img.training.sheets import contact_sheet
 
 parser = argparse.ArgumentParser(description=__doc__)

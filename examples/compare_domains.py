@@ -13,7 +13,7 @@ import numpy as np
 
 from img2img.data.labelled import DomainSet
 from img2img.methods.stargan import Config
-from img2img.runtime import session
+from img2img.runtime.network import session
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("config", type=Path)

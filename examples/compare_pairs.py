@@ -19,7 +19,7 @@ from img2img.data.paired import PairedSet
 from img2img.evaluation.distribution import sliced_wasserstein
 from img2img.methods.figures import distances, rgb, spread
 from img2img.methods.pix2pix import Config
-from img2img.runtime import session, tiling
+from img2img.runtime.network import session, tiling
 from img2img.training.sheets import contact_sheet
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from img2img.data.folders import find, read_rgb
 from img2img.evaluation import niqe
-from img2img.runtime.atomic import atomic
+from img2img.runtime.image.atomic import atomic
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("out", type=Path)

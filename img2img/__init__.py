@@ -10,14 +10,14 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from img2img.runtime.api import batch
-    from img2img.runtime.batch import Event
-    from img2img.runtime.session import Model, load
+    from img2img.runtime.batches.api import batch
+    from img2img.runtime.batches.batch import Event
+    from img2img.runtime.network.session import Model, load
 
 __version__ = "0.1.0"
 __all__ = ["Event", "Model", "__version__", "batch", "load"]
 
-_HOMES = {"Event": "batch", "Model": "session", "batch": "api", "load": "session"}
+_HOMES = {"Event": "batches.batch", "Model": "network.session", "batch": "batches.api", "load": "network.session"}
 
 
 def __getattr__(name: str) -> Any:

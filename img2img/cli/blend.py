@@ -45,7 +45,7 @@ def blend(
     if not output.absolute().parent.is_dir():
         raise UsageError(f"--output {output}: there is no folder {output.absolute().parent}")
     trainer.need_training_packages()
-    from img2img.runtime import models
+    from img2img.runtime.network import models
     from img2img.training.blend import blend_any
 
     first, second = (models.find(one) if is_model(one) else Path(one) for one in (a, b))

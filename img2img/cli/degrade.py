@@ -9,7 +9,7 @@ import typer
 
 from img2img.cli import console, trainer
 from img2img.errors import ConfigError, DataError, PictureError, UsageError
-from img2img.runtime import files
+from img2img.runtime.listing import files
 
 if TYPE_CHECKING:
     import numpy as np
@@ -59,7 +59,7 @@ def degrade(
     settings = _settings(config, assignments or [], scale=scale, crop=crop, seed=seed)
     chosen = _choose(photos, count, settings.data.crop, seed)
 
-    from img2img.runtime.atomic import atomic
+    from img2img.runtime.image.atomic import atomic
     from img2img.training import preview
 
     sheet = (preview.holes if masks else preview.degraded)(chosen, settings, versions=versions)

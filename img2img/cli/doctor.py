@@ -14,9 +14,9 @@ import typer
 
 import img2img
 from img2img.errors import ExitStatus, Img2ImgError
-from img2img.runtime import cache, cpu, devices, memory, models
-from img2img.runtime.naming import show
-from img2img.runtime.units import show_memory
+from img2img.runtime.listing.naming import show
+from img2img.runtime.network import cache, cpu, devices, memory, models
+from img2img.runtime.network.units import show_memory
 
 _PACKAGES = ("onnxruntime", "onnxruntime-gpu", "numpy", "pillow", "torch")
 _GPU = "onnxruntime-gpu"
@@ -164,7 +164,7 @@ def _gpu() -> Iterator[Finding]:
 
 def _why_not() -> str | None:
     """Why CUDA is not used, in the words of the error that --device cuda gives; None where it works."""
-    from img2img.runtime import speed
+    from img2img.runtime.network import speed
 
     paths = models.candidates("upscale", device="cuda:0")
     if not paths:
@@ -258,7 +258,7 @@ def _models() -> Iterator[Finding]:
 
 
 def _speeds(cuda: bool) -> Iterator[Finding]:
-    from img2img.runtime import speed
+    from img2img.runtime.network import speed
 
     if not models.candidates("upscale"):
         yield Finding("speed", "none", "there is no bundled model for upscaling", None, f"run {_REINSTALL}")

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from img2img.cli import console
 from img2img.errors import ExitStatus
-from img2img.runtime import targets
+from img2img.runtime.listing import targets
 
 if TYPE_CHECKING:
-    from img2img.runtime.engine import Batch
+    from img2img.runtime.batches.engine import Batch
 
 
 def list_jobs(batch: Batch, *, json: bool) -> ExitStatus:

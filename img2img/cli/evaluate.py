@@ -14,7 +14,7 @@ from img2img.errors import ModelError, UsageError
 if TYPE_CHECKING:
     from img2img.evaluation.cases import Case
     from img2img.evaluation.gallery import Gallery
-    from img2img.runtime.session import Model
+    from img2img.runtime.network.session import Model
 
 UPSCALE, INPAINT, TRANSLATE = "Upscaling", "Inpainting", "Translation"
 
@@ -189,7 +189,7 @@ def _load(names: list[str], device: str, threads: int | None) -> dict[str, Model
         ModelError: they are not for the same thing.
         UsageError: one is named twice.
     """
-    from img2img.runtime import session
+    from img2img.runtime.network import session
 
     loaded = [session.load(name, device=device, threads=threads) for name in names]
     paths = [one.path.resolve() for one in loaded]
@@ -212,7 +212,7 @@ def _load(names: list[str], device: str, threads: int | None) -> dict[str, Model
 
 def _write(gallery: Gallery, file: Path) -> None:
     from img2img.evaluation.gallery import format_of
-    from img2img.runtime.atomic import atomic
+    from img2img.runtime.image.atomic import atomic
     from img2img.training.sheets import contact_sheet
 
     rows = gallery.rows

@@ -10,7 +10,7 @@ import typer
 
 from img2img.cli import console, trainer
 from img2img.errors import UsageError
-from img2img.runtime.naming import show
+from img2img.runtime.listing.naming import show
 
 if TYPE_CHECKING:
     from img2img.training.export import Written
@@ -121,7 +121,7 @@ def export(
         if not folder.is_dir():
             raise UsageError(f"--calibrate {folder}: there is no such folder")
     trainer.need_training_packages()
-    from img2img.runtime import models
+    from img2img.runtime.network import models
     from img2img.training import export as run
 
     if to is not Format.ONNX:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from img2img.runtime.engine import Batch
+    from img2img.runtime.batches.engine import Batch
 
 
 def forecast(batch: Batch) -> str:
     """One line, from a short measurement of the model that is kept in the user's cache."""
-    from img2img.runtime import engine, estimate
+    from img2img.runtime.batches import engine
+    from img2img.runtime.network import estimate
 
     settings, chosen = batch.settings, batch.chosen
     sizes = batch.sizes()

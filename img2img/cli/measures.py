@@ -13,7 +13,7 @@ from img2img.errors import ModelError, UsageError
 
 if TYPE_CHECKING:
     from img2img.evaluation.cases import Case
-    from img2img.runtime.session import Model
+    from img2img.runtime.network.session import Model
 
 TASK_OF = {
     "no_reference": "upscale",

@@ -13,12 +13,12 @@ import typer
 
 from img2img.cli import console
 from img2img.errors import ExitStatus, ModelError, UsageError
-from img2img.runtime import models as runtime_models
-from img2img.runtime.models import Installed
-from img2img.runtime.naming import show
+from img2img.runtime.listing.naming import show
+from img2img.runtime.network import models as runtime_models
+from img2img.runtime.network.models import Installed
 
 if TYPE_CHECKING:
-    from img2img.runtime.header import Header, Tensor
+    from img2img.runtime.network.header import Header, Tensor
 
 ACTIONS = ("list", "info", "verify", "schema")
 
@@ -60,7 +60,7 @@ def models(
     if action == "info":
         _info(names, json)
     elif action == "schema":
-        from img2img.runtime.card import json_schema
+        from img2img.runtime.network.card import json_schema
 
         sys.stdout.write(jsonlib.dumps(json_schema(), indent=2) + "\n")
     else:
@@ -93,7 +93,7 @@ def _list(json: bool) -> None:
 def _info(names: list[str], json: bool) -> None:
     if len(names) != 1:
         raise UsageError("models info: say one model, by its name or file (img2img models lists them)")
-    from img2img.runtime import header
+    from img2img.runtime.network import header
 
     path = runtime_models.find(names[0])
     card = runtime_models.read_card(path)
@@ -126,7 +126,7 @@ def _verify(names: list[str], device: str, json: bool) -> ExitStatus:
         raise ModelError(
             f"no model is installed (looked in {runtime_models.user_folder()} and {runtime_models.bundled_folder()})"
         )
-    from img2img.runtime import verify
+    from img2img.runtime.network import verify
 
     faulty = 0
     width = max(len(show(_name(path))) for path in paths)

@@ -11,8 +11,8 @@ from img2img.cli import console
 from img2img.errors import ExitStatus, UsageError
 
 if TYPE_CHECKING:
-    from img2img.runtime.engine import Batch
-    from img2img.runtime.settings import Settings
+    from img2img.runtime.batches.engine import Batch
+    from img2img.runtime.batches.settings import Settings
     from img2img.runtime.verbs.verb import Verb
 
 
@@ -22,7 +22,7 @@ def process(
     """Do what was asked and report on it. The model is loaded only if there is anything to do."""
     from img2img.cli.progress import Bar, Display, Plain
     from img2img.cli.report import Report
-    from img2img.runtime import engine
+    from img2img.runtime.batches import engine
 
     talkative = console.is_terminal() and not quiet and not json
     batch = engine.prepare(inputs or (), verb, settings, tell=console.say if talkative else None, dry=dry_run)

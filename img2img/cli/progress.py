@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from img2img.cli import console
-from img2img.runtime.naming import show
-from img2img.runtime.targets import Job
+from img2img.runtime.listing.naming import show
+from img2img.runtime.listing.targets import Job
 
 QUIET_START = 0.5  # seconds before anything is drawn: what is done sooner needs no bar
 MEASURED = 1.0  # seconds of work before the time left is believed
@@ -154,7 +154,7 @@ class Bar:
             self.say(f"this will take about {duration(elapsed + left)}: {count}, {output}")
 
     def _look_at_headers(self) -> None:
-        from img2img.runtime import sizes
+        from img2img.runtime.image import sizes
 
         for place, job in enumerate(self.jobs):
             if self.closed.is_set():

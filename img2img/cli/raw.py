@@ -12,7 +12,7 @@ from img2img.cli import console
 from img2img.errors import ExitStatus, UsageError
 
 if TYPE_CHECKING:
-    from img2img.runtime.pictures import Picture
+    from img2img.runtime.image.pictures import Picture
 
 REDRAW = 0.1  # seconds between two looks of the line that counts frames
 WIDTH = 48  # columns of that line
@@ -25,7 +25,7 @@ def parse_raw(text: str, max_pixels: int | None = None) -> tuple[int, int]:
         raise UsageError(f"--raw {text}: say width and height of the frames in pixels, such as 640x360")
     width, height = int(match[1]), int(match[2])
     if max_pixels is None:
-        from img2img.runtime.pictures import DEFAULT_MAX_PIXELS
+        from img2img.runtime.image.pictures import DEFAULT_MAX_PIXELS
 
         max_pixels = DEFAULT_MAX_PIXELS
     if width * height > max_pixels:
@@ -50,7 +50,7 @@ def run(size: tuple[int, int], apply: Callable[[], Callable[[Picture], Picture]]
 
     The size of the results is told on stderr with the first of them, so that whoever reads them can be told.
     """
-    from img2img.runtime.frames import stream
+    from img2img.runtime.batches.frames import stream
 
     function = apply()
     count = _Count(quiet)

@@ -11,8 +11,8 @@ from typing import Any
 from img2img.cli import console
 from img2img.cli.progress import Display, duration
 from img2img.errors import ExitStatus
-from img2img.runtime.batch import Event
-from img2img.runtime.naming import show
+from img2img.runtime.batches.batch import Event
+from img2img.runtime.listing.naming import show
 
 
 class Report:

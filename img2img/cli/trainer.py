@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from img2img.errors import ConfigError
 
 if TYPE_CHECKING:
-    from img2img.runtime.card import Card
+    from img2img.runtime.network.card import Card
 
 PACKAGES = ("torch", "torchvision", "accelerate", "pydantic", "onnx", "safetensors", "cv2", "psutil")
 WORDS = {"upscale": "PHOTO", "translate": "PICTURE", "inpaint": "PHOTO --mask MASK"}

@@ -8,7 +8,7 @@ import typer
 
 from img2img.cli import options
 from img2img.errors import ExitStatus
-from img2img.runtime.settings import Settings
+from img2img.runtime.batches.settings import Settings
 
 
 @options.with_settings

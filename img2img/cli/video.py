@@ -9,8 +9,8 @@ from img2img.cli import console, raw
 from img2img.errors import ExitStatus, UsageError
 
 if TYPE_CHECKING:
-    from img2img.runtime.pictures import Picture
-    from img2img.runtime.settings import Settings
+    from img2img.runtime.batches.settings import Settings
+    from img2img.runtime.image.pictures import Picture
     from img2img.runtime.verbs.verb import Verb
 
 
@@ -24,9 +24,9 @@ def stream(
     wrong: Mapping[str, bool],
 ) -> ExitStatus:
     """Frames of `size` ("640x360") from stdin, their results to stdout. `wrong`: options that do not go with that."""
-    from img2img.runtime import engine
-    from img2img.runtime.careful import Careful
-    from img2img.runtime.targets import Job
+    from img2img.runtime.batches import engine
+    from img2img.runtime.batches.careful import Careful
+    from img2img.runtime.listing.targets import Job
 
     wrong = {
         **wrong,

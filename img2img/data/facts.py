@@ -15,7 +15,7 @@ from PIL import Image
 from img2img.data import folders
 from img2img.data.pairs import Part
 from img2img.errors import PictureError
-from img2img.runtime import pictures
+from img2img.runtime.image import pictures
 
 Pixels = NDArray[np.uint8]
 

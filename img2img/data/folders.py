@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from img2img.data.cache import Cache
 from img2img.errors import DataError, UsageError
-from img2img.runtime import files, pictures
-from img2img.runtime.pictures import Picture
+from img2img.runtime.image import pictures
+from img2img.runtime.image.pictures import Picture
+from img2img.runtime.listing import files
 
 NOTHING = np.empty((0, 0, 3), np.uint8)
 

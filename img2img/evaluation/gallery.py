@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from img2img.evaluation.cases import Case, Picture, spread
-from img2img.runtime.resize import lanczos
+from img2img.runtime.image.resize import lanczos
 
 MOST = 24
 """Rows."""

@@ -12,7 +12,7 @@ from img2img.errors import DataError
 from img2img.evaluation.cases import Case, Figure, Picture, mean, spread
 from img2img.evaluation.recognition import Recogniser
 from img2img.evaluation.translation import Translate, figures
-from img2img.runtime.resize import lanczos
+from img2img.runtime.image.resize import lanczos
 
 
 @dataclass(frozen=True)

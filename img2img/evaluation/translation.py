@@ -13,11 +13,11 @@ from img2img.data.pairs import Pair, find_pairs
 from img2img.errors import DataError
 from img2img.evaluation.cases import MOST_PSNR, Case, Figure, Picture, Share, gradient, spread
 from img2img.evaluation.metrics import psnr, ssim
-from img2img.runtime.resize import lanczos
+from img2img.runtime.image.resize import lanczos
 
 if TYPE_CHECKING:
-    from img2img.runtime.session import Model
-    from img2img.runtime.sizing import Size
+    from img2img.runtime.network.session import Model
+    from img2img.runtime.network.sizing import Size
 
 Translate = Callable[[Picture, str], Picture]
 """A picture, and the domain to bring it to ("" where there is but one)."""
@@ -47,8 +47,8 @@ def figures(result: Picture, truth: Picture) -> dict[str, Figure]:
 
 def by_model(model: "Model", size: "Size" = "keep") -> Translate:
     """As `img2img translate` does it; `size` as its --size."""
-    from img2img.runtime import pictures as runtime
-    from img2img.runtime import translate
+    from img2img.runtime.image import pictures as runtime
+    from img2img.runtime.verbs import translate
 
     def run(picture: Picture, to: str) -> Picture:
         result = translate.translate(model, runtime.Picture(picture), to=to or (), size=size)

@@ -14,7 +14,7 @@ from img2img.evaluation.cases import MOST_PSNR, Case, Figure, Picture, spread
 from img2img.evaluation.niqe import Statistics, niqe
 
 if TYPE_CHECKING:
-    from img2img.runtime.session import Model
+    from img2img.runtime.network.session import Model
 
 Upscale = Callable[[Picture], Picture]
 
@@ -55,7 +55,7 @@ def chosen(folders: list[Path], *, held_out: bool) -> list[Path]:
 
 def by_model(model: "Model") -> Upscale:
     """As `img2img upscale` enlarges, at the model's own scale."""
-    from img2img.runtime import tiling
+    from img2img.runtime.network import tiling
 
     return lambda low: np.asarray(tiling.run_tiled(model, low), np.uint8)
 

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from img2img.errors import ModelError
-from img2img.runtime import modelfile, models, selftest
-from img2img.runtime.atomic import atomic
-from img2img.runtime.card import Card
+from img2img.runtime.image.atomic import atomic
+from img2img.runtime.network import modelfile, models, selftest
+from img2img.runtime.network.card import Card
 
 
 def amend(path: Path, **changes: Any) -> Card:

@@ -12,8 +12,8 @@ from onnx import TensorProto, numpy_helper
 from img2img.errors import ExportError, ModelError
 from img2img.exchange import model_files, samples
 from img2img.exchange.prelu import split_prelu
-from img2img.runtime.atomic import atomic
-from img2img.runtime.card import Card
+from img2img.runtime.image.atomic import atomic
+from img2img.runtime.network.card import Card
 
 NAMED = 5
 """Keys that a message names."""

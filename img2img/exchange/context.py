@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from img2img.exchange import inputs
-from img2img.runtime.card import Card
+from img2img.runtime.network.card import Card
 
 LIMIT = 256
 """Contexts beyond this are not searched for: a tile would be mostly border, so the picture is run whole."""

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from img2img.runtime.card import Card
+from img2img.runtime.network.card import Card
 
 Inputs = dict[str, NDArray[np.float32]]
 

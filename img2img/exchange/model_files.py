@@ -9,8 +9,8 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import TensorProto, helper
 
 from img2img.errors import ExportError, ModelError
-from img2img.runtime import failures, modelfile, models, verify
-from img2img.runtime.card import Card
+from img2img.runtime.network import failures, modelfile, models, verify
+from img2img.runtime.network.card import Card
 
 
 def float_card(path: Path, use: str = "") -> Card:

@@ -18,9 +18,9 @@ import img2img
 from img2img.errors import ExportError
 from img2img.exchange import context, dropout, inputs
 from img2img.exchange.prelu import split_prelu
-from img2img.runtime import modelfile
-from img2img.runtime.atomic import atomic
-from img2img.runtime.card import Card
+from img2img.runtime.image.atomic import atomic
+from img2img.runtime.network import modelfile
+from img2img.runtime.network.card import Card
 
 OPSET = 18
 """The oldest opset that torch's exporter writes without conversion; onnxruntime 1.14 (2023) and newer load it."""

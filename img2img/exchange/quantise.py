@@ -22,8 +22,8 @@ from img2img.errors import ExportError
 from img2img.exchange import model_files, ranges, samples
 from img2img.exchange.prelu import split_prelu
 from img2img.exchange.samples import Sample
-from img2img.runtime.atomic import atomic
-from img2img.runtime.card import Card
+from img2img.runtime.image.atomic import atomic
+from img2img.runtime.network.card import Card
 
 QUANTISED = ("Conv", "Relu")
 """Operators; a ReLU after a convolution becomes a part of it."""

@@ -14,7 +14,7 @@ from img2img.errors import DataError, ExportError
 from img2img.evaluation.metrics import luma, psnr
 from img2img.exchange import inputs
 from img2img.exchange.inputs import Inputs
-from img2img.runtime.card import Card
+from img2img.runtime.network.card import Card
 
 SIDE = 128
 """Pixels of a sample's side, about; the network's `multiple` and `minimum` permitting."""

@@ -4,7 +4,7 @@ from typing import Any
 
 from torch import nn
 
-from img2img.runtime.card import Card
+from img2img.runtime.network.card import Card
 
 
 def card_of(

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from img2img.methods.config import OptimiserConfig, RunConfig
-from img2img.runtime.card import Card
+from img2img.runtime.network.card import Card
 
 Networks = Mapping[str, nn.Module]
 Batch = dict[str, Tensor]

@@ -14,9 +14,9 @@ from img2img.exchange import dropout, half, official, quantise, samples, statist
 from img2img.exchange.half import Halved
 from img2img.exchange.quantise import Quantised
 from img2img.methods.method import Exportable
-from img2img.runtime import models
-from img2img.runtime.atomic import atomic
-from img2img.runtime.card import Card
+from img2img.runtime.image.atomic import atomic
+from img2img.runtime.network import models
+from img2img.runtime.network.card import Card
 from img2img.training import trained
 from img2img.training.trained import NormMode, Trained
 

@@ -16,7 +16,7 @@ from img2img import exchange
 from img2img.errors import DataError, Interrupted, TrainingError
 from img2img.methods.config import RunConfig
 from img2img.methods.method import Batch, Method, Validation
-from img2img.runtime.card import Card
+from img2img.runtime.network.card import Card
 from img2img.training import start
 from img2img.training.checkpoints import Checkpoint, Store
 from img2img.training.curves import curves

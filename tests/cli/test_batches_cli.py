@@ -198,7 +198,7 @@ def test_memory_has_a_limit(img2img: Run, here: Path, photo: Photo) -> None:
 def test_on_the_cpu_the_8_bit_twin_is_taken(
     img2img: Run, here: Path, photo: Photo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from img2img.runtime import cpu
+    from img2img.runtime.network import cpu
 
     folder = here / "models"
     folder.mkdir()

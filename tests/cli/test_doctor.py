@@ -12,8 +12,8 @@ from conftest import Outcome
 
 from img2img.cli import doctor
 from img2img.errors import DeviceError, ModelError
-from img2img.runtime import cpu, models, speed
-from img2img.runtime.speed import Speed
+from img2img.runtime.network import cpu, models, speed
+from img2img.runtime.network.speed import Speed
 
 Run = Callable[..., Outcome]
 

@@ -10,7 +10,7 @@ import trials
 
 from img2img import methods
 from img2img.cli import app
-from img2img.runtime import models
+from img2img.runtime.network import models
 
 TINY = {"name": "compact", "options": {"features": 4, "convs": 1}}
 
@@ -53,7 +53,7 @@ def test_a_model_file_or_an_installed_model_in_another_precision(
 ) -> None:
     done = img2img("export", "upscale-x2", "--precision", "fp16", "--name", "mine")
     assert done.status == 0 and "PSNR to the fp32 file, dB" in done.err, done.err
-    from img2img.runtime.models import read_card
+    from img2img.runtime.network.models import read_card
 
     card = read_card(here / "model.fp16.onnx")
     assert card is not None and (card.precision, card.name, card.task) == ("fp16", "mine", "upscale")

@@ -12,8 +12,8 @@ from conftest import Outcome  # noqa: E402
 from img2img import networks  # noqa: E402
 from img2img.cli import app  # noqa: E402
 from img2img.exchange.onnx_file import Proof  # noqa: E402
-from img2img.runtime.card import Card  # noqa: E402
-from img2img.runtime.models import read_card  # noqa: E402
+from img2img.runtime.network.card import Card  # noqa: E402
+from img2img.runtime.network.models import read_card  # noqa: E402
 
 Run = Callable[..., Outcome]
 

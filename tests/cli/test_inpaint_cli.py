@@ -196,7 +196,7 @@ def test_the_command_that_training_ends_with_works(img2img: Run, photo: Photo, h
     import shlex
 
     from img2img.cli.trainer import usage
-    from img2img.runtime.models import read_card
+    from img2img.runtime.network.models import read_card
 
     photo(here / "a.png", (20, 12)), mask(here / "mask.png")
     card = read_card(folder / "teal.onnx")

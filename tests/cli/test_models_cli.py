@@ -9,8 +9,8 @@ import onnx_nets
 import pytest
 from conftest import Outcome
 
-from img2img.runtime import card, modelfile
-from img2img.runtime import models as runtime_models
+from img2img.runtime.network import card, modelfile
+from img2img.runtime.network import models as runtime_models
 
 Run = Callable[..., Outcome]
 
@@ -172,5 +172,5 @@ def test_wrong_use_says_what_there_is(img2img: Run, stamped: Path, args: list[st
 def test_list_and_info_pay_neither_for_numpy_nor_for_onnxruntime(command: Run, stamped: Path) -> None:
     done = command("models", "info", stamped, python=("-X", "importtime"))
     imported = {line.rpartition("|")[2].strip() for line in done.err.splitlines() if line.startswith("import time:")}
-    assert done.status == 0 and "img2img.runtime.header" in imported
+    assert done.status == 0 and "img2img.runtime.network.header" in imported
     assert not {"numpy", "onnxruntime", "rich", "torch", "PIL"} & imported

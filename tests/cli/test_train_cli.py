@@ -11,7 +11,7 @@ import pytest
 import trials
 from PIL import Image
 
-from img2img.runtime import session
+from img2img.runtime.network import session
 
 TINY = ["--set", "generator.options.features=8", "--set", "generator.options.convs=1", "--set", "batch=2"]
 

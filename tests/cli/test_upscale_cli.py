@@ -123,7 +123,7 @@ def test_overwrite_replaces_and_fail_refuses(img2img: Run, photo: Photo, here: P
 def test_nothing_to_do_loads_no_model(img2img: Run, photo: Photo, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     photo(here / "a.png")
     (here / "a_x4.png").touch()
-    monkeypatch.setattr("img2img.runtime.session.load", lambda *_, **__: pytest.fail("loaded"))
+    monkeypatch.setattr("img2img.runtime.network.session.load", lambda *_, **__: pytest.fail("loaded"))
     assert img2img("upscale", "a.png").status == 0
 
 
@@ -235,7 +235,7 @@ def test_a_terminal_is_told_what_was_made(img2img: Run, photo: Photo, here: Path
 def test_a_terminal_is_told_when_the_model_runs_elsewhere_than_one_may_think(
     img2img: Run, photo: Photo, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from img2img.runtime import session
+    from img2img.runtime.network import session
 
     original = session.load
 

@@ -144,7 +144,7 @@ def test_a_model_is_measured_as_a_user_gets_it(img2img: Callable[..., Any], phot
     assert len(rows) == 4 and last["better_than"]["telea"] == 0
     assert last["psnr"] == pytest.approx(np.mean([row["psnr"] for row in rows]))
     hole = next(holes([photos / "0.png"]))
-    from img2img.runtime import session
+    from img2img.runtime.network import session
 
     red = inpainting.by_model(session.load(model))(hole.photo, hole.mask)
     assert (red[hole.mask == 0] == hole.photo[hole.mask == 0]).all()
@@ -158,7 +158,7 @@ def test_held_out_photos_are_those_of_training(img2img: Callable[..., Any], phot
     *rows, last = [json.loads(line) for line in img2img(*args).out.splitlines()]
     _, held = folders.hold_out(folders.find([photos]))
     assert {row["picture"].split()[0] for row in rows} == {path.stem for path in held} == {"3"}
-    from img2img.runtime import session
+    from img2img.runtime.network import session
 
     ((name, recorded),) = session.load(model).card.metrics.items()
     assert name.endswith(f"/{photos.name} held out") and recorded["cases"] == 2

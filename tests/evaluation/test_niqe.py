@@ -237,7 +237,7 @@ def test_other_statistics_are_named_with_the_figures(img2img: Callable[..., Any]
     np.savez(theirs, mu_pris_param=module.bundled().mean[None], cov_pris_param=module.bundled().covariance)
     args = ("evaluate", model, "--data", photos, "--no-reference", "--niqe", theirs, "--record", "--device", "cpu")
     assert "NIQE (theirs.npz)" in img2img(*args).err
-    from img2img.runtime import session
+    from img2img.runtime.network import session
 
     ((name, found),) = session.load(model).card.metrics.items()
     assert name.endswith("/old as they are") and found["statistics"] == "NIQE, theirs.npz"

@@ -15,7 +15,7 @@ from img2img.data.pairs import find_pairs
 from img2img.errors import DataError
 from img2img.evaluation import recognition, styles, translation
 from img2img.evaluation.cases import value
-from img2img.runtime import session
+from img2img.runtime.network import session
 
 COLOURS = {"blue": (0.0, 0.0, 1.0), "green": (0.0, 1.0, 0.0), "red": (1.0, 0.0, 0.0)}
 

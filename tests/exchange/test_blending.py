@@ -17,7 +17,7 @@ from img2img.errors import ExportError, ModelError
 from img2img.exchange import amend, samples
 from img2img.exchange.blending import blend, mix
 from img2img.exchange.prelu import split_prelu
-from img2img.runtime import models, verify
+from img2img.runtime.network import models, verify
 
 IMAGE = np.random.default_rng(0).random((1, 3, 14, 18), np.float32)
 

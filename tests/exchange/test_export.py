@@ -14,7 +14,7 @@ from img2img import exchange, networks
 from img2img.errors import ExportError
 from img2img.exchange import context
 from img2img.exchange.faces import Filling, Labelled, Signed
-from img2img.runtime.card import METADATA_KEY, Card
+from img2img.runtime.network.card import METADATA_KEY, Card
 
 
 def card(scale: int, **changes: object) -> Card:

@@ -21,7 +21,7 @@ from img2img.exchange.foreign.fourier import FourierUnit, irfft2, rfft2, with_pr
 from img2img.exchange.foreign.inpainters import CentreFilling
 from img2img.exchange.foreign.reach import reach
 from img2img.exchange.foreign.recognising import FAMILIES, build, family
-from img2img.runtime.card import Card
+from img2img.runtime.network.card import Card
 
 GENERATORS: dict[str, dict[str, Any]] = {
     # reference: what the card must say

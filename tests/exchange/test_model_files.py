@@ -11,7 +11,7 @@ from onnx import TensorProto, numpy_helper
 
 from img2img.errors import ExportError, ModelError
 from img2img.exchange import model_files
-from img2img.runtime import models
+from img2img.runtime.network import models
 
 
 def newer_opset(model: onnx.ModelProto) -> None:

@@ -17,8 +17,8 @@ from onnx import helper, numpy_helper
 from img2img.errors import DataError, ExportError, ModelError
 from img2img.exchange import model_files, quantise, ranges, samples
 from img2img.exchange.quantise import outermost
-from img2img.runtime import models, verify
-from img2img.runtime.card import Card
+from img2img.runtime.network import models, verify
+from img2img.runtime.network.card import Card
 
 ROOT = Path(__file__).parents[2]
 

@@ -27,7 +27,7 @@ from img2img.methods.inpaint import Config, Inpaint
 from img2img.methods.inpainting import Inpainting, MaskChannel, Reconstruction, Weighing, paste
 from img2img.methods.method import Batch
 from img2img.networks.norms import at_test
-from img2img.runtime.card import METADATA_KEY, Card
+from img2img.runtime.network.card import METADATA_KEY, Card
 from img2img.training.listener import Silence
 from img2img.training.loop import Outcome, train
 

@@ -12,7 +12,7 @@ from PIL import Image
 from img2img.errors import ConfigError
 from img2img.methods.pix2pix import Config, Pix2Pix
 from img2img.objectives import ADVERSARIAL
-from img2img.runtime.card import METADATA_KEY, Card
+from img2img.runtime.network.card import METADATA_KEY, Card
 
 PLAIN = {"name": "patchgan", "options": {"features": 4, "layers": 1, "norm": "none"}}
 

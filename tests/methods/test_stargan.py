@@ -20,7 +20,7 @@ from img2img.errors import ConfigError, DataError, Interrupted
 from img2img.methods.figures import signed
 from img2img.methods.labels import Classification, Unified, permuted, unified
 from img2img.methods.stargan import Config, StarGAN
-from img2img.runtime import session
+from img2img.runtime.network import session
 from img2img.training.engine import Engine
 from img2img.training.listener import Silence
 from img2img.training.loop import train

@@ -23,8 +23,8 @@ from PIL import Image
 
 import img2img as package
 from img2img.errors import Img2ImgError
-from img2img.runtime import pictures
-from img2img.runtime.naming import show
+from img2img.runtime.image import pictures
+from img2img.runtime.listing.naming import show
 
 Run = Callable[..., Outcome]
 

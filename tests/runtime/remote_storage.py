@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from img2img.runtime import stores
+from img2img.runtime.batches import stores
 
 _MODULE = """
 import os

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from img2img.runtime.alpha import bleed
+from img2img.runtime.image.alpha import bleed
 
 
 @settings(max_examples=100, deadline=None)

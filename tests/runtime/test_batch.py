@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from img2img.errors import PictureError
-from img2img.runtime.batch import Cancelled, Check, Event, Written, explain, run_batch
-from img2img.runtime.pictures import Picture
-from img2img.runtime.targets import Job
+from img2img.runtime.batches.batch import Cancelled, Check, Event, Written, explain, run_batch
+from img2img.runtime.image.pictures import Picture
+from img2img.runtime.listing.targets import Job
 
 
 def picture(width: int = 2, height: int = 1) -> Picture:

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from img2img.runtime.careful import RETRY_TILE, Careful
-from img2img.runtime.failures import BrokenOutput, OutOfMemory
-from img2img.runtime.pictures import Picture
-from img2img.runtime.targets import Job
+from img2img.runtime.batches.careful import RETRY_TILE, Careful
+from img2img.runtime.image.pictures import Picture
+from img2img.runtime.listing.targets import Job
+from img2img.runtime.network.failures import BrokenOutput, OutOfMemory
 from img2img.runtime.verbs.verb import Verb
 
 JOB = Job(Path("a.png"), Path("b.png"))

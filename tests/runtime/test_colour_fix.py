@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 from shared_data import shared
 
-from img2img.runtime import colour_fix
-from img2img.runtime.colour_fix import cast, matched
-from img2img.runtime.resize import lanczos
+from img2img.runtime.image import colour_fix
+from img2img.runtime.image.colour_fix import cast, matched
+from img2img.runtime.image.resize import lanczos
 
 
 def photo(height: int, width: int, channels: int = 3, seed: int = 0, low: float = 0.15, high: float = 0.85) -> Any:

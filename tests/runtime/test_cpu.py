@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from img2img.runtime import cpu, memory
+from img2img.runtime.network import cpu, memory
 
 XEON = """processor\t: 0
 model name\t: Intel(R) Xeon(R) Gold 6338 CPU @ 2.00GHz

@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from img2img.errors import DeviceError, ModelError, UsageError
-from img2img.runtime import cache, cpu, estimate, memory, models, speed
-from img2img.runtime.card import Card
-from img2img.runtime.estimate import Speed
-from img2img.runtime.grid import Grid
+from img2img.runtime.network import cache, cpu, estimate, memory, models, speed
+from img2img.runtime.network.card import Card
+from img2img.runtime.network.estimate import Speed
+from img2img.runtime.network.grid import Grid
 
 MB = 1 << 20
 CARD = Card(name="net", task="upscale", scale=4, context=12)

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from img2img.errors import UsageError
-from img2img.runtime.files import Source, collect, ignores_case, natural
-from img2img.runtime.naming import show
-from img2img.runtime.selecting import Filters
+from img2img.runtime.listing.files import Source, collect, ignores_case, natural
+from img2img.runtime.listing.naming import show
+from img2img.runtime.listing.selecting import Filters
 
 
 def touch(folder: Path, *names: str) -> None:

@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from img2img.errors import PictureError, UsageError
-from img2img.runtime.frames import DEPTH, stream
-from img2img.runtime.pictures import Picture
+from img2img.runtime.batches.frames import DEPTH, stream
+from img2img.runtime.image.pictures import Picture
 
 SECONDS = 10  # until a thread that should have done something is given up
 
@@ -333,8 +333,8 @@ def test_pipes_that_somebody_made_non_blocking_work(pipe):
 MEMORY = """
 import io, json, resource, time
 import numpy as np
-from img2img.runtime.frames import stream
-from img2img.runtime.pictures import Picture
+from img2img.runtime.batches.frames import stream
+from img2img.runtime.image.pictures import Picture
 
 class Source(io.RawIOBase):
     left = 300 * 256 * 256 * 3

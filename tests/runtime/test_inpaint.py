@@ -9,12 +9,13 @@ from PIL import Image
 
 from img2img.cli import inpaint as command
 from img2img.errors import PictureError, UsageError
-from img2img.runtime import holes, masks
-from img2img.runtime.failures import OutOfMemory
-from img2img.runtime.files import Source
-from img2img.runtime.inpaint import DEFAULT_FEATHER, DEFAULT_SIZE, inpaint
-from img2img.runtime.pictures import Picture
-from img2img.runtime.session import load
+from img2img.runtime.image import holes
+from img2img.runtime.image.pictures import Picture
+from img2img.runtime.listing.files import Source
+from img2img.runtime.network.failures import OutOfMemory
+from img2img.runtime.network.session import load
+from img2img.runtime.verbs import masks
+from img2img.runtime.verbs.inpaint import DEFAULT_FEATHER, DEFAULT_SIZE, inpaint
 
 TEAL = (0.0, 0.6, 0.6)
 

@@ -22,10 +22,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from img2img.errors import ExitStatus, ModelError
-from img2img.runtime import digests, journal_file, locks
-from img2img.runtime.atomic import atomic
-from img2img.runtime.digests import Fingerprint
-from img2img.runtime.journal import NAME, Journal, JournalError, Verdict
+from img2img.runtime.batches import digests, journal_file, locks
+from img2img.runtime.batches.digests import Fingerprint
+from img2img.runtime.batches.journal import NAME, Journal, JournalError, Verdict
+from img2img.runtime.image.atomic import atomic
 
 LONG_AGO = 1_600_000_000_000_000_000  # ns
 MODEL, OPTIONS = "m" * 64, "o" * 64
@@ -435,9 +435,9 @@ def test_stopped_process_with_the_lock_does_not_stop_the_others(out: Path) -> No
 PRELUDE = """
 import sys
 from pathlib import Path
-from img2img.runtime import journal_file
-from img2img.runtime.digests import Fingerprint
-from img2img.runtime.journal import Journal
+from img2img.runtime.batches import journal_file
+from img2img.runtime.batches.digests import Fingerprint
+from img2img.runtime.batches.journal import Journal
 out, name, number = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 some = Fingerprint(1, 1, "f" * 64)
 def record(kept, n):

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from img2img.errors import UsageError
-from img2img.runtime import lists
+from img2img.runtime.listing import lists
 
 
 def read(data: bytes, *, null: bool = False) -> list[str]:

@@ -12,7 +12,7 @@ import pytest
 from onnx import helper, numpy_helper
 
 from img2img.errors import ModelError, UsageError
-from img2img.runtime import header, modelfile, models
+from img2img.runtime.network import header, modelfile, models
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(models.__file__).parents[2])}
 
@@ -126,7 +126,8 @@ def test_the_list_shows_cards_and_names_broken_files(folders):
 
 
 def test_listing_imports_no_onnxruntime():
-    code = "import sys; from img2img.runtime import models; models.installed(); print('onnxruntime' in sys.modules)"
+    code = "import sys; from img2img.runtime.network.models import installed; installed()"
+    code += "; print('onnxruntime' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=ENVIRONMENT)
     assert done.stdout.strip() == "False"
 

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageFile
 
 from img2img.errors import PictureError
-from img2img.runtime import pillow
-from img2img.runtime.pictures import DEFAULT_MAX_PIXELS, Picture, read
+from img2img.runtime.image import pillow
+from img2img.runtime.image.pictures import DEFAULT_MAX_PIXELS, Picture, read
 
 
 def saved(image: Image.Image, format: str, **options: Any) -> BytesIO:

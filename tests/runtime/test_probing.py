@@ -13,10 +13,10 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
 from img2img.errors import ModelError, UsageError
-from img2img.runtime import foreign_face, models, probing
-from img2img.runtime.failures import OutOfMemory
-from img2img.runtime.session import load
-from img2img.runtime.tiling import run_tiled
+from img2img.runtime.network import foreign_face, models, probing
+from img2img.runtime.network.failures import OutOfMemory
+from img2img.runtime.network.session import load
+from img2img.runtime.network.tiling import run_tiled
 
 AFFINE = {"1": (1.0, 0.0), "255": (255.0, 0.0), "signed": (2.0, -1.0)}  # v in 0..1 -> v * a + b
 TYPES = {"float32": TensorProto.FLOAT, "float16": TensorProto.FLOAT16, "uint8": TensorProto.UINT8}

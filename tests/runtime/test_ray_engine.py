@@ -15,14 +15,14 @@ from typing import Any, cast
 import pytest
 
 from img2img.errors import DeviceError, ModelError, UsageError
-from img2img.runtime import digests, engine, ray_cluster, ray_engine
-from img2img.runtime.atomic import temporary_name
-from img2img.runtime.batch import Event, Skipped
-from img2img.runtime.chosen import Chosen
-from img2img.runtime.settings import Engine, Settings
-from img2img.runtime.stores import RemoteFile
-from img2img.runtime.targets import Job
-from img2img.runtime.transfer import Transfer
+from img2img.runtime.batches import digests, engine, ray_cluster, ray_engine
+from img2img.runtime.batches.batch import Event, Skipped
+from img2img.runtime.batches.chosen import Chosen
+from img2img.runtime.batches.settings import Engine, Settings
+from img2img.runtime.batches.stores import RemoteFile
+from img2img.runtime.batches.transfer import Transfer
+from img2img.runtime.image.atomic import temporary_name
+from img2img.runtime.listing.targets import Job
 from img2img.runtime.verbs.upscaling import Upscaling
 from img2img.runtime.verbs.verb import Verb
 
@@ -303,7 +303,7 @@ def test_an_actor_gets_a_gpu_or_a_group_of_cores_that_a_node_has(cluster: Any, m
 
 
 def test_a_node_without_the_model_is_sent_it(tmp_path: Path, model: Path, cluster: Any) -> None:
-    from img2img.runtime import ray_worker
+    from img2img.runtime.batches import ray_worker
 
     order = ray_worker.Order(
         Upscaling(),
@@ -367,7 +367,7 @@ def test_pictures_in_a_bucket_become_those_that_a_folder_gives(
 
 
 def test_what_another_makes_meanwhile_is_left_alone(photo: Photo, storage: Path) -> None:
-    from img2img.runtime import ray_worker
+    from img2img.runtime.batches import ray_worker
 
     photo(storage / "meanwhile" / "a.png")
     (storage / "meanwhile" / "b.png").write_bytes(b"another's")

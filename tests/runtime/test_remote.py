@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from img2img.errors import PictureError, UsageError
-from img2img.runtime import engine, remote, selecting, stores
-from img2img.runtime.files import Source
-from img2img.runtime.settings import Engine, FileFormat, Settings
-from img2img.runtime.stores import RemoteFile
-from img2img.runtime.targets import Existing, Job
+from img2img.runtime.batches import engine, remote, stores
+from img2img.runtime.batches.settings import Engine, FileFormat, Settings
+from img2img.runtime.batches.stores import RemoteFile
+from img2img.runtime.listing import selecting
+from img2img.runtime.listing.files import Source
+from img2img.runtime.listing.targets import Existing, Job
 from img2img.runtime.verbs.inpainting import Inpainting
 from img2img.runtime.verbs.upscaling import Upscaling
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from img2img.runtime.resize import lanczos
+from img2img.runtime.image.resize import lanczos
 
 SHAPES: list[tuple[int, ...]] = [(), (1,), (2,), (3,), (4,)]
 

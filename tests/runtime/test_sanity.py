@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFilter
 from shared_data import shared
 
-from img2img.runtime.resize import lanczos
-from img2img.runtime.sanity import fault
+from img2img.runtime.image.resize import lanczos
+from img2img.runtime.image.sanity import fault
 
 KINDS = ["photo", "dark photo", "black", "flat", "noise", "mask", "text", "checkerboard", "stars", "binary noise"]
 

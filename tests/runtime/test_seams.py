@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from img2img.errors import UsageError
-from img2img.runtime import seams
-from img2img.runtime.card import Card
-from img2img.runtime.grid import AUTO, Grid, up
-from img2img.runtime.session import load
+from img2img.runtime.network import seams
+from img2img.runtime.network.card import Card
+from img2img.runtime.network.grid import AUTO, Grid, up
+from img2img.runtime.network.session import load
 
 
 def card(**changes):

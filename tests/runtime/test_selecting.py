@@ -10,8 +10,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from img2img.errors import UsageError
-from img2img.runtime.files import Source, collect
-from img2img.runtime.selecting import Filters, owners, parse_shard, shard
+from img2img.runtime.listing.files import Source, collect
+from img2img.runtime.listing.selecting import Filters, owners, parse_shard, shard
 
 
 def let_through(filters: Filters, file: str) -> bool:

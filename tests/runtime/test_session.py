@@ -16,9 +16,9 @@ from PIL import Image
 
 import img2img
 from img2img.errors import DeviceError, ExitStatus, ModelError, UsageError
-from img2img.runtime import devices, failures, session
-from img2img.runtime.card import Card
-from img2img.runtime.session import BrokenOutput, OutOfMemory, load
+from img2img.runtime.network import devices, failures, session
+from img2img.runtime.network.card import Card
+from img2img.runtime.network.session import BrokenOutput, OutOfMemory, load
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(img2img.__file__).parents[1])}
 
@@ -98,7 +98,7 @@ def test_a_pillow_image_without_a_known_range_is_refused(tmp_path):
 
 def test_importing_the_package_or_the_session_is_cheap():
     code = (
-        "import sys, img2img; assert 'numpy' not in sys.modules; import img2img.runtime.session;"
+        "import sys, img2img; assert 'numpy' not in sys.modules; import img2img.runtime.network.session;"
         "print([one for one in ('onnxruntime', 'torch', 'PIL', 'pydantic') if one in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=ENVIRONMENT)

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from img2img.errors import PictureError, UsageError
-from img2img.runtime import targets as module
-from img2img.runtime.files import Source, collect
-from img2img.runtime.targets import Existing, Job, Naming, as_part, describe, output_folder, plan
+from img2img.runtime.listing import targets as module
+from img2img.runtime.listing.files import Source, collect
+from img2img.runtime.listing.targets import Existing, Job, Naming, as_part, describe, output_folder, plan
 
 
 def jobs(

@@ -10,12 +10,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from img2img.errors import ExitStatus, UsageError
-from img2img.runtime import devices
-from img2img.runtime.card import Card
-from img2img.runtime.failures import BrokenOutput, OutOfMemory
-from img2img.runtime.grid import AUTO, Grid, up
-from img2img.runtime.session import load
-from img2img.runtime.tiling import run_tiled
+from img2img.runtime.network import devices
+from img2img.runtime.network.card import Card
+from img2img.runtime.network.failures import BrokenOutput, OutOfMemory
+from img2img.runtime.network.grid import AUTO, Grid, up
+from img2img.runtime.network.session import load
+from img2img.runtime.network.tiling import run_tiled
 
 
 def picture(height, width, channels=3, dtype=np.uint8, seed=0):

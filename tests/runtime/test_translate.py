@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
 from img2img.errors import UsageError
-from img2img.runtime.failures import OutOfMemory
-from img2img.runtime.pictures import Picture
-from img2img.runtime.session import load
-from img2img.runtime.translate import translate
+from img2img.runtime.image.pictures import Picture
+from img2img.runtime.network.failures import OutOfMemory
+from img2img.runtime.network.session import load
+from img2img.runtime.verbs.translate import translate
 
 COLOURS = {"red": (1.0, 0.0, 0.0), "green": (0.0, 1.0, 0.0), "blue": (0.0, 0.0, 1.0)}
 

@@ -6,7 +6,7 @@ import onnx_nets
 import pytest
 
 from img2img.errors import ModelError
-from img2img.runtime import cpu, models
+from img2img.runtime.network import cpu, models
 
 Folders = tuple[Path, Path]
 

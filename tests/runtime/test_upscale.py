@@ -3,11 +3,11 @@ import onnx_nets
 import pytest
 
 from img2img.errors import UsageError
-from img2img.runtime.pictures import Picture
-from img2img.runtime.resize import lanczos
-from img2img.runtime.session import load
-from img2img.runtime.tiling import run_tiled
-from img2img.runtime.upscale import upscale
+from img2img.runtime.image.pictures import Picture
+from img2img.runtime.image.resize import lanczos
+from img2img.runtime.network.session import load
+from img2img.runtime.network.tiling import run_tiled
+from img2img.runtime.verbs.upscale import upscale
 
 
 @pytest.fixture(scope="module")
@@ -156,7 +156,7 @@ def test_smaller_tiles_after_out_of_memory_are_noted_in_the_picture(smooth):
 
 @pytest.mark.parametrize(("changes", "what"), [({"task": "inpaint"}, "a mask"), ({"domains": ["old"]}, "a domain")])
 def test_a_model_that_needs_more_than_a_picture_is_refused(nearest, changes, what):
-    from img2img.runtime.card import Card
+    from img2img.runtime.network.card import Card
 
     model = Counting(nearest)
     model.card = Card(**onnx_nets.card(**changes))

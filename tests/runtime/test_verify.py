@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from img2img.errors import DeviceError, ModelError, UsageError
-from img2img.runtime import modelfile, models, selftest, verify
-from img2img.runtime.card import Card
-from img2img.runtime.failures import BrokenOutput
+from img2img.runtime.network import modelfile, models, selftest, verify
+from img2img.runtime.network.card import Card
+from img2img.runtime.network.failures import BrokenOutput
 
 ALL = ["file", "card", "weights", "digest", "load", "face", "self-test"]
 
@@ -369,7 +369,7 @@ def test_amending_a_card_keeps_the_self_test_and_refuses_a_damaged_file(tmp_path
 def test_stamping_needs_no_torch_and_no_onnx(tmp_path):
     path = onnx_nets.compact(tmp_path / "net.onnx")
     code = (
-        "import sys, json; from pathlib import Path; from img2img.runtime import modelfile, models, verify;"
+        "import sys, json; from pathlib import Path; from img2img.runtime.network import modelfile, models, verify;"
         "p = Path(sys.argv[1]); p.write_bytes(modelfile.stamped(p.read_bytes(), models.read_card(p)));"
         "print(json.dumps([verify.passed(verify.verify(p, device='cpu')), 'torch' in sys.modules,"
         " 'onnx' in sys.modules]))"

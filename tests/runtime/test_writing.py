@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
 from img2img.errors import PictureError
-from img2img.runtime import pillow, png16, tiff_writing
-from img2img.runtime.pictures import Picture, read
-from img2img.runtime.writing import SUFFIXES, format_for, write
+from img2img.runtime.image import pillow, png16, tiff_writing
+from img2img.runtime.image.pictures import Picture, read
+from img2img.runtime.image.writing import SUFFIXES, format_for, write
 
 LOSSLESS = ["PNG", "TIFF", "BMP", "WEBP"]
 

@@ -15,7 +15,7 @@ from img2img import methods
 from img2img.errors import CheckpointError, ConfigError, UsageError
 from img2img.methods.method import Exportable
 from img2img.networks.compact import Compact
-from img2img.runtime.card import Card
+from img2img.runtime.network.card import Card
 from img2img.training.blend import blend, blend_any, check, mixed
 from img2img.training.start import read
 

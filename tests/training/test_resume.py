@@ -13,8 +13,8 @@ from trials import StopAfter, log, weights
 from img2img.errors import CheckpointError, ConfigError, DataError, Interrupted, TrainingError
 from img2img.methods.esrgan import ESRGAN, Config
 from img2img.methods.method import Batch, Networks, Step
-from img2img.runtime import session
-from img2img.runtime.tiling import run_tiled
+from img2img.runtime.network import session
+from img2img.runtime.network.tiling import run_tiled
 from img2img.training import start as start_weights
 from img2img.training.listener import Silence
 from img2img.training.loop import train

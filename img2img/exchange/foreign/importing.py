@@ -9,7 +9,7 @@ from img2img.exchange import statistics
 from img2img.exchange.foreign import reading, recognising
 from img2img.exchange.foreign.family import Options
 from img2img.exchange.onnx_file import Proof, export
-from img2img.runtime.card import Card
+from img2img.runtime.network.card import Card
 
 
 @dataclass(frozen=True)

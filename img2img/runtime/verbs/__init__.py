@@ -1,1 +1,1 @@
-"""What is done to pictures: one module a verb, all with the same face (`verb.Verb`)."""
+"""What is done to pictures: upscaling, translating, inpainting; all with the same face to a batch (`verb.Verb`)."""

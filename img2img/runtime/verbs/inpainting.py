@@ -9,19 +9,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from img2img.errors import PictureError, UsageError
-from img2img.runtime import files, targets
-from img2img.runtime.files import Source
-from img2img.runtime.naming import show
-from img2img.runtime.targets import Job, Naming
+from img2img.runtime.listing import files, targets
+from img2img.runtime.listing.files import Source
+from img2img.runtime.listing.naming import show
+from img2img.runtime.listing.targets import Job, Naming
 from img2img.runtime.verbs.verb import Verb
 
 if TYPE_CHECKING:
-    from img2img.runtime.card import Card
-    from img2img.runtime.counting import Progress
-    from img2img.runtime.pictures import Picture
-    from img2img.runtime.session import Model
-    from img2img.runtime.settings import Settings
-    from img2img.runtime.sizing import Size
+    from img2img.runtime.batches.settings import Settings
+    from img2img.runtime.image.pictures import Picture
+    from img2img.runtime.network.card import Card
+    from img2img.runtime.network.counting import Progress
+    from img2img.runtime.network.session import Model
+    from img2img.runtime.network.sizing import Size
 
 ALPHA = "alpha"
 
@@ -63,7 +63,7 @@ class Inpainting(Verb):
         return Path(self.mask) if self.mask is not None and self.mask != ALPHA else None
 
     def find(self, settings: Settings, pixels: Callable[[], float | None]) -> Path:
-        from img2img.runtime import models
+        from img2img.runtime.network import models
 
         return models.find(settings.model) if settings.model is not None else models.for_task("inpaint")
 
@@ -102,7 +102,7 @@ class Inpainting(Verb):
         return dataclasses.replace(self, masks=found), checked
 
     def _mask_of(self, source: Source, where: Path) -> Path:
-        from img2img.runtime import masks
+        from img2img.runtime.verbs import masks
 
         if not where.is_dir():
             return where
@@ -115,14 +115,14 @@ class Inpainting(Verb):
         del facts["masks"], facts["mask"], facts["max_pixels"]
         file = self.masks.get(job.source)
         if file is not None:
-            from img2img.runtime import digests
+            from img2img.runtime.batches import digests
 
             return {**facts, "mask": digests.of_file(file).sha256}
         return {**facts, "mask": self.mask}
 
     def apply(self, model: Model, job: Job, picture: Picture, progress: Progress) -> Picture:
-        from img2img.runtime import masks
-        from img2img.runtime.inpaint import inpaint
+        from img2img.runtime.verbs import masks
+        from img2img.runtime.verbs.inpaint import inpaint
 
         file = self.masks.get(job.source)
         given = masks.read(file, max_pixels=self.max_pixels) if file is not None else None

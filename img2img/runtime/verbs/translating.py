@@ -9,17 +9,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from img2img.errors import UsageError
-from img2img.runtime import targets
-from img2img.runtime.targets import Job, Naming
+from img2img.runtime.listing import targets
+from img2img.runtime.listing.targets import Job, Naming
 from img2img.runtime.verbs.verb import Verb
 
 if TYPE_CHECKING:
-    from img2img.runtime.card import Card
-    from img2img.runtime.counting import Progress
-    from img2img.runtime.pictures import Picture
-    from img2img.runtime.session import Model
-    from img2img.runtime.settings import Settings
-    from img2img.runtime.sizing import Size
+    from img2img.runtime.batches.settings import Settings
+    from img2img.runtime.image.pictures import Picture
+    from img2img.runtime.network.card import Card
+    from img2img.runtime.network.counting import Progress
+    from img2img.runtime.network.session import Model
+    from img2img.runtime.network.sizing import Size
 
 ALL = "all"
 
@@ -45,7 +45,7 @@ class Translating(Verb):
     wanted: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
 
     def find(self, settings: Settings, pixels: Callable[[], float | None]) -> Path:
-        from img2img.runtime import models
+        from img2img.runtime.network import models
 
         if settings.model is None:
             if self.direction is not None:
@@ -54,7 +54,7 @@ class Translating(Verb):
         return models.find(settings.model, direction=self.direction)
 
     def fitted(self, card: Card) -> Self:
-        from img2img.runtime.grid import Grid
+        from img2img.runtime.network.grid import Grid
 
         Grid(card).limit(self.tile)  # tiles for a network that cannot have them: said once, and not for each picture
         if self.sheet and not card.domains:
@@ -76,13 +76,13 @@ class Translating(Verb):
         return found
 
     def bound(self, model: Model, job: Job) -> Model:
-        from img2img.runtime.translate import label_of
+        from img2img.runtime.verbs.translate import label_of
 
         label = label_of(model.card, self.wanted[job.domain] if not self.sheet else next(iter(self.wanted.values())))
         return model if label is None else model.bound(domain=label)
 
     def apply(self, model: Model, job: Job, picture: Picture, progress: Progress) -> Picture:
-        from img2img.runtime.translate import translate
+        from img2img.runtime.verbs.translate import translate
 
         def run(to: tuple[str, ...], told: Progress) -> Picture:
             return translate(
@@ -90,7 +90,7 @@ class Translating(Verb):
             )
 
         if self.sheet:
-            from img2img.runtime import sheet
+            from img2img.runtime.image import sheet
 
             return sheet.of_domains(picture, self.wanted, run, progress)
         return run(self.wanted[job.domain], progress)
@@ -98,7 +98,7 @@ class Translating(Verb):
 
 def _wanted(card: Card, to: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
     """The results wanted of each picture: what each is called in file names, and the domains that make it."""
-    from img2img.runtime.translate import label_of
+    from img2img.runtime.verbs.translate import label_of
 
     if ALL in to and ALL not in card.domains:
         if len(to) > 1:

@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from img2img.errors import UsageError
-from img2img.runtime import targets
-from img2img.runtime.targets import Job, Naming
+from img2img.runtime.listing import targets
+from img2img.runtime.listing.targets import Job, Naming
 from img2img.runtime.verbs.verb import Verb
 
 if TYPE_CHECKING:
-    from img2img.runtime.card import Card
-    from img2img.runtime.counting import Progress
-    from img2img.runtime.pictures import Picture
-    from img2img.runtime.session import Model
-    from img2img.runtime.settings import Settings
+    from img2img.runtime.batches.settings import Settings
+    from img2img.runtime.image.pictures import Picture
+    from img2img.runtime.network.card import Card
+    from img2img.runtime.network.counting import Progress
+    from img2img.runtime.network.session import Model
 
 DEFAULT_MODEL = "upscale-x4"
 
@@ -45,7 +45,7 @@ class Upscaling(Verb):
             raise UsageError(f"--scale {self.scale:g}: say a number above 0")
 
     def find(self, settings: Settings, pixels: Callable[[], float | None]) -> Path:
-        from img2img.runtime import models
+        from img2img.runtime.network import models
 
         if self.budget is not None:
             return self._affordable(settings, pixels)
@@ -54,7 +54,7 @@ class Upscaling(Verb):
         return models.find(settings.model or DEFAULT_MODEL)
 
     def _affordable(self, settings: Settings, pixels: Callable[[], float | None]) -> Path:
-        from img2img.runtime import estimate, models
+        from img2img.runtime.network import estimate, models
 
         assert self.budget is not None
         if settings.model is not None:
@@ -82,7 +82,7 @@ class Upscaling(Verb):
         return (self.scale or card.scale) ** 2
 
     def apply(self, model: Model, job: Job, picture: Picture, progress: Progress) -> Picture:
-        from img2img.runtime.upscale import upscale
+        from img2img.runtime.verbs.upscale import upscale
 
         return upscale(model, picture, scale=self.scale, tile=self.tile, strength=self.strength, progress=progress)
 

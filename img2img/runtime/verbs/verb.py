@@ -9,16 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from img2img.runtime.files import Source
-from img2img.runtime.targets import Job, Naming
+from img2img.runtime.listing.files import Source
+from img2img.runtime.listing.targets import Job, Naming
 
 if TYPE_CHECKING:
-    from img2img.runtime.card import Card
-    from img2img.runtime.counting import Progress
-    from img2img.runtime.grid import Tile
-    from img2img.runtime.pictures import Picture
-    from img2img.runtime.session import Model
-    from img2img.runtime.settings import Settings
+    from img2img.runtime.batches.settings import Settings
+    from img2img.runtime.image.pictures import Picture
+    from img2img.runtime.network.card import Card
+    from img2img.runtime.network.counting import Progress
+    from img2img.runtime.network.grid import Tile
+    from img2img.runtime.network.session import Model
 
 
 @dataclass(frozen=True, kw_only=True)

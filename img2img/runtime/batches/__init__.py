@@ -1,0 +1,1 @@
+"""Many pictures: decoded, run and encoded at once, resumed, shared out, and reported on."""

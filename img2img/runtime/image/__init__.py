@@ -1,0 +1,1 @@
+"""Pictures: reading, writing, and the arithmetic on their pixels. numpy and Pillow."""

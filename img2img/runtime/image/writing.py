@@ -1,0 +1,270 @@
+"""Writing a picture in the format that is asked for, with what that format can hold."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from io import BytesIO
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from PIL import Image
+
+from img2img.errors import PictureError
+from img2img.runtime.image import colour as colours
+from img2img.runtime.image import exif as exifs
+from img2img.runtime.image import pillow, png16, tiff_writing
+from img2img.runtime.image.atomic import atomic
+from img2img.runtime.image.depth import over_white, to_8_bits
+from img2img.runtime.image.pictures import Picture
+from img2img.runtime.listing.naming import shown
+
+SUFFIXES = {
+    ".png": "PNG",
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".jpe": "JPEG",
+    ".jfif": "JPEG",
+    ".webp": "WEBP",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+    ".bmp": "BMP",
+    ".avif": "AVIF",
+}
+
+# Encoders measured on 5-megapixel photos, one core. PNG: level 1 110 ms/MP, 3 150 (4 % smaller), 6 340 (another 7 %).
+PNG_LEVEL = 3
+JPEG_QUALITY, WEBP_QUALITY, AVIF_QUALITY = 95, 90, 80
+FULL_COLOUR_FROM = 90  # from this quality on colour is not halved in resolution (4:4:4 instead of 4:2:0)
+AVIF_SPEED = 8  # 1.5 to 2 times as fast as Pillow's 6; 1 % larger for a photo, 27 % for a smooth upscaled one
+WEBP_LOSSLESS_EFFORT = 25  # with method 2: 0.3 s/MP; effort 50 and method 4 take 1.7 times as long for 1 %
+
+MAX_JPEG_EXIF = 65533
+
+
+@dataclass(frozen=True, slots=True)
+class _Format:
+    """What a format can hold."""
+
+    shown: str
+    suffix: str
+    largest_side: int
+    alpha: bool = True
+    deep: bool = False
+    grey: bool = True
+    metadata: bool = True
+
+
+# The sides are the encoders' limits: libjpeg's is below JPEG's own 65535.
+_FORMATS = {
+    "PNG": _Format("PNG", "png", 2**31 - 1, deep=True),
+    "JPEG": _Format("JPEG", "jpg", 65500, alpha=False),
+    "WEBP": _Format("WebP", "webp", 16383, grey=False),
+    "TIFF": _Format("TIFF", "tif", 2**31 - 1, deep=True),
+    "BMP": _Format("BMP", "bmp", 2**31 - 1, alpha=False, metadata=False),
+    "AVIF": _Format("AVIF", "avif", 65536),
+}
+_NAMES = {**{suffix[1:].upper(): name for suffix, name in SUFFIXES.items()}, **{name: name for name in _FORMATS}}
+
+
+def format_for(path: Path) -> str:
+    """Pillow's name of the format that a file name's suffix stands for.
+
+    Raises PictureError, which names the suffixes that there are, where it is none that can be written.
+    """
+    suffix = path.suffix.lower()
+    if suffix in SUFFIXES:
+        return SUFFIXES[suffix]
+    what = "GIF holds 256 colours and is only read" if suffix == ".gif" else f"{suffix or 'no suffix'} is no format"
+    raise PictureError(f"cannot write {shown(path)}: {what}; use one of {', '.join(SUFFIXES)}")
+
+
+def write(
+    picture: Picture,
+    target: Path | BinaryIO,
+    *,
+    format: str | None = None,
+    quality: int | None = None,
+    finished: Callable[[BinaryIO], None] | None = None,
+) -> tuple[str, ...]:
+    """Write a picture to a file, which appears whole or not at all, or to a stream, which need not be seekable.
+
+    format: "PNG", "jpg"...; by default what the file's suffix says, for a stream the format of the picture's source,
+    PNG where that is only read. quality: 1 to 100, for JPEG (95), WebP (90; 100 is lossless) and AVIF (80). finished:
+    is called with the whole file, readable and seekable, before it gets its name; what it raises passes through, and
+    the file does not appear.
+
+    Returns notes for a person on what the format could not hold: alpha is composited over white for JPEG and BMP, 16
+    bits are rounded to 8 for all but PNG and TIFF, BMP takes neither EXIF nor an ICC profile. Raises PictureError where
+    the format is unknown or too small for the picture, or the target cannot be written.
+    """
+    name = shown(target, "standard output")
+    chosen = _chosen(format, target, picture, name)
+    if quality is not None and not 1 <= quality <= 100:
+        raise PictureError(f"cannot write {name}: the quality is {quality}, it can be 1 to 100")
+    if max(picture.size) > (limit := _FORMATS[chosen].largest_side):
+        width, height = picture.size
+        raise PictureError(
+            f"cannot write {name}: {width} x {height} pixels, but {_FORMATS[chosen].shown} ends at a side of {limit};"
+            " write PNG instead"
+        )
+    fitting, notes = _fit(picture, chosen)
+    if isinstance(target, Path):
+        with atomic(target) as stream:
+            _encode(fitting, stream, chosen, quality, name)
+            if finished is not None:
+                finished(stream)
+        return notes
+    buffer = BytesIO()
+    _encode(fitting, buffer, chosen, quality, name)
+    if finished is not None:
+        finished(buffer)
+    try:
+        target.write(buffer.getbuffer())
+        target.flush()
+    except OSError as error:
+        raise PictureError(f"cannot write {name}: {error.strerror or error}") from error
+    return notes
+
+
+def _chosen(format: str | None, target: Path | BinaryIO, picture: Picture, name: str) -> str:
+    if format is None:
+        chosen = format_for(target) if isinstance(target, Path) else picture.format
+        chosen = chosen if chosen in _FORMATS else "PNG"
+    elif format.upper() in _NAMES:
+        chosen = _NAMES[format.upper()]
+    else:
+        known = ", ".join(entry.suffix for entry in _FORMATS.values())
+        raise PictureError(f"cannot write {name}: {format} is no format that can be written; use one of {known}")
+    if chosen in ("AVIF", "WEBP") and not pillow.available(chosen):
+        raise PictureError(f"cannot write {name}: this Pillow was built without {chosen}: pip install --upgrade pillow")
+    return chosen
+
+
+def _fit(picture: Picture, chosen: str) -> tuple[Picture, tuple[str, ...]]:
+    """The picture as the format can hold it, and notes on what that costs."""
+    can = _FORMATS[chosen]
+    notes = []
+    colour, alpha, icc, exif = picture.colour, picture.alpha, picture.icc, picture.exif
+    if alpha is not None and not can.alpha:
+        if (alpha != np.iinfo(alpha.dtype).max).any():
+            colour = over_white(colour, alpha)
+            notes.append(f"transparency laid over white: {can.shown} has none")
+        alpha = None
+    if colour.dtype == np.uint16 and not can.deep:
+        colour = to_8_bits(colour)
+        alpha = None if alpha is None else to_8_bits(alpha)
+        notes.append(f"16 bits per channel reduced to 8: {can.shown} is written with 8")
+    if colour.shape[2] == 1 and (not can.grey or (chosen == "AVIF" and alpha is not None)):
+        colour, icc, note = _grey_as_rgb(colour, icc, can.shown)
+        notes += note
+    if exif is not None:
+        exif = exifs.fitted(exif, *picture.size)
+        if chosen == "JPEG" and len(exif) > MAX_JPEG_EXIF:
+            exif = None
+            notes.append("EXIF left out: JPEG has room for 64 KB of it")
+    if not can.metadata and (exif or icc):
+        colour, converted = _without_profile(colour, icc)
+        exif = icc = None
+        notes.append(f"{converted}EXIF and ICC profile left out: {can.shown} has no place for them")
+    return replace(picture, colour=colour, alpha=alpha, icc=icc, exif=exif), tuple(notes)
+
+
+def _grey_as_rgb(colour: Any, icc: bytes | None, format: str) -> tuple[Any, bytes | None, list[str]]:
+    """Grey in three channels, and the profile that fits them: a profile for grey is applied, not attached."""
+    if icc is not None and colours.space(icc) == "GRAY":
+        converted = colours.grey_to_srgb(colour[..., 0], icc)
+        if converted is not None:
+            note = f"grey converted to sRGB by its ICC profile: {format} has no grey"
+            return np.repeat(converted[..., None], 3, axis=2), None, [note]
+        return np.repeat(colour, 3, axis=2), None, ["the ICC profile is damaged and was left out"]
+    return np.repeat(colour, 3, axis=2), icc, []
+
+
+def _without_profile(colour: Any, icc: bytes | None) -> tuple[Any, str]:
+    """8-bit colours in sRGB, which is what they are taken for without a profile, and the beginning of a note."""
+    converted = None
+    if icc is not None and colour.shape[2] == 3:
+        image = colours.to_srgb(Image.fromarray(np.ascontiguousarray(colour)), icc)
+        converted = None if image is None else np.asarray(image)
+    elif icc is not None and colours.space(icc) == "GRAY":
+        plane = colours.grey_to_srgb(colour[..., 0], icc)
+        converted = None if plane is None else plane[..., None]
+    return (colour, "") if converted is None else (converted, "colours converted to sRGB; ")
+
+
+def _encode(picture: Picture, stream: BinaryIO, chosen: str, quality: int | None, name: str) -> None:
+    encode: dict[str, Callable[[Picture, BinaryIO, int | None], None]] = {
+        "PNG": _png,
+        "JPEG": _jpeg,
+        "WEBP": _webp,
+        "TIFF": _tiff,
+        "BMP": _bmp,
+        "AVIF": _avif,
+    }
+    try:
+        encode[chosen](picture, stream, quality)
+    except PictureError as error:
+        raise PictureError(f"cannot write {name}: {error}") from error
+    except MemoryError as error:
+        raise PictureError(f"cannot write {name}: not enough memory to encode it") from error
+    except (OSError, ValueError, RuntimeError) as error:  # the disk is full; an encoder of Pillow's gives up
+        reason = (error.strerror if isinstance(error, OSError) else None) or error
+        raise PictureError(f"cannot write {name}: {reason}") from error
+
+
+def _png(picture: Picture, stream: BinaryIO, quality: int | None) -> None:
+    if picture.colour.dtype == np.uint16:
+        block = picture.exif and picture.exif.removeprefix(exifs.PREFIX)
+        png16.write(stream, _channels(picture), icc=picture.icc, exif=block, dpi=picture.dpi)
+    else:
+        _save(picture, stream, "PNG", compress_level=PNG_LEVEL, dpi=picture.dpi)
+
+
+def _tiff(picture: Picture, stream: BinaryIO, quality: int | None) -> None:
+    tiff_writing.write(stream, _channels(picture), icc=picture.icc, exif=picture.exif, dpi=picture.dpi)
+
+
+def _jpeg(picture: Picture, stream: BinaryIO, quality: int | None) -> None:
+    quality = quality or JPEG_QUALITY
+    sampling = "4:4:4" if quality >= FULL_COLOUR_FROM else "4:2:0"
+    _save(picture, stream, "JPEG", quality=quality, subsampling=sampling, dpi=picture.dpi)
+
+
+def _webp(picture: Picture, stream: BinaryIO, quality: int | None) -> None:
+    quality = quality or WEBP_QUALITY
+    if quality == 100:
+        # "exact": colour under transparency is kept as well.
+        _save(picture, stream, "WEBP", lossless=True, exact=True, method=2, quality=WEBP_LOSSLESS_EFFORT)
+    else:
+        _save(picture, stream, "WEBP", quality=quality, method=4)
+
+
+def _avif(picture: Picture, stream: BinaryIO, quality: int | None) -> None:
+    quality = quality or AVIF_QUALITY
+    grey = picture.colour.shape[2] == 1
+    sampling = "4:0:0" if grey else "4:4:4" if quality >= FULL_COLOUR_FROM else "4:2:0"
+    # Pillow moves AVIF's orientation out of the EXIF block by writing the block anew, which would break maker notes.
+    bare = replace(picture, exif=picture.exif and exifs.without_orientation(picture.exif))
+    _save(bare, stream, "AVIF", quality=quality, subsampling=sampling, speed=AVIF_SPEED)
+
+
+def _bmp(picture: Picture, stream: BinaryIO, quality: int | None) -> None:
+    _save(picture, stream, "BMP", dpi=picture.dpi)
+
+
+def _save(picture: Picture, stream: BinaryIO, format: str, **options: Any) -> None:
+    """Have Pillow encode an 8-bit picture."""
+    pillow.available(format)  # imports this plugin, so that Pillow need not import them all
+    kept = {"exif": picture.exif, "icc_profile": picture.icc, **options}
+    with pillow.quiet():
+        _image(picture).save(stream, format, **{key: value for key, value in kept.items() if value is not None})
+
+
+def _image(picture: Picture) -> Image.Image:
+    parts = _channels(picture)
+    pixels = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=2)
+    return Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else np.ascontiguousarray(pixels))
+
+
+def _channels(picture: Picture) -> tuple[Any, ...]:
+    return (picture.colour,) if picture.alpha is None else (picture.colour, picture.alpha[..., None])

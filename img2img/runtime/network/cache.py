@@ -1,0 +1,48 @@
+"""What was found out about this machine, kept for the next call. Losing any of it costs seconds, never a result."""
+
+import contextlib
+import hashlib
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from img2img.errors import Img2ImgError
+from img2img.runtime.image.atomic import atomic
+
+
+def folder() -> Path:
+    """$IMG2IMG_CACHE, else the platform's folder for what may be deleted. May not exist."""
+    if chosen := os.environ.get("IMG2IMG_CACHE"):
+        return Path(chosen).expanduser()
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "img2img" / "cache"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "img2img"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "img2img"
+
+
+def get(kind: str, key: list[Any]) -> dict[str, Any] | None:
+    """What `put` kept under the same words; None where there is nothing, or nothing that can be read."""
+    try:
+        kept = json.loads(_file(kind, key).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RuntimeError, RecursionError):  # RuntimeError: a user without a home
+        return None
+    # The key is stored as well: a hash says nothing to whoever looks into the folder.
+    values = kept.get("value") if isinstance(kept, dict) and kept.get("key") == key else None
+    return values if isinstance(values, dict) else None
+
+
+def put(kind: str, key: list[Any], value: dict[str, Any]) -> None:
+    """Keep `value`, whole or not at all; where the folder cannot be written to, not at all, and without a word.
+
+    kind: the name of a sub-folder. key, value: what JSON can hold. Each key has a file of its own, so that processes
+    that measure at the same time lose nothing of each other's.
+    """
+    with contextlib.suppress(OSError, Img2ImgError, RuntimeError), atomic(_file(kind, key)) as file:
+        file.write(json.dumps({"key": key, "value": value}).encode())
+
+
+def _file(kind: str, key: list[Any]) -> Path:
+    return folder() / kind / f"{hashlib.sha256(json.dumps(key).encode()).hexdigest()[:24]}.json"

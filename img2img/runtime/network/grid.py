@@ -1,0 +1,158 @@
+"""Where the windows of a tiled run lie: arithmetic on lengths, no pixels. See `tiling` for why."""
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from img2img.errors import UsageError
+from img2img.runtime.network.card import Card
+
+if TYPE_CHECKING:
+    from img2img.runtime.network.session import Model
+
+Tile = int | Literal["auto"] | None
+"""How a picture is cut: "auto", the side of a tile in pixels without its context, or None: not at all."""
+
+AUTO: Literal["auto"] = "auto"
+
+CONTEXT_ADVICE = "--assume context=N allows tiles (N: the pixels around a tile that its result depends on)"
+
+_SIDE, _LARGEST_SIDE = 512, 1024
+_QUANTUM = 16
+_SMALLEST_HALF = 16  # below such tiles nothing is left to gain from smaller ones
+_SMALLEST_OVERLAP = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """One window along one axis of the picture, in pixels: it reads [start, stop) and is good for [first, last)."""
+
+    start: int
+    stop: int
+    first: int
+    last: int
+
+    def inside(self, length: int) -> int:
+        """Pixels of the good part that lie in a picture of this length, and not in its padding."""
+        return max(0, min(self.last, length) - self.first)
+
+
+class Grid:
+    """The rules of one network along one axis: every length here is a multiple of `multiple`.
+
+    Args:
+        fixed: the only side of a window that the network takes, a multiple of the card's; None: it takes any.
+        is_foreign: the card was made up, so that a context of None means "unknown".
+
+    Attributes:
+        is_exact: tiles give the result of one run over the whole picture. Not so where a fixed side forces tiles upon
+            a network that sees further than they allow, or nobody knows how far.
+    """
+
+    def __init__(self, card: Card, *, fixed: int | None = None, is_foreign: bool = False) -> None:
+        self.name = card.name
+        self.multiple = card.multiple
+        self.fixed = fixed
+        self.is_foreign = is_foreign
+        self.is_exact = True
+        self.minimum = up(fixed or card.minimum, card.multiple)
+        self.context = None if card.context is None else up(card.context, card.multiple)
+        # A tile of less than a quarter of its window costs 16 times the work of the whole: better a seam.
+        if fixed is not None and (self.context is None or fixed - 2 * self.context < fixed / 4):
+            self.is_exact = False
+            overlap = up(max(_SMALLEST_OVERLAP, fixed // 8), self.multiple)
+            self.context = min(overlap, fixed // 4 // self.multiple * self.multiple)
+
+    def limit(self, tile: Tile) -> int | None:
+        """Largest side of a window, context included; None: as large as the picture.
+
+        Raises:
+            UsageError: tiles for a network that looks at the whole picture, or that takes one size only; `tile` below
+                1.
+        """
+        if tile is not None and tile != AUTO and tile < 1:
+            raise UsageError(f"a tile must be at least 1 pixel large, not {tile}")
+        if self.fixed is not None:
+            if tile is not None and tile != AUTO:
+                raise UsageError(f"{self.name} takes pieces of one size only, {self.fixed} pixels: leave --tile away")
+            return self.fixed
+        if tile is None or (tile == AUTO and self.context is None):
+            return None
+        if self.context is None:
+            if self.is_foreign:
+                raise UsageError(f"{self.name} has no card that says how far it sees: {CONTEXT_ADVICE}")
+            raise UsageError(
+                f"{self.name} cannot be run in tiles: every pixel of its result depends on the whole picture"
+                " (a norm over the picture, for example)"
+            )
+        if tile != AUTO:
+            return max(up(tile, self.multiple) + 2 * self.context, self.minimum)
+        # On the CPU a pixel costs the same in windows of 64 to 768 pixels, so the size follows from two other things:
+        # the context is computed twice, (side / (side - 2 context))^2, and memory grows with side^2. 512 pixels with
+        # 48 features, 10 layers, x4: 1.08 times the work, 170 MB (384: 1.11 times, 100 MB), and pictures of up to
+        # 512x512 run whole. Deep networks get windows of 11 contexts (1.5 times the work) as far as memory allows,
+        # and never less than 4 contexts (4 times the work).
+        side = max(_SIDE, min(11 * self.context, _LARGEST_SIDE), 4 * self.context, self.minimum)
+        return up(side, up(_QUANTUM, self.multiple))
+
+    def halved(self, side: int) -> int | None:
+        """The largest side of a window whose tile is half that of a window of `side`; None: there is none."""
+        if self.context is None or self.fixed is not None:
+            return None
+        half = up((side - 2 * self.context) // 2, self.multiple)
+        limit = max(half + 2 * self.context, self.minimum)
+        return limit if half >= _SMALLEST_HALF and limit < side else None
+
+    def spans(self, length: int, limit: int | None, *, done: int = 0, even: bool = False) -> list[Span]:
+        """Windows of one size that are good for [done, length) together.
+
+        The size is the smallest that does with as few windows as `limit` allows: a picture a little larger than a
+        window becomes two halves, not a window and a sliver. `even` rounds it up to steps, so that pictures of many
+        sizes have few shapes of windows (CUDA prepares each one anew).
+        """
+        if limit is None or limit >= length:
+            return [Span(0, length, done, length)] if done < length else []
+        context = self.context or 0
+        reach = length - max(0, done - context)
+        count = max(1, math.ceil((reach - 2 * context) / (limit - 2 * context)))
+        size = math.ceil((reach + 2 * context * (count - 1)) / count)
+        size = max(up(size, up(_QUANTUM if even else 1, self.multiple)), 2 * context + self.multiple, self.minimum)
+        size = self.fixed or min(size, limit)
+        spans = []
+        while done < length:
+            start = min(max(0, done - context), length - size)
+            last = length if start + size == length else start + size - context
+            spans.append(Span(start, start + size, done, last))
+            done = last
+        return spans
+
+    def padded(self, length: int) -> npt.NDArray[np.intp]:
+        """Which row (or column) of a picture of `length` stands at each row of the padded picture.
+
+        Padding is at the end only: a reflection that does not repeat the border, to and fro where the picture is
+        smaller than its padding (as NumPy's pad does it), so that even one pixel can be padded.
+        """
+        at = np.arange(max(up(length, self.multiple), self.minimum))
+        if length == 1:
+            return np.zeros_like(at)
+        at %= 2 * (length - 1)
+        return np.minimum(at, 2 * (length - 1) - at)
+
+
+def grids(model: "Model") -> tuple[Grid, Grid]:
+    """The rules for a model's rows (heights) and for its columns (widths).
+
+    model: anything with a `card`; its `fixed` and its `adapter` count where it has them.
+    """
+    fixed = getattr(model, "fixed", None) or (None, None)
+    is_foreign = getattr(model, "adapter", None) is not None
+    by_row, by_column = (Grid(model.card, fixed=side, is_foreign=is_foreign) for side in fixed)
+    return by_row, by_column
+
+
+def up(number: int, multiple: int) -> int:
+    """The smallest multiple of `multiple` that is not below `number`."""
+    return -(-number // multiple) * multiple

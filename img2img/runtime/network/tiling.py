@@ -1,0 +1,180 @@
+"""A picture of any size through a network, in pieces, with the result of one run over the whole.
+
+A tile is computed from a window: the tile and `context` real pixels on each side. Windows lie inside the picture, so
+that a window ends where the picture ends exactly if the picture ends there; what a network does at borders (zero
+padding, clamped resizing) then happens where it happens in a run over the whole.
+
+On the CPU tiled and whole results are equal bit by bit, because onnxruntime's blocked convolutions sum up in the same
+order whatever the window. Two things are known to break this, both by far less than a step of 255, so that a value at a
+tie may round to the other side:
+- A convolution outside the blocked layout (it reads 17 or more channels, no multiple of 16, straight from an operator
+  such as SpaceToDepth) with more than 128 weights an output splits its sum by the number of output pixels for each
+  thread, where these are fewer than about 128: 3e-7 of the range, in tiny pictures and tiles.
+- A linear resize inside the network by a factor that is no power of two rounds its coordinates: 4e-6.
+
+A network that takes one size only is run in windows of that size. Where nobody knows how far it sees, or it sees too
+far for such windows, they overlap by an eighth of their side and seams are possible.
+
+The picture and the result stay on the host, as integers; floats exist for one window at a time.
+"""
+
+import itertools
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from img2img.runtime.network.failures import BrokenOutput, OutOfMemory
+from img2img.runtime.network.grid import AUTO, CONTEXT_ADVICE, Span, Tile, grids
+
+if TYPE_CHECKING:
+    from img2img.runtime.network.session import Model
+
+__all__ = ["AUTO", "Tile", "run_tiled"]
+
+Pixels = npt.NDArray[Any]  # uint8 or uint16
+Floats = npt.NDArray[np.float32]
+
+_STRIP = 1 << 18  # values converted at once: 1 MB of floats, which stays in a core's cache
+
+
+def run_tiled(
+    model: "Model",
+    colour: Pixels,
+    *,
+    tile: Tile = AUTO,
+    progress: Callable[[int], None] | None = None,
+    note: Callable[[str], None] | None = None,
+) -> Pixels:
+    """Run a network over a picture of any size from 1x1 on; equal to one run over the whole picture.
+
+    Args:
+        model: anything with the `card`, `path` and `infer` of `session.Model`; `fixed`, `adapter` and `together` count
+            where it has them.
+        colour: uint8 or uint16 [H, W, C], C = 1 or 3. Grey runs as three equal channels and comes back as their mean.
+        tile: see `Tile`. Tiles are rounded up to the card's `multiple` and evened out over the picture.
+        progress: called after each tile with the number of input pixels that it finished; they add up to H * W. Once
+            negative where memory ran out: these will be done again.
+        note: called with one line for a person where memory ran out and fewer tiles at once, or smaller ones, are used.
+
+    Returns:
+        The type of `colour`, [H * scale, W * scale, C].
+
+    Raises:
+        UsageError: tiles are asked for and the network looks at the whole picture, or takes one size only; or `tile` is
+            below 1.
+        BrokenOutput: the network computed something that is not a number; nothing of it is returned.
+        OutOfMemory: the result, or even the smallest tile, does not fit.
+    """
+    by_row, by_column = grids(model)
+    limits = by_row.limit(tile), by_column.limit(tile)
+    height, width = colour.shape[:2]
+    rows, columns = by_row.padded(height), by_column.padded(width)
+    canvas = _canvas(model, colour)
+    even = tile == AUTO
+    together = getattr(model, "together", 0)
+    done = 0  # rows of the picture
+    counted = 0  # pixels of the row of tiles under way
+    while True:
+        across = by_column.spans(len(columns), limits[1], even=even)
+        downwards = by_row.spans(len(rows), limits[0], done=done, even=even)
+        sides = [span.stop - span.start for span in (across[0], downwards[0])]
+        size = f"{sides[0]}x{sides[1]} pixels"
+        groups = _groups(across, together // math.prod(sides))
+        try:
+            for down in downwards:
+                counted = 0
+                for group in groups:
+                    places = [columns[over.start : over.stop] for over in group]
+                    results = model.infer(_windows(colour, rows[down.start : down.stop], places))
+                    for result, over in zip(results, group, strict=True):
+                        _paste(model, result, down, over, canvas)
+                        pixels = down.inside(height) * over.inside(width)
+                        counted += pixels
+                        if progress is not None:
+                            progress(pixels)
+                done = down.last
+            return canvas
+        except MemoryError as error:
+            if len(groups[0]) > 1:
+                together = 0
+                said = f"{len(groups[0])} tiles of {size} at once; went on from row {done} with one at a time"
+            else:
+                half = by_row.halved(max(sides))
+                if half is None:
+                    unknown = by_row.is_foreign and by_row.context is None
+                    raise OutOfMemory(
+                        f"{error or 'out of memory'}, in a piece of {size};"
+                        f" {CONTEXT_ADVICE if unknown else 'smaller ones cannot be'}"
+                    ) from error
+                limits = half, half
+                said = f"tiles of {size}; went on from row {done} in tiles of {half}x{half}"
+            if progress is not None and counted:
+                progress(-counted)
+            if note is not None:
+                note(f"out of memory in {said}")
+
+
+def _groups(spans: list[Span], largest: int) -> list[list[Span]]:
+    """The spans in groups as even as can be, so that they have few sizes, of at most `largest` each (but one)."""
+    count = math.ceil(len(spans) / max(1, largest))
+    bounds = [len(spans) * number // count for number in range(count + 1)]
+    return [spans[first:last] for first, last in itertools.pairwise(bounds)]
+
+
+def _canvas(model: "Model", colour: Pixels) -> Pixels:
+    height, width, channels = colour.shape
+    scale = model.card.scale
+    try:
+        return np.empty((height * scale, width * scale, channels), colour.dtype)
+    except MemoryError as error:
+        raise OutOfMemory(f"no memory for a result of {width * scale}x{height * scale} pixels") from error
+
+
+def _windows(colour: Pixels, rows: npt.NDArray[np.intp], places: list[npt.NDArray[np.intp]]) -> Floats:
+    """float32 [N, 3, h, w] in 0..1 of these rows of the picture and N choices of its columns, of one length."""
+    windows: Floats = np.empty((len(places), 3, len(rows), len(places[0])), np.float32)
+    for window, columns in zip(windows, places, strict=True):
+        if _runs(rows) and _runs(columns):  # a view; picking single pixels is needed in padding only
+            piece = colour[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        else:
+            piece = colour[rows[:, None], columns]
+        # Grey is spread over the three channels by broadcasting.
+        np.divide(piece.transpose(2, 0, 1), np.float32(np.iinfo(colour.dtype).max), out=window, dtype=np.float32)
+    return windows
+
+
+def _runs(indices: npt.NDArray[np.intp]) -> bool:
+    """Whether the indices count upwards one by one, without a reflection among them."""
+    return int(indices[-1]) - int(indices[0]) == len(indices) - 1
+
+
+def _paste(model: "Model", result: Floats, down: Span, over: Span, canvas: Pixels) -> None:
+    """Round the good part of a window's result into the canvas.
+
+    result: float32 [3, h * scale, w * scale], nominally 0..1. Values are rounded to the nearest step and clamped.
+    """
+    scale, levels = model.card.scale, np.float32(np.iinfo(canvas.dtype).max)
+    top, left = down.first * scale, over.first * scale
+    bottom, right = min(down.last * scale, canvas.shape[0]), min(over.last * scale, canvas.shape[1])
+    if bottom <= top or right <= left:  # nothing but padding
+        return
+    shift_y, shift_x = down.start * scale, over.start * scale
+    step = max(1, _STRIP // (3 * (right - left)))
+    for first in range(top, bottom, step):
+        last = min(first + step, bottom)
+        values = result[:, first - shift_y : last - shift_y, left - shift_x : right - shift_x] * levels
+        # The sum is the cheapest look at every value: one that is not a number, or infinite, makes it so.
+        if not math.isfinite(values.sum()):
+            raise BrokenOutput(
+                f"{model.path}: its result near pixel {left // scale}, {first // scale} is not a number (NaN) or"
+                " infinite; in a half-precision model values may have overflowed"
+            )
+        if canvas.shape[2] == 1:
+            values = values.mean(axis=0, keepdims=True)
+        np.rint(values, out=values)
+        np.clip(values, 0, levels, out=values)
+        for channel, plane in enumerate(values):
+            canvas[first:last, left:right, channel] = plane

@@ -1,0 +1,121 @@
+"""A picture into another domain, with all that belongs to it: size, depth, transparency."""
+
+import dataclasses
+import difflib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from img2img.errors import UsageError
+from img2img.runtime.image import colour as colours
+from img2img.runtime.image import mixing
+from img2img.runtime.image.alpha import bleed
+from img2img.runtime.image.pictures import Picture
+from img2img.runtime.image.resize import lanczos
+from img2img.runtime.network import sizing
+from img2img.runtime.network.card import Card
+from img2img.runtime.network.counting import Progress, rescaled
+from img2img.runtime.network.sizing import Size
+from img2img.runtime.network.tiling import AUTO, Tile, run_tiled
+
+if TYPE_CHECKING:
+    from img2img.runtime.network.session import Model
+
+Pixels = npt.NDArray[Any]
+Floats = npt.NDArray[np.float32]
+
+
+def translate(
+    model: "Model",
+    picture: Picture,
+    *,
+    to: str | Sequence[str] = (),
+    size: Size = "keep",
+    tile: Tile = AUTO,
+    strength: float = 1.0,
+    progress: Progress | None = None,
+) -> Picture:
+    """Run a picture through a model; the result has the picture's size, whatever the network's stride and scale.
+
+    A network whose every output pixel depends on the whole picture (context null) sees it in one piece, padded by
+    reflection to the sides that it can have; others see tiles. Colour is spread under full transparency first, and
+    alpha comes back as it is.
+
+    Args:
+        model: a loaded model that needs no mask.
+        picture: of any size from 1x1 on, 8 or 16 bits; its depth, format, EXIF and ICC profile are kept. Grey becomes
+            colour.
+        to: the domain, or several where the model's domains do not exclude each other; empty for a model without.
+        size: what the network sees: a number is the shorter side in pixels (models are best at the size they were
+            trained at), from which the result is scaled back; see `sizing.Size`.
+        tile: see `tiling.Tile`.
+        strength: 0 gives the picture, 1 the network's result, numbers between their weighted mean.
+        progress: told the number of the picture's pixels just finished; they add up to the picture's.
+
+    Raises:
+        UsageError: an option makes no sense with this model; the message says what does.
+        OutOfMemory, BrokenOutput, ModelError: from the network.
+    """
+    card = model.card
+    if card.task == "inpaint":
+        raise UsageError(f"{card.name} needs a mask beside the picture")
+    mixing.check_strength(strength)
+    sizing.check_size(size)
+    label = label_of(card, to)
+    runner = model if label is None else model.bound(domain=label)
+    notes = list(picture.notes)
+    colour, icc = _in_colour(picture, notes)
+    if picture.alpha is not None:
+        colour = bleed(colour, picture.alpha)
+    width, height = picture.size
+
+    def run(seen: tuple[int, int]) -> Pixels:
+        report = None if progress is None else rescaled(progress, seen[0] * seen[1], width * height)
+        return run_tiled(runner, lanczos(colour, seen), tile=tile, progress=report, note=notes.append)
+
+    seen = picture.size if isinstance(size, str) else sizing.scaled(picture.size, size / min(picture.size))
+    result = lanczos(sizing.fitted(run, seen, shrink=size == "fit", note=notes.append), picture.size)
+    result = mixing.mixed(colour, result, strength)
+    return dataclasses.replace(picture, colour=result, icc=icc, notes=tuple(notes))
+
+
+def label_of(card: Card, to: str | Sequence[str]) -> Floats | None:
+    """The input `domain`, float32 [1, K], with a one in each column that `to` names; None for a model without domains.
+
+    Raises:
+        UsageError: no domain is named where there are some, an unknown one, several that exclude each other, or one
+            where there are none.
+    """
+    wanted = [to] if isinstance(to, str) else list(to)
+    known = ", ".join(card.domains)
+    if not card.domains:
+        if wanted:
+            raise UsageError(f"{card.name} has one direction and no domains: leave --to {wanted[0]} away")
+        return None
+    if not wanted:
+        raise UsageError(f"{card.name} has several domains, say which with --to: {known}")
+    for name in wanted:
+        if name not in card.domains:
+            close = difflib.get_close_matches(name, card.domains, n=1)
+            guess = f"did you mean {close[0]!r}? it has" if close else "it has"
+            raise UsageError(f"{card.name} has no domain {name!r}; {guess} {known}")
+    if card.exclusive and len(set(wanted)) > 1:
+        raise UsageError(f"the domains of {card.name} exclude each other: say one with --to, not {', '.join(wanted)}")
+    return np.array([[float(name in wanted) for name in card.domains]], np.float32)
+
+
+def _in_colour(picture: Picture, notes: list[str]) -> tuple[Pixels, bytes | None]:
+    """Pixels [H, W, 3] and the profile that fits them."""
+    colour, icc = picture.colour, picture.icc
+    if colour.shape[2] == 3:
+        return colour, icc
+    if icc is not None and colours.space(icc) == "GRAY":
+        converted = colours.grey_to_srgb(colour[..., 0], icc)
+        if converted is not None:
+            colour = converted[..., None]
+        else:
+            notes.append("the ICC profile is for grey; it was left out of the result, which is in colour")
+        icc = None
+    return colour.repeat(3, axis=2), icc

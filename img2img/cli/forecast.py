@@ -8,24 +8,29 @@ if TYPE_CHECKING:
     from img2img.runtime.batches.engine import Batch
 
 
+SAMPLE = 500
+"""Pictures whose headers are read: a hundred thousand would take half a minute."""
+
+
 def forecast(batch: Batch) -> str:
     """One line, from a short measurement of the model that is kept in the user's cache."""
     from img2img.runtime.batches import engine
     from img2img.runtime.network import estimate
 
     settings, chosen = batch.settings, batch.chosen
-    sizes = batch.sizes()
+    sizes = batch.sizes(SAMPLE)
     if not sizes:
         return "no estimate: no picture's size is known"
     verb = engine.within_memory(batch.verb, chosen, settings, lambda: sizes)
     speed = estimate.measure(
         chosen.path, device=settings.device, threads=settings.threads, assume=settings.assumed() or None
     )
-    seconds = estimate.seconds(speed, sum(estimate.work(chosen.card, size, verb.tile) for size in sizes))
+    share = min(len(batch.to_do), SAMPLE) / len(batch.to_do)
+    seconds = estimate.seconds(speed, sum(estimate.work(chosen.card, size, verb.tile) for size in sizes)) / share
     largest = max(sizes, key=lambda size: size[0] * size[1])
     scale = verb.area(chosen.card) ** 0.5
     memory = estimate.peak(speed, chosen.card, largest, verb.tile, scale=scale, several=len(sizes) > 1)
-    megapixels = sum(width * height for width, height in sizes) / 1e6
+    megapixels = sum(width * height for width, height in sizes) / share / 1e6
     return (
         f"about {estimate.show_duration(seconds)} on {speed.device} and {estimate.show_memory(memory)} of memory for"
         f" {megapixels:.1f} megapixels of input with {chosen.card.name}"

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from img2img.runtime.verbs.verb import Verb
 
 
+MANY = 20  # pictures, from which on a measurement of a second is worth its time
+
+
 def process(
     inputs: Sequence[str] | None, verb: Verb, settings: Settings, *, dry_run: bool, json: bool, quiet: bool
 ) -> ExitStatus:
@@ -33,7 +36,12 @@ def process(
     to_do = batch.to_do
     _refuse_wrong_streams(batch, json=json)
     area = batch.verb.area(batch.chosen.card) if to_do else 1
-    display: Display = Bar(batch.jobs, area=area) if talkative and to_do else Plain()
+    told = talkative and len(to_do) >= MANY
+    if told:
+        from img2img.cli.forecast import forecast
+
+        console.say(f"{len(to_do)} pictures: {forecast(batch)}")
+    display: Display = Bar(batch.jobs, area=area, told=told) if talkative and to_do else Plain()
     report = Report(display, as_json=json, quiet=quiet, fail_fast=settings.fail_fast)
     # Closed here and not when it is collected: on Ctrl-C all threads are to end before anything is said.
     with closing(engine.run(batch, display)) as events:

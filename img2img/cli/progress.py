@@ -52,8 +52,8 @@ class Bar:
     complete, pictures not yet looked at count as much as the average one.
     """
 
-    def __init__(self, jobs: Sequence[Job], *, area: float) -> None:
-        """`area`: pixels of output for each pixel of input."""
+    def __init__(self, jobs: Sequence[Job], *, area: float, told: bool = False) -> None:
+        """`area`: pixels of output for each pixel of input; `told`: that it takes long has been said already."""
         self.jobs = [job for job in jobs if job.problem is None and job.skip is None]
         self.area = area
         self.sizes: dict[int, int] = {}  # place in `jobs` -> pixels, known from the header or from decoding
@@ -62,7 +62,7 @@ class Bar:
         self.files = 0
         self.current = (0, 0)  # pixels of the picture in work: all, done
         self.began: float | None = None
-        self.told = False
+        self.told = told
         self.progress: Any = None
         self.lock = threading.RLock()
         self.closed = threading.Event()

@@ -192,6 +192,13 @@ def test_memory_has_a_limit(img2img: Run, here: Path, photo: Photo) -> None:
     assert outcome.status == 2 and "--max-memory 1M" in outcome.err and not (here / "b.png").exists()
 
 
+def test_before_many_pictures_a_person_is_told_how_long_it_takes(img2img: Run, here: Path, photo: Photo) -> None:
+    for number in range(20):
+        photo(here / f"in/{number}.png", (16, 16), seed=number)
+    first, *_ = img2img("upscale", "in", "-o", "out", terminal=True).err.splitlines()
+    assert first.startswith("20 pictures: about ") and "of memory for 0.0 megapixels of input" in first
+
+
 # --- models
 
 

@@ -196,6 +196,7 @@ class Deadly(Upscaling):
 
     def apply(self, model: Any, job: Any, picture: Any, progress: Any) -> Any:
         if picture.size[0] == self.width:
+            job.target.parent.mkdir(parents=True, exist_ok=True)
             job.target.with_name(temporary_name(job.target.name)).write_bytes(b"half")
             os.kill(os.getpid(), signal.SIGKILL)
         time.sleep(0.05)

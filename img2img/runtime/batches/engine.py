@@ -64,9 +64,12 @@ class Batch:
     def to_do(self) -> list[Job]:
         return [job for job in self.jobs if job.problem is None and job.skip is None]
 
-    def sizes(self) -> list[tuple[int, int]]:
-        """Width and height of the pictures that are to be done, as far as their headers tell."""
-        return _sizes(self.to_do, self.stdin)
+    def sizes(self, count: int | None = None) -> list[tuple[int, int]]:
+        """Width and height of the pictures that are to be done (`count`: of so many, evenly spread), where known."""
+        jobs = self.to_do
+        if count is not None and len(jobs) > count:
+            jobs = [jobs[place * len(jobs) // count] for place in range(count)]
+        return _sizes(jobs, self.stdin)
 
 
 def prepare(

@@ -11,7 +11,7 @@ from img2img.errors import ExitStatus
 from img2img.runtime.listing import targets
 
 if TYPE_CHECKING:
-    from img2img.runtime.batches.engine import Batch
+    from img2img.runtime.batches.planned import Batch
 
 
 def list_jobs(batch: Batch, *, json: bool) -> ExitStatus:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from img2img.runtime.batches.engine import Batch
+    from img2img.runtime.batches.planned import Batch
 
 
 SAMPLE = 500
@@ -14,14 +14,14 @@ SAMPLE = 500
 
 def forecast(batch: Batch) -> str:
     """One line, from a short measurement of the model that is kept in the user's cache."""
-    from img2img.runtime.batches import engine
+    from img2img.runtime.batches import planned
     from img2img.runtime.network import estimate
 
     settings, chosen = batch.settings, batch.chosen
     sizes = batch.sizes(SAMPLE)
     if not sizes:
         return "no estimate: no picture's size is known"
-    verb = engine.within_memory(batch.verb, chosen, settings, lambda: sizes)
+    verb = planned.within_memory(batch.verb, chosen, settings, lambda: sizes)
     speed = estimate.measure(
         chosen.path, device=settings.device, threads=settings.threads, assume=settings.assumed() or None
     )

@@ -11,7 +11,7 @@ from img2img.cli import console
 from img2img.errors import ExitStatus, UsageError
 
 if TYPE_CHECKING:
-    from img2img.runtime.batches.engine import Batch
+    from img2img.runtime.batches.planned import Batch
     from img2img.runtime.batches.settings import Settings
     from img2img.runtime.verbs.verb import Verb
 

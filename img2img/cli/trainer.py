@@ -29,7 +29,7 @@ def need_training_packages() -> None:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
-        raise ConfigError(f"training needs {', '.join(missing)}: pip install 'img2img[train]'")
+        raise ConfigError(f"this needs {', '.join(missing)}: pip install 'img2img[train]'")
 
 
 def read_settings(path: Path) -> dict[str, Any]:

@@ -24,7 +24,7 @@ def stream(
     wrong: Mapping[str, bool],
 ) -> ExitStatus:
     """Frames of `size` ("640x360") from stdin, their results to stdout. `wrong`: options that do not go with that."""
-    from img2img.runtime.batches import engine
+    from img2img.runtime.batches import planned
     from img2img.runtime.batches.careful import Careful
     from img2img.runtime.listing.targets import Job
 
@@ -42,7 +42,7 @@ def stream(
     frame = raw.parse_raw(size, settings.max_pixels)
     raw.check_streams(inputs or ("-",), settings.output)
     tell = console.say if console.is_terminal() and not quiet else None
-    chosen = engine.choose(verb, settings, lambda: None, tell)
+    chosen = planned.choose(verb, settings, lambda: None, tell)
     verb = verb.fitted(chosen.card)
     namings = verb.namings(chosen.card, settings)
     if len(namings) > 1:
@@ -50,7 +50,7 @@ def stream(
     job = Job(None, None, domain=namings[0].domain)
 
     def apply() -> Callable[[Picture], Picture]:
-        fitting = engine.within_memory(verb, chosen, settings, lambda: [frame])
+        fitting = planned.within_memory(verb, chosen, settings, lambda: [frame])
         careful = Careful(fitting, chosen, settings.color_fix)
         return lambda picture: careful(job, picture, lambda pixels: None)
 

@@ -15,7 +15,7 @@ from typing import Any, cast
 import pytest
 
 from img2img.errors import DeviceError, ModelError, UsageError
-from img2img.runtime.batches import digests, engine, ray_cluster, ray_engine
+from img2img.runtime.batches import digests, engine, planned, ray_cluster, ray_engine
 from img2img.runtime.batches.batch import Event, Skipped
 from img2img.runtime.batches.chosen import Chosen
 from img2img.runtime.batches.settings import Engine, Settings
@@ -86,7 +86,7 @@ def photos(tmp_path: Path, photo: Photo) -> Path:
 
 def batch(
     inputs: Path | str, output: Path | str, model: Path, *, verb: Verb | None = None, **options: Any
-) -> engine.Batch:
+) -> planned.Batch:
     settings = Settings(
         **{"output": f"{output}/", "model": str(model), "threads": 1, "recursive": True, "engine": Engine.RAY} | options
     )

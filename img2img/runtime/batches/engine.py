@@ -3,73 +3,23 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Protocol
+from typing import TYPE_CHECKING, BinaryIO
 
 from img2img.errors import UsageError
 from img2img.runtime.batches import remote
-from img2img.runtime.batches.chosen import Chosen
+from img2img.runtime.batches.planned import Batch, Tell, Unwatched, Watch, choose, sizes_of, within_memory
 from img2img.runtime.batches.settings import Engine, Settings
 from img2img.runtime.listing import files, lists, selecting, targets
 from img2img.runtime.listing.files import Source
 from img2img.runtime.listing.targets import Job
-from img2img.runtime.network import models
 from img2img.runtime.verbs.verb import Verb
 
 if TYPE_CHECKING:
     from img2img.runtime.batches.batch import Event
     from img2img.runtime.image.pictures import Picture
-
-Tell = Callable[[str], None]
-
-
-class Watch(Protocol):
-    """Is told of the progress inside a picture; from the thread that does the work."""
-
-    def begin(self, job: Job, pixels: int) -> None: ...
-    def advance(self, pixels: int) -> None: ...
-
-
-class Unwatched:
-    """Nobody looks."""
-
-    def begin(self, job: Job, pixels: int) -> None:
-        pass
-
-    def advance(self, pixels: int) -> None:
-        pass
-
-
-@dataclass
-class Batch:
-    """A batch that is ready to run.
-
-    Attributes:
-        jobs: every job, those among them that are to be skipped or have failed before they began.
-        homes: for each job the output folder that keeps a journal of it, or None.
-        stdin: the bytes that came in there, where a job wants them.
-    """
-
-    jobs: list[Job]
-    homes: list[Path | None]
-    verb: Verb
-    chosen: Chosen
-    settings: Settings
-    stdin: bytes = b""
-
-    @property
-    def to_do(self) -> list[Job]:
-        return [job for job in self.jobs if job.problem is None and job.skip is None]
-
-    def sizes(self, count: int | None = None) -> list[tuple[int, int]]:
-        """Width and height of the pictures that are to be done (`count`: of so many, evenly spread), where known."""
-        jobs = self.to_do
-        if count is not None and len(jobs) > count:
-            jobs = [jobs[place * len(jobs) // count] for place in range(count)]
-        return _sizes(jobs, self.stdin)
 
 
 def prepare(
@@ -101,7 +51,7 @@ def prepare(
     data = _read(stdin) if any(source.path is None for source in sources) else b""
 
     def pixels() -> float:
-        return float(sum(width * height for width, height in _sizes(sources, data)))
+        return float(sum(width * height for width, height in sizes_of(sources, data)))
 
     chosen = choose(verb, settings, pixels, tell)
     verb = verb.fitted(chosen.card)
@@ -181,42 +131,6 @@ def _on_ray(batch: Batch, watch: Watch | None) -> Generator[Event, None, None]:
     return ray_engine.run(batch, watch)
 
 
-def choose(verb: Verb, settings: Settings, pixels: Callable[[], float | None], tell: Tell | None) -> Chosen:
-    """The model that a verb is to be done with; `pixels` as `Verb.find` takes it.
-
-    Raises:
-        ModelError, UsageError: as of `Verb.find` and `Chosen`.
-    """
-    path = verb.find(settings, pixels)
-    # An 8-bit twin is what was meant only where nobody said which file.
-    path = models.for_device(path, settings.device)
-    return Chosen(path, verb.task, settings.device, settings.threads, settings.assumed(), tell)
-
-
-def within_memory(verb: Verb, chosen: Chosen, settings: Settings, sizes: Callable[[], list[tuple[int, int]]]) -> Verb:
-    """The verb with tiles so small that the process stays below --max-memory; as it is where nobody said that.
-
-    `sizes`: of the pictures, (width, height).
-
-    Raises:
-        UsageError: even the smallest tiles need more.
-    """
-    if settings.max_memory is None:
-        return verb
-    from img2img.runtime.network import estimate
-
-    limit, found = estimate.parse_memory(settings.max_memory), sizes()
-    if not found:
-        return verb
-    speed = estimate.measure(
-        chosen.path, device=settings.device, threads=settings.threads, assume=settings.assumed() or None
-    )
-    largest = max(found, key=lambda size: size[0] * size[1])
-    scale = verb.area(chosen.card) ** 0.5
-    tile = estimate.tile_for(speed, chosen.card, limit, largest, scale=scale, several=len(found) > 1)
-    return verb if tile == "auto" or tile is None else verb.with_tile(tile)
-
-
 def _collected(inputs: Sequence[str], settings: Settings, output: Path | None, stdin: BinaryIO | None) -> list[Source]:
     listed: list[str] = []
     if settings.files_from is not None:
@@ -234,14 +148,6 @@ def _read(stdin: BinaryIO | None) -> bytes:
     if stdin is None and sys.stdin.isatty():
         raise UsageError("stdin is a terminal: pipe a picture into it, or name a file")
     return (stdin or sys.stdin.buffer).read()
-
-
-def _sizes(sources: Iterable[Source | Job], stdin: bytes) -> list[tuple[int, int]]:
-    """Width and height of the pictures whose headers tell them."""
-    from img2img.runtime.image import sizes
-
-    paths = [one.path if isinstance(one, Source) else one.source for one in sources]
-    return [size for size in sizes.of_files(stdin if path is None else path for path in paths) if size is not None]
 
 
 def _home(job: Job, source: Source, output: Path | None, count: int) -> Path | None:

@@ -20,7 +20,7 @@ from img2img.runtime.listing.naming import show
 from img2img.runtime.listing.targets import Existing, Job
 
 if TYPE_CHECKING:
-    from img2img.runtime.batches.engine import Batch
+    from img2img.runtime.batches.planned import Batch
 
 
 def by_the_journal(batch: Batch, tell: Callable[[str], None] | None, *, write: bool) -> list[Job]:

@@ -27,7 +27,7 @@ from img2img.runtime.listing.targets import Job
 from img2img.runtime.network import modelfile, models
 
 if TYPE_CHECKING:
-    from img2img.runtime.batches.engine import Batch, Watch
+    from img2img.runtime.batches.planned import Batch, Watch
     from img2img.runtime.batches.ray_worker import Order, Record
     from img2img.runtime.batches.settings import Settings
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from img2img.errors import Img2ImgError, ModelError, PictureError
-from img2img.runtime.batches import digests, engine, stores
+from img2img.runtime.batches import digests, planned, stores
 from img2img.runtime.batches.batch import Event, Skipped, Written, explain
 from img2img.runtime.batches.careful import Careful
 from img2img.runtime.batches.chosen import Chosen
@@ -123,12 +123,12 @@ class Worker:
             chosen = dataclasses.replace(order.chosen, path=path, tell=self._said.append)
             chosen.load()
             limited = dataclasses.replace(settings, device=chosen.device, threads=chosen.threads)
-            verb = engine.within_memory(order.verb, chosen, limited, lambda: order.sizes)
+            verb = planned.within_memory(order.verb, chosen, limited, lambda: order.sizes)
         except Img2ImgError as error:
             return error
         limit = settings.max_pixels or DEFAULT_MAX_PIXELS
         transfer = Transfer(limit, settings.first_frame, settings.quality, order.stdin)
-        batch = engine.Batch([], [], verb, chosen, settings)
+        batch = planned.Batch([], [], verb, chosen, settings)
         return _Ready(
             Careful(verb, chosen, settings.color_fix, settings.check_seams),
             Journalled(batch, transfer),

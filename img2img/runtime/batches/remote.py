@@ -25,7 +25,7 @@ from img2img.runtime.listing.places import Places, is_template
 from img2img.runtime.listing.targets import Existing, Job
 
 if TYPE_CHECKING:
-    from img2img.runtime.batches.engine import Batch
+    from img2img.runtime.batches.planned import Batch
     from img2img.runtime.verbs.verb import Verb
 
 FEW = 64  # results that are looked for one by one, not in listings of their folders
@@ -91,7 +91,7 @@ def prepare(
     Raises:
         UsageError, ModelError: as there; and for stdin, globs, templates and mask files, which are not for URIs.
     """
-    from img2img.runtime.batches import engine
+    from img2img.runtime.batches.planned import Batch, choose
 
     if getattr(verb, "mask", None) not in (None, "alpha"):
         raise UsageError("--mask FILE goes with photos on this machine; for URIs: --mask alpha, --mask-color or --box")
@@ -101,7 +101,7 @@ def prepare(
     def pixels() -> float:
         return float(sum(width * height for width, height in header_sizes([photo.file for photo in photos])))
 
-    chosen = engine.choose(verb, settings, pixels, tell)
+    chosen = choose(verb, settings, pixels, tell)
     verb = verb.fitted(chosen.card)
     namings = verb.namings(chosen.card, dataclasses.replace(settings, output=named))
     places = [Places(naming) for naming in namings]
@@ -117,7 +117,7 @@ def prepare(
     ]
     _refuse_collisions([job for job, _ in planned], settings.existing)
     jobs = _look_at_targets([(job, photo) for job, photo in planned if id(photo.source) in kept], settings.existing)
-    return engine.Batch(jobs, [None] * len(jobs), verb, chosen, settings)
+    return Batch(jobs, [None] * len(jobs), verb, chosen, settings)
 
 
 def header_sizes(remote: Sequence[RemoteFile]) -> list[tuple[int, int]]:

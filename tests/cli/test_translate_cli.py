@@ -70,6 +70,44 @@ def test_each_domain_gets_its_own_result(img2img: Run, here: Path) -> None:
     assert pixels == {"red": (128, 0, 0), "green": (0, 128, 0), "sky blue": (0, 64, 128)}
 
 
+def test_a_grid_shows_the_picture_and_all_its_results(img2img: Run, here: Path) -> None:
+    Image.new("RGB", (40, 30), (200, 100, 50)).save(here / "a.png")
+    assert img2img("translate", "a.png", "-m", "tints", "--grid") == Outcome(0, b"", "")
+    assert img2img("translate", "a.png", "-m", "tints", "--to", "all") == Outcome(0, b"", "")
+    sheet = np.asarray(opened(here / "a_grid.png"))
+    for shown in ("a.png", *(f"a_{name}.png" for name in COLOURS)):
+        colour = np.asarray(opened(here / shown).convert("RGB"))[0, 0]
+        assert (sheet == colour).all(2).sum() == 40 * 30, shown
+    assert (sheet[0] == 255).all() and (sheet[:, 0] == 255).all()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["-m", "sepia", "--grid"], "sepia has none"),
+        (["-m", "tints", "--grid", "--color-fix"], "--color-fix"),
+        (["-m", "sepia", "--direction", "BtoA"], "--direction"),
+    ],
+)
+def test_options_that_make_no_sense_together_are_refused(
+    img2img: Run, photo: Photo, here: Path, options: list[str], words: str
+) -> None:
+    photo(here / "a.png")
+    outcome = img2img("translate", "a.png", *options)
+    assert outcome.status == 2 and words in outcome.err and files(here) == ["a.png"]
+
+
+def test_a_run_of_two_directions_is_a_model_with_a_direction(img2img: Run, here: Path) -> None:
+    Image.new("RGB", (8, 8)).save(here / "a.png")
+    (here / "run").mkdir()
+    for way, colour in (("AtoB", (1.0, 0.0, 0.0)), ("BtoA", (0.0, 1.0, 0.0))):
+        onnx_nets.domains(here / f"run/model.{way}.onnx", {"x": colour}, name=f"net-{way}")
+    call = ("translate", "a.png", "--to", "x", "-m", "run")
+    assert "say --direction AtoB or --direction BtoA" in img2img(*call).err
+    assert img2img(*call, "--direction", "BtoA", "-o", "b.png").status == 0
+    assert opened(here / "b.png").getpixel((0, 0)) == (0, 128, 0)
+
+
 @pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA", "1", "P", "CMYK", "I;16"])
 def test_pictures_of_every_kind_keep_what_they_have(img2img: Run, here: Path, mode: str) -> None:
     random = np.random.default_rng(0)

@@ -83,7 +83,11 @@ def find(name_or_path: str | os.PathLike[str], *, direction: str | None = None) 
         return path
     names = _files()
     if wanted in names:
+        if direction is not None:
+            raise UsageError(f"--direction {direction}: {wanted} is one model; name the folder of its run")
         return names[wanted]
+    if Path(wanted).is_dir():
+        return _in_run(Path(wanted), direction)
     raise ModelError(f"there is no model named {wanted!r}{_hint(wanted, list(names))}")
 
 

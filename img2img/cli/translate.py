@@ -45,13 +45,13 @@ def translate(
     size: Annotated[
         str,
         typer.Option(
-            metavar="keep|fit|N",
-            help="How the network sees a picture: keep as it is; fit as it is, but smaller where memory runs out; N "
-            "with a shorter side of N pixels (models are best at the size they were trained at). The result has the "
-            "picture's own size whatever this says.",
+            metavar="fit|keep|N",
+            help="How the network sees a picture: fit as it is, but smaller where memory runs out, which is said; keep "
+            "as it is, and fail where memory runs out; N with a shorter side of N pixels (models are best at the size "
+            "they were trained at). The result has the picture's own size whatever this says.",
             rich_help_panel="Model",
         ),
-    ] = "keep",
+    ] = "fit",
     tile: options.Tile = "auto",
     raw: options.Raw = None,
     dry_run: options.DryRun = False,

@@ -39,7 +39,7 @@ class Translating(Verb):
     doing: ClassVar[str] = "translating"
 
     to: tuple[str, ...] = ()
-    size: Size = "keep"
+    size: Size = "fit"
     sheet: bool = False
     direction: str | None = None
     wanted: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)

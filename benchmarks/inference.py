@@ -46,9 +46,10 @@ def weights_of(model: Path, target: Path) -> Path:
     graph = onnx.load(model).graph
     tensors = {t.name: torch.from_numpy(numpy_helper.to_array(t).copy()) for t in graph.initializer}
     state = {}
-    layers = [node.input for node in graph.node if node.op_type in ("Conv", "PRelu")]
+    # PReLU is x + (slope - 1) * min(x, 0) there; the only products are those with slope - 1.
+    layers = [node.input for node in graph.node if node.op_type in ("Conv", "Mul") and node.input[1] in tensors]
     for i, (_, weight, *bias) in enumerate(layers):
-        state[f"body.{i}.weight"] = tensors[weight] if bias else tensors[weight].flatten()
+        state[f"body.{i}.weight"] = tensors[weight] if bias else tensors[weight].flatten() + 1
         if bias:
             state[f"body.{i}.bias"] = tensors[bias[0]]
     torch.save(state, target)

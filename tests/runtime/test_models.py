@@ -372,3 +372,14 @@ def test_the_header_is_what_onnx_wrote(tmp_path):
         header.Tensor("half", "float16", None),
         header.Tensor("odd", "int64", (None, 7, "x")),
     )
+
+
+def test_for_a_task_the_users_own_model_goes_before_the_bundled_one(folders):
+    own, bundled = folders
+    shipped = onnx_nets.filler(bundled / "inpaint.onnx")
+    assert models.for_task("inpaint") == shipped
+    mine = onnx_nets.filler(own / "mine.onnx")
+    assert models.for_task("inpaint") == mine
+    onnx_nets.filler(own / "other.onnx")
+    with pytest.raises(ModelError, match="several models can inpaint, say which with --model: mine, other"):
+        models.for_task("inpaint")

@@ -189,7 +189,7 @@ def full_precision(path: Path) -> Path | None:
 
 
 def for_task(task: str) -> Path:
-    """The model for a task where no name is given: the only one that is installed.
+    """The model for a task where no name is given: the only one in the user's folder, else the only bundled one.
 
     Raises:
         ModelError: there is none, or there are several; the message says what to do.
@@ -199,6 +199,7 @@ def for_task(task: str) -> Path:
         for one in installed()
         if one.card is not None and one.card.task == task and full_precision(one.path) is None
     ]
+    fitting = [one for one in fitting if not one.bundled] or fitting
     if len(fitting) == 1:
         return fitting[0].path
     if not fitting:

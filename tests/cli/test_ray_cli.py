@@ -80,7 +80,8 @@ def test_stdout_is_events_and_stderr_what_failed(photo: Photo, here: Path) -> No
 def test_an_interrupted_batch_ends_its_workers_and_leaves_whole_files(
     photo: Photo, here: Path, number: signal.Signals
 ) -> None:
-    for index in range(12):
+    count = 60  # more than two workers do while a busy machine hands on a signal
+    for index in range(count):
         photo(here / "photos" / f"{index}.png", (200, 160), seed=index)
     running = start("upscale", "photos", "-m", "slow", "--engine", "ray", "--threads", "1", "--json")
     assert running.stdout is not None and b'"done"' in running.stdout.readline()
@@ -93,7 +94,7 @@ def test_an_interrupted_batch_ends_its_workers_and_leaves_whole_files(
     assert (running.returncode, err.decode()) == (130, "interrupted\n")
     assert not wait_until_none(running.pid)
     left = [name for name in files(here / "photos_x4") if not name.startswith(".img2img")]
-    assert 1 <= len(left) < 12 and not [name for name in left if name.endswith(".part")]
+    assert 1 <= len(left) < count and not [name for name in left if name.endswith(".part")]
 
 
 @needs_ray

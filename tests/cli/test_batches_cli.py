@@ -244,11 +244,17 @@ def test_python_has_the_same_batch(tree: Path, here: Path) -> None:
     assert {event.status for event in again} == {"skipped"} and "was made before" in again[0].message
 
 
-def test_leaving_the_loop_stops_a_batch_from_python(tree: Path, here: Path) -> None:
-    for event in library.batch(tree, output=here / "out", recursive=True):
-        assert event.status == "done"
-        break
+def test_leaving_the_loop_stops_a_batch_and_the_journal_knows_all_that_was_made(here: Path, photo: Photo) -> None:
+    for number in range(12):
+        photo(here / f"in/{number}.png", (40, 30), seed=number)
+    running = library.batch("in", output=here / "out")
+    assert next(running).status == "done"
+    running.close()
     assert not list((here / "out").rglob("*.part"))
+    made = files(here / "out")
+    again = {Path(str(event.job.source)).name: event for event in library.batch("in", output=here / "out")}
+    assert 1 <= len(made) < 12 and {name for name, event in again.items() if event.status == "skipped"} == set(made)
+    assert all("was made before" in again[name].message for name in made)
 
 
 @pytest.mark.parametrize(

@@ -109,17 +109,23 @@ def _here(batch: Batch, watch: Watch) -> Generator[Event, None, None]:
 
     journalled = Journalled(batch, transfer)
     busy: list[Job] = []
-    try:
-        for event in run_batch(batch.jobs, work, read=journalled.read, write=journalled.write):
-            journalled.release(event.job)
-            if isinstance(event.error, Busy):
-                busy.append(event.job)
-            else:
+
+    def events(jobs: Sequence[Job]) -> Generator[Event, None, None]:
+        # Closed before the journal is, which the threads write in to their end.
+        with closing(run_batch(jobs, work, read=journalled.read, write=journalled.write)) as found:
+            for event in found:
+                journalled.release(event.job)
                 yield event
-        # Whoever was at them may have died since.
-        for event in run_batch(busy, work, read=journalled.read, write=journalled.write):
-            journalled.release(event.job)
-            yield event
+
+    try:
+        with closing(events(batch.jobs)) as found:
+            for event in found:
+                if isinstance(event.error, Busy):
+                    busy.append(event.job)
+                else:
+                    yield event
+        with closing(events(busy)) as found:  # whoever was at them may have died since
+            yield from found
         journalled.tidy()
     finally:
         journalled.close()

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
 from typing import Generic, Literal, TypeVar
 
 from img2img.errors import Img2ImgError
@@ -16,6 +17,7 @@ from img2img.runtime.listing.targets import Job
 
 DEPTH = 2  # pictures waiting before, and after, the network
 BUDGET = 256 * 2**20  # bytes of pixels waiting before, and after, the network; one picture may exceed it
+POLL = 0.2  # seconds; without a timeout, Ctrl-C would not be heard on Windows
 
 
 class Cancelled(BaseException):
@@ -172,7 +174,8 @@ class _Batch:
     exhausted: bool = False
 
     def __post_init__(self) -> None:
-        self.wake = threading.Event()
+        # No threading.Event: a Ctrl-C inside its Python code can leave its lock in disorder for the other threads.
+        self.wake: SimpleQueue[None] = SimpleQueue()
         self.stop = threading.Event()
         self.pools = [
             ThreadPoolExecutor(threads, thread_name_prefix=name)
@@ -181,7 +184,8 @@ class _Batch:
 
     def run(self) -> Iterator[Event]:
         while True:
-            self.wake.clear()  # before looking: what ends from here on wakes the wait below
+            while not self.wake.empty():  # before looking: what ends from here on wakes the wait below
+                self.wake.get()
             yield from self._finish_writing()
             yield from self._finish_working()
             yield from self._start_reading()
@@ -189,8 +193,15 @@ class _Batch:
             yield from self._start_reading()
             if not (self.reading or self.working or self.writing):
                 return
-            while not self.wake.wait(0.2):  # without a timeout, Ctrl-C would not be heard on Windows
+            while not self._woken():
                 pass
+
+    def _woken(self) -> bool:
+        try:
+            self.wake.get(timeout=POLL)
+        except Empty:
+            return False
+        return True
 
     def close(self) -> None:
         self.stop.set()
@@ -261,7 +272,7 @@ class _Batch:
 
     def _submit(self, stage: int, function: Callable[..., _T], *arguments: object) -> Future[_Outcome[_T]]:
         future = self.pools[stage].submit(_attempt, function, *arguments)
-        future.add_done_callback(lambda _: self.wake.set())
+        future.add_done_callback(lambda _: self.wake.put(None))
         return future
 
 

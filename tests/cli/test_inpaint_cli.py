@@ -129,6 +129,28 @@ def test_a_folder_of_photos_and_one_of_masks(img2img: Run, photo: Photo, here: P
     assert done.status == 1 and "in/z.png" in done.err and files(here / "again") == ["x.png"]
 
 
+def test_a_second_call_fills_what_has_another_mask_and_nothing_else(img2img: Run, photo: Photo, here: Path) -> None:
+    for name in ("x.png", "y.png", "z.png"):
+        photo(here / "in" / name, (20, 12))
+        mask(here / "masks" / name, (1, 1, 3, 3))
+
+    words = ("inpaint", "in", "--mask", "masks", "--feather", "0", "-o", "out", "--json")
+
+    def call() -> dict[str, str]:
+        lines = map(json.loads, img2img(*words).out.splitlines())
+        return {Path(line["input"]).name: line["status"] for line in lines if line["status"] != "summary"}
+
+    assert call() == {"x.png": "done", "y.png": "done", "z.png": "done"}
+    made = {name: (here / "out" / name).read_bytes() for name in files(here / "out")}
+    assert set(call().values()) == {"skipped"}
+    mask(here / "masks/y.png", (9, 2, 12, 9))
+    (here / "masks/z.png").unlink()
+    assert call() == {"x.png": "skipped", "y.png": "done", "z.png": "skipped"}
+    now = {name: (here / "out" / name).read_bytes() for name in files(here / "out")}
+    assert {name for name in made if now[name] != made[name]} == {"y.png"}
+    assert_filled(here / "out/y.png", here / "in/y.png", inside((9, 2, 12, 9)))
+
+
 def test_one_mask_serves_several_photos_and_is_no_photo_itself(img2img: Run, photo: Photo, here: Path) -> None:
     photo(here / "a.png", (20, 12)), photo(here / "b.png", (21, 12)), photo(here / "c.png", (20, 12))
     mask(here / "mask.png")

@@ -93,11 +93,13 @@ class Inpainting(Verb):
         found: dict[Path | None, Path] = {}
         checked = []
         for job, source in zip(jobs, sources, strict=True):
-            if job.problem is None and job.skip is None:
+            # What exists has a mask as well: by it the journal sees whether the result is to be made again.
+            if job.problem is None and (job.skip is None or job.exists):
                 try:
                     found[job.source] = self._mask_of(source, where)
                 except PictureError as error:
-                    job = dataclasses.replace(job, problem=error)
+                    changes: dict[str, Any] = {"problem": error} if job.skip is None else {"exists": False}
+                    job = dataclasses.replace(job, **changes)
             checked.append(job)
         return dataclasses.replace(self, masks=found), checked
 

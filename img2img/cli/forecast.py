@@ -22,9 +22,7 @@ def forecast(batch: Batch) -> str:
     if not sizes:
         return "no estimate: no picture's size is known"
     verb = planned.within_memory(batch.verb, chosen, settings, lambda: sizes)
-    speed = estimate.measure(
-        chosen.path, device=settings.device, threads=settings.threads, assume=settings.assumed() or None
-    )
+    speed = chosen.speed()
     share = min(len(batch.to_do), SAMPLE) / len(batch.to_do)
     seconds = estimate.seconds(speed, sum(estimate.work(chosen.card, size, verb.tile) for size in sizes)) / share
     largest = max(sizes, key=lambda size: size[0] * size[1])

@@ -117,13 +117,7 @@ def parse_size(text: str) -> int | Literal["keep", "fit"]:
         return "keep"
     if text == "fit":
         return "fit"
-    try:
-        side = int(text)
-    except ValueError:
-        side = 0
-    if side < 1:
-        raise UsageError(f"--size {text}: say keep, fit, or a side in pixels such as 256")
-    return side
+    return _side(text, f"--size {text}: say keep, fit, or a side in pixels such as 256")
 
 
 def parse_tile(text: str) -> int | Literal["auto"] | None:
@@ -132,10 +126,14 @@ def parse_tile(text: str) -> int | Literal["auto"] | None:
         return None
     if text == "auto":
         return "auto"
+    return _side(text, f"--tile {text}: say auto, none, or a side in pixels such as 256")
+
+
+def _side(text: str, otherwise: str) -> int:
     try:
         side = int(text)
     except ValueError:
         side = 0
     if side < 1:
-        raise UsageError(f"--tile {text}: say auto, none, or a side in pixels such as 256")
+        raise UsageError(otherwise)
     return side

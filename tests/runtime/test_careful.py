@@ -27,14 +27,10 @@ class Scripted(Verb):
     """A verb whose result is what `answer` says of the model and the tile; an exception is raised."""
 
     task = "translate"
-    doing = "translating"
     answer: Answer
 
     def find(self, settings: Any, pixels: Any) -> Path:
         raise NotImplementedError
-
-    def fitted(self, card: Any) -> "Scripted":
-        return self
 
     def namings(self, card: Any, settings: Any) -> list[Any]:
         return []

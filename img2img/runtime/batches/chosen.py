@@ -14,6 +14,7 @@ from img2img.runtime.network import models
 if TYPE_CHECKING:
     from img2img.runtime.network.card import Card
     from img2img.runtime.network.session import Model
+    from img2img.runtime.network.speed import Speed
 
 _DOING = {"upscale": "upscaling", "translate": "translating", "inpaint": "inpainting"}
 
@@ -39,6 +40,7 @@ class Chosen:
 
     def __post_init__(self) -> None:
         self._model: Model | None = None
+        self._speed: Speed | None = None
         self._card = models.read_card(self.path)
         if self._card is not None and self._card.task != self.task:
             other = self._card.task
@@ -65,6 +67,16 @@ class Chosen:
                 self.tell(note)  # type: ignore[misc]  # not None, as the line before says
         return self._model
 
+    def speed(self) -> Speed:
+        """How fast it is here and what memory it takes, measured once."""
+        from img2img.runtime.network import estimate
+
+        if self._speed is None:
+            self._speed = estimate.measure(
+                self.path, device=self.device, threads=self.threads, assume=self.assume or None
+            )
+        return self._speed
+
     def spare(self) -> Model | None:
         """The full-precision file of a model in half or 8-bit precision, on the CPU, where one lies beside it."""
         from img2img.runtime.network import session
@@ -75,4 +87,4 @@ class Chosen:
         return session.load(plain, device="cpu", threads=self.threads)
 
     def __getstate__(self) -> dict[str, object]:
-        return {**self.__dict__, "_model": None, "tell": None}
+        return {**self.__dict__, "_model": None, "_speed": None, "tell": None}

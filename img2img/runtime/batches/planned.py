@@ -90,12 +90,9 @@ def within_memory(verb: Verb, chosen: Chosen, settings: Settings, sizes: Callabl
     limit, found = estimate.parse_memory(settings.max_memory), sizes()
     if not found:
         return verb
-    speed = estimate.measure(
-        chosen.path, device=settings.device, threads=settings.threads, assume=settings.assumed() or None
-    )
     largest = max(found, key=lambda size: size[0] * size[1])
     scale = verb.area(chosen.card) ** 0.5
-    tile = estimate.tile_for(speed, chosen.card, limit, largest, scale=scale, several=len(found) > 1)
+    tile = estimate.tile_for(chosen.speed(), chosen.card, limit, largest, scale=scale, several=len(found) > 1)
     return verb if tile == "auto" or tile is None else verb.with_tile(tile)
 
 

@@ -42,7 +42,6 @@ class Inpainting(Verb):
     """
 
     task: ClassVar[str] = "inpaint"
-    doing: ClassVar[str] = "inpainting"
 
     mask: str | None = None
     key: tuple[int, int, int] | None = None
@@ -66,9 +65,6 @@ class Inpainting(Verb):
         from img2img.runtime.network import models
 
         return models.find(settings.model) if settings.model is not None else models.for_task("inpaint")
-
-    def fitted(self, card: Card) -> Self:
-        return self
 
     def namings(self, card: Card, settings: Settings) -> list[Naming]:
         name = targets.as_part(card.name)

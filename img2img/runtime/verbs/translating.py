@@ -36,7 +36,6 @@ class Translating(Verb):
     """
 
     task: ClassVar[str] = "translate"
-    doing: ClassVar[str] = "translating"
 
     to: tuple[str, ...] = ()
     size: Size = "fit"

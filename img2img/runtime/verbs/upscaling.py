@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from img2img.errors import UsageError
 from img2img.runtime.listing import targets
@@ -35,7 +35,6 @@ class Upscaling(Verb):
     """
 
     task: ClassVar[str] = "upscale"
-    doing: ClassVar[str] = "upscaling"
 
     scale: float | None = None
     budget: str | None = None
@@ -69,9 +68,6 @@ class Upscaling(Verb):
         if choice.note is not None:
             raise UsageError(f"--budget {self.budget}: {choice.note}")
         return choice.path
-
-    def fitted(self, card: Card) -> Self:
-        return self
 
     def namings(self, card: Card, settings: Settings) -> list[Naming]:
         factor = f"{self.scale or card.scale:g}"

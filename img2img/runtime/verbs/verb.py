@@ -30,7 +30,6 @@ class Verb(ABC):
     """
 
     task: ClassVar[str]
-    doing: ClassVar[str]
 
     strength: float = 1.0
     tile: Tile = "auto"
@@ -43,9 +42,9 @@ class Verb(ABC):
             ModelError: there is none. UsageError: what was said does not tell which.
         """
 
-    @abstractmethod
     def fitted(self, card: Card) -> Self:
         """The verb with all that the card decides. Raises UsageError where they do not go together."""
+        return self
 
     @abstractmethod
     def namings(self, card: Card, settings: Settings) -> list[Naming]:

@@ -44,7 +44,8 @@ def train(
         typer.Option("--set", metavar="KEY=VALUE", help="Change a setting, e.g. --set optimiser.rate=5e-4."),
     ] = None,
     start: Annotated[
-        Path | None, typer.Option(help="Begin with the weights of this run, checkpoint or weights file.")
+        Path | None,
+        typer.Option(help="Begin with the weights of this run, checkpoint, weights file or model (file or name)."),
     ] = None,
     stage: Annotated[str | None, typer.Option(help="Super-resolution: fidelity or adversarial.")] = None,
     scale: Annotated[int | None, typer.Option(help="Upscaling factor (super-resolution).")] = None,
@@ -74,6 +75,7 @@ def train(
     Two folders without pairs:    img2img train cyclegan --data summer/ --data winter/
     A folder for each style:      img2img train stargan --data styles/
     Photos to a hole filler:      img2img train inpaint --data photos/
+    On from a bundled model:      img2img train esrgan --data photos/ --start upscale-x4
 
     Calling the same command again continues the run exactly where it stopped.
     """

@@ -122,7 +122,9 @@ class RunConfig(Section):
     )
     ema: float = Field(default=0.999, ge=0, lt=1, description="decay of the generator's moving average; 0: off")
     start: Path | None = Field(
-        default=None, description="run folder, checkpoint or weights file whose networks this run starts from"
+        default=None,
+        description="run folder, checkpoint, weights file, model file or installed model that the networks start from; "
+        "a compact network may be larger than the one it starts from",
     )
     optimiser: OptimiserConfig = OptimiserConfig()
     schedule: ScheduleConfig = ScheduleConfig()

@@ -110,7 +110,7 @@ class SuperResolutionConfig(RunConfig):
 
 def _begun(start: Path) -> dict[str, Any]:
     """`scale` and `generator` of the run `start`, or the run of that checkpoint, where they can be known."""
-    for folder in (start, start.parent.parent):
+    for folder in (start, start.absolute().parent.parent) if start.exists() else ():
         try:
             values = tomllib.loads((folder / "config.toml").read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):

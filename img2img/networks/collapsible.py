@@ -1,9 +1,12 @@
 """A compact network whose convolutions are trained with several linear branches and folded into plain 3x3 ones."""
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from img2img.networks import grow
 from img2img.networks.compact import Compact, start_as_nearest
 
 
@@ -23,19 +26,17 @@ class CollapsibleConv(nn.Module):
         self.direct = nn.Conv2d(inputs, outputs, 3, 1, 1)
         self.widen = nn.Conv2d(inputs, expand, 3, 1, 1, bias=False)
         self.narrow = nn.Conv2d(expand, outputs, 1, bias=False)
-        self.residual = inputs == outputs
         with torch.no_grad():
             self.narrow.weight.mul_(0.5)
 
     def kernel(self) -> tuple[Tensor, Tensor]:
         """The one kernel `[outputs, inputs, 3, 3]` and bias `[outputs]` that the branches amount to."""
-        expanded = torch.tensordot(self.narrow.weight[:, :, 0, 0], self.widen.weight, dims=1)
-        kernel = self.direct.weight + expanded
-        if self.residual:
-            identity = torch.eye(kernel.shape[0], dtype=kernel.dtype, device=kernel.device)
-            kernel = kernel + F.pad(identity[:, :, None, None], (1, 1, 1, 1))
         assert self.direct.bias is not None
-        return kernel, self.direct.bias
+        return _summed(self.direct.weight, self.widen.weight, self.narrow.weight), self.direct.bias
+
+    def direct_for(self, kernel: Tensor) -> Tensor:
+        """The plain kernel with which all branches together amount to `kernel`."""
+        return kernel - (self.kernel()[0] - self.direct.weight)
 
     def forward(self, hidden: Tensor) -> Tensor:
         kernel, bias = self.kernel()
@@ -77,3 +78,51 @@ class CollapsibleCompact(nn.Module):
             else:
                 theirs.load_state_dict(ours.state_dict())
         return plain.to(next(self.parameters()).device).train(self.training)
+
+    @torch.no_grad()
+    def begun_from(self, state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], str] | None:
+        """As of `Compact`, and for weights of a `CollapsibleCompact` of another size, whatever its `expand`.
+
+        The plain kernels make up for what the other branches, which stay as they are, add.
+        """
+        own = self.state_dict()
+        if {key: value.shape for key, value in state.items()} == {key: value.shape for key, value in own.items()}:
+            return None  # these are loaded as they are
+        small = _folded(state)
+        if grow.size(small) is None:
+            return None
+        plain, how = grow.grown(small, Compact(**self.options).state_dict())
+        for place, layer in enumerate(self.body):
+            if isinstance(layer, CollapsibleConv):
+                own[f"body.{place}.direct.weight"] = layer.direct_for(plain.pop(f"body.{place}.weight"))
+                own[f"body.{place}.direct.bias"] = plain.pop(f"body.{place}.bias")
+        return own | plain, how
+
+
+def _folded(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """`state` with one kernel in place of the branches of every `CollapsibleConv` that it is of."""
+    folded = dict(state)
+    for place in [key.removesuffix(".direct.weight") for key in state if key.endswith(".direct.weight")]:
+        keys = [f"{place}.{part}" for part in ("direct.weight", "direct.bias", "widen.weight", "narrow.weight")]
+        if not all(key in state for key in keys):
+            continue
+        direct, bias, widen, narrow = (state[key] for key in keys)
+        if (
+            direct.shape[2:] != (3, 3)
+            or widen.shape[1:] != direct.shape[1:]
+            or narrow.shape != (len(direct), len(widen), 1, 1)
+        ):
+            continue
+        for key in keys:
+            del folded[key]
+        folded[f"{place}.weight"], folded[f"{place}.bias"] = _summed(direct, widen, narrow), bias
+    return folded
+
+
+def _summed(direct: Tensor, widen: Tensor, narrow: Tensor) -> Tensor:
+    """The kernel that the branches with these weights, and the identity where it is one, amount to."""
+    kernel: Tensor = direct + torch.tensordot(narrow[:, :, 0, 0], widen, dims=1)
+    if kernel.shape[0] == kernel.shape[1]:
+        identity = torch.eye(kernel.shape[0], dtype=kernel.dtype, device=kernel.device)
+        kernel = kernel + F.pad(identity[:, :, None, None], (1, 1, 1, 1))
+    return kernel

@@ -1,8 +1,12 @@
 """The compact super-resolution network of Real-ESRGAN ("SRVGG"): every convolution runs at low resolution."""
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from img2img.networks import grow
 
 
 class Compact(nn.Module):
@@ -22,6 +26,7 @@ class Compact(nn.Module):
 
     def __init__(self, scale: int = 4, features: int = 64, convs: int = 16, channels: int = 3) -> None:
         super().__init__()
+        self.options = {"scale": scale, "features": features, "convs": convs, "channels": channels}
         self.scale = scale
         self.body = nn.ModuleList([nn.Conv2d(channels, features, 3, 1, 1), nn.PReLU(features)])
         for _ in range(convs):
@@ -34,6 +39,16 @@ class Compact(nn.Module):
             hidden = layer(hidden)
         residual = F.pixel_shuffle(hidden, self.scale)
         return residual + F.interpolate(image, scale_factor=float(self.scale), mode="nearest")
+
+    def begun_from(self, state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], str] | None:
+        """Weights with which this network begins as the smaller or equal one of `state`, and how it grew, in words.
+
+        None: `state` is of no `Compact`. The words are empty where nothing grew. New weights are random.
+
+        Raises:
+            CheckpointError: it is of a larger one, or for another scale or other pictures.
+        """
+        return None if grow.size(state) is None else grow.grown(state, Compact(**self.options).state_dict())
 
 
 @torch.no_grad()

@@ -1,45 +1,100 @@
-"""Weights to begin with: another run's, a checkpoint's, or a weights file's."""
+"""Weights to begin with: another run's, a checkpoint's, a weights file's, or a model's."""
 
+import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from onnx import numpy_helper
 from torch import Tensor, nn
 
-from img2img.errors import CheckpointError
+from img2img.errors import CheckpointError, ModelError
+from img2img.exchange import model_files
 from img2img.exchange.foreign import reading
 from img2img.methods.method import Method
+from img2img.runtime.network import models
 from img2img.training.checkpoints import Store
+
+FACE = "network."
+"""Before every key of a network in a model file: `exchange.onnx_file.Face` is around it."""
+
+WRAPPER = "generator."
+"""Before the keys in models of methods that put the network into another one, which knows of masks or domains."""
+
+
+@runtime_checkable
+class Adaptable(Protocol):
+    """A network that can also begin with weights that are not in its own layout, such as a smaller one's."""
+
+    def begun_from(self, state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], str] | None:
+        """Weights to load in place of `state`, and what became of it, in words, or ""; None: `state` itself is loaded.
+
+        Raises:
+            CheckpointError: it cannot begin with them; the message says why, not which file.
+        """
 
 
 def load(path: Path, method: Method) -> list[str]:
     """Fill those networks of `method` that `path` has weights for; returns what was done, a sentence each.
 
+    A network that can grow (`Adaptable`) may get the weights of a smaller one.
+
     Args:
         path: a run folder (its best checkpoint, moving averages where it has them), a checkpoint folder, or a file
-            with the generator's weights (.safetensors, or .pth read without pickle).
+            with the generator's weights: .safetensors, .pth read without pickle, or an exported model. Where there is
+            no such file or folder, the name of an installed model.
 
     Raises:
         CheckpointError: nothing to load there, or the weights are another network's; the first keys are named.
+        ModelError: a model file is damaged or unsafe.
     """
+    path = located(path)
     weights = read(path)
     notes = []
     for name, network in method.networks.items():
         state = weights.get(f"{name}.ema" if f"{name}.ema" in weights else name)
         if state is not None:
-            fill(network, state, f"{path}: {name} is another network")
-            notes.append(f"{name} starts from {path}")
+            notes.append(f"{name} {_begin(network, state, path, f'{path}: {name} is another network')}")
     if not notes:
         raise CheckpointError(f"{path}: no weights for {', '.join(method.networks)}; it holds {', '.join(weights)}")
     return notes
+
+
+def located(path: Path) -> Path:
+    """`path` where there is such a file or folder; else the file of the installed model that is called so.
+
+    Names are looked up where `path` is in the current folder: configurations make paths of them, and these absolute.
+
+    Raises:
+        CheckpointError: there is neither.
+    """
+    if path.exists():
+        return path
+    if path.absolute().parent != Path.cwd() or path.suffix.lower() == models.SUFFIX:
+        raise CheckpointError(f"{path}: there is no such run folder, checkpoint, weights file or model file")
+    try:
+        return models.find(path.name)
+    except ModelError as error:
+        raise CheckpointError(
+            f"{path.name}: there is no such run folder, checkpoint or weights file, and {error}"
+        ) from error
 
 
 def read(path: Path) -> dict[str, dict[str, Tensor]]:
     """The weights at `path`, by the names that checkpoints use; a single file's are the generator's.
 
     Raises:
-        CheckpointError: there is nothing, or it cannot be read safely.
+        CheckpointError: there is nothing, or it cannot be read safely, or its weights are rounded to fewer bits.
+        ModelError: a model file is damaged or unsafe, or has no card.
     """
+    path = located(path)
     if path.is_file():
-        return {"generator": reading.read(path).state}
+        is_model = path.suffix.lower() == models.SUFFIX
+        return {"generator": _of_model(path) if is_model else reading.read(path).state}
     if (path / "checkpoints").is_dir():
         store = Store(path / "checkpoints", keep=1)
         best = store.best()
@@ -49,7 +104,7 @@ def read(path: Path) -> dict[str, dict[str, Tensor]]:
     raise CheckpointError(f"{path}: neither a run folder, nor a checkpoint, nor a weights file")
 
 
-def fill(network: nn.Module, state: dict[str, Tensor], fault: str) -> None:
+def fill(network: nn.Module, state: Mapping[str, Tensor], fault: str) -> None:
     """Load `state` into `network`.
 
     Raises:
@@ -63,3 +118,58 @@ def fill(network: nn.Module, state: dict[str, Tensor], fault: str) -> None:
             more = f" and {len(keys) - 5} more" if len(keys) > 5 else ""
             raise CheckpointError(f"{fault}: the file {what} {', '.join(keys[:5])}{more}")
     network.load_state_dict(state)
+
+
+def _begin(network: nn.Module, state: Mapping[str, Tensor], path: Path, fault: str) -> str:
+    """Load `state`, or what `network` makes of it; says what was done."""
+    own = network.state_dict()
+    while state and all(key.startswith(WRAPPER) for key in state) and not state.keys() & own.keys():
+        state = {key.removeprefix(WRAPPER): value for key, value in state.items()}
+    how = ""
+    if isinstance(network, Adaptable):
+        try:
+            state, how = network.begun_from(state) or (state, how)
+        except CheckpointError as error:
+            raise CheckpointError(f"{fault}: {error}") from error
+    fill(network, state, fault)
+    return f"{how}, starting from {path}" if how else f"starts from {path}"
+
+
+def _of_model(path: Path) -> dict[str, Tensor]:
+    """The weights in an exported model file, by the keys that they had when it was exported."""
+    card = models.read_card(path)
+    if card is not None and card.precision != "fp32":
+        twin = models.full_precision(path)
+        raise CheckpointError(
+            f"{path}: its weights are rounded to {card.precision}; start from {twin or 'the fp32 file it was made of'}"
+        )
+    model_files.float_card(path)
+    graph = model_files.load(path).graph
+    values = {one.name: numpy_helper.to_array(one) for one in graph.initializer}
+    named = {key: value for key, value in values.items() if key.startswith(FACE)} | _slopes(graph, values)
+    return {key.removeprefix(FACE): torch.from_numpy(value.copy()) for key, value in named.items()}
+
+
+def _slopes(graph: onnx.GraphProto, values: Mapping[str, NDArray[np.floating]]) -> dict[str, NDArray[np.floating]]:
+    """Slopes of PReLUs `[C]` by their keys, which are lost in the file: numbered layers come one after the other.
+
+    Both as PRelu and as what `exchange.prelu.split_prelu` makes of it, x + (slope - 1) * min(x, 0).
+    """
+    makers = {name: node for node in graph.node for name in node.output}
+    slopes: dict[str, NDArray[np.floating]] = {}
+    for node in graph.node:
+        hidden, slope = node.input[0] if node.input else "", None
+        if node.op_type == "PRelu":
+            slope = values.get(node.input[1])
+        elif node.op_type == "Add":
+            bent = makers.get(node.input[1])
+            below = makers.get(bent.input[0]) if bent is not None and bent.op_type == "Mul" else None
+            if bent is not None and below is not None and below.op_type == "Min" and below.input[0] == hidden:
+                less = values.get(bent.input[1])
+                slope = None if less is None else less + less.dtype.type(1)
+        layer = makers.get(hidden)
+        if slope is None or layer is None or len(layer.input) < 2:
+            continue
+        if key := re.fullmatch(r"(.*\.)(\d+)\.weight", layer.input[1]):
+            slopes[f"{key[1]}{int(key[2]) + 1}.weight"] = slope.reshape(-1)
+    return slopes

@@ -10,7 +10,8 @@ LUMA = (0.299, 0.587, 0.114)
 
 
 class Signed(nn.Module):
-    """A generator `[N, C, H, W]` to `[N, 1 or 3, H, W]` in -1..1 as one from RGB 0..1 to RGB 0..1.
+    """A generator `[N, C, H, W]` to `[N, 1 or 3, H, W]` in -1..1 as one from RGB 0..1 to RGB 0..1. What a residual
+    generator makes may lie beyond: `onnx_file.Face` cuts that off.
 
     Args:
         generator: takes values -1..1, of `channels` channels; 1: luma.
@@ -41,7 +42,8 @@ class Signed(nn.Module):
 
 
 class Labelled(nn.Module):
-    """A generator of (picture -1..1, label `[N, K]`) as one from (`image` RGB 0..1, `domain` `[N, K]`)."""
+    """A generator of (picture -1..1, label `[N, K]`) as one from (`image` RGB 0..1, `domain` `[N, K]`) to RGB 0..1, as
+    `Signed`."""
 
     def __init__(self, generator: nn.Module) -> None:
         super().__init__()

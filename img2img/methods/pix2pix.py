@@ -74,6 +74,10 @@ class Pix2Pix(Method):
         self.facts = facts
         inputs, outputs = facts["inputs"], facts["outputs"]
         self.palette = None if facts["palette"] is None else np.array(facts["palette"], np.uint8)
+        if self.palette is not None and config.generator.options.get("residual"):
+            raise ConfigError(
+                "generator.options.residual: label maps are no pictures, nothing can be added to them; set it to false"
+            )
         advice = {"downs": UNet.depth(config.data.crop)} if config.generator.name == "unet" else {}
         self.networks = {
             "generator": config.build(config.generator, fixed={"inputs": inputs, "outputs": outputs}, advice=advice)

@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from img2img.errors import ConfigError
 from img2img.networks.norms import biased, normalisation
@@ -38,7 +39,8 @@ class Level(nn.Module):
 
 
 class Outside(nn.Module):
-    """The outermost level: from the picture and back to one. `[N, inputs, H, W]` to `[N, outputs, H, W]`."""
+    """The outermost level as published: from the picture and back to one, -1..1. `[N, inputs, H, W]` to
+    `[N, outputs, H, W]`."""
 
     def __init__(self, inputs: int, outputs: int, features: int, below: nn.Module, *, norm: str, upsample: str) -> None:
         super().__init__()
@@ -55,6 +57,31 @@ class Outside(nn.Module):
         return result
 
 
+class Residual(nn.Module):
+    """The outermost level of a network that changes a picture: what it makes is added to the input's first channels.
+
+    The published level draws every pixel anew from features of half the size. Here the last layers see the input at its
+    full size, and what is to stay as it is, a line, a white ground, costs nothing. `[N, inputs, H, W]` to
+    `[N, outputs, H, W]`, not bounded.
+    """
+
+    def __init__(self, inputs: int, outputs: int, features: int, below: nn.Module, *, norm: str, upsample: str) -> None:
+        super().__init__()
+        self.outputs = outputs
+        half = max(features // 2, 8)
+        self.down = nn.Conv2d(inputs, features, 4, 2, 1, bias=biased(norm))
+        self.below = below
+        self.up = upsampling(upsample, 2 * features, half)
+        self.last = nn.Sequential(
+            nn.Conv2d(half + inputs, half, 3, 1, 1), nn.LeakyReLU(0.2), nn.Conv2d(half, outputs, 3, 1, 1)
+        )
+
+    def forward(self, image: Tensor) -> Tensor:
+        features = self.up(F.relu(self.below(self.down(image))))
+        change: Tensor = self.last(torch.cat((F.leaky_relu(features, 0.2), image), 1))
+        return image[:, : self.outputs] + change
+
+
 class UNet(nn.Module):
     """Isola et al. 2017, appendix 6.1.1, in the layout of `UnetGenerator` (repository
     junyanz/pytorch-CycleGAN-and-pix2pix, `networks.py`).
@@ -69,14 +96,17 @@ class UNet(nn.Module):
             8 * features wide and always after the first. The official PyTorch code leaves out the first and drops
             after the second to the fourth; the layout of the state dict is the same.
         upsampling: "transpose" or "resize".
+        residual: add what the network makes to the first `outputs` channels of the input, which are a picture, see
+            `Residual`; the layout of the state dict is another one then.
 
-    Input `[N, inputs, H, W]`, values -1..1, H and W multiples of `2 ** downs`; output `[N, outputs, H, W]`, -1..1.
+    Input `[N, inputs, H, W]`, values -1..1, H and W multiples of `2 ** downs`; output `[N, outputs, H, W]`, -1..1, of a
+    residual one not bounded.
 
     Attributes:
         multiple, minimum: of the sides of a picture, in pixels.
 
     Raises:
-        ConfigError: `downs` is out of range, or a word is unknown.
+        ConfigError: `downs` is out of range, or a word is unknown; residual, and there are more outputs than inputs.
     """
 
     def __init__(
@@ -88,8 +118,11 @@ class UNet(nn.Module):
         norm: str = "batch",
         dropout: bool = True,
         upsampling: str = "transpose",
+        residual: bool = False,
     ) -> None:
         super().__init__()
+        if residual and inputs < outputs:
+            raise ConfigError(f"unet: {outputs} channels cannot be added to an input of {inputs}: set residual = false")
         if not 2 <= downs <= 10:
             raise ConfigError(f"unet: downs = {downs} must lie between 2 and 10")
         self.multiple = self.minimum = 2**downs
@@ -100,7 +133,8 @@ class UNet(nn.Module):
             drops = downs - 1 - i < dropped
             below = Level(widths[i - 1], widths[i], below, norm=norm, dropout=drops, upsample=upsampling)
         assert below is not None
-        self.model = Outside(inputs, outputs, features, below, norm=norm, upsample=upsampling)
+        outermost = Residual if residual else Outside
+        self.model = outermost(inputs, outputs, features, below, norm=norm, upsample=upsampling)
 
     @staticmethod
     def depth(size: int) -> int:

@@ -14,6 +14,7 @@ from img2img import exchange, networks
 from img2img.errors import ExportError
 from img2img.exchange import context
 from img2img.exchange.faces import Filling, Labelled, Signed
+from img2img.exchange.onnx_file import Face
 from img2img.runtime.network.card import METADATA_KEY, Card
 
 
@@ -175,6 +176,17 @@ def test_faces_of_networks_that_work_in_signed_values() -> None:
     filled = Filling(Negative())(image, mask)
     assert torch.equal(filled * (1 - mask), image * (1 - mask)), "what is known comes back as it is"
     assert torch.allclose(filled * mask, 0.5 * mask), "the hole is empty for the network"
+
+
+def test_residual_networks_that_go_beyond_black_and_white_are_cut_off() -> None:
+    class Harder(nn.Module):
+        def forward(self, image: torch.Tensor, *others: torch.Tensor) -> torch.Tensor:
+            return 3 * image
+
+    image = torch.rand(2, 3, 4, 5)
+    wanted = (3 * image - 1).clamp(0, 1)
+    assert torch.allclose(Face(Signed(Harder()))(image), wanted, atol=1e-6)
+    assert torch.allclose(Face(Labelled(Harder()))(image, torch.ones(2, 1)), wanted, atol=1e-6)
 
 
 def test_a_label_map_becomes_one_channel_a_class_whatever_the_file_format_did_to_its_colours() -> None:

@@ -143,6 +143,8 @@ def test_label_maps_are_taken_one_hot_and_the_model_takes_the_picture(tmp_path: 
     settings = config(tmp_path / "data")
     method = Pix2Pix(settings)
     assert method.data.palette is not None and len(method.data.palette) == 3
+    with pytest.raises(ConfigError, match="residual: label maps are no pictures"):
+        Pix2Pix(config(tmp_path / "data", generator={"name": "unet", "options": {"features": 4, "residual": True}}))
     trials.few(Pix2Pix, settings, tmp_path / "run", steps=1)
     session = trials.exported(method, tmp_path)[""]
     image = np.zeros((1, 3, 16, 16), np.float32)
@@ -177,3 +179,21 @@ def test_the_networks_can_be_made_again_without_the_data(pairs: Path) -> None:
     again = Pix2Pix(config(pairs, data={"folders": ["/gone"], "load": 36, "crop": 32}), whole.facts)
     again.networks["generator"].load_state_dict(whole.networks["generator"].state_dict())
     assert again.models(again.networks)[0].card.trained_on == ("gone",)
+
+
+def test_what_a_residual_generator_makes_beyond_white_is_cut_off_in_the_file(pairs: Path, tmp_path: Path) -> None:
+    generator = {"name": "unet", "options": {"features": 4, "downs": 3, "residual": True, "upsampling": "resize"}}
+    method = Pix2Pix(config(pairs, generator=generator, objectives={"l1": 100.0, "ssim": 10.0}, precision="bf16"))
+    trials.few(Pix2Pix, method.config, tmp_path / "run", steps=1)
+    last = method.networks["generator"].model.last[-1]
+    with torch.no_grad():
+        last.weight.normal_(0, 0.5)
+        last.bias.copy_(torch.tensor([1.0, 0.0, -1.0]))
+    session = trials.exported(method, tmp_path)[""]
+    image = np.random.default_rng(0).random((1, 3, 16, 24), np.float32)
+    (result,) = session.run(["result"], {"image": image})
+    (model,) = method.models(method.networks)
+    with torch.no_grad():
+        raw = model.network(torch.from_numpy(image)).numpy()
+    assert raw.max() > 1.2 and raw.min() < -0.2
+    assert np.abs(result - raw.clip(0, 1)).max() < 1e-4

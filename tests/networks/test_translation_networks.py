@@ -73,6 +73,15 @@ CASES = [
         SMALL,
         domains=2,
     ),
+    Case(
+        "unet", {"features": 4, "downs": 3, "residual": True}, {"inputs": 12, "outputs": 1}, [(8, 8), (8, 24), (32, 16)]
+    ),
+    Case(
+        "unet",
+        {"features": 20, "downs": 2, "residual": True, "norm": "none", "upsampling": "resize", "dropout": False},
+        {"inputs": 4, "outputs": 4},
+        SMALL[1:],
+    ),
     Case("patchgan", {"features": 4}, {"inputs": 6}, [(24, 24), (31, 40)], generator=False),
     Case("patchgan", {"features": 4, "layers": 1, "norm": "instance"}, {"inputs": 4}, [(6, 6)], generator=False),
     Case("patchgan", {"features": 2, "layers": 6, "norm": "none"}, {"inputs": 15}, [(192, 192)], generator=False),
@@ -101,7 +110,8 @@ def test_every_legal_size_and_batch_trains(case: Case) -> None:
             outputs = results(network, *case.arguments(n, size))
             assert all(output.shape[0] == n and output.isfinite().all() for output in outputs)
             if case.generator:
-                assert outputs[0].shape == (n, 3, *size) and outputs[0].abs().max() <= 1
+                assert outputs[0].shape == (n, 3, *size)
+                assert outputs[0].abs().max() <= 1 or case.options.get("residual")
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
@@ -223,9 +233,55 @@ def test_dropout_is_in_the_paper_s_places() -> None:
     assert dropped(downs=8, dropout=False) == []
 
 
+def test_a_residual_unet_that_changes_nothing_returns_the_picture() -> None:
+    """Whatever lies beside the picture: labels of domains, a mask."""
+    torch.manual_seed(0)
+    network = UNet(inputs=5, outputs=3, features=4, downs=2, residual=True)
+    image = torch.rand(2, 5, 8, 12) * 2 - 1
+    assert not torch.equal(network(image), image[:, :3])
+    last = network.model.last[-1]
+    nn.init.zeros_(last.weight)
+    nn.init.zeros_(last.bias)
+    assert torch.equal(network(image), image[:, :3])
+
+
+def test_the_last_layers_of_a_residual_unet_see_the_picture_at_its_full_size() -> None:
+    torch.manual_seed(0)
+    network = UNet(features=4, downs=2, residual=True)
+    nn.init.zeros_(network.model.up.weight)  # nothing comes from below
+    image = torch.rand(1, 3, 16, 16, requires_grad=True)
+    network(image)[0, 0, 8, 7].backward()
+    assert image.grad is not None
+    reached = image.grad.abs().sum((0, 1)).nonzero()
+    assert reached.min(0).values.tolist() == [6, 5] and reached.max(0).values.tolist() == [10, 9]
+
+
+def test_without_residual_the_unet_is_the_published_one() -> None:
+    keys = [
+        "model.model.0.weight",
+        "model.model.1.model.1.weight",
+        "model.model.1.model.3.weight",
+        "model.model.1.model.4.bias",
+        "model.model.1.model.4.num_batches_tracked",
+        "model.model.1.model.4.running_mean",
+        "model.model.1.model.4.running_var",
+        "model.model.1.model.4.weight",
+        "model.model.3.bias",
+        "model.model.3.weight",
+    ]
+    for network in (UNet(downs=2, features=2), UNet(downs=2, features=2, residual=False)):
+        assert sorted(network.state_dict()) == keys
+    assert not set(keys) & {key for key in UNet(downs=2, features=2, residual=True).state_dict() if "below" not in key}
+
+
 def test_impossible_networks_are_refused() -> None:
     for name, options, message in [
         ("unet", {"downs": 11}, "unet: downs = 11 must lie between 2 and 10"),
+        (
+            "unet",
+            {"inputs": 1, "residual": True},
+            "unet: 3 channels cannot be added to an input of 1: set residual = false",
+        ),
         ("patchgan", {"layers": 7}, "patchgan: layers = 7 must lie between 1 and 6"),
         ("resnet", {"norm": "group"}, "unknown norm 'group'"),
         ("stargan", {"domains": 2, "upsampling": "shuffle"}, "unknown upsampling 'shuffle'"),

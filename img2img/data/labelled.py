@@ -12,10 +12,12 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from img2img.data import folders, jitter, layouts, order
-from img2img.data.augment import augmented
+from img2img.data.augment import augmented, augmented_pair
 from img2img.data.cache import Cache, read_all
 from img2img.data.domains import DomainData, Domains, find_domains
 from img2img.data.jitter import Window
+from img2img.data.partners import Partners
+from img2img.errors import DataError
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -58,8 +60,11 @@ class DomainCrops(Dataset[dict[str, Tensor]]):
 
     Args:
         groups: places in `pictures` by set and, where these take turns, by domain.
+        partners: pictures of the same thing in all domains, to give one with each item; None: none.
 
-    Items: `{"image": uint8 [3, crop, crop], "label": float32 [K], "known": float32 [K], "set": int64 []}`.
+    Items: `{"image": uint8 [3, crop, crop], "label": float32 [K], "known": float32 [K], "set": int64 []}`. With
+    partners also `"partner"` and `"partner_label"`: one of them, cut, mirrored and changed alike, and its label; and
+    `"told"` float32 `[]`: 1, or 0 where the picture has no partner and these two are its own.
     """
 
     def __init__(
@@ -70,12 +75,14 @@ class DomainCrops(Dataset[dict[str, Tensor]]):
         settings: DomainData,
         *,
         seed: int,
+        partners: Partners | None = None,
     ) -> None:
         self.pictures = pictures
         self.labels = labels
         self.groups = groups
         self.settings = settings
         self.seed = seed
+        self.partners = partners
         # Streams of random numbers: 1 for the turns of the sets, then one for the turns in each, then each group's.
         self._first = list(np.cumsum([2 + len(groups), *map(len, groups)])[:-1])
 
@@ -97,14 +104,30 @@ class DomainCrops(Dataset[dict[str, Tensor]]):
         picture = self.pictures[place]
         rng = order.generator(self.seed, index)
         window = Window.draw(rng, picture, self.settings.crop, flip=self.settings.flip)
-        picture = augmented(self.settings.augment, rng, picture)
         one = int(self.labels.sets[place])
+        more: dict[str, Tensor] = {}
+        if self.partners is None:
+            picture = augmented(self.settings.augment, rng, picture)
+        else:
+            other = self.partners.draw(place, rng)
+            partner = picture if other is None else self._fitted(other, picture)
+            picture, partner = augmented_pair(self.settings.augment, rng, picture, partner, labels=False)
+            more = {
+                "partner": jitter.tensor(window.cut(partner)),
+                "partner_label": torch.from_numpy(self.labels.values[place if other is None else other].copy()),
+                "told": torch.tensor(float(other is not None)),
+            }
         return {
             "image": jitter.tensor(window.cut(picture)),
             "label": torch.from_numpy(self.labels.values[place].copy()),
             "known": torch.from_numpy(self.labels.known[one].copy()),
             "set": torch.tensor(one),
+            **more,
         }
+
+    def _fitted(self, place: int, picture: Pixels) -> Pixels:
+        """The picture at `place`, in the size of `picture`, so that one window cuts the same out of both."""
+        return jitter.resize(self.pictures[place], *picture.shape[:2])
 
 
 @dataclass(frozen=True)
@@ -130,12 +153,15 @@ class DomainSet:
     notes: list[str]
 
     @classmethod
-    def read(cls, data: DomainData, *, seed: int) -> Self:
+    def read(cls, data: DomainData, *, seed: int, paired: bool = False) -> Self:
         """Find, check and decode the pictures that `data` names.
 
+        Args:
+            paired: give pictures of the same name in other domains with each item.
+
         Raises:
-            DataError: see `find_domains`; or a picture cannot be read, or is too small for the crop at its own size.
-                Files are named.
+            DataError: see `find_domains`; or a picture cannot be read, or is too small for the crop at its own size;
+                or `paired`, and no name is in two domains. Files are named.
         """
         found = find(data)
         reader = Reader(data)
@@ -155,14 +181,27 @@ class DomainSet:
             else [np.flatnonzero(sets == number)]
             for number, (one, block) in enumerate(zip(found.sets, blocks, strict=True))
         ]
+        notes = [*said(found), *filter(None, [cache.note])]
+        partners = None
+        if paired:
+            exclusive = [one.exclusive for one in found.sets]
+            partners = Partners(
+                [(number, item.name) for number, item in train],
+                [int(item.label.argmax()) if exclusive[number] else -1 for number, item in train],
+            )
+            if not len(partners):
+                raise DataError(
+                    f"{data.folders[0]}: no picture has the same name in two domains, there are no pairs: set pairs = 0"
+                )
+            notes.append(f"{len(partners)} of {len(train)} pictures have the same name in another domain")
         return cls(
-            dataset=DomainCrops(cache, Labels(values, known, sets), groups, data, seed=seed),
+            dataset=DomainCrops(cache, Labels(values, known, sets), groups, data, seed=seed, partners=partners),
             domains=found.columns,
             exclusive=found.exclusive,
             blocks=blocks,
             set_exclusive=[one.exclusive for one in found.sets],
             held=_held(found, blocks, reader),
-            notes=[*said(found), *filter(None, [cache.note])],
+            notes=notes,
         )
 
     def truth(self, name: str, column: int) -> Pixels | None:

@@ -12,6 +12,7 @@ from pydantic import Field, PositiveInt
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from img2img import objectives
 from img2img.data.domains import DomainData
 from img2img.data.labelled import DomainSet, Held
 from img2img.errors import ConfigError, DataError
@@ -81,6 +82,12 @@ class Config(GANConfig):
         default=10.0, ge=0, description="weight of the reconstruction, G(G(x, target), origin) = x"
     )
     objective: Literal["l1", "l2", "charbonnier"] = Field(default="l1", description="distance of the reconstruction")
+    pairs: float = Field(
+        default=0.0,
+        ge=0,
+        description="weight of the distance to the picture of the same name in the wanted domain, where there is one; "
+        "0: unpaired, as published",
+    )
     perceptual: PerceptualConfig = Field(
         default=PerceptualConfig(), description="a further distance of the reconstruction"
     )
@@ -100,7 +107,8 @@ class Config(GANConfig):
 
 
 class StarGAN(Method):
-    """See the module. Batches: `image` uint8 `[N, 3, H, W]`; `label` and `known` float32 `[N, K]`, `set` int64 `[N]`.
+    """See the module. Batches: `image` uint8 `[N, 3, H, W]`; `label` and `known` float32 `[N, K]`, `set` int64 `[N]`;
+    with `pairs` also `partner`, `partner_label` and `told`, see `labelled.DomainCrops`.
 
     Networks: `generator` of (picture -1..1, label, see `labels.unified`), `discriminator` to (scores, domain logits).
     """
@@ -114,7 +122,7 @@ class StarGAN(Method):
         self.config = config
         self.notes = []
         if facts is None:
-            self.data = DomainSet.read(config.data, seed=config.seed)
+            self.data = DomainSet.read(config.data, seed=config.seed, paired=config.pairs > 0)
             self.notes += self.data.notes
             facts = {
                 "domains": list(self.data.domains),
@@ -147,6 +155,7 @@ class StarGAN(Method):
         self.state = self.game.state
         self.classify = Classification(self.blocks, facts["set_exclusive"])
         self.terms = Terms({config.objective: config.reconstruction}, config.perceptual)
+        self.drawn = objectives.build(config.objective)
 
     def load(self) -> Dataset[Batch]:
         self.sources = self._sources()
@@ -167,6 +176,10 @@ class StarGAN(Method):
             # The wanted labels are those of other pictures of the batch, so their distribution is that of the data.
             others = permuted(batch["set"])
             wanted, target = label[others], origin[others]
+            if config.pairs:
+                told = batch["told"] > 0
+                wanted = torch.where(told[:, None], batch["partner_label"], wanted)
+                target = unified(wanted, batch["set"], self.count)
             with torch.set_grad_enabled(place == len(batches) - 1):  # the last one also teaches the generator
                 fake = generator(real, target)
             judge = Judge(discriminator)
@@ -175,8 +188,12 @@ class StarGAN(Method):
             yield "discriminator", adversarial + config.classification * classified  # equation 5
             figures |= more | {"classification_real": classified.detach()}
         judge = Judge(discriminator)
-        # real[others] are pictures of the wanted domains: what features and relativistic scores are compared with.
-        adversarial, more = self.game.generator_loss(judge, fake, real[others], wanted)
+        # Pictures of the wanted domains: what features and relativistic scores are compared with.
+        like = real[others]
+        if config.pairs:
+            told = told[:, None, None, None]
+            like = torch.where(told, signed(batch["partner"]), like)
+        adversarial, more = self.game.generator_loss(judge, fake, like, wanted)
         classified = self.classify(judge.logits[-1], wanted, known)  # equation 3
         loss = adversarial + config.classification * classified
         figures |= more | {"classification_fake": classified.detach()}
@@ -184,6 +201,12 @@ class StarGAN(Method):
             terms, reconstruction = self.terms(generator(fake, origin), real)  # equation 4
             loss = loss + reconstruction  # equation 6
             figures |= {"reconstruction" if name == config.objective else name: term for name, term in terms.items()}
+        if config.pairs:
+            # A mean over all pictures, to which those without a partner add nothing: so parts of a batch, and
+            # processes, add up whatever their shares.
+            drawn = self.drawn(torch.where(told, fake, like), like)
+            loss = loss + config.pairs * drawn
+            figures |= {"pairs": drawn.detach()}
         yield "generator", loss
         return {"loss": loss.detach()} | figures | self.game.gradient()
 

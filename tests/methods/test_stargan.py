@@ -9,6 +9,7 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 import torch
+import trials
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
@@ -120,9 +121,10 @@ def test_the_recipe_is_the_published_one(folders: Path) -> None:
     )
     assert (recipe.adversarial.name, recipe.adversarial.penalty_weight) == ("wgan-gp", 10)
     assert (recipe.classification, recipe.reconstruction, recipe.initialise) == (1, 10, "none")
+    assert recipe.pairs == 0
     assert recipe.steps * recipe.adversarial.discriminator_steps == 200_000
     method = StarGAN(recipe)
-    assert method.batches == 5
+    assert method.batches == 5 and method.data.dataset.partners is None
     assert method.networks["generator"].main[0].weight.shape == (64, 3 + 3, 7, 7)
     assert method.networks["discriminator"].conv2.weight.shape == (3, 2048, 2, 2)
 
@@ -164,6 +166,135 @@ def test_only_the_last_discriminator_update_keeps_the_generators_graph(folders: 
     assert {"loss", "adversarial", "penalty", "reconstruction", "classification_real", "classification_fake"} <= set(
         end.value.value
     )
+    assert "pairs" not in end.value.value
+
+
+PAIRS = 7.0
+PLAIN = {"penalty_weight": 0, "discriminator_steps": 1}
+
+
+def paired(*folders: Path, **changes: object) -> StarGAN:
+    """Taught by pairs too, with whole pictures, so that truths can be drawn."""
+    data = {"folders": [str(folder) for folder in folders], "load": 32, "crop": 32, "flip": False}
+    return StarGAN(config(*folders, **{"data": data, "pairs": PAIRS, "adversarial": PLAIN, **changes}))
+
+
+def drawn(method: StarGAN, index: int, label: torch.Tensor) -> torch.Tensor:
+    """What item `index` looks like in the colour of `label`, -1..1."""
+    crops = method.data.dataset
+    shape = int(crops.pictures.items[crops.place(index)].stem)  # type: ignore[attr-defined]
+    picture, _, _ = drawing(shape, COLOURS[method.data.domains[int(label.argmax())]])
+    return signed(torch.from_numpy(np.array(picture))).permute(2, 0, 1)
+
+
+def taught(method: StarGAN, batch: dict[str, torch.Tensor]) -> tuple[list[torch.Tensor], dict[str, torch.Tensor]]:
+    """Labels that the generator was asked for in one step, and the figures."""
+    asked_for: list[torch.Tensor] = []
+    hook = method.networks["generator"].register_forward_pre_hook(lambda _, given: asked_for.append(given[1]))
+    torch.manual_seed(5)
+    step = method.step(method.networks, [batch])
+    try:
+        while True:
+            next(step)
+    except StopIteration as end:
+        hook.remove()
+        return asked_for, end.value
+
+
+def test_with_pairs_results_are_compared_with_the_true_drawing(folders: Path) -> None:
+    method = paired(folders)
+    assert "36 of 36 pictures have the same name in another domain" in method.notes
+    generator, discriminator = method.networks["generator"], method.networks["discriminator"]
+    (batch,) = batches(method, 1)
+    real, origin, wanted = signed(batch["image"]), batch["label"], batch["partner_label"]
+    assert batch["told"].all() and not (origin * wanted).any(), "never the picture's own domain"
+    with torch.no_grad():
+        fake = generator(real, wanted)
+        truth = torch.stack([drawn(method, i, label) for i, label in enumerate(wanted)])
+        (source, _), (source_fake, domains_fake) = discriminator(real), discriminator(fake)
+        back = generator(fake, origin)
+    step = method.step(method.networks, [batch])
+    _, loss_d = next(step)
+    equation5 = source_fake.mean() - source.mean() + F.cross_entropy(discriminator(real)[1], origin.argmax(1))
+    assert loss_d.item() == pytest.approx(equation5.item(), rel=1e-4)
+    name, loss_g = next(step)
+    equation6 = -source_fake.mean() + F.cross_entropy(domains_fake, wanted.argmax(1)) + 10 * F.l1_loss(back, real)
+    assert name == "generator"
+    assert loss_g.item() == pytest.approx((equation6 + PAIRS * F.l1_loss(fake, truth)).item(), rel=1e-4)
+    with pytest.raises(StopIteration) as end:
+        next(step)
+    assert end.value.value["pairs"].item() == pytest.approx(F.l1_loss(fake, truth).item(), rel=1e-4)
+
+
+def test_pictures_without_a_partner_are_taught_as_published(folders: Path) -> None:
+    method = paired(folders)
+    (batch,) = batches(method, 1)
+    for told in ([1.0, 0, 0, 1, 0, 0], [0.0] * 6):
+        batch["told"] = torch.tensor(told)
+        torch.manual_seed(5)
+        exchanged = batch["label"][permuted(batch["set"])]
+        wanted = torch.where(batch["told"][:, None] > 0, batch["partner_label"], exchanged)
+        (target, origin), figures = taught(method, batch)
+        assert torch.equal(target, wanted) and torch.equal(origin, batch["label"])
+        with torch.no_grad():
+            fake = method.networks["generator"](signed(batch["image"]), wanted)
+        distances = [
+            F.l1_loss(fake[i], drawn(method, i, wanted[i])).item() if known else 0.0 for i, known in enumerate(told)
+        ]
+        assert figures["pairs"].item() == pytest.approx(np.mean(distances), rel=1e-4), "over all pictures"
+
+
+@pytest.mark.parametrize("told", [[1, 1, 1, 0, 0, 0], [0, 0, 0, 0, 1, 1], [0] * 6], ids=str)
+def test_parts_of_a_batch_need_no_partners_each(told: list[int], folders: Path) -> None:
+    losses, gradients = [], []
+    for parts in (1, 2):
+        torch.manual_seed(0)
+        method = paired(folders, accumulate=parts, batch=6, reconstruction=0.0, classification=0.0, ema=0.0)
+        method.game.config = method.game.config.model_copy(update={"weight": 0.0})  # the pairs alone teach
+        engine = Engine(method, method.config, "cpu")
+        (batch,) = batches(method, 1)
+        batch["told"] = torch.tensor(told, dtype=torch.float32)
+        engine.seed(0)
+        figures = engine.step([batch], measure=True)
+        losses.append(figures["pairs"].item())
+        gradients.append(figures["gradient/generator"].item())
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4) and (losses[0] > 0) == any(told)
+    assert gradients[0] == pytest.approx(gradients[1], rel=1e-3, abs=1e-6)
+
+
+def test_features_and_relative_scores_are_compared_with_the_true_drawing(folders: Path) -> None:
+    method = paired(folders, adversarial={"name": "relativistic", **PLAIN})
+    seen: list[torch.Tensor] = []
+    method.networks["discriminator"].register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    (batch,) = batches(method, 1)
+    taught(method, batch)
+    source, fake, truth, result = seen
+    assert torch.equal(source, signed(batch["image"])) and torch.equal(fake, result)
+    assert torch.equal(truth, signed(batch["partner"]))
+
+
+def test_pairs_within_one_of_two_data_sets(folders: Path, table: Path) -> None:
+    method = paired(folders, table, batch=8)
+    (batch,) = batches(method, 1)
+    assert torch.equal(batch["told"] > 0, batch["set"] == 0)
+    (target, _), figures = taught(method, batch)
+    first = batch["set"] == 0
+    assert torch.equal(target[first, :5], batch["partner_label"][first])
+    assert torch.equal(target[:, 5:].argmax(1), batch["set"]), "the mask vector"
+    assert not (target[:, :5] * (1 - batch["known"])).any(), "labels of the other set are 0"
+    assert figures["pairs"] > 0
+
+
+def test_a_run_with_pairs_goes_on_exactly(folders: Path, tmp_path: Path) -> None:
+    run = trials.check_resume(StarGAN, config(folders, pairs=PAIRS, steps=4, validate_every=4), tmp_path, stop=3)
+    assert all(line["pairs"] > 0 for line in log(run) if "loss" in line)
+
+
+def test_pairs_that_are_not_there_are_told(folders: Path, table: Path) -> None:
+    with pytest.raises(DataError, match=r"no picture has the same name in two domains.*set pairs = 0"):
+        StarGAN(config(table, pairs=1.0))
+    with pytest.raises(ConfigError, match="pairs"):
+        config(folders, pairs=-1.0)
 
 
 @settings(max_examples=30, deadline=None)
@@ -362,8 +493,14 @@ def test_what_is_unknown_of_a_picture_teaches_nothing() -> None:
         },
         {"matching": {"weight": 1.0}, "adversarial": {"name": "non-saturating", "weight": 0}, "reconstruction": 0.0},
         {"classification": 0.0, "objective": "charbonnier", "accumulate": 2, "batch": 4, "ema": 0.0},
+        {
+            "generator": {"name": "unet", "options": {"features": 4, "residual": True}},
+            "pairs": 10.0,
+            "objective": "charbonnier",
+            "matching": {"weight": 1.0},
+        },
     ],
-    ids=["unet", "resnet-patchgan", "multi-scale", "auto-encoder", "matching-alone", "accumulated"],
+    ids=["unet", "resnet-patchgan", "multi-scale", "auto-encoder", "matching-alone", "accumulated", "pairs"],
 )
 def test_any_network_and_objective_can_be_put_in(changes: dict[str, object], folders: Path) -> None:
     method = StarGAN(config(folders, **changes))

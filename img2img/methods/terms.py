@@ -27,7 +27,10 @@ class Terms:
         for word, weight in words.items():
             if weight < 0:
                 raise ConfigError(f"objectives.{word} = {weight}: a weight must not be negative")
-        self.terms = {word: (objectives.build(word), weight) for word, weight in words.items() if weight}
+        ranged = {"ssim": {"signed": signed}}  # the others are the same in every range
+        self.terms = {
+            word: (objectives.build(word, **ranged.get(word, {})), weight) for word, weight in words.items() if weight
+        }
         self.signed = signed
         self.perceptual_weight = perceptual.weight
         self.perceptual = (

@@ -25,6 +25,7 @@ RECONSTRUCTION = {
     "charbonnier": "img2img.objectives.reconstruction:Charbonnier",
     "frequency": "img2img.objectives.reconstruction:Frequency",
     "tv": "img2img.objectives.reconstruction:TotalVariation",
+    "ssim": "img2img.objectives.similarity:Dissimilarity",
 }
 
 ADVERSARIAL = {

@@ -59,7 +59,7 @@ class Masked(nn.Module):
     `hole * (its mean over the hole) + valid * (its mean over the rest)`: each region is normalised by its own area,
     over the whole batch, so that a small hole counts as much as a large one. A region without pixels counts 0. Between
     0 and 1 a mask value blends result and truth: exact for L1, and for any objective where masks are 0 or 1. The
-    frequency objective sees the other region as perfect.
+    frequency objective and SSIM, which look beyond one pixel, see the other region as perfect.
 
     Args:
         objective: takes (result, truth), and is 0 or a constant where they agree; so not the total variation.

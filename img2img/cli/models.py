@@ -176,6 +176,7 @@ def _facts(model: Installed, found: Header, size: int) -> list[tuple[str, str]]:
         ("domains", ", ".join(card.domains) + (" (one of them)" if card.exclusive and card.domains else "")),
         ("sides", least),
         ("context", "the whole picture" if card.context is None else f"{card.context} pixels around"),
+        ("learned from", "" if card.side is None else f"pictures of {card.side} pixels"),
         ("precision", card.precision),
         ("parameters", f"{card.parameters:,}" if card.parameters else ""),
         ("licence", card.licence),

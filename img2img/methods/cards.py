@@ -12,13 +12,20 @@ def card_of(
 ) -> Card:
     """What a run knows of `network`, in a card; its context is measured at export.
 
+    Where the data section resizes whole pictures before it crops them (`load`), the card's `side` is that of the crop.
+
     Args:
         config: of the run (a `RunConfig` with a data section that has `folders`); its `card` section wins.
         name: of the model, where the configuration has none.
         suffix: put behind either, by methods that leave several models.
         facts: further fields of the card; those that the network says about itself are `multiple` and `minimum`.
     """
-    sides = {"multiple": getattr(network, "multiple", 1), "minimum": getattr(network, "minimum", 1)}
+    known: dict[str, Any] = {
+        "scale": 1,
+        "multiple": getattr(network, "multiple", 1),
+        "minimum": getattr(network, "minimum", 1),
+        "side": config.data.crop if getattr(config.data, "load", 0) > 0 else None,
+    }
     return Card(
         name=f"{config.card.name or name}{suffix}",
         task=task,
@@ -26,5 +33,5 @@ def card_of(
         parameters=sum(parameter.numel() for parameter in network.parameters()),
         licence=config.card.licence or "",
         trained_on=config.card.trained_on or tuple(folder.name for folder in config.data.folders),
-        **({"scale": 1} | sides | facts),
+        **(known | facts),
     )

@@ -41,6 +41,7 @@ def test_a_stopped_run_goes_on_exactly_and_ends_with_a_model(pairs: Path, tmp_pa
     session = trials.exported(Pix2Pix(config(pairs)), tmp_path)[""]
     card = Card.from_json(session.get_modelmeta().custom_metadata_map[METADATA_KEY], where="model")
     assert (card.task, card.scale, card.multiple, card.context) == ("translate", 1, 8, None)
+    assert card.side == 32  # whole pictures are resized before they are cropped
     image = np.random.default_rng(0).random((1, 3, 16, 24), np.float32)
     (result,) = session.run(["result"], {"image": image})
     assert result.shape == image.shape and result.min() >= 0 and result.max() <= 1

@@ -1,5 +1,7 @@
 """Pictures into other domains: what is kept, what is asked for, what the network sees."""
 
+import dataclasses
+
 import numpy as np
 import onnx_nets
 import pytest
@@ -146,6 +148,18 @@ def test_size_is_the_shorter_side_of_what_the_network_sees(same, size, seen):
     model = Watching(same)
     assert translate(model, Picture(noise(60, 90, 3)), size=size, tile=None).size == (90, 60)
     assert model.sizes == [seen]
+
+
+@pytest.mark.parametrize(("height", "told"), [(29, True), (30, False), (60, False), (120, False), (121, True)])
+def test_a_picture_much_larger_or_smaller_than_those_it_learned_from_is_told(same, height, told):
+    model = Watching(same)
+    model.card = dataclasses.replace(same.card, side=60)
+    picture = Picture(noise(height, 150, 3))
+    words = f"the network learned from pictures of 60 px, this one has {height}: --size 60 may look better"
+    assert translate(model, picture).notes == ((words,) if told else ())
+    assert translate(model, picture, size=60).notes == ()
+    model.card = same.card
+    assert translate(model, picture).notes == ()
 
 
 def test_where_memory_runs_out_keep_says_what_to_do_and_fit_does_it(nets):

@@ -39,6 +39,7 @@ class Card:
     multiple: int = 1  # H and W must be multiples of it; the caller pads by reflection and crops
     minimum: int = 1  # smallest H and W, in pixels
     context: int | None = None  # input pixels around a tile that its output depends on; None: on the whole picture
+    side: int | None = None  # shorter side, in pixels, of the pictures that it learned from; None: of any size
     domains: tuple[str, ...] = ()  # names of the columns of the input `domain`
     exclusive: bool = False  # True: a picture is in exactly one of the domains
     precision: str = "fp32"  # of the weights; the face of a model is float32 always
@@ -168,6 +169,12 @@ _RULES: dict[str, _Rule] = {
         f"an integer from 0 to {_MAX_SIDE}, or null",
         {"type": ["integer", "null"], "minimum": 0, "maximum": _MAX_SIDE},
         "Pixels of the image around a tile that its result depends on, measured. Null: on the whole picture.",
+    ),
+    "side": _Rule(
+        f"an integer from 1 to {_MAX_SIDE}, or null",
+        {"type": ["integer", "null"], "minimum": 1, "maximum": _MAX_SIDE},
+        "Shorter side, in pixels, of the whole pictures that it learned from: at other sizes it sees less or more of a"
+        " thing at once. Null: not known, or of any size.",
     ),
     "domains": _Rule(
         "a list of texts", _TEXTS, "Names of the columns of the input `domain`; empty where there is no such input."

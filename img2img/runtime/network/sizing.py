@@ -15,6 +15,7 @@ Size = int | Literal["keep", "fit"]
 """A side in pixels, or the picture's own size: "keep" fails where memory does not suffice, "fit" goes smaller."""
 
 _SMALLEST = 64  # pixels: below this side a picture says nothing any more
+_UNLIKE = 2  # times as large: what a network that learned from whole pictures bears
 _STEP = math.sqrt(0.5)  # half the pixels, and so about half the memory
 
 
@@ -28,6 +29,15 @@ def scaled(size: tuple[int, int], factor: float) -> tuple[int, int]:
     """(width, height) times `factor`, rounded, at least 1."""
     width, height = size
     return max(1, math.floor(width * factor + 0.5)), max(1, math.floor(height * factor + 0.5))
+
+
+def unlike(size: tuple[int, int], side: int | None) -> str:
+    """What a person should know where a picture of `size` is less than half or more than twice as large as those that
+    the network learned from, whose shorter side was `side`; else ""."""
+    shorter = min(size)
+    if side is None or side / _UNLIKE <= shorter <= side * _UNLIKE:
+        return ""
+    return f"the network learned from pictures of {side} px, this one has {shorter}: --size {side} may look better"
 
 
 def fitted(

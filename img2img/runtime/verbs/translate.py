@@ -75,6 +75,8 @@ def translate(
         report = None if progress is None else rescaled(progress, seen[0] * seen[1], width * height)
         return run_tiled(runner, lanczos(colour, seen), tile=tile, progress=report, note=notes.append)
 
+    if isinstance(size, str) and (told := sizing.unlike(picture.size, card.side)):
+        notes.append(told)
     seen = picture.size if isinstance(size, str) else sizing.scaled(picture.size, size / min(picture.size))
     result = lanczos(sizing.fitted(run, seen, shrink=size == "fit", note=notes.append), picture.size)
     result = mixing.mixed(colour, result, strength)

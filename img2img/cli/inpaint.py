@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated
 
 import typer
@@ -106,7 +105,7 @@ def inpaint(
 
     verb = Inpainting(
         mask=mask,
-        key=None if mask_color is None else _colour(mask_color),
+        key=None if mask_color is None else options.parse_colour(mask_color, "--mask-color"),
         tolerance=tolerance,
         boxes=tuple(_box(text) for text in box or []),
         dilate=dilate,
@@ -116,13 +115,6 @@ def inpaint(
         strength=settings.strength,
     )
     return process(photos, verb, settings, dry_run=dry_run, json=json, quiet=quiet)
-
-
-def _colour(text: str) -> tuple[int, int, int]:
-    if not re.fullmatch(r"#?[0-9a-fA-F]{6}", text):
-        raise UsageError(f"--mask-color {text}: say a colour as #RRGGBB, such as '#ff00ff' (in quotes, for the shell)")
-    red, green, blue = bytes.fromhex(text.removeprefix("#"))
-    return red, green, blue
 
 
 def _box(text: str) -> tuple[int, int, int, int]:

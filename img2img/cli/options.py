@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import string
 from collections.abc import Callable
 from dataclasses import fields
 from types import GenericAlias
@@ -118,6 +119,15 @@ def parse_size(text: str) -> int | Literal["keep", "fit"]:
     if text == "fit":
         return "fit"
     return _side(text, f"--size {text}: say keep, fit, or a side in pixels such as 256")
+
+
+def parse_colour(text: str, option: str) -> tuple[int, int, int]:
+    """A colour as #RRGGBB, for the option `option`."""
+    digits = text.removeprefix("#")
+    if len(digits) != 6 or not set(digits) <= set(string.hexdigits):
+        raise UsageError(f"{option} {text}: say a colour as #RRGGBB, such as '#ff00ff' (in quotes, for the shell)")
+    red, green, blue = bytes.fromhex(digits)
+    return red, green, blue
 
 
 def parse_tile(text: str) -> int | Literal["auto"] | None:

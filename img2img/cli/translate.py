@@ -46,12 +46,23 @@ def translate(
         str,
         typer.Option(
             metavar="fit|keep|N",
-            help="How the network sees a picture: fit as it is, but smaller where memory runs out, which is said; keep "
-            "as it is, and fail where memory runs out; N with a shorter side of N pixels (models are best at the size "
-            "they were trained at). The result has the picture's own size whatever this says.",
+            help="How the network sees a picture: fit as it is, but at the size that it learned from where the "
+            "picture is less than half or more than twice that, and smaller where memory runs out, which is said; "
+            "keep as it is, and fail where memory runs out; N with a shorter side of N pixels. The result has the "
+            "picture's own size whatever this says.",
             rich_help_panel="Model",
         ),
     ] = "fit",
+    background: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLOR",
+            help="Lay transparent pictures over white, black or #RRGGBB first; the result is opaque. Default: "
+            "transparency is kept. Drawings without a ground want white: that is what networks learned them on.",
+            show_default=False,
+            rich_help_panel="Reading",
+        ),
+    ] = None,
     tile: options.Tile = "auto",
     raw: options.Raw = None,
     dry_run: options.DryRun = False,
@@ -67,6 +78,7 @@ def translate(
     img2img translate faces/ -m faces.onnx --to blond       their results in faces_blond/
     img2img translate a.png -m styles.onnx --to all -o out/ out/DOMAIN/a.png for each domain
     img2img translate big.jpg -m RUN/model.onnx --size 256  as the network was trained
+    img2img translate outline.png -m outline-to-color --background white
 
     Results have the size of their pictures; transparency, 16 bits, EXIF and ICC profiles are kept; grey becomes colour.
     """
@@ -78,6 +90,7 @@ def translate(
         sheet=grid,
         direction=direction,
         size=options.parse_size(size),
+        background=None if background is None else _ground(background),
         tile=options.parse_tile(tile),
         strength=settings.strength,
     )
@@ -89,3 +102,8 @@ def translate(
         wrong = {"--json": json, "--dry-run": dry_run, "--grid": grid}
         return stream(pictures, raw, verb, settings, quiet=quiet, wrong=wrong)
     return process(pictures, verb, settings, dry_run=dry_run, json=json, quiet=quiet)
+
+
+def _ground(text: str) -> tuple[int, int, int]:
+    named = {"white": (255, 255, 255), "black": (0, 0, 0)}
+    return named.get(text) or options.parse_colour(text, "--background")

@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 from img2img.data.cache import Cache
 from img2img.errors import DataError, UsageError
 from img2img.runtime.image import pictures
+from img2img.runtime.image.alpha import over
 from img2img.runtime.image.pictures import Picture
 from img2img.runtime.listing import files
 
+WHITE = (255, 255, 255)
 NOTHING = np.empty((0, 0, 3), np.uint8)
 
 
@@ -47,10 +49,8 @@ def read_rgb(path: Path) -> NDArray[np.uint8]:
 def rgb(picture: Picture) -> NDArray[np.uint8]:
     """`picture` as `read_rgb` gives it."""
     colour = picture.colour
-    whole = np.iinfo(colour.dtype).max
     if picture.alpha is not None:
-        share = picture.alpha[:, :, None].astype(np.float32) / whole
-        colour = np.rint(colour * share + whole * (1 - share)).astype(colour.dtype)
+        colour = over(colour, picture.alpha, WHITE)
     if colour.dtype == np.uint16:
         colour = np.rint(colour * (255 / 65535)).astype(np.uint8)
     return np.array(np.broadcast_to(colour, (*colour.shape[:2], 3)), order="C")

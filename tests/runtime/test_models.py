@@ -381,5 +381,5 @@ def test_for_a_task_the_users_own_model_goes_before_the_bundled_one(folders):
     mine = onnx_nets.filler(own / "mine.onnx")
     assert models.for_task("inpaint") == mine
     onnx_nets.filler(own / "other.onnx")
-    with pytest.raises(ModelError, match="several models can inpaint, say which with --model: mine, other"):
+    with pytest.raises(ModelError, match=r"say which model to inpaint with \(--model\): mine, other"):
         models.for_task("inpaint")

@@ -1,6 +1,7 @@
 """Pictures into other domains: what is kept, what is asked for, what the network sees."""
 
 import dataclasses
+import math
 
 import numpy as np
 import onnx_nets
@@ -9,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
+from img2img.data.folders import rgb as read_as_in_training
 from img2img.errors import UsageError
 from img2img.runtime.image.pictures import Picture
 from img2img.runtime.network.failures import OutOfMemory
@@ -133,6 +135,20 @@ def test_hidden_colour_does_not_leak_into_what_the_network_sees(same):
     assert (result.colour == 200).all() and np.array_equal(result.alpha, alpha)
 
 
+@pytest.mark.parametrize(("channels", "dtype"), [(1, np.uint8), (3, np.uint8), (3, np.uint16)])
+def test_a_drawing_without_a_ground_is_laid_over_one_as_in_training(same, channels, dtype):
+    whole = np.iinfo(dtype).max
+    picture = Picture(noise(9, 7, channels, dtype=dtype), noise(9, 7, dtype=dtype))
+    result = translate(same, picture, background=(255, 0, 51))
+    assert result.alpha is None and result.colour.dtype == dtype
+    share = picture.alpha[:, :, None] / whole
+    laid = picture.colour * share + np.array([whole, 0, whole / 5]) * (1 - share)
+    assert np.abs(result.colour - laid).max() <= 1
+    white = translate(same, picture, background=(255, 255, 255)).colour.astype(float)
+    assert np.abs(np.rint(white * (255 / whole)) - read_as_in_training(picture)).max() <= 1
+    assert translate(same, Picture(picture.colour), background=(0, 0, 0)).alpha is None
+
+
 def test_a_profile_for_grey_does_not_stay_with_a_result_in_colour(same):
     grey = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     grey = grey[:16] + b"GRAY" + grey[20:]  # its header says grey: no profile that works, but none that may stay
@@ -151,15 +167,18 @@ def test_size_is_the_shorter_side_of_what_the_network_sees(same, size, seen):
 
 
 @pytest.mark.parametrize(("height", "told"), [(29, True), (30, False), (60, False), (120, False), (121, True)])
-def test_a_picture_much_larger_or_smaller_than_those_it_learned_from_is_told(same, height, told):
+def test_a_picture_far_from_those_it_learned_from_is_seen_at_their_size(same, height, told):
     model = Watching(same)
     model.card = dataclasses.replace(same.card, side=60)
     picture = Picture(noise(height, 150, 3))
-    words = f"the network learned from pictures of 60 px, this one has {height}: --size 60 may look better"
-    assert translate(model, picture).notes == ((words,) if told else ())
-    assert translate(model, picture, size=60).notes == ()
-    model.card = same.card
-    assert translate(model, picture).notes == ()
+    words = f"seen at 60 px, as the network learned, and brought back to {height} (--size keep: as it is)"
+    result = translate(model, picture, size="fit", tile=None)
+    assert result.notes == ((words,) if told else ()) and result.size == picture.size
+    assert model.sizes.pop() == ((math.floor(150 * 60 / height + 0.5), 60) if told else (150, height))
+    for card, size in ((model.card, "keep"), (same.card, "fit")):
+        model.card = card
+        assert translate(model, picture, size=size, tile=None).notes == ()
+        assert model.sizes.pop() == (150, height)
 
 
 def test_where_memory_runs_out_keep_says_what_to_do_and_fit_does_it(nets):

@@ -14,6 +14,20 @@ Pixels = npt.NDArray[Any]
 Floats = npt.NDArray[np.float32]
 
 
+def over(colour: Pixels, alpha: Pixels, background: tuple[int, int, int]) -> Pixels:
+    """The picture laid over one colour, RGB 0..255: what a viewer shows on a page of that colour.
+
+    colour: uint8 or uint16 [H, W, 1 or 3], straight; alpha: the same type, [H, W]. Returns [H, W, 3] of that type, or
+    [H, W, 1] where picture and background are grey.
+    """
+    whole = np.iinfo(colour.dtype).max
+    ground = np.array(background, np.float32) * (whole / 255)
+    if colour.shape[2] == 1 and len(set(background)) == 1:
+        ground = ground[:1]
+    share = alpha[:, :, None].astype(np.float32) / whole
+    return np.asarray(np.rint(colour * share + ground * (1 - share)), colour.dtype)
+
+
 def bleed(colour: Pixels, alpha: Pixels) -> Pixels:
     """Replace the colour of fully transparent pixels by a smooth continuation of the visible ones near them.
 

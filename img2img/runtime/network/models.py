@@ -191,6 +191,8 @@ def full_precision(path: Path) -> Path | None:
 def for_task(task: str) -> Path:
     """The model for a task where no name is given: the only one in the user's folder, else the only bundled one.
 
+    Bundled models that translate stand for nothing but themselves, so one of them has to be named.
+
     Raises:
         ModelError: there is none, or there are several; the message says what to do.
     """
@@ -199,14 +201,14 @@ def for_task(task: str) -> Path:
         for one in installed()
         if one.card is not None and one.card.task == task and full_precision(one.path) is None
     ]
-    fitting = [one for one in fitting if not one.bundled] or fitting
-    if len(fitting) == 1:
-        return fitting[0].path
+    own = [one for one in fitting if not one.bundled]
+    if len(own or fitting) == 1 and (own or task != "translate"):
+        return (own or fitting)[0].path
     if not fitting:
         raise ModelError(
             f"no model to {task} with is installed: name a file that img2img train wrote (--model RUN/model.onnx)"
         )
-    raise ModelError(f"several models can {task}, say which with --model: {', '.join(one.name for one in fitting)}")
+    raise ModelError(f"say which model to {task} with (--model): {', '.join(one.name for one in own or fitting)}")
 
 
 def _files() -> dict[str, Path]:

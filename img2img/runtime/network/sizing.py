@@ -12,7 +12,8 @@ from img2img.runtime.network.failures import OutOfMemory
 Pixels = npt.NDArray[Any]
 
 Size = int | Literal["keep", "fit"]
-"""A side in pixels, or the picture's own size: "keep" fails where memory does not suffice, "fit" goes smaller."""
+"""A side in pixels, or the picture's own size: "keep" fails where memory does not suffice. "fit" goes smaller then, and
+takes the size that the network learned from where the picture's own is far from it (see `familiar`)."""
 
 _SMALLEST = 64  # pixels: below this side a picture says nothing any more
 _UNLIKE = 2  # times as large: what a network that learned from whole pictures bears
@@ -31,13 +32,14 @@ def scaled(size: tuple[int, int], factor: float) -> tuple[int, int]:
     return max(1, math.floor(width * factor + 0.5)), max(1, math.floor(height * factor + 0.5))
 
 
-def unlike(size: tuple[int, int], side: int | None) -> str:
-    """What a person should know where a picture of `size` is less than half or more than twice as large as those that
-    the network learned from, whose shorter side was `side`; else ""."""
+def familiar(size: tuple[int, int], side: int | None, *, note: Callable[[str], None]) -> tuple[int, int]:
+    """`size`, or where it is less than half or more than twice that of the pictures that the network learned from,
+    whose shorter side was `side` (None: not known), scaled to theirs; then `note` is told."""
     shorter = min(size)
     if side is None or side / _UNLIKE <= shorter <= side * _UNLIKE:
-        return ""
-    return f"the network learned from pictures of {side} px, this one has {shorter}: --size {side} may look better"
+        return size
+    note(f"seen at {side} px, as the network learned, and brought back to {shorter} (--size keep: as it is)")
+    return scaled(size, side / shorter)
 
 
 def fitted(

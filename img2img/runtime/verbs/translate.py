@@ -11,7 +11,7 @@ import numpy.typing as npt
 from img2img.errors import UsageError
 from img2img.runtime.image import colour as colours
 from img2img.runtime.image import mixing
-from img2img.runtime.image.alpha import bleed
+from img2img.runtime.image.alpha import bleed, over
 from img2img.runtime.image.pictures import Picture
 from img2img.runtime.image.resize import lanczos
 from img2img.runtime.network import sizing
@@ -35,6 +35,7 @@ def translate(
     size: Size = "keep",
     tile: Tile = AUTO,
     strength: float = 1.0,
+    background: tuple[int, int, int] | None = None,
     progress: Progress | None = None,
 ) -> Picture:
     """Run a picture through a model; the result has the picture's size, whatever the network's stride and scale.
@@ -52,6 +53,8 @@ def translate(
             trained at), from which the result is scaled back; see `sizing.Size`.
         tile: see `tiling.Tile`.
         strength: 0 gives the picture, 1 the network's result, numbers between their weighted mean.
+        background: lay a transparent picture over this colour first, RGB 0..255, as training does over white; the
+            result is opaque. None: as above.
         progress: told the number of the picture's pixels just finished; they add up to the picture's.
 
     Raises:
@@ -66,6 +69,8 @@ def translate(
     label = label_of(card, to)
     runner = model if label is None else model.bound(domain=label)
     notes = list(picture.notes)
+    if background is not None and picture.alpha is not None:
+        picture = dataclasses.replace(picture, colour=over(picture.colour, picture.alpha, background), alpha=None)
     colour, icc = _in_colour(picture, notes)
     if picture.alpha is not None:
         colour = bleed(colour, picture.alpha)
@@ -75,9 +80,9 @@ def translate(
         report = None if progress is None else rescaled(progress, seen[0] * seen[1], width * height)
         return run_tiled(runner, lanczos(colour, seen), tile=tile, progress=report, note=notes.append)
 
-    if isinstance(size, str) and (told := sizing.unlike(picture.size, card.side)):
-        notes.append(told)
     seen = picture.size if isinstance(size, str) else sizing.scaled(picture.size, size / min(picture.size))
+    if size == "fit":
+        seen = sizing.familiar(seen, card.side, note=notes.append)
     result = lanczos(sizing.fitted(run, seen, shrink=size == "fit", note=notes.append), picture.size)
     result = mixing.mixed(colour, result, strength)
     return dataclasses.replace(picture, colour=result, icc=icc, notes=tuple(notes))

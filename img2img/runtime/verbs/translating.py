@@ -31,6 +31,7 @@ class Translating(Verb):
         to: domains of the model: one, or several that go together, or "all": one result for each.
         size: how the network sees a picture, see `sizing.Size`.
         sheet: the picture and its results in all domains as one contact sheet.
+        background: colour that transparent pictures are laid over first, RGB 0..255; None: their alpha is kept.
         direction: of a run folder that holds several models, what stands between `model.` and `.onnx`.
         wanted: made by `fitted`: what each result is called in file names -> the domains that make it.
     """
@@ -40,6 +41,7 @@ class Translating(Verb):
     to: tuple[str, ...] = ()
     size: Size = "fit"
     sheet: bool = False
+    background: tuple[int, int, int] | None = None
     direction: str | None = None
     wanted: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
 
@@ -85,7 +87,14 @@ class Translating(Verb):
 
         def run(to: tuple[str, ...], told: Progress) -> Picture:
             return translate(
-                model, picture, to=to, size=self.size, tile=self.tile, strength=self.strength, progress=told
+                model,
+                picture,
+                to=to,
+                size=self.size,
+                tile=self.tile,
+                strength=self.strength,
+                background=self.background,
+                progress=told,
             )
 
         if self.sheet:

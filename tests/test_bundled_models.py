@@ -18,7 +18,13 @@ ROOT = Path(__file__).parents[1]
 BUNDLED = sorted((ROOT / "weights").glob("*.onnx"))
 UPSCALERS = [path for path in BUNDLED if path.stem.startswith("upscale-")]
 FAITHFUL = [path for path in UPSCALERS if not path.stem.startswith("upscale-x4-real")]
-LARGEST = {"upscale-x4-best": 1_600_000, "upscale-x4-real": 1_300_000, "inpaint": 5_000_000}  # parameters
+LARGEST = {  # parameters
+    "upscale-x4-best": 1_600_000,
+    "upscale-x4-real": 1_300_000,
+    "inpaint": 5_000_000,
+    "outline-to-color": 5_000_000,
+    "emoji-styles": 5_000_000,
+}
 
 
 def test_the_default_models_are_there() -> None:

@@ -69,11 +69,38 @@ def evaluate(
         list[Path] | None,
         typer.Option(
             metavar="FOLDER",
-            help="The training data: of pairs, for the nearest neighbour; of styles, for the classifier. "
-            "Default: what --held-out leaves.",
+            help="The training data: of pairs, for the nearest neighbour; of styles, for the classifier; with --real "
+            "twice, of the inputs' side and of the wanted one. Default: what --held-out leaves.",
             rich_help_panel=TRANSLATE,
         ),
     ] = None,
+    real: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="There are no pairs: measure how like these real pictures of the wanted side the results are.",
+            rich_help_panel=TRANSLATE,
+        ),
+    ] = None,
+    to: Annotated[
+        str,
+        typer.Option(
+            metavar="DOMAIN",
+            help="With --real: the domain of the model to bring the pictures to.",
+            show_default=False,
+            rich_help_panel=TRANSLATE,
+        ),
+    ] = "",
+    features: Annotated[
+        str,
+        typer.Option(
+            metavar="inception|FILE",
+            help="With --real: also KID and FID in features of Inception-v3, by torchmetrics and torch-fidelity, which "
+            "downloads its weights (95 MB) unless FILE has them.",
+            show_default=False,
+            rich_help_panel=TRANSLATE,
+        ),
+    ] = "",
     size: Annotated[
         str,
         typer.Option(
@@ -88,7 +115,7 @@ def evaluate(
         typer.Option(
             min=1,
             metavar="N",
-            help="Of its training. Default: 800, about a minute on one CPU core.",
+            help="Of its training. Default: 1400, about two minutes on one CPU core.",
             show_default=False,
             rich_help_panel=TRANSLATE,
         ),
@@ -111,19 +138,34 @@ def evaluate(
     translation   of pairs (laid out as for pix2pix): L1, PSNR, SSIM and sharpness, against copying the input and
                   the nearest training pair. Of styles (a folder a style, one name = one thing): the same against
                   the true drawing for every direction, and whether a classifier that learns from the real training
-                  drawings, on the spot, recognises the style.
+                  drawings, on the spot, recognises the style. Without pairs (--real): whether such a classifier
+                  takes the results for the wanted side, KID (not times 100 or 1000) in its features, not those of
+                  Inception, and sliced Wasserstein distance, beside copying the input and beside real pictures.
 
     Parts of the truth: sharpness (below 1 blurred, above 1 noisy) and border (far above 1: the rim shows).
     """
     trainer.need_training_packages()
-    from img2img.evaluation.cases import means
     from img2img.evaluation.gallery import Gallery, format_of
 
     if sheet is not None and format_of(sheet.suffix) is None:
         raise UsageError(f"--sheet {sheet}: say a name that ends in .png, .jpg or .webp")
     loaded = _load([*(against or []), model], device, threads)
     own, subject = list(loaded.items())[-1]
-    asked = Asked(data, held_out, count, no_reference, niqe, side, train or [], size, seed, classifier_steps)
+    asked = Asked(
+        data,
+        held_out,
+        count,
+        no_reference=no_reference,
+        niqe=niqe,
+        side=side,
+        train=train or [],
+        real=real,
+        to=to,
+        features=features,
+        size=size,
+        seed=seed,
+        classifier_steps=classifier_steps,
+    )
     asked.check(subject)
     gallery = Gallery(details=subject.card.task == "upscale") if sheet is not None else None
     measured: dict[str, dict[str, float | str]] = {}
@@ -131,16 +173,16 @@ def evaluate(
         measure = asked.measure(loaded, folders)
         shown = ", ".join(map(str, folders))
         console.say(f"{own} on {shown}: {measure.about}")
-        cases = _print(measure, own, shown, gallery, json=json)
-        found = means(cases)
+        found, further = _print(measure, own, shown, gallery, json=json)
         rivals = [way for way in found if way != own]
         name = "+".join(map(short, folders)) + measure.suffix
         measured[name] = {one: figures.rounded(one, number) for one, number in found[own].items()}
-        first = measure.main[0]
-        measured[name] |= {f"{first} ({way})": figures.rounded(first, found[way][first]) for way in rivals}
+        compared = [measure.main[0], *(one for one in found[own] if one.startswith(figures.DISTANCES))]
         measured[name] |= {
-            **measure.beside,
-            "cases": len(cases),
+            f"{one} ({way})": figures.rounded(one, found[way][one]) for one in compared for way in rivals
+        }
+        measured[name] |= {
+            **further,
             "command": asked.command([_called(one) for one in loaded.values()], folders),
         }
     if gallery is not None and sheet is not None:
@@ -151,8 +193,13 @@ def evaluate(
         exchange.amend(subject.path, metrics={**subject.card.metrics, **measured})
 
 
-def _print(measure: Measure, own: str, data: str, gallery: Gallery | None, *, json: bool) -> list[Case]:
-    """Print the cases as they come, their means, and in how many the model is better; returns them without pictures."""
+def _print(
+    measure: Measure, own: str, data: str, gallery: Gallery | None, *, json: bool
+) -> tuple[dict[str, dict[str, float]], dict[str, float | str]]:
+    """Print the cases as they come, what they come to together, and in how many the model is better.
+
+    Returns the figures of all cases together, by way, and what is to be said beside them.
+    """
     from dataclasses import replace
 
     from img2img.evaluation.cases import means
@@ -166,14 +213,17 @@ def _print(measure: Measure, own: str, data: str, gallery: Gallery | None, *, js
         printer.case(case)
         cases.append(replace(case, pictures={}))
     assert printer is not None  # every measure refuses data without pictures
+    whole = measure.whole()
+    found = {way: one | whole.pop(way, {}) for way, one in means(cases).items()}
+    further = measure.beside | {f"{name}_real": figures.rounded(name, n) for name, n in whole.get("real", {}).items()}
     first = measure.main[0]
     wins = {way: figures.better(cases, way, own, first) for way in printer.ways if way != own}
-    printer.mean(means(cases), {**measure.beside, "cases": len(cases), "better_than": wins})
+    printer.mean(found | whole, {**further, "cases": len(cases), "better_than": wins})
     won = ", ".join(f"than {way} in {number}" for way, number in wins.items())
     console.say(f"of {len(cases)}, {own} is better {won} ({first})")
-    for name, text in measure.beside.items():
+    for name, text in further.items():
         console.say(f"{name}: {text}")
-    return cases
+    return found, {**further, "cases": len(cases)}
 
 
 def _called(model: Model) -> str:

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from img2img.evaluation.cases import Case
 
 LOWER = ("l1", "niqe")  # less is better
+DISTANCES = ("kid", "fid", "swd")
+"""How names of figures begin that sets of pictures have, and no picture alone; less is better."""
 SHORT = {"psnr": ".2f", "psnr_y": ".2f", "niqe": ".2f", "recognised": ".0%", "sharpness": ".2f", "border": ".2f"}
 NAME = 28
 
@@ -44,15 +46,17 @@ class Printer:
         self._row(case.name, {way: {k: value(v) for k, v in found.items()} for way, found in case.figures.items()})
 
     def mean(self, means: Mapping[str, Mapping[str, float]], further: Mapping[str, Any]) -> None:
-        """The last line, and a table of the figures that the lines before had no room for; `further` is for JSON."""
+        """The last line, and a table of the figures that the lines before had no room for, in which there may be more
+        than the ways; `further` is for JSON."""
         self._row("mean", means, further)
         names = list(dict.fromkeys(name for found in means.values() for name in found))
         if self.json or set(names) <= set(self.main):
             return
         sys.stdout.write("\n")
-        _line("mean", names, [10] * len(names))
-        for way in self.ways:
-            _line(show(way), [_shown(means[way], name) for name in names], [10] * len(names))
+        widths = [max(len(name), 10) for name in names]
+        _line("mean", names, widths)
+        for way, found in means.items():
+            _line(show(way), [_shown(found, name) for name in names], widths)
 
     def _row(
         self, name: str, figures: Mapping[str, Mapping[str, float]], further: Mapping[str, Any] | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +13,7 @@ from img2img.errors import ModelError, UsageError
 
 if TYPE_CHECKING:
     from img2img.evaluation.cases import Case
+    from img2img.evaluation.translation import Translate
     from img2img.runtime.network.session import Model
 
 TASK_OF = {
@@ -20,13 +21,19 @@ TASK_OF = {
     "niqe": "upscale",
     "side": "inpaint",
     "train": "translate",
+    "real": "translate",
+    "to": "translate",
+    "features": "translate",
     "size": "translate",
     "seed": "translate",
     "classifier_steps": "translate",
 }
 """Options that make sense for one task only."""
 
-TAKEN = ("bicubic", "copy", "nearest", "telea", "navier-stokes", "biharmonic", "truth", "input", "picture", "data")
+TAKEN = (
+    *("bicubic", "copy", "nearest", "telea", "navier-stokes", "biharmonic"),
+    *("truth", "input", "real", "picture", "data"),
+)
 """Names that a model must not have in a table."""
 
 
@@ -39,6 +46,8 @@ class Measure:
         main: the figures that matter most, one or two; the first says which of two ways is better.
         suffix: of the data set's name in a card.
         beside: what else is to be said where the figures are shown.
+        whole: figures of all cases together, by way, once all have been seen; those of "real" are no way's: what real
+            pictures come to.
     """
 
     about: str
@@ -46,6 +55,7 @@ class Measure:
     cases: Iterable[Case]
     suffix: str = ""
     beside: dict[str, float | str] = field(default_factory=dict)
+    whole: Callable[[], dict[str, dict[str, float]]] = dict
 
 
 @dataclass(frozen=True)
@@ -59,6 +69,9 @@ class Asked:
     niqe: Path | None = None
     side: int | None = None
     train: list[Path] = field(default_factory=list)
+    real: Path | None = None
+    to: str = ""
+    features: str = ""
     size: str = "keep"
     seed: int = 0
     classifier_steps: int | None = None
@@ -76,12 +89,31 @@ class Asked:
                 raise UsageError(f"--{name.replace('_', '-')} is for models to {where}; {model.name} is to {task}")
         if task == "upscale" and model.card.scale < 2:
             raise ModelError(f"{model.path}: an upscaler of scale {model.card.scale} enlarges nothing")
-        if task == "translate" and model.card.domains and not model.card.exclusive:
+        if self.real is not None:
+            self._check_unpaired(model)
+        elif given := [f"--{name}" for name in ("to", "features") if getattr(self, name)]:
+            raise UsageError(f"{given[0]} goes with --real, the pictures that the results are to be like")
+        elif task == "translate" and model.card.domains and not model.card.exclusive:
             raise ModelError(f"{model.path}: its domains do not exclude each other, so no folder holds the truth")
         if task == "inpaint" and model.card.domains:
             raise ModelError(f"{model.path}: it needs a domain beside the mask, which evaluate does not give")
         if self.niqe is not None and not self.no_reference:
             raise UsageError("--niqe goes with --no-reference")
+
+    def _check_unpaired(self, model: Model) -> None:
+        domains = model.card.domains
+        if domains and self.to not in domains:
+            wrong = f"{model.name} has no domain {self.to}" if self.to else f"{model.name} has several domains"
+            raise UsageError(f"{wrong}: say --to with one of {', '.join(domains)}")
+        if self.to and not domains:
+            raise UsageError(f"--to {self.to}: {model.name} has no domains to choose from")
+        if self.held_out and len(self.data) != 1:
+            raise UsageError("--held-out with --real: give one folder with --data, that of the inputs' side")
+        if len(self.train) != 2 and (self.train or not self.held_out):
+            raise UsageError(
+                "--real needs --train twice, for a classifier: real training pictures of the inputs' side, then of the "
+                "wanted side; or --held-out"
+            )
 
     def sets(self, task: str) -> list[list[Path]]:
         """The data sets: folders that are measured together. What is held out depends on all that is trained on."""
@@ -98,6 +130,8 @@ class Asked:
             return self._inpainting(models, folders)
         if card.task == "upscale":
             return self._upscaling(models, folders, card.scale)
+        if self.real is not None:
+            return self._unpaired(models, folders, self.real)
         return self._styles(models, folders, card.domains) if card.domains else self._pairs(models, folders)
 
     def command(self, models: list[str], folders: list[Path]) -> str:
@@ -113,6 +147,9 @@ class Asked:
         words += ["--niqe", self.niqe.name] if self.niqe is not None else []
         words += ["--side", str(self.side)] if self.side is not None else []
         words += [word for folder in self.train for word in ("--train", short(folder))]
+        words += ["--real", short(self.real)] if self.real is not None else []
+        words += ["--to", self.to] if self.to else []
+        words += ["--features", Path(self.features).name] if self.features else []
         words += ["--size", self.size] if self.size != "keep" else []
         words += ["--seed", str(self.seed)] if self.seed else []
         words += ["--classifier-steps", str(self.classifier_steps)] if self.classifier_steps else []
@@ -161,12 +198,47 @@ class Asked:
             self._held,
         )
 
+    def _translations(self, models: dict[str, Model]) -> dict[str, Translate]:
+        from img2img.evaluation import translation
+
+        size = options.parse_size(self.size)
+        return {name: translation.by_model(model, size) for name, model in models.items()}
+
+    def _unpaired(self, models: dict[str, Model], folders: list[Path], real: Path) -> Measure:
+        from img2img.evaluation import inception, recognition, unpaired
+
+        if absent := [name for name, model in models.items() if self.to and self.to not in model.card.domains]:
+            raise ModelError(f"--against: {absent[0]} has no domain {self.to}")
+        published = None
+        if self.features:
+            weights = None if self.features == "inception" else Path(self.features)
+            published = inception.Inception.load(weights)
+        data = unpaired.sides(folders, real, train=self.train, held_out=self.held_out, count=self.count)
+        known = ", ".join(map(short, self.train or [*folders, real]))
+        console.say(f"training a classifier on real pictures of both sides: {known}")
+        steps = self.classifier_steps or recognition.STEPS
+        recogniser = recognition.learn(data.training, seed=self.seed, steps=steps)
+        comparison = unpaired.Comparison(self._translations(models), data, recogniser, to=self.to, published=published)
+        return Measure(
+            f"how like {len(data.real)} real pictures of {short(real)} the results of {len(data.inputs)} are: "
+            "recognised as such by a classifier, KID in its features and sliced Wasserstein distance (lower is better)",
+            ("recognised",),
+            comparison.cases(),
+            f" > {short(real)}{self._held}",
+            {
+                "features": f"kid_own: a classifier trained on the spot on {known}"
+                + ("; kid_inception, fid_inception: Inception-v3 of torch-fidelity" if published else ""),
+                "recognised_real": round(comparison.accuracy, 4),
+                "real": f"{len(data.aside)} training pictures of the wanted side that the classifier has not seen",
+            },
+            comparison.whole,
+        )
+
     def _pairs(self, models: dict[str, Model], folders: list[Path]) -> Measure:
         from img2img.evaluation import translation
 
         found = translation.pairs(folders, train=self.train, held_out=self.held_out, count=self.count)
-        size = options.parse_size(self.size)
-        ways = {name: translation.by_model(model, size) for name, model in models.items()}
+        ways = self._translations(models)
         if not found.others:
             console.say("no training pairs, so the nearest of them is left out: say --held-out, or --train FOLDER")
         return Measure(
@@ -177,13 +249,12 @@ class Asked:
         )
 
     def _styles(self, models: dict[str, Model], folders: list[Path], domains: tuple[str, ...]) -> Measure:
-        from img2img.evaluation import recognition, styles, translation
+        from img2img.evaluation import recognition, styles
 
         if any(set(model.card.domains) != set(domains) for model in models.values()):
             raise ModelError("--against: the models have other domains")
         found = styles.styles(folders, domains, train=self.train, held_out=self.held_out, count=self.count)
-        size = options.parse_size(self.size)
-        ways = {name: translation.by_model(model, size) for name, model in models.items()}
+        ways = self._translations(models)
         beside: dict[str, float | str] = {}
         recogniser, main = None, ("l1", "ssim")
         if all(found.training.values()):

@@ -165,6 +165,7 @@ def evaluate(
         size=size,
         seed=seed,
         classifier_steps=classifier_steps,
+        threads=threads,
     )
     asked.check(subject)
     gallery = Gallery(details=subject.card.task == "upscale") if sheet is not None else None

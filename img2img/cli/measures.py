@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +13,7 @@ from img2img.errors import ModelError, UsageError
 
 if TYPE_CHECKING:
     from img2img.evaluation.cases import Case
+    from img2img.evaluation.recognition import Recogniser
     from img2img.evaluation.translation import Translate
     from img2img.runtime.network.session import Model
 
@@ -75,6 +76,7 @@ class Asked:
     size: str = "keep"
     seed: int = 0
     classifier_steps: int | None = None
+    threads: int | None = None
 
     def check(self, model: Model) -> None:
         """Refuse what cannot be done, before anything is computed.
@@ -204,8 +206,14 @@ class Asked:
         size = options.parse_size(self.size)
         return {name: translation.by_model(model, size) for name, model in models.items()}
 
+    def _recogniser(self, sides: Sequence[Sequence[Path]]) -> Recogniser:
+        from img2img.evaluation import recognition
+
+        steps = self.classifier_steps or recognition.STEPS
+        return recognition.learn(sides, seed=self.seed, steps=steps, threads=self.threads)
+
     def _unpaired(self, models: dict[str, Model], folders: list[Path], real: Path) -> Measure:
-        from img2img.evaluation import inception, recognition, unpaired
+        from img2img.evaluation import inception, unpaired
 
         if absent := [name for name, model in models.items() if self.to and self.to not in model.card.domains]:
             raise ModelError(f"--against: {absent[0]} has no domain {self.to}")
@@ -216,8 +224,7 @@ class Asked:
         data = unpaired.sides(folders, real, train=self.train, held_out=self.held_out, count=self.count)
         known = ", ".join(map(short, self.train or [*folders, real]))
         console.say(f"training a classifier on real pictures of both sides: {known}")
-        steps = self.classifier_steps or recognition.STEPS
-        recogniser = recognition.learn(data.training, seed=self.seed, steps=steps)
+        recogniser = self._recogniser(data.training)
         comparison = unpaired.Comparison(self._translations(models), data, recogniser, to=self.to, published=published)
         return Measure(
             f"how like {len(data.real)} real pictures of {short(real)} the results of {len(data.inputs)} are: "
@@ -249,7 +256,7 @@ class Asked:
         )
 
     def _styles(self, models: dict[str, Model], folders: list[Path], domains: tuple[str, ...]) -> Measure:
-        from img2img.evaluation import recognition, styles
+        from img2img.evaluation import styles
 
         if any(set(model.card.domains) != set(domains) for model in models.values()):
             raise ModelError("--against: the models have other domains")
@@ -259,8 +266,7 @@ class Asked:
         recogniser, main = None, ("l1", "ssim")
         if all(found.training.values()):
             console.say(f"training a classifier of {', '.join(domains)} on real drawings")
-            steps = self.classifier_steps or recognition.STEPS
-            recogniser = recognition.learn([found.training[name] for name in domains], seed=self.seed, steps=steps)
+            recogniser = self._recogniser([found.training[name] for name in domains])
             main = ("l1", "recognised")
             beside["recognised_real"] = round(styles.real_accuracy(recogniser, found), 4)
         else:

@@ -120,7 +120,11 @@ class Comparison:
         self.networks: dict[str, Extract] = {"own": recogniser.features}
         if published is not None:
             self.networks["inception"] = published
-        known = [self._known(paths) == side for side, paths in enumerate((data.inputs, data.real))]
+        self._real = _Seen(self.networks, len(data.real))
+        known = [
+            np.concatenate([recogniser([picture]) for picture in pictures]) == side
+            for side, pictures in enumerate((map(read_rgb, data.inputs), self._real.seeing(data.real)))
+        ]
         self.accuracy = float(np.mean([found.mean() for found in known]))
         """Share of the real measured pictures whose side is recognised, both sides counting alike."""
         if max(found.mean() for found in known) < 0.5:
@@ -155,19 +159,16 @@ class Comparison:
         `kid_own` (in the recogniser's features; see `kernel_distance.kid`) with `kid_own_error`, `swd`, and where
         there are published features the figures of `inception.distances`.
         """
-        real, aside = (self._read(paths) for paths in (self.data.real, self.data.aside))
+        aside = _Seen(self.networks, len(self.data.aside))
+        for _ in aside.seeing(self.data.aside):
+            pass
         sets = {**self._made, "real": aside}
-        side = min(len(square) for seen in (real, *sets.values()) for square in seen.squares)
-        return {way: _distances(real, seen, side) for way, seen in sets.items()}
-
-    def _read(self, paths: Sequence[Path]) -> "_Seen":
-        seen = _Seen(self.networks, len(paths))
-        for path in paths:
-            seen.add(read_rgb(path))
-        return seen
-
-    def _known(self, paths: Sequence[Path]) -> NDArray[np.int64]:
-        return np.concatenate([self.recogniser([read_rgb(path)]) for path in paths])
+        side = min(len(square) for seen in (self._real, *sets.values()) for square in seen.squares)
+        real = self._real.reduced(side)
+        return {
+            way: {**_likeness(self._real, seen), "swd": sliced_wasserstein(seen.reduced(side), real)}
+            for way, seen in sets.items()
+        }
 
 
 class _Seen:
@@ -191,14 +192,24 @@ class _Seen:
         for name, extract in self.networks.items():
             self._features[name].append(extract([picture]))
 
+    def seeing(self, paths: Sequence[Path]) -> Iterator[Picture]:
+        """The pictures of `paths`, each added before it is given on."""
+        for path in paths:
+            picture = read_rgb(path)
+            self.add(picture)
+            yield picture
+
+    def reduced(self, side: int) -> list[Picture]:
+        """The squares, brought to `side` pixels."""
+        return [lanczos(one, (side, side)) for one in self.squares]
+
     def features(self, network: str) -> NDArray[np.float32]:
         return np.concatenate(self._features[network])
 
 
-def _distances(real: _Seen, made: _Seen, side: int) -> dict[str, float]:
+def _likeness(real: _Seen, made: _Seen) -> dict[str, float]:
     own = kid(real.features("own"), made.features("own"))
     figures = {"kid_own": own.value, "kid_own_error": own.error}
     if "inception" in real.networks:
         figures |= inception.distances(real.features("inception"), made.features("inception"))
-    squares = ([lanczos(one, (side, side)) for one in seen.squares] for seen in (made, real))
-    return {**figures, "swd": sliced_wasserstein(*squares)}
+    return figures

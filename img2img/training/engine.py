@@ -258,8 +258,10 @@ def _precision(wanted: str, device: str) -> str:
         return wanted
     if device != "cpu" and torch.cuda.is_available():
         return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
-    # Without AMX tiles a CPU emulates bf16: three times slower than fp32 (compact net, 48 features).
-    return "bf16" if torch.cpu._is_amx_tile_supported() else "fp32"
+    # With AVX512-BF16 1.3 to 1.9 times as fast as fp32 (U-Net, ResNet, RRDB, compact net); a CPU that has neither that
+    # nor AMX tiles emulates bf16, and takes three times as long.
+    native = torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
+    return "bf16" if native else "fp32"
 
 
 def _optimiser(config: OptimiserConfig, method: Method, moved: tuple[str, ...]) -> torch.optim.Optimizer:

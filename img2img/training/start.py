@@ -1,26 +1,17 @@
 """Weights to begin with: another run's, a checkpoint's, a weights file's, or a model's."""
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-import numpy as np
-import onnx
-import torch
-from numpy.typing import NDArray
-from onnx import numpy_helper
 from torch import Tensor, nn
 
 from img2img.errors import CheckpointError, ModelError
-from img2img.exchange import model_files
+from img2img.exchange import model_weights
 from img2img.exchange.foreign import reading
 from img2img.methods.method import Method
 from img2img.runtime.network import models
 from img2img.training.checkpoints import Store
-
-FACE = "network."
-"""Before every key of a network in a model file: `exchange.onnx_file.Face` is around it."""
 
 WRAPPER = "generator."
 """Before the keys in models of methods that put the network into another one, which knows of masks or domains."""
@@ -94,7 +85,7 @@ def read(path: Path) -> dict[str, dict[str, Tensor]]:
     path = located(path)
     if path.is_file():
         is_model = path.suffix.lower() == models.SUFFIX
-        return {"generator": _of_model(path) if is_model else reading.read(path).state}
+        return {"generator": model_weights.read(path) if is_model else reading.read(path).state}
     if (path / "checkpoints").is_dir():
         store = Store(path / "checkpoints", keep=1)
         best = store.best()
@@ -133,43 +124,3 @@ def _begin(network: nn.Module, state: Mapping[str, Tensor], path: Path, fault: s
             raise CheckpointError(f"{fault}: {error}") from error
     fill(network, state, fault)
     return f"{how}, starting from {path}" if how else f"starts from {path}"
-
-
-def _of_model(path: Path) -> dict[str, Tensor]:
-    """The weights in an exported model file, by the keys that they had when it was exported."""
-    card = models.read_card(path)
-    if card is not None and card.precision != "fp32":
-        twin = models.full_precision(path)
-        raise CheckpointError(
-            f"{path}: its weights are rounded to {card.precision}; start from {twin or 'the fp32 file it was made of'}"
-        )
-    model_files.float_card(path)
-    graph = model_files.load(path).graph
-    values = {one.name: numpy_helper.to_array(one) for one in graph.initializer}
-    named = {key: value for key, value in values.items() if key.startswith(FACE)} | _slopes(graph, values)
-    return {key.removeprefix(FACE): torch.from_numpy(value.copy()) for key, value in named.items()}
-
-
-def _slopes(graph: onnx.GraphProto, values: Mapping[str, NDArray[np.floating]]) -> dict[str, NDArray[np.floating]]:
-    """Slopes of PReLUs `[C]` by their keys, which are lost in the file: numbered layers come one after the other.
-
-    Both as PRelu and as what `exchange.prelu.split_prelu` makes of it, x + (slope - 1) * min(x, 0).
-    """
-    makers = {name: node for node in graph.node for name in node.output}
-    slopes: dict[str, NDArray[np.floating]] = {}
-    for node in graph.node:
-        hidden, slope = node.input[0] if node.input else "", None
-        if node.op_type == "PRelu":
-            slope = values.get(node.input[1])
-        elif node.op_type == "Add":
-            bent = makers.get(node.input[1])
-            below = makers.get(bent.input[0]) if bent is not None and bent.op_type == "Mul" else None
-            if bent is not None and below is not None and below.op_type == "Min" and below.input[0] == hidden:
-                less = values.get(bent.input[1])
-                slope = None if less is None else less + less.dtype.type(1)
-        layer = makers.get(hidden)
-        if slope is None or layer is None or len(layer.input) < 2:
-            continue
-        if key := re.fullmatch(r"(.*\.)(\d+)\.weight", layer.input[1]):
-            slopes[f"{key[1]}{int(key[2]) + 1}.weight"] = slope.reshape(-1)
-    return slopes

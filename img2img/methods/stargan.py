@@ -2,11 +2,8 @@
 Translation"."""
 
 from collections.abc import Sequence
-from functools import cached_property
-from itertools import zip_longest
 from typing import Literal
 
-import numpy as np
 import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor
@@ -14,9 +11,8 @@ from torch.utils.data import Dataset
 
 from img2img import objectives
 from img2img.data.domains import DomainData
-from img2img.data.labelled import DomainSet, Held
-from img2img.errors import ConfigError, DataError
-from img2img.evaluation.distribution import sliced_wasserstein
+from img2img.data.labelled import DomainSet
+from img2img.errors import ConfigError
 from img2img.exchange.faces import Labelled
 from img2img.methods.cards import card_of
 from img2img.methods.config import (
@@ -27,7 +23,8 @@ from img2img.methods.config import (
     PerceptualConfig,
     ScheduleConfig,
 )
-from img2img.methods.figures import Picture, distances, diversity, label_effect, pictures, signed, spread
+from img2img.methods.domain_trial import DomainTrial
+from img2img.methods.figures import Picture, pictures, signed
 from img2img.methods.game import Game
 from img2img.methods.gan import GANConfig
 from img2img.methods.labels import (
@@ -44,15 +41,6 @@ from img2img.methods.terms import Terms
 from img2img.networks.norms import at_test
 
 ADAM = OptimiserConfig(rate=1e-4, betas=(0.5, 0.999))
-
-SHOWN = 8
-"""Rows of the contact sheet."""
-
-HELD = 24
-"""Held-out pictures of a domain, or of a table of attributes, that a validation translates, each into every domain."""
-
-TRANSLATIONS = 300
-"""Of a validation, about: with many domains it takes fewer pictures of each."""
 
 
 class Config(GANConfig):
@@ -158,13 +146,7 @@ class StarGAN(Method):
         self.drawn = objectives.build(config.objective)
 
     def load(self) -> Dataset[Batch]:
-        self.sources = self._sources()
-        self.measured = [column for column in range(self.columns) if self._into(column) and self._reals(column)]
-        if not self.measured:
-            raise DataError(
-                f"no domain of {', '.join(self.data.domains)} has held-out pictures both of it and of others: "
-                "set data.validation"
-            )
+        self.trial = DomainTrial(self.data, self.classify)
         return self.data.dataset
 
     def step(self, networks: Networks, batches: Sequence[Batch]) -> Step:
@@ -223,19 +205,14 @@ class StarGAN(Method):
         generator = at_test(networks["generator"], self.config.norm_mode)
         made: list[list[Picture]] = []
         said: list[Tensor] = []
-        for held in self.sources:
-            label, sets = self._asked(held)
+        for held in self.trial.sources:
+            label, sets = self.trial.asked(held)
             device = next(generator.parameters()).device
             picture = signed(torch.from_numpy(held.picture).permute(2, 0, 1)[None].to(device))
             results = generator(picture.expand(len(label), -1, -1, -1), unified(label, sets, self.count).to(device))
             made.append(pictures(results))
             said.append(networks["discriminator"](results)[1].float().cpu())
-        captions = [
-            name if self.data.set_exclusive[self._set(column)] else f"turn {name}"
-            for column, name in enumerate(self.data.domains)
-        ]
-        rows = [[self.sources[i].picture, *made[i][: self.columns]] for i in self._shown()]
-        return Validation(self._measure(made, said), ["input", *captions], rows)
+        return Validation(self.trial.measured(made, said), *self.trial.sheet(made))
 
     def models(self, networks: Networks) -> list[Exportable]:
         """One file for all domains. Of several data sets its `domain` has the columns of all: see `labels.Unified`."""
@@ -244,86 +221,3 @@ class StarGAN(Method):
         domains = {"domains": tuple(self.facts["domains"]), "exclusive": self.facts["exclusive"]}
         card = card_of(self.config, generator, name="stargan", task="translate", method="stargan", **domains)
         return [Exportable(Labelled(asked), card)]
-
-    def _set(self, column: int) -> int:
-        return next(number for number, block in enumerate(self.data.blocks) if column < block.stop)
-
-    def _sources(self) -> list[Held]:
-        """The held-out pictures that are translated, evenly chosen, domains in turn."""
-        groups = self._groups()
-        most = min(HELD, max(TRANSLATIONS // (self.columns * len(groups)), 2))
-        turns = zip_longest(*(spread(group, most) for group in groups))
-        return [held for turn in turns for held in turn if held is not None]
-
-    def _shown(self) -> list[int]:
-        """The sources of the contact sheet, by place: another thing of another domain in each row."""
-        count = len(self._groups())
-        turns = max(len(self.sources) // count, 1)
-        rows = min(SHOWN, len(self.sources))
-        return sorted({min(row * turns // rows * count + row % count, len(self.sources) - 1) for row in range(rows)})
-
-    def _groups(self) -> list[list[Held]]:
-        """The held-out pictures of each domain; those of a table of attributes are one group."""
-        groups: list[list[Held]] = []
-        for number, (block, exclusive) in enumerate(zip(self.data.blocks, self.data.set_exclusive, strict=True)):
-            own = [held for held in self.data.held if held.set == number]
-            groups += [[h for h in own if h.label[c]] for c in range(block.start, block.stop)] if exclusive else [own]
-        return groups
-
-    def _into(self, column: int) -> list[int]:
-        """The sources, by place, that can be translated into `column`: of its data set, and not of it already."""
-        number = self._set(column)
-        return [i for i, held in enumerate(self.sources) if held.set == number and not held.label[column]]
-
-    def _reals(self, column: int) -> list[Picture]:
-        return [held.picture for held in self.data.held if held.label[column]]
-
-    def _asked(self, held: Held) -> tuple[Tensor, Tensor]:
-        """The labels `[K, K]` that a held-out picture is translated to, one for each column, and their data sets `[K]`;
-        of attributes a last one that changes nothing."""
-        sets = [self._set(column) for column in range(self.columns)]
-        labels = np.eye(self.columns, dtype=np.float32)
-        if not self.data.set_exclusive[held.set]:
-            for column in range(self.columns):
-                if sets[column] == held.set:
-                    labels[column] = held.label
-                    labels[column, column] = 1 - held.label[column]
-            labels, sets = np.vstack((labels, held.label)), [*sets, held.set]
-        return torch.from_numpy(labels), torch.tensor(sets)
-
-    def _measure(self, made: list[list[Picture]], said: list[Tensor]) -> dict[str, float]:
-        shares, spreads = [], []
-        for column in self.measured:
-            places = self._into(column)
-            found = self.classify.recognised(torch.stack([said[i][column] for i in places]), column)
-            shares.append(float(found.float().mean()))
-            spreads.append(diversity([made[i][column] for i in places], self._reals(column)))
-        own = [self.data.blocks[held.set] for held in self.sources]
-        effect = label_effect([row[block] + row[self.columns :] for row, block in zip(made, own, strict=True)])
-        figures = self._distances(made)
-        return {
-            "closeness": -figures["swd"],
-            **figures,
-            **{f"{name}_input": value for name, value in self._untouched.items()},
-            "recognised": float(np.mean(shares)),
-            "label_effect": effect,
-            "diversity": min(spreads),
-        }
-
-    @cached_property
-    def _untouched(self) -> dict[str, float]:
-        return self._distances([[held.picture] * self.columns for held in self.sources])
-
-    def _distances(self, made: list[list[Picture]]) -> dict[str, float]:
-        """How far `made`, of each source its picture in every domain, is from real pictures of these domains."""
-        swd, results, truths = [], [], []
-        for column in self.measured:
-            places = self._into(column)
-            swd.append(sliced_wasserstein([made[i][column] for i in places], spread(self._reals(column), len(places))))
-            for i in places if self.data.set_exclusive[self._set(column)] else ():
-                truth = self.data.truth(self.sources[i].name, column)
-                if truth is not None:
-                    results.append(made[i][column])
-                    truths.append(truth)
-        paired = distances(results, truths) if truths else {}
-        return {"swd": float(np.mean(swd))} | {name: paired[name] for name in ("l1", "ssim") if name in paired}

@@ -398,8 +398,8 @@ def test_the_file_has_a_result_for_each_domain_and_they_are_the_networks(folders
 def test_attributes_of_a_table(table: Path) -> None:
     method = StarGAN(config(table))
     method.load()
-    held = next(one for one in method.sources if one.label.tolist() == [1, 0])
-    labels, _ = method._asked(held)
+    held = next(one for one in method.trial.sources if one.label.tolist() == [1, 0])
+    labels, _ = method.trial.asked(held)
     assert labels.tolist() == [[0, 0], [1, 1], [1, 0]], "round turned off, large turned on, nothing"
     (model,) = method.models(method.networks)
     assert (model.card.domains, model.card.exclusive) == (("round", "large"), False)

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from img2img.cli import console
 from img2img.runtime.listing.naming import show
 from img2img.runtime.listing.targets import Job
+from img2img.runtime.network.units import show_duration
 
 QUIET_START = 0.5  # seconds before anything is drawn: what is done sooner needs no bar
 MEASURED = 1.0  # seconds of work before the time left is believed
@@ -151,7 +152,7 @@ class Bar:
         if elapsed + left > LONG:
             count = "1 picture" if len(self.jobs) == 1 else f"{len(self.jobs)} pictures"
             output = f"{self.total() * self.area / 1e6:.0f} megapixels of output"
-            self.say(f"this will take about {duration(elapsed + left)}: {count}, {output}")
+            self.say(f"this will take about {show_duration(elapsed + left)}: {count}, {output}")
 
     def _look_at_headers(self) -> None:
         from img2img.runtime.image import sizes
@@ -165,16 +166,6 @@ class Bar:
             pixels = 0 if size is None else size[0] * size[1]
             with self.lock:
                 self.sizes.setdefault(place, pixels)
-
-
-def duration(seconds: float) -> str:
-    """For a sentence: `45 s`, `3 min`, `2 h 10 min`."""
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def clock(seconds: float) -> str:

@@ -102,11 +102,11 @@ class _Count:
 
     def sum_up(self) -> None:
         if self.watched:
-            from img2img.cli.progress import duration
+            from img2img.runtime.network.units import show_duration
 
             seconds = time.monotonic() - self.began
             count = "1 frame" if self.frames == 1 else f"{self.frames} frames"
-            console.say(f"{count} of {self.size} in {duration(seconds)} ({self.speed():.2f} frames/s)")
+            console.say(f"{count} of {self.size} in {show_duration(seconds)} ({self.speed():.2f} frames/s)")
 
     def speed(self) -> float:
         return self.frames / max(time.monotonic() - self.began, 1e-9)

@@ -9,10 +9,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from img2img.cli import console
-from img2img.cli.progress import Display, duration
+from img2img.cli.progress import Display
 from img2img.errors import ExitStatus
 from img2img.runtime.batches.batch import Event
 from img2img.runtime.listing.naming import show
+from img2img.runtime.network.units import show_duration
 
 
 class Report:
@@ -95,10 +96,10 @@ class Report:
         if count == 1 and event.result_size is not None:
             target = "stdout" if event.job.target is None else show(event.job.target)
             width, height = event.result_size
-            return f"{event.job.label} -> {target}  {width}x{height}  {duration(event.seconds)}"
+            return f"{event.job.label} -> {target}  {width}x{height}  {show_duration(event.seconds)}"
         failed = f", {self.counts['failed']} failed" if self.counts["failed"] else ""
         speed = self.megapixels / max(seconds, 1e-9)
-        return f"{count} pictures, {self.megapixels:.1f} MP in {duration(seconds)} ({speed:.2f} MP/s){failed}"
+        return f"{count} pictures, {self.megapixels:.1f} MP in {show_duration(seconds)} ({speed:.2f} MP/s){failed}"
 
 
 def _record(event: Event) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import typer
 
 from img2img.cli import trainer
 from img2img.errors import ConfigError, ExitStatus
+from img2img.runtime.network.units import show_duration
 
 if TYPE_CHECKING:
     from img2img.methods.config import RunConfig
@@ -182,14 +183,8 @@ def _smoke(method_type: type[Method], config: RunConfig, device: str, threads: i
     listener.note(
         f"it works: data, {outcome.step} steps, validation and export of {len(outcome.models)} model"
         f"{'s' * (len(outcome.models) > 1)}; {seconds:.2g} s a step, {memory}; "
-        f"all {config.steps} steps will take about {_duration(seconds * config.steps)}"
+        f"all {config.steps} steps will take about {show_duration(seconds * config.steps)}"
     )
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} seconds"
-    return f"{seconds / 60:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"
 
 
 class Watcher:
@@ -254,8 +249,7 @@ class Watcher:
         return (step - self.first[0]) / max(time.monotonic() - self.first[1], 1e-9)
 
     def _left(self, step: int) -> str:
-        minutes = (self.steps - step) / max(self._speed(step), 1e-9) / 60
-        return f"{minutes:.0f} min left" if minutes >= 1 else "under a minute left"
+        return f"{show_duration((self.steps - step) / max(self._speed(step), 1e-9))} left"
 
 
 def _print_settings(section: Any, defaults: Any = None, prefix: str = "") -> None:

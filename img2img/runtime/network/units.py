@@ -41,10 +41,11 @@ def parse_duration(text: str) -> float:
 
 
 def show_duration(seconds: float) -> str:
-    """Seconds for a person: 3.2 s, 45 s, 12 min, 3.5 h."""
-    if seconds < 120:
+    """Seconds for a sentence: `3.2 s`, `45 s`, `12 min`, `2 h 10 min`."""
+    if seconds < 90:
         return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def show_memory(size: float) -> str:

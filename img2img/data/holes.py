@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 
 from img2img.data.masks import Masks
 from img2img.data.order import ENDLESS, generator, shuffled
+from img2img.data.photos import seen
 
 Pixels = NDArray[np.uint8]
 
@@ -59,7 +60,7 @@ class HoleCrops(Dataset[dict[str, Tensor]]):
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         photo = self.photos[shuffled(self.seed, index, len(self.photos))]
         rng = generator(self.seed, index)
-        side = _seen(photo, self.size, rng.uniform(*self.shrink))
+        side = seen(photo, self.size, rng.uniform(*self.shrink))
         top, left = (int(rng.integers(length - side + 1)) for length in photo.shape[:2])
         crop = _shrunk(photo[top : top + side, left : left + side], self.size)
         if self.flip and rng.integers(2):
@@ -78,16 +79,11 @@ def held_out(
     """
     pairs = []
     for index, photo in enumerate(photos):
-        side = _seen(photo, size, math.sqrt(shrink[0] * shrink[1]))
+        side = seen(photo, size, math.sqrt(shrink[0] * shrink[1]))
         top, left = ((length - side) // 2 for length in photo.shape[:2])
         crop = _shrunk(photo[top : top + side, left : left + side], size)
         pairs.append((crop, masks.draw(generator(HELD_OUT_SEED, index), size, size)))
     return pairs
-
-
-def _seen(photo: Pixels, size: int, factor: float) -> int:
-    """Side of the square of `photo` that becomes `size` pixels when it is shrunk by `factor`."""
-    return min(max(round(size / factor), size), int(photo.shape[0]), int(photo.shape[1]))
 
 
 def _shrunk(picture: Pixels, size: int) -> Pixels:

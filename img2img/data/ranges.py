@@ -14,5 +14,7 @@ def rising(pair: tuple[Number, Number]) -> tuple[Number, Number]:
 
 
 Probability = Annotated[float, Field(ge=0, le=1)]
+Factor = Annotated[float, Field(gt=0, le=1)]
+Factors = Annotated[tuple[Factor, Factor], AfterValidator(rising)]
 Range = Annotated[tuple[PositiveFloat, PositiveFloat], AfterValidator(rising)]
 Counts = Annotated[tuple[PositiveInt, PositiveInt], AfterValidator(rising)]

@@ -4,11 +4,11 @@ import inspect
 from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
-from pydantic import AfterValidator, Field, PositiveInt
+from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
@@ -17,7 +17,7 @@ from img2img.data import folders
 from img2img.data.cache import CachedData
 from img2img.data.holes import HoleCrops, held_out
 from img2img.data.masks import MaskConfig, Masks
-from img2img.data.ranges import rising
+from img2img.data.ranges import Factors
 from img2img.errors import ConfigError
 from img2img.evaluation.distribution import sliced_wasserstein
 from img2img.exchange.faces import Filling
@@ -43,14 +43,12 @@ SHOWN = 6
 SHOWN_HOLE = (255, 0, 255)
 """Colour of the holes in the contact sheet."""
 
-Factor = Annotated[float, Field(gt=0, le=1)]
-
 
 class HoleData(CachedData):
     folders: tuple[Path, ...] = Field(min_length=1, description="folders of photos; searched with their subfolders")
     validation: tuple[Path, ...] = Field(default=(), description="held-out photos; empty: a twentieth of each folder")
     crop: PositiveInt = Field(default=256, description="side of the crops in pixels")
-    shrink: Annotated[tuple[Factor, Factor], AfterValidator(rising)] = Field(
+    shrink: Factors = Field(
         default=(0.5, 1.0), description="smallest and largest factor that photos are shrunk by before they are cropped"
     )
     flip: bool = Field(default=True, description="mirror half of the crops")

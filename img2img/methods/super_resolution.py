@@ -23,6 +23,7 @@ from img2img.data.cache import CachedData
 from img2img.data.degradation import DegradationConfig
 from img2img.data.degradation_steps import sharpened
 from img2img.data.photos import PhotoCrops
+from img2img.data.ranges import Factors
 from img2img.errors import ConfigError
 from img2img.evaluation.distribution import sliced_wasserstein
 from img2img.evaluation.metrics import luma, psnr, ssim
@@ -55,6 +56,9 @@ class PhotoData(CachedData):
     validation: tuple[Path, ...] = Field(default=(), description="held-out photos; empty: a twentieth of each folder")
     crop: PositiveInt = Field(default=144, description="side of the high-resolution crop in pixels")
     candidates: PositiveInt = Field(default=3, description="crops drawn, of which the one with most detail is used")
+    shrink: Factors = Field(
+        default=(1.0, 1.0), description="smallest and largest factor that photos are shrunk by before they are cropped"
+    )
     degradation: DegradationConfig = Field(default=DegradationConfig(), description="how photos are made small")
 
 
@@ -198,6 +202,7 @@ class SuperResolution(Method):
             seed=config.seed,
             candidates=data.candidates,
             degradation=degrade,
+            shrink=data.shrink,
         )
 
     def _terms(self) -> Terms:

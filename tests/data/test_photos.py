@@ -4,6 +4,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from img2img.data import degradation, folders
@@ -125,6 +127,32 @@ def test_the_crops_of_a_seed_stay_what_they_were() -> None:
     crops = PhotoCrops(photos(), size=16, scale=2, seed=5, candidates=2)
     digest = hashlib.sha256(b"".join(crops[i]["high"].numpy().tobytes() for i in range(20))).hexdigest()
     assert digest == "19cbb6ed4f27820a4488967201f3e437057ccc9ef191e1a622d4daa0143cbf15"
+
+
+@given(low=st.floats(0.2, 1), size=st.integers(3, 6), scale=st.sampled_from([1, 2, 3, 4]), side=st.integers(40, 120))
+@settings(max_examples=60, deadline=None)
+def test_shrunk_crops_have_their_size_and_lie_on_their_truth(low: float, size: int, scale: int, side: int) -> None:
+    # A gradient: what a crop shows and how much of the photo can be read off it.
+    ramp = np.linspace(0, 255, side, dtype=np.float32)
+    photo = np.repeat(np.stack(np.meshgrid(ramp, ramp), -1), 2, 2)[..., :3].round().astype(np.uint8)
+    size *= scale
+    crops = PhotoCrops([photo], size=size, scale=scale, seed=3, shrink=(low, low), candidates=2)
+    for i in range(3):
+        high, low_resolution = crops[i]["high"], crops[i]["low"]
+        assert high.shape == (3, size, size) and low_resolution.shape == (3, size // scale, size // scale)
+        means = [one.float().mean((1, 2)) for one in (high, low_resolution)]
+        assert torch.allclose(*means, atol=1 + 255 / side / low)
+
+
+def test_a_shrunk_crop_shows_more_of_the_photo() -> None:
+    ramp = np.repeat(np.linspace(0, 255, 256, dtype=np.uint8)[None], 256, 0)
+    photo = np.ascontiguousarray(np.stack([ramp] * 3, -1))
+    spans = []
+    for shrink in ((1.0, 1.0), (0.5, 0.5), (0.01, 0.01)):
+        crops = PhotoCrops([photo], size=32, scale=2, seed=0, shrink=shrink)
+        spans.append(np.mean([float(np.ptp(crops[i]["high"].numpy())) for i in range(8)]))
+    assert spans[0] == pytest.approx(31, abs=1) and spans[1] == pytest.approx(62, abs=2)
+    assert spans[2] > 240  # as far as the photo goes
 
 
 def test_degraded_crops_lie_on_their_truth() -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from img2img.cli import console
 from img2img.errors import ExitStatus, UsageError
+from img2img.runtime.network.units import show_duration
 
 if TYPE_CHECKING:
     from img2img.runtime.image.pictures import Picture
@@ -102,8 +103,6 @@ class _Count:
 
     def sum_up(self) -> None:
         if self.watched:
-            from img2img.runtime.network.units import show_duration
-
             seconds = time.monotonic() - self.began
             count = "1 frame" if self.frames == 1 else f"{self.frames} frames"
             console.say(f"{count} of {self.size} in {show_duration(seconds)} ({self.speed():.2f} frames/s)")

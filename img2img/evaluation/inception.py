@@ -12,11 +12,10 @@ from torch import Tensor, nn
 
 from img2img.errors import ConfigError, ModelError
 from img2img.evaluation.cases import Picture
+from img2img.evaluation.kernel_distance import SIZE, SUBSETS
 
 WEIGHTS = "weights-inception-2015-12-05-6726825d.pth"
 """The name of torch-fidelity's file."""
-SUBSETS = 100
-SIZE = 1000
 WITHOUT = "without --features, KID is measured in features of a classifier that is trained on the spot"
 
 

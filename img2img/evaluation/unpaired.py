@@ -160,8 +160,8 @@ class Comparison:
         there are published features the figures of `inception.distances`.
         """
         aside = _Seen(self.networks, len(self.data.aside))
-        for _ in aside.seeing(self.data.aside):
-            pass
+        for path in self.data.aside:
+            aside.add(read_rgb(path))
         sets = {**self._made, "real": aside}
         side = min(len(square) for seen in (self._real, *sets.values()) for square in seen.squares)
         real = self._real.reduced(side)

@@ -22,6 +22,7 @@ from img2img.runtime.network import cache, cpu, estimate, memory, models, speed
 from img2img.runtime.network.card import Card
 from img2img.runtime.network.estimate import Speed
 from img2img.runtime.network.grid import Grid
+from img2img.runtime.network.units import show_duration
 
 MB = 1 << 20
 CARD = Card(name="net", task="upscale", scale=4, context=12)
@@ -80,6 +81,14 @@ def test_memory_is_read_in_the_usual_units(text: str, size: int) -> None:
 def test_memory_that_is_none_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(UsageError, match="such as 2G or 500M"):
         estimate.parse_memory(text)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(5e-5, "0 s"), (3.21, "3.2 s"), (5, "5 s"), (45, "45 s"), (720, "12 min"), (7800, "2 h 10 min")],
+)
+def test_durations_are_worded(seconds: float, text: str) -> None:
+    assert show_duration(seconds) == text
 
 
 @pytest.mark.parametrize(

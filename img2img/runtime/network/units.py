@@ -43,7 +43,7 @@ def parse_duration(text: str) -> float:
 def show_duration(seconds: float) -> str:
     """Seconds for a sentence: `3.2 s`, `45 s`, `12 min`, `2 h 10 min`."""
     if seconds < 90:
-        return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
+        return f"{round(seconds, 1):g} s" if seconds < 10 else f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
 

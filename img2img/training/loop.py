@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from accelerate.utils import set_seed
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from img2img import exchange
-from img2img.errors import DataError, Interrupted, TrainingError
+from img2img.errors import Interrupted, TrainingError
 from img2img.methods.config import RunConfig
 from img2img.methods.method import Batch, Method, Validation
 from img2img.runtime.network.card import Card
@@ -26,7 +26,7 @@ from img2img.training.listener import Listener, Silence
 from img2img.training.run import Run
 from img2img.training.sheets import contact_sheet
 from img2img.training.stop import Stop, stop_signals
-from img2img.training.stream import Steps
+from img2img.training.stream import Steps, load_batches
 
 ROLLBACKS = 3
 """How often a run goes back to its last checkpoint after a loss that is not finite, each time at half the rate."""
@@ -226,18 +226,10 @@ class _Training:
             process=accelerator.process_index,
             processes=accelerator.num_processes,
         )
-        loader = iter(
-            DataLoader(
-                self.dataset,
-                batch_sampler=order,
-                num_workers=workers,
-                pin_memory=on_gpu,
-                persistent_workers=workers > 0,
-            )
-        )
+        loader = load_batches(self.dataset, order, workers=workers, pin_memory=on_gpu)
         for _ in range(self.step, config.steps):
             began = time.monotonic()
-            batches = [self._moved(_next(loader)) for _ in range(count)]
+            batches = [self._moved(next(loader)) for _ in range(count)]
             waited = time.monotonic() - began
             self.outcome.seconds += waited
             self.outcome.waiting += waited
@@ -320,13 +312,6 @@ class _Training:
         if self.board:
             self.board.close()
             self.board = None
-
-
-def _next(loader: Iterator[Batch]) -> Batch:
-    try:
-        return next(loader)
-    except DataError as error:  # from a worker process it comes wrapped in that process' traceback
-        raise DataError(str(error).strip().splitlines()[-1].removeprefix("img2img.errors.DataError: ")) from error
 
 
 def _board(run: Run, step: int) -> Any:

@@ -14,6 +14,7 @@ import typer
 
 from img2img.cli import console
 from img2img.errors import ConfigError, ExitStatus, UsageError
+from img2img.methods import METHODS
 from img2img.runtime.listing.naming import show
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def data(
     action: Annotated[str, typer.Argument(metavar="check", help="Look the data over.")],
     folders: Annotated[list[Path], typer.Argument(metavar="DIR", help="What you would give to train --data.")],
     method: Annotated[
-        str, typer.Option("--for", "-f", metavar="METHOD", help="The method that is to be trained on it.")
+        str, typer.Option("--for", "-f", metavar="METHOD", help=f"Method to train: {', '.join(METHODS)}.")
     ],
     assignments: Annotated[
         list[str] | None,

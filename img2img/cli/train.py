@@ -15,6 +15,7 @@ import typer
 from img2img.cli import trainer
 from img2img.errors import ConfigError, ExitStatus
 from img2img.runtime.network.units import show_duration
+from img2img.methods import METHODS
 
 if TYPE_CHECKING:
     from img2img.methods.config import RunConfig
@@ -25,12 +26,7 @@ SMOKE_STEPS = 3
 
 
 def train(
-    method: Annotated[
-        str,
-        typer.Argument(
-            help="pix2pix, cyclegan, stargan, srgan, esrgan, real-esrgan, inpaint or context-encoder.", metavar="METHOD"
-        ),
-    ],
+    method: Annotated[str, typer.Argument(help=f"{', '.join(METHODS)}.", metavar="METHOD")],
     data: Annotated[
         list[Path] | None,
         typer.Option("--data", "-d", help="Folder (or table) of training pictures; may be given several times."),

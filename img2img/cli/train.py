@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import time
@@ -14,8 +15,8 @@ import typer
 
 from img2img.cli import trainer
 from img2img.errors import ConfigError, ExitStatus
-from img2img.runtime.network.units import show_duration
 from img2img.methods import METHODS
+from img2img.runtime.network.units import show_duration
 
 if TYPE_CHECKING:
     from img2img.methods.config import RunConfig
@@ -62,6 +63,9 @@ def train(
     show_config: Annotated[
         bool, typer.Option("--show-config", help="Print every setting with its meaning and stop.")
     ] = False,
+    schema: Annotated[
+        bool, typer.Option("--schema", help="Print the JSON schema of the settings, for editors, and exit.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
 ) -> None:
     """Train on your own pictures; ends with RUN/model.onnx, checked against the network.
@@ -81,8 +85,12 @@ def train(
     from img2img.methods.config import assign
 
     method_type = methods.find(method)
-    if show_config:
-        _print_settings(method_type.recipe.of_stage({"stage": stage} if stage else {}))
+    if show_config or schema:
+        recipe = method_type.recipe.of_stage({"stage": stage} if stage else {})
+        if schema:
+            _print_schema(recipe)
+        else:
+            _print_settings(recipe)
         return
     folder = out or Path("runs") / method
     started_before = folder / "config.toml"
@@ -246,6 +254,12 @@ class Watcher:
 
     def _left(self, step: int) -> str:
         return f"{show_duration((self.steps - step) / max(self._speed(step), 1e-9))} left"
+
+
+def _print_schema(recipe: type[RunConfig]) -> None:
+    from img2img.methods.schema import json_schema
+
+    sys.stdout.write(json.dumps(json_schema(recipe), indent=2) + "\n")
 
 
 def _print_settings(section: Any, defaults: Any = None, prefix: str = "") -> None:

@@ -7,8 +7,8 @@ import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor
 
+from img2img.methods.adversarial import AdversarialLoss, Discriminate, add_discriminators
 from img2img.methods.config import AdversarialConfig, NetworkConfig, OptimiserConfig, ScheduleConfig
-from img2img.methods.game import Discriminate, Game
 from img2img.methods.inpainting import (
     Inpainting,
     InpaintingConfig,
@@ -59,18 +59,12 @@ class Inpaint(Inpainting):
         super().__init__(config, build_generator(config))
         self.coarse = config.coarse
         self.optimised = {"generator": Optimised(("generator",), config.optimiser)}
-        self.game: Game | None = None
-        if config.plays:
+        self.adversarial: AdversarialLoss | None = None
+        if config.has_discriminator:
             discriminator = build_discriminator(
                 config, config.discriminator, key="discriminator", channels=4, size=config.data.crop
             )
-            self.networks["discriminator"] = discriminator
-            self.game = Game(config.adversarial, config.matching, discriminator)
-            self.optimised["discriminator"] = Optimised(
-                ("discriminator",), config.discriminator_optimiser, self.game.bound
-            )
-            self.batches = config.adversarial.discriminator_steps
-            self.state = self.game.state
+            self.adversarial = add_discriminators(self, config, {"discriminator": discriminator})["discriminator"]
 
     @property
     def title(self) -> str:
@@ -82,20 +76,20 @@ class Inpaint(Inpainting):
             truth, mask = given(batch)
             results = stages(networks["generator"](truth * (1 - mask), mask))
             filled = paste(results[-1], truth, mask)
-            if self.game:
-                loss, figures = self.game.discriminator_loss(_judge(networks, mask), truth, filled)
+            if self.adversarial:
+                loss, figures = self.adversarial.discriminator_loss(_judge(networks, mask), truth, filled)
                 yield "discriminator", loss
         terms, loss = self.reconstruction(results[-1], truth, mask)
         for coarse in results[:-1]:
             more, distance = self.reconstruction(coarse, truth, mask)
             terms |= {f"coarse_{name}": value for name, value in more.items()}
             loss = loss + self.coarse * distance
-        if self.game:
-            adversarial, more = self.game.generator_loss(_judge(networks, mask), filled, truth)
+        if self.adversarial:
+            adversarial, more = self.adversarial.generator_loss(_judge(networks, mask), filled, truth)
             terms |= more
             loss = loss + adversarial
         yield "generator", loss
-        return {"loss": loss.detach()} | terms | figures | (self.game.gradient() if self.game else {})
+        return {"loss": loss.detach()} | terms | figures | (self.adversarial.gradient() if self.adversarial else {})
 
 
 def _judge(networks: Networks, mask: Tensor) -> Discriminate:

@@ -23,7 +23,7 @@ from img2img.evaluation.distribution import sliced_wasserstein
 from img2img.exchange.faces import Filling
 from img2img.lookup import lookup
 from img2img.methods.cards import card_of
-from img2img.methods.config import NetworkConfig, PerceptualConfig
+from img2img.methods.config import NetworkConfig, ObjectiveWeights, PerceptualConfig
 from img2img.methods.figures import Picture, diversity, pictures, signed, spread
 from img2img.methods.gan import GANConfig
 from img2img.methods.hole_figures import Mask, hole_figures, telea
@@ -70,13 +70,8 @@ class InpaintingConfig(GANConfig):
         default=True, description="store tensors as NHWC: a third faster for gated convolutions on a CPU too"
     )
     data: HoleData = Field(description="photos, and holes in them")
-    objectives: dict[str, float] = Field(default={"l1": 1.0}, description="objective to weight, before pasting")
+    objectives: ObjectiveWeights = Field(default={"l1": 1.0}, description="objective to weight, before pasting")
     weighing: Weighing = Weighing()
-
-    @property
-    def plays(self) -> bool:
-        """Whether there is a discriminator; without one only the distance to the truth is learned from."""
-        return self.adversarial.weight > 0 or self.matching.weight > 0
 
 
 class Inpainting(Method):
@@ -100,7 +95,7 @@ class Inpainting(Method):
         self.reconstruction = Reconstruction(config.objectives, config.perceptual, config.weighing)
         self.notes = []
         self.held: list[tuple[Picture, Mask]] = []
-        if not config.plays:
+        if not config.has_discriminator:
             if not self.reconstruction:
                 raise ConfigError("nothing to learn from: adversarial, matching and all objectives have weight 0")
             self.notes.append(

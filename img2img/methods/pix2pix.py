@@ -14,10 +14,10 @@ from img2img.data.paired import PairedSet
 from img2img.data.pairs import PairedData
 from img2img.errors import ConfigError
 from img2img.exchange.faces import Signed
+from img2img.methods.adversarial import AdversarialLoss, Discriminate, add_discriminators
 from img2img.methods.cards import card_of
-from img2img.methods.config import AdversarialConfig, NetworkConfig, ScheduleConfig
+from img2img.methods.config import AdversarialConfig, NetworkConfig, ObjectiveWeights, ScheduleConfig
 from img2img.methods.figures import distances, diversity, pictures, rgb, signed, spread
-from img2img.methods.game import Discriminate, Game
 from img2img.methods.gan import GANConfig, check_crop
 from img2img.methods.method import Batch, Exportable, Facts, Method, Networks, Optimised, Step, Validation
 from img2img.methods.terms import Terms
@@ -42,7 +42,7 @@ class Config(GANConfig):
     )
     conditional: bool = Field(default=True, description="the discriminator sees the input too (equation 1)")
     adversarial: AdversarialConfig = Field(default=AdversarialConfig(name="non-saturating"), description="the game")
-    objectives: dict[str, float] = Field(default={"l1": 100.0}, description="objective to weight")
+    objectives: ObjectiveWeights = Field(default={"l1": 100.0}, description="objective to weight")
     norm_mode: Literal["paper", "running"] = Field(
         default="paper",
         description="batch norm in validation and export: the statistics of the one picture, or those of training",
@@ -86,26 +86,18 @@ class Pix2Pix(Method):
         self.optimised = {"generator": Optimised(("generator",), config.optimiser)}
         self.averaged = ("generator",)
         self.terms = Terms(config.objectives, config.perceptual)
-        self.game: Game | None = None
-        if config.adversarial.weight or config.matching.weight:
-            self._seat(inputs, outputs)
-        elif not self.terms:
+        self.adversarial: AdversarialLoss | None = None
+        if config.has_discriminator:
+            discriminator = config.build(
+                config.discriminator,
+                fixed={"inputs": inputs + outputs if config.conditional else outputs},
+                advice={"size": config.data.crop},
+            )
+            check_crop(config.data.crop, config.discriminator, discriminator)
+            losses = add_discriminators(self, config, {"discriminator": discriminator})
+            self.adversarial = losses["discriminator"]
+        elif not self.terms:  # the objectives alone are the paper's L1 baseline
             raise ConfigError("no objective has a weight above 0, there is nothing to learn from")
-
-    def _seat(self, inputs: int, outputs: int) -> None:
-        """The discriminator's place at the game; without one the objectives alone teach (the paper's L1 baseline)."""
-        config = self.config
-        discriminator = config.build(
-            config.discriminator,
-            fixed={"inputs": outputs + inputs * config.conditional},
-            advice={"size": config.data.crop},
-        )
-        check_crop(config.data.crop, config.discriminator, discriminator)
-        self.networks["discriminator"] = discriminator
-        self.game = Game(config.adversarial, config.matching, discriminator)
-        self.optimised["discriminator"] = Optimised(("discriminator",), config.discriminator_optimiser, self.game.bound)
-        self.batches = config.adversarial.discriminator_steps
-        self.state = self.game.state
 
     def load(self) -> Dataset[Batch]:
         return self.data.dataset
@@ -115,15 +107,15 @@ class Pix2Pix(Method):
         for batch in batches:
             given, truth = self._given(batch["input"]), signed(batch["target"])
             result = networks["generator"](given)
-            if self.game:
-                loss, figures = self.game.discriminator_loss(self._judge(networks, given), truth, result)
+            if self.adversarial:
+                loss, figures = self.adversarial.discriminator_loss(self._judge(networks, given), truth, result)
                 yield "discriminator", 0.5 * loss  # slowed down relative to the generator (section 3.3)
         terms, loss = self.terms(result, truth)
-        if self.game:
-            adversarial, more = self.game.generator_loss(self._judge(networks, given), result, truth)
+        if self.adversarial:
+            adversarial, more = self.adversarial.generator_loss(self._judge(networks, given), result, truth)
             loss, terms = loss + adversarial, terms | more
         yield "generator", loss
-        return {"loss": loss.detach()} | terms | figures | (self.game.gradient() if self.game else {})
+        return {"loss": loss.detach()} | terms | figures | (self.adversarial.gradient() if self.adversarial else {})
 
     @torch.no_grad()
     def validate(self, networks: Networks) -> Validation:

@@ -14,6 +14,7 @@ from img2img.data.domains import DomainData
 from img2img.data.labelled import DomainSet
 from img2img.errors import ConfigError
 from img2img.exchange.faces import Labelled
+from img2img.methods.adversarial import add_discriminators
 from img2img.methods.cards import card_of
 from img2img.methods.config import (
     AdversarialConfig,
@@ -25,7 +26,6 @@ from img2img.methods.config import (
 )
 from img2img.methods.domain_trial import DomainTrial
 from img2img.methods.figures import Picture, pictures, signed
-from img2img.methods.game import Game
 from img2img.methods.gan import GANConfig
 from img2img.methods.labels import (
     Classification,
@@ -129,18 +129,11 @@ class StarGAN(Method):
         if config.matching.weight and config.matching.kind == "pairwise":
             raise ConfigError("matching.kind = pairwise needs pairs, StarGAN has none: use class-mean or mean")
         told = self.columns + (self.count if self.count > 1 else 0)
-        self.networks = {
-            "generator": labelled_generator(config, told, config.data.crop),
-            "discriminator": labelled_discriminator(config, self.columns, config.data.crop),
-        }
-        self.game = Game(config.adversarial, config.matching, self.networks["discriminator"])
-        self.optimised = {
-            "generator": Optimised(("generator",), config.optimiser),
-            "discriminator": Optimised(("discriminator",), config.discriminator_optimiser, self.game.bound),
-        }
+        self.networks = {"generator": labelled_generator(config, told, config.data.crop)}
+        self.optimised = {"generator": Optimised(("generator",), config.optimiser)}
         self.averaged = ("generator",)
-        self.batches = config.adversarial.discriminator_steps
-        self.state = self.game.state
+        discriminator = labelled_discriminator(config, self.columns, config.data.crop)
+        self.adversarial = add_discriminators(self, config, {"discriminator": discriminator})["discriminator"]
         self.classify = Classification(self.blocks, facts["set_exclusive"])
         self.terms = Terms({config.objective: config.reconstruction}, config.perceptual)
         self.drawn = objectives.build(config.objective)
@@ -165,7 +158,7 @@ class StarGAN(Method):
             with torch.set_grad_enabled(place == len(batches) - 1):  # the last one also teaches the generator
                 fake = generator(real, target)
             judge = Judge(discriminator)
-            adversarial, more = self.game.discriminator_loss(judge, real, fake)  # equation 1, or 8
+            adversarial, more = self.adversarial.discriminator_loss(judge, real, fake)  # equation 1, or 8
             classified = self.classify(judge.logits[0], label, known)  # equation 2
             yield "discriminator", adversarial + config.classification * classified  # equation 5
             figures |= more | {"classification_real": classified.detach()}
@@ -175,7 +168,7 @@ class StarGAN(Method):
         if config.pairs:
             told = told[:, None, None, None]
             like = torch.where(told, signed(batch["partner"]), like)
-        adversarial, more = self.game.generator_loss(judge, fake, like, wanted)
+        adversarial, more = self.adversarial.generator_loss(judge, fake, like, wanted)
         classified = self.classify(judge.logits[-1], wanted, known)  # equation 3
         loss = adversarial + config.classification * classified
         figures |= more | {"classification_fake": classified.detach()}
@@ -190,7 +183,7 @@ class StarGAN(Method):
             loss = loss + config.pairs * drawn
             figures |= {"pairs": drawn.detach()}
         yield "generator", loss
-        return {"loss": loss.detach()} | figures | self.game.gradient()
+        return {"loss": loss.detach()} | figures | self.adversarial.gradient()
 
     @torch.no_grad()
     def validate(self, networks: Networks) -> Validation:

@@ -24,13 +24,13 @@ from img2img.data.degradation import DegradationConfig
 from img2img.data.degradation_steps import sharpened
 from img2img.data.photos import PhotoCrops
 from img2img.data.ranges import Factors
-from img2img.errors import ConfigError
+from img2img.errors import ConfigError, DownloadError
 from img2img.evaluation.distribution import sliced_wasserstein
 from img2img.evaluation.metrics import luma, psnr, ssim
+from img2img.methods.adversarial import AdversarialLoss, add_discriminators
 from img2img.methods.cards import card_of
-from img2img.methods.config import NetworkConfig, PerceptualConfig, RunConfig
+from img2img.methods.config import NetworkConfig, ObjectiveWeights, PerceptualConfig, RunConfig
 from img2img.methods.figures import distances
-from img2img.methods.game import Game
 from img2img.methods.gan import GANConfig
 from img2img.methods.method import Batch, Exportable, Facts, Method, Networks, Optimised, Step, Validation
 from img2img.methods.terms import Terms
@@ -77,7 +77,7 @@ class SuperResolutionConfig(RunConfig):
     scale: PositiveInt = Field(default=4, description="upscaling factor; 1 restores without enlarging")
     data: PhotoData = Field(description="photos")
     generator: NetworkConfig = Field(description="generator; its scale is set from `scale`")
-    objectives: dict[str, float] = Field(default={"l1": 1.0}, description="objective to weight")
+    objectives: ObjectiveWeights = Field(default={"l1": 1.0}, description="objective to weight")
     perceptual: PerceptualConfig = PerceptualConfig()
     initialise: Literal["normal", "xavier", "kaiming", "orthogonal", "none"] = Field(
         default="none", description="initialisation of the networks; none: the one each network is published with"
@@ -143,17 +143,16 @@ class SuperResolution(Method):
         self.optimised = {"generator": Optimised(("generator",), config.optimiser)}
         self.averaged = ("generator",)
         self.notes: list[str] = []
-        self.game: Game | None = None
+        self.adversarial: AdversarialLoss | None = None
         if adversarial is not None:
-            self._oppose(adversarial)
+            self._add_discriminator(adversarial)
         compared = any(weight > 0 for weight in config.objectives.values()) or config.perceptual.weight
         if not compared and not (adversarial and adversarial.matching.weight):
             raise ConfigError("objectives: none has a weight above 0, there is nothing to learn from")
         # Of pictures that are to look real, the ones nearest to the truth are blurred: the best is told by statistics.
-        self.headline = "closeness" if self.game else "psnr_y"
+        self.headline = "closeness" if self.adversarial else "psnr_y"
 
-    def _oppose(self, config: GANConfig) -> None:
-        """The adversarial stage: a discriminator, and the game against it."""
+    def _add_discriminator(self, config: GANConfig) -> None:
         crop = self.config.data.crop
         # Of sides between two multiples of 32, vgg-style averages the last grid.
         discriminator = config.build(
@@ -161,11 +160,7 @@ class SuperResolution(Method):
         )
         if crop < (least := getattr(discriminator, "minimum", 1)):
             raise ConfigError(f"data.crop = {crop}: {config.discriminator.name} needs {least} pixels or more")
-        self.networks["discriminator"] = discriminator
-        self.game = Game(config.adversarial, config.matching, discriminator)
-        self.optimised["discriminator"] = Optimised(("discriminator",), config.discriminator_optimiser, self.game.bound)
-        self.batches = config.adversarial.discriminator_steps
-        self.state = self.game.state
+        self.adversarial = add_discriminators(self, config, {"discriminator": discriminator})["discriminator"]
         if config.start is None:
             self.notes.append(
                 "the adversarial stage begins with an untrained generator; the papers start it from a fidelity run, "
@@ -206,21 +201,17 @@ class SuperResolution(Method):
         )
 
     def _terms(self) -> Terms:
-        wish = self.config.perceptual
         try:
-            return Terms(self.config.objectives, wish, signed=False)
-        except ConfigError as error:
-            if wish.weights is not None or error.__cause__ is None:
-                raise
-            reason = str(error).partition(";")[0]
-            without = WITHOUT_VGG if self.game else "--set perceptual.weight=0"
+            return Terms(self.config.objectives, self.config.perceptual, signed=False)
+        except DownloadError as error:
+            without = WITHOUT_VGG if self.adversarial else "--set perceptual.weight=0"
             raise ConfigError(
-                f"{reason}; fetch that file by other means and give it with --set perceptual.weights=FILE, "
-                f"or train without it: {without}"
+                f"cannot download the VGG19 weights from {error.path} ({error.__cause__}); get that file by other "
+                f"means and give it with --set perceptual.weights=FILE, or train without it: {without}"
             ) from error
 
     def step(self, networks: Networks, batches: Sequence[Batch]) -> Step:
-        if self.game is None:
+        if self.adversarial is None:
             terms, loss, _ = self._restore(networks, batches[0])
             yield "generator", loss
             return {"loss": loss.detach()} | (terms if len(terms) > 1 else {})
@@ -228,21 +219,21 @@ class SuperResolution(Method):
         for place, batch in enumerate(batches):
             real = _unit(batch["high"])
             if place == 0:  # as in the official code the generator moves first
-                result = yield from self._move_generator(self.game, networks, batch, real, figures)
+                result = yield from self._move_generator(self.adversarial, networks, batch, real, figures)
             else:
                 with torch.no_grad():
                     result = networks["generator"](_unit(batch["low"]))
-            loss, judged = self.game.discriminator_loss(networks["discriminator"], real, result)
+            loss, judged = self.adversarial.discriminator_loss(networks["discriminator"], real, result)
             yield "discriminator", loss
             figures |= judged
-        return figures | self.game.gradient()
+        return figures | self.adversarial.gradient()
 
     def _move_generator(
-        self, game: Game, networks: Networks, batch: Batch, real: Tensor, figures: dict[str, Tensor]
+        self, adversarial: AdversarialLoss, networks: Networks, batch: Batch, real: Tensor, figures: dict[str, Tensor]
     ) -> Generator[tuple[str, Tensor], None, Tensor]:
         terms, distance, result = self._restore(networks, batch)
-        adversarial, more = game.generator_loss(networks["discriminator"], result, real)
-        loss = distance + adversarial
+        score, more = adversarial.generator_loss(networks["discriminator"], result, real)
+        loss = distance + score
         yield "generator", loss
         figures |= {"loss": loss.detach()} | terms | more
         return result.detach()
@@ -270,7 +261,7 @@ class SuperResolution(Method):
             "psnr_y": float(np.mean([psnr(a, b, border=scale) for a, b in both])),
             "ssim_y": float(np.mean([ssim(a, b, border=scale) for a, b in both])),
         }
-        if self.game:
+        if self.adversarial:
             figures["sharpness"] = distances(results, truths)["sharpness"]
             figures["swd"] = sliced_wasserstein(results, truths)
             figures["closeness"] = -figures["swd"]

@@ -250,7 +250,8 @@ def test_parts_of_a_batch_need_no_partners_each(told: list[int], folders: Path) 
     for parts in (1, 2):
         torch.manual_seed(0)
         method = paired(folders, accumulate=parts, batch=6, reconstruction=0.0, classification=0.0, ema=0.0)
-        method.game.config = method.game.config.model_copy(update={"weight": 0.0})  # the pairs alone teach
+        loss = method.adversarial
+        loss.config = loss.config.model_copy(update={"weight": 0.0})  # only the pairs teach
         engine = Engine(method, method.config, "cpu")
         (batch,) = batches(method, 1)
         batch["told"] = torch.tensor(told, dtype=torch.float32)

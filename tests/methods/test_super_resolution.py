@@ -213,9 +213,9 @@ def test_pixels_learn_towards_the_sharpened_photo_and_the_discriminator_sees_the
     given = batch(method)
     assert given["sharp"].shape == given["high"].shape and not torch.equal(given["sharp"], given["high"])
     real = []
-    discriminator_loss = method.game.discriminator_loss  # type: ignore[union-attr]
+    discriminator_loss = method.adversarial.discriminator_loss  # type: ignore[union-attr]
     monkeypatch.setattr(
-        method.game,
+        method.adversarial,
         "discriminator_loss",
         lambda judge, one, fake: (real.append(one), discriminator_loss(judge, one, fake))[1],
     )

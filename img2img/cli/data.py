@@ -78,17 +78,20 @@ def _settings(method: str, folders: list[Path], assignments: list[str]) -> Any:
     recipe = methods.find(method).recipe
     values = recipe.filled({"method": method, "data": {"folders": [str(folder) for folder in folders]}})
     assign(values, assignments)
-    return getattr(recipe.parse(values, where="settings"), "data")  # noqa: B009, every recipe defines its own
+    config: Any = recipe.parse(values, where="settings")  # every recipe defines its own data section
+    return config.data
 
 
 def _show(report: Report, method: str, folders: list[Path]) -> None:
     # Files are named from the folder that all of them are in.
     top = os.path.commonpath([folder.absolute() for folder in folders])
-    tops = [f"{name}{os.sep}" for name in dict.fromkeys([top, os.path.relpath(top), *map(str, folders[:1])])]
+    names = [top, os.path.relpath(top)]
+    if len(folders) == 1:
+        names.append(str(folders[0]))
 
     def say(text: str) -> None:
-        for name in tops if len(folders) == 1 else tops[:2]:
-            text = text.replace(name, "")
+        for name in names:
+            text = text.replace(f"{name}{os.sep}", "")
         console.say(text)
 
     for sentence in report.becomes:

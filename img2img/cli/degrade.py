@@ -62,7 +62,8 @@ def degrade(
     from img2img.runtime.image.atomic import atomic
     from img2img.training import preview
 
-    sheet = (preview.holes if masks else preview.degraded)(chosen, settings, versions=versions)
+    draw = preview.holes if masks else preview.degraded
+    sheet = draw(chosen, settings, versions=versions)
     with atomic(output) as stream:
         sheet.save(stream, kind)
     console.say(f"wrote {output}: {len(chosen)} crops of {settings.data.crop} pixels, {versions} versions of each")

@@ -178,7 +178,7 @@ def _show(written: list[Written]) -> None:
 def _rows(one: Written) -> list[tuple[str, str]]:
     rows = []
     if one.proof:
-        sizes = ", ".join(f"{width}x{height}" + f" (x{n})" * (n > 1) for n, height, width in one.proof.sizes)
+        sizes = ", ".join(_size(*size) for size in one.proof.sizes)
         rows += [
             ("compared at", sizes),
             ("largest difference to the network", f"{one.proof.largest:.2g} of 1"),
@@ -202,3 +202,7 @@ def _rows(one: Written) -> list[tuple[str, str]]:
     if one.seconds is not None:
         figures["seconds_per_megapixel"] = f"{one.seconds:.3g}"
     return rows + [(label, f"{figures[key]}") for key, label in labels.items() if key in figures]
+
+
+def _size(count: int, height: int, width: int) -> str:
+    return f"{width}x{height}" if count == 1 else f"{width}x{height} (x{count})"

@@ -184,9 +184,9 @@ def _smoke(method_type: type[Method], config: RunConfig, device: str, threads: i
     memory = f"{peak:.1f} GB of memory"
     if outcome.gpu_bytes:
         memory += f", {outcome.gpu_bytes / 2**30:.1f} GB of the GPU's"
+    models = "1 model" if len(outcome.models) == 1 else f"{len(outcome.models)} models"
     listener.note(
-        f"it works: data, {outcome.step} steps, validation and export of {len(outcome.models)} model"
-        f"{'s' * (len(outcome.models) > 1)}; {seconds:.2g} s a step, {memory}; "
+        f"it works: data, {outcome.step} steps, validation and export of {models}; {seconds:.2g} s a step, {memory}; "
         f"all {config.steps} steps will take about {show_duration(seconds * config.steps)}"
     )
 

@@ -173,10 +173,11 @@ class RunConfig(Section):
         Raises:
             ConfigError: a key is unknown or a value does not fit; every fault is named, with `where` it stands.
         """
+        recipe = cls.of_stage(values)
         try:
-            return cls.model_validate(values)
+            return recipe.model_validate(values)
         except ValidationError as error:
-            faults = "; ".join(_fault(cls, values, fault) for fault in error.errors())
+            faults = "; ".join(_fault(recipe, values, fault) for fault in error.errors())
             raise ConfigError(f"{where}: {faults}") from error
 
     @classmethod
@@ -186,7 +187,7 @@ class RunConfig(Section):
         Without this, a section given in part would take the section's own defaults and not the recipe's.
         """
         filled = copy.deepcopy(values)
-        for name, field in cls.model_fields.items():
+        for name, field in cls.of_stage(values).model_fields.items():
             if not isinstance(field.default, BaseModel):
                 if not field.is_required():
                     filled.setdefault(name, copy.deepcopy(field.default))

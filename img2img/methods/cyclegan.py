@@ -149,10 +149,8 @@ class CycleGAN(Method):
         figures: dict[str, float] = {}
         rows: list[list[Picture]] = []
         for way, (source, target) in DIRECTIONS.items():
-            there, back = (
-                at_test(networks[f"generator_{way_}"], self.config.norm_mode)
-                for way_ in (f"{source}{target}", f"{target}{source}")
-            )
+            there = at_test(networks[f"generator_{source}{target}"], self.config.norm_mode)
+            back = at_test(networks[f"generator_{target}{source}"], self.config.norm_mode)
             results, cycles = _run(there, back, real[source])
             figures[f"swd_{way}"] = sliced_wasserstein(results, real[target])
             figures[f"swd_{way}_input"] = sliced_wasserstein(real[source], real[target])

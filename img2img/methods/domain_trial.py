@@ -139,7 +139,9 @@ class DomainTrial:
         for column in self._measured:
             places = self._into(column)
             swd.append(sliced_wasserstein([made[i][column] for i in places], spread(self._reals(column), len(places))))
-            for i in places if self.data.set_exclusive[self._set(column)] else ():
+            if not self.data.set_exclusive[self._set(column)]:
+                continue
+            for i in places:
                 truth = self.data.truth(self.sources[i].name, column)
                 if truth is not None:
                     results.append(made[i][column])

@@ -128,8 +128,8 @@ class StarGAN(Method):
             )
         if config.matching.weight and config.matching.kind == "pairwise":
             raise ConfigError("matching.kind = pairwise needs pairs, StarGAN has none: use class-mean or mean")
-        told = self.columns + (self.count if self.count > 1 else 0)
-        self.networks = {"generator": labelled_generator(config, told, config.data.crop)}
+        mask_columns = self.count if self.count > 1 else 0
+        self.networks = {"generator": labelled_generator(config, self.columns + mask_columns, config.data.crop)}
         self.optimised = {"generator": Optimised(("generator",), config.optimiser)}
         self.averaged = ("generator",)
         discriminator = labelled_discriminator(config, self.columns, config.data.crop)

@@ -4,10 +4,11 @@ Fidelity stage ("PSNR-oriented"): the objective is the distance to the truth. Ad
 on, the distance in the features of VGG19 and a discriminator take over, and a little of the first distance remains.
 """
 
+import math
 import tomllib
 from collections.abc import Generator, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self, cast
+from typing import Any, ClassVar, Literal, Protocol, Self, cast, runtime_checkable
 
 import numpy as np
 import torch
@@ -64,7 +65,7 @@ class PhotoData(CachedData):
 
 class SuperResolutionConfig(RunConfig):
     """What both stages have. A recipe is two classes, one a stage, named in `stages`; `filled` and `parse` of either
-    go to the one that the values ask for, so that each stage has its own defaults."""
+    use the class of the stage that the values name, so that each stage has its own defaults."""
 
     stages: ClassVar[dict[str, "type[SuperResolutionConfig]"]]
 
@@ -97,30 +98,38 @@ class SuperResolutionConfig(RunConfig):
     @classmethod
     def filled(cls, values: dict[str, Any]) -> dict[str, Any]:
         """As in `RunConfig`. An adversarial stage takes the scale and the generator of the run that it starts from."""
-        recipe = cls.of_stage(values)
         if values.get("stage") == "adversarial" and values.get("start"):
             values = _begun(Path(values["start"])) | values
-        return super(SuperResolutionConfig, recipe).filled(values)
+        return super().filled(values)
 
     @classmethod
     def parse(cls, values: dict[str, Any], *, where: str) -> Self:
-        recipe = cls.of_stage(values)
         if values.get("stage", "fidelity") == "fidelity":
-            later = cls.stages["adversarial"].model_fields
-            if foreign := [key for key in values if key in later and key not in recipe.model_fields]:
+            ours, theirs = (cls.stages[stage].model_fields for stage in ("fidelity", "adversarial"))
+            if foreign := [key for key in values if key in theirs and key not in ours]:
                 raise ConfigError(f"{where}: {', '.join(foreign)} belongs to the other stage: --stage adversarial")
-        return super(SuperResolutionConfig, recipe).parse(values, where=where)
+        return super().parse(values, where=where)
 
 
 def _begun(start: Path) -> dict[str, Any]:
     """`scale` and `generator` of the run `start`, or the run of that checkpoint, where they can be known."""
-    for folder in (start, start.absolute().parent.parent) if start.exists() else ():
+    if not start.exists():
+        return {}
+    for folder in (start, start.absolute().parent.parent):
         try:
             values = tomllib.loads((folder / "config.toml").read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
             continue
         return {key: values[key] for key in ("scale", "generator") if key in values}
     return {}
+
+
+@runtime_checkable
+class Foldable(Protocol):
+    """A network that is trained in another form than it runs in."""
+
+    def folded(self) -> nn.Module:
+        """The same function in the form that runs."""
 
 
 class SuperResolution(Method):
@@ -178,7 +187,7 @@ class SuperResolution(Method):
         degrade = degradation.build(data.degradation, config.scale)
         photos = folders.Photos.read(paths, smallest=data.crop, limit_mb=data.cache_mb)
         unit = config.scale * self.multiple
-        least = -(-(11 + 2 * config.scale) // unit) * unit  # SSIM's window within the border
+        least = math.ceil((11 + 2 * config.scale) / unit) * unit  # SSIM's window within the border
         held_out = folders.Photos.read(held[:HELD], smallest=max(8 * config.scale, least))
         self.validation = [
             _pair(_centre(photo, unit), degrade, (config.seed, place)) for place, photo in enumerate(held_out.pixels)
@@ -273,8 +282,8 @@ class SuperResolution(Method):
 
     def models(self, networks: Networks) -> list[Exportable]:
         network: nn.Module = at_test(networks["generator"], "running")
-        if hasattr(network, "folded"):  # networks that are trained in another form than they run in
-            network = network.folded()  # type: ignore[operator]
+        if isinstance(network, Foldable):
+            network = network.folded()
         scale = self.config.scale
         card = card_of(
             self.config,

@@ -38,8 +38,8 @@ def blend_any(
         written = export.from_run(run, Path(folder) / "run.onnx", export.Wish(), note)
         if len(written) > 1:
             raise UsageError(f"{run} leaves {len(written)} models: export it, and blend the file that you mean")
-        (made,) = written
-        first, second = (made.path if place is run else place for place in (a, b))
+        exported = written[0].path
+        first, second = (a, exported) if a.is_file() else (exported, b)
         blending.blend(first, second, weight, target, name=name, parents=(_called(a), _called(b)), shown=(a, b))
     return [target]
 

@@ -43,15 +43,15 @@ class Engine:
     """
 
     def __init__(self, method: Method, config: RunConfig, device: str = "auto") -> None:
-        if device not in ("auto", "cpu", "cuda") or (device == "cuda" and not torch.cuda.is_available()):
-            raise DeviceError(
-                f"no device '{device}' to train on here; there are auto, cpu{', cuda' * torch.cuda.is_available()}"
-            )
+        devices = ["auto", "cpu", "cuda"] if torch.cuda.is_available() else ["auto", "cpu"]
+        if device not in devices:
+            raise DeviceError(f"no device '{device}' to train on here; there are {', '.join(devices)}")
         precision = _precision(config.precision, device)
         if precision == "fp16" and (device == "cpu" or not torch.cuda.is_available()):
             raise ConfigError("precision = fp16 needs a GPU; on a CPU fp32 and bf16 can be had")
         AcceleratorState._reset_state()  # a process may train twice, at another precision the second time
-        self.accelerator = Accelerator(cpu=device == "cpu", mixed_precision={"fp32": "no"}.get(precision, precision))
+        mixed = "no" if precision == "fp32" else precision
+        self.accelerator = Accelerator(cpu=device == "cpu", mixed_precision=mixed)
         self.method = method
         self.precision = precision
         self.config = config

@@ -69,7 +69,8 @@ class Health:
         if len(self._validations) < VALIDATIONS:
             return []
         warnings = []
-        if (alike := max(one.get("diversity", 1.0) for one in self._validations)) < COLLAPSED:
+        alike = max(one.get("diversity", 1.0) for one in self._validations)
+        if alike < COLLAPSED:
             warnings += self._tell(
                 "collapsed",
                 f"the outputs are nearly all alike (their distances are {100 * alike:.0f} % of those between real "

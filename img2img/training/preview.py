@@ -54,7 +54,8 @@ def degraded(photos: Sequence[Pixels], settings: Settings, *, versions: int) -> 
         high = _picture(crops, "high", row)
         known = [high, sharpened(high)] if shrink.sharpen else [high]
         rows.append(known + _versions(seen, known[-1], (settings.seed, row), versions))
-    return contact_sheet(["truth", "sharpened"][: 1 + shrink.sharpen] + _names(versions), rows)
+    columns = ["truth", "sharpened"] if shrink.sharpen else ["truth"]
+    return contact_sheet(columns + _names(versions), rows)
 
 
 def holes(photos: Sequence[Pixels], settings: Settings, *, versions: int) -> Image.Image:

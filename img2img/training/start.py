@@ -119,8 +119,10 @@ def _begin(network: nn.Module, state: Mapping[str, Tensor], path: Path, fault: s
     how = ""
     if isinstance(network, Adaptable):
         try:
-            state, how = network.begun_from(state) or (state, how)
+            adapted = network.begun_from(state)
         except CheckpointError as error:
             raise CheckpointError(f"{fault}: {error}") from error
+        if adapted is not None:
+            state, how = adapted
     fill(network, state, fault)
     return f"{how}, starting from {path}" if how else f"starts from {path}"

@@ -76,7 +76,7 @@ def _settings(method: str, folders: list[Path], assignments: list[str]) -> Any:
     if absent := [folder for folder in folders if not folder.exists()]:
         raise UsageError(f"{show(absent[0])}: no such folder or file")
     recipe = methods.find(method).recipe
-    values = recipe.filled({"method": method, "data": {"folders": [str(folder) for folder in folders]}})
+    values = recipe.with_defaults({"method": method, "data": {"folders": [str(folder) for folder in folders]}})
     assign(values, assignments)
     config: Any = recipe.parse(values, where="settings")  # every recipe defines its own data section
     return config.data

@@ -113,7 +113,7 @@ def train(
             f"{source}: settings of the {written} stage cannot be those of the {values['stage']} stage; "
             f"begin a run of it with --stage {values['stage']} --start RUN"
         )
-    values = method_type.recipe.filled(values)
+    values = method_type.recipe.with_defaults(values)
     assign(values, assignments or [])
     if "folders" not in values.get("data", {}):
         raise ConfigError("no data: name a folder of pictures with --data")
@@ -123,10 +123,10 @@ def train(
         _smoke(method_type, resolved, device, threads)
         _leave()
         return
-    from img2img.training.listener import Silence
+    from img2img.training.listener import SilentListener
     from img2img.training.loop import train as run
 
-    listener = Silence() if quiet else Watcher(resolved.steps)
+    listener = SilentListener() if quiet else Watcher(resolved.steps)
     try:
         outcome = run(method_type, resolved, folder, listener, device=device, threads=threads, max_minutes=max_minutes)
     finally:

@@ -9,11 +9,11 @@ from img2img import networks, objectives
 from img2img.errors import ConfigError
 from img2img.methods.config import AdversarialConfig, MatchingConfig
 from img2img.methods.gan import GANConfig
-from img2img.methods.method import Method, Optimised, Stateful
+from img2img.methods.method import Method, OptimiserSpec, Stateful
 from img2img.objectives.feature_matching import FeatureMatching
 from img2img.objectives.recorder import Recorder
 
-Discriminate = Callable[[Tensor], Tensor | list[Tensor]]
+Scorer = Callable[[Tensor], Tensor | list[Tensor]]
 """From pictures to scores: the discriminator, with whatever it is conditioned on already filled in."""
 
 _NORMS_OVER_THE_BATCH = (nn.BatchNorm1d, nn.BatchNorm2d)
@@ -42,7 +42,7 @@ def add_discriminators(
     }
     bound = next(iter(losses.values())).bound  # set by the objective, which is the same for all
     method.networks.update(discriminators)
-    method.optimised["discriminator"] = Optimised(tuple(discriminators), config.discriminator_optimiser, bound)
+    method.optimisers["discriminator"] = OptimiserSpec(tuple(discriminators), config.discriminator_optimiser, bound)
     method.batches = config.adversarial.discriminator_steps
     state = {
         part + name.removeprefix("discriminator"): value
@@ -62,7 +62,7 @@ class AdversarialLoss:
         discriminator: judged to fit the objective; its activations are what is matched.
 
     Attributes:
-        bound: what the discriminator's weights are to be kept within (`Optimised.bound`), or None.
+        bound: what the discriminator's weights are to be kept within (`OptimiserSpec.bound`), or None.
         state: moving values of the objectives, for `Method.state`.
 
     Raises:
@@ -90,9 +90,7 @@ class AdversarialLoss:
             setattr(discriminator, networks.EAGER, True)
         self._gradient: Tensor | None = None
 
-    def discriminator_loss(
-        self, discriminate: Discriminate, real: Tensor, fake: Tensor
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def discriminator_loss(self, discriminate: Scorer, real: Tensor, fake: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """What the discriminator descends, and its figures.
 
         Args:
@@ -112,7 +110,7 @@ class AdversarialLoss:
         return loss, figures
 
     def generator_loss(
-        self, discriminate: Discriminate, fake: Tensor, real: Tensor, labels: Tensor | None = None
+        self, discriminate: Scorer, fake: Tensor, real: Tensor, labels: Tensor | None = None
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """What the generator descends, weighted as configured, and its figures.
 

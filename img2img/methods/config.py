@@ -181,7 +181,7 @@ class RunConfig(Section):
             raise ConfigError(f"{where}: {faults}") from error
 
     @classmethod
-    def filled(cls, values: dict[str, Any]) -> dict[str, Any]:
+    def with_defaults(cls, values: dict[str, Any]) -> dict[str, Any]:
         """`values` with the recipe's defaults for what they leave out, section by section; not yet validated.
 
         Without this, a section given in part would take the section's own defaults and not the recipe's.

@@ -13,20 +13,20 @@ from img2img.errors import ConfigError
 from img2img.methods.adversarial import AdversarialLoss, add_discriminators
 from img2img.methods.config import AdversarialConfig, NetworkConfig, ObjectiveWeights, OptimiserConfig, ScheduleConfig
 from img2img.methods.inpainting import (
-    HoleData,
     Inpainting,
     InpaintingConfig,
-    Weighing,
+    InpaintingData,
+    WeighingConfig,
     build_discriminator,
     build_generator,
-    given,
     paste,
     stages,
+    truth_and_mask,
 )
-from img2img.methods.method import Batch, Facts, Networks, Optimised, Step
+from img2img.methods.method import Batch, Facts, Networks, OptimiserSpec, Step
 
 
-class ContextData(HoleData):
+class ContextData(InpaintingData):
     crop: PositiveInt = Field(default=128, description="side of the crops in pixels, a power of two")
 
 
@@ -53,7 +53,7 @@ class Config(InpaintingConfig):
         description="the game, the same for both; weight 0: no discriminator",
     )
     objectives: ObjectiveWeights = Field(default={"l2": 0.999}, description="objective to weight, before pasting")
-    weighing: Weighing = Weighing(by="region", hole=1.0, valid=0.0)
+    weighing: WeighingConfig = WeighingConfig(by="region", hole=1.0, valid=0.0)
     optimiser: OptimiserConfig = OptimiserConfig(rate=2e-3, betas=(0.5, 0.999))
     discriminator_optimiser: OptimiserConfig = OptimiserConfig(rate=2e-4, betas=(0.5, 0.999))
     steps: PositiveInt = Field(default=100_000, description="training steps")
@@ -69,7 +69,7 @@ class ContextEncoder(Inpainting):
     def __init__(self, config: Config, facts: Facts | None = None) -> None:
         super().__init__(config, build_generator(config))
         self.window = config.data.crop // 2
-        self.optimised = {"generator": Optimised(("generator",), config.optimiser)}
+        self.optimisers = {"generator": OptimiserSpec(("generator",), config.optimiser)}
         self.adversarial: dict[str, AdversarialLoss] = {}
         if config.has_discriminator:
             losses = add_discriminators(self, config, self._discriminators(config))
@@ -99,7 +99,7 @@ class ContextEncoder(Inpainting):
     def step(self, networks: Networks, batches: Sequence[Batch]) -> Step:
         figures: dict[str, Tensor] = {}
         for batch in batches:
-            truth, mask = given(batch)
+            truth, mask = truth_and_mask(batch)
             result = stages(networks["generator"](truth * (1 - mask), mask))[-1]
             # Both discriminators see the truth, and the result with the known pixels pasted back.
             filled = paste(result, truth, mask)

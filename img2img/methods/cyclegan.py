@@ -15,14 +15,14 @@ from img2img.exchange.faces import Signed
 from img2img.methods.adversarial import add_discriminators
 from img2img.methods.cards import card_of
 from img2img.methods.config import AdversarialConfig, NetworkConfig, ScheduleConfig
-from img2img.methods.figures import Picture, distances, diversity, pictures, signed, spread
+from img2img.methods.figures import Picture, distances, diversity, spread, to_pictures, to_signed
 from img2img.methods.gan import GANConfig, check_crop
-from img2img.methods.method import Batch, Exportable, Facts, Method, Networks, Optimised, Step, Validation
+from img2img.methods.method import Batch, Facts, Method, ModelExport, Networks, OptimiserSpec, Step, Validation
 from img2img.methods.pool import Pool
 from img2img.networks.norms import at_test
 from img2img.networks.unet import UNet
 
-SHOWN = 4
+SHEET_ROWS = 4
 """Rows of the contact sheet for each direction."""
 
 DIRECTIONS = {"AtoB": ("a", "b"), "BtoA": ("b", "a")}
@@ -77,7 +77,7 @@ class CycleGAN(Method):
             network = config.build(config.generator, fixed={"inputs": 3, "outputs": 3}, advice=advice)
             check_crop(config.data.crop, config.generator, network)
             self.networks[name] = network
-        self.optimised = {"generator": Optimised(generators, config.optimiser)}
+        self.optimisers = {"generator": OptimiserSpec(generators, config.optimiser)}
         self.averaged = generators
         self.pools = {side: Pool(config.pool) for side in "ab"}
         self.state = {f"pool_{side}": pool for side, pool in self.pools.items()}
@@ -98,7 +98,7 @@ class CycleGAN(Method):
         figures: dict[str, Tensor] = {}
         # As in the official code the generators move first, and the discriminators are shown what they made before.
         for place, batch in enumerate(batches):
-            real = {side: signed(batch[side]) for side in "ab"}
+            real = {side: to_signed(batch[side]) for side in "ab"}
             fake: dict[str, Tensor] = {}
             if place == 0:
                 fake = yield from self._move_generators(networks, real, figures)
@@ -161,12 +161,12 @@ class CycleGAN(Method):
                 ours = distances([results[s] for s, _ in pairs], truths)
                 copied = distances([real[source][s] for s, _ in pairs], truths)
                 figures |= {f"l1_{way}": ours["l1"], f"l1_{way}_input": copied["l1"], f"ssim_{way}": ours["ssim"]}
-            rows += spread([list(row) for row in zip(real[source], results, cycles, strict=True)], SHOWN)
+            rows += spread([list(row) for row in zip(real[source], results, cycles, strict=True)], SHEET_ROWS)
         figures["diversity"] = min(figures[f"diversity_{way}"] for way in DIRECTIONS)
         figures["closeness"] = -(figures["swd_AtoB"] + figures["swd_BtoA"]) / 2
         return Validation(figures, ["input", "ours", "and back"], rows)
 
-    def models(self, networks: Networks) -> list[Exportable]:
+    def models(self, networks: Networks) -> list[ModelExport]:
         """A file for each direction: `model.AtoB.onnx` and `model.BtoA.onnx`."""
         models = []
         for way, (source, target) in DIRECTIONS.items():
@@ -179,7 +179,7 @@ class CycleGAN(Method):
                 task="translate",
                 method=f"cyclegan, {way}",
             )
-            models.append(Exportable(Signed(generator), card, suffix=f".{way}"))
+            models.append(ModelExport(Signed(generator), card, suffix=f".{way}"))
         return models
 
 
@@ -189,7 +189,7 @@ def _run(there: nn.Module, back: nn.Module, sources: Sequence[Picture]) -> tuple
     results: list[Picture] = []
     cycles: list[Picture] = []
     for source in sources:
-        fake = there(signed(torch.from_numpy(source).permute(2, 0, 1)[None].to(device)))
-        results += pictures(fake)
-        cycles += pictures(back(fake))
+        fake = there(to_signed(torch.from_numpy(source).permute(2, 0, 1)[None].to(device)))
+        results += to_pictures(fake)
+        cycles += to_pictures(back(fake))
     return results, cycles

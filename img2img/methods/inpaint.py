@@ -7,18 +7,18 @@ import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor
 
-from img2img.methods.adversarial import AdversarialLoss, Discriminate, add_discriminators
+from img2img.methods.adversarial import AdversarialLoss, Scorer, add_discriminators
 from img2img.methods.config import AdversarialConfig, NetworkConfig, OptimiserConfig, ScheduleConfig
 from img2img.methods.inpainting import (
     Inpainting,
     InpaintingConfig,
     build_discriminator,
     build_generator,
-    given,
     paste,
     stages,
+    truth_and_mask,
 )
-from img2img.methods.method import Batch, Facts, Networks, Optimised, Step
+from img2img.methods.method import Batch, Facts, Networks, OptimiserSpec, Step
 
 ADAM = OptimiserConfig(rate=1e-4, betas=(0.5, 0.999))
 
@@ -58,7 +58,7 @@ class Inpaint(Inpainting):
     def __init__(self, config: Config, facts: Facts | None = None) -> None:
         super().__init__(config, build_generator(config))
         self.coarse = config.coarse
-        self.optimised = {"generator": Optimised(("generator",), config.optimiser)}
+        self.optimisers = {"generator": OptimiserSpec(("generator",), config.optimiser)}
         self.adversarial: AdversarialLoss | None = None
         if config.has_discriminator:
             discriminator = build_discriminator(
@@ -73,7 +73,7 @@ class Inpaint(Inpainting):
     def step(self, networks: Networks, batches: Sequence[Batch]) -> Step:
         figures: dict[str, Tensor] = {}
         for batch in batches:
-            truth, mask = given(batch)
+            truth, mask = truth_and_mask(batch)
             results = stages(networks["generator"](truth * (1 - mask), mask))
             filled = paste(results[-1], truth, mask)
             if self.adversarial:
@@ -92,5 +92,5 @@ class Inpaint(Inpainting):
         return {"loss": loss.detach()} | terms | figures | (self.adversarial.gradient() if self.adversarial else {})
 
 
-def _judge(networks: Networks, mask: Tensor) -> Discriminate:
+def _judge(networks: Networks, mask: Tensor) -> Scorer:
     return lambda picture: networks["discriminator"](torch.cat((picture, mask), 1))

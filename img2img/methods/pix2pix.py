@@ -14,17 +14,17 @@ from img2img.data.paired import PairedSet
 from img2img.data.pairs import PairedData
 from img2img.errors import ConfigError
 from img2img.exchange.faces import Signed
-from img2img.methods.adversarial import AdversarialLoss, Discriminate, add_discriminators
+from img2img.methods.adversarial import AdversarialLoss, Scorer, add_discriminators
 from img2img.methods.cards import card_of
 from img2img.methods.config import AdversarialConfig, NetworkConfig, ObjectiveWeights, ScheduleConfig
-from img2img.methods.figures import distances, diversity, pictures, rgb, signed, spread
+from img2img.methods.figures import distances, diversity, spread, to_pictures, to_rgb, to_signed
 from img2img.methods.gan import GANConfig, check_crop
-from img2img.methods.method import Batch, Exportable, Facts, Method, Networks, Optimised, Step, Validation
-from img2img.methods.terms import Terms
+from img2img.methods.method import Batch, Facts, Method, ModelExport, Networks, OptimiserSpec, Step, Validation
+from img2img.methods.reconstruction import ReconstructionLoss
 from img2img.networks.norms import at_test
 from img2img.networks.unet import UNet
 
-SHOWN = 6
+SHEET_ROWS = 6
 """Rows of the contact sheet."""
 
 
@@ -83,9 +83,9 @@ class Pix2Pix(Method):
             "generator": config.build(config.generator, fixed={"inputs": inputs, "outputs": outputs}, advice=advice)
         }
         check_crop(config.data.crop, config.generator, self.networks["generator"])
-        self.optimised = {"generator": Optimised(("generator",), config.optimiser)}
+        self.optimisers = {"generator": OptimiserSpec(("generator",), config.optimiser)}
         self.averaged = ("generator",)
-        self.terms = Terms(config.objectives, config.perceptual)
+        self.terms = ReconstructionLoss(config.objectives, config.perceptual)
         self.adversarial: AdversarialLoss | None = None
         if config.has_discriminator:
             discriminator = config.build(
@@ -105,7 +105,7 @@ class Pix2Pix(Method):
     def step(self, networks: Networks, batches: Sequence[Batch]) -> Step:
         figures: dict[str, Tensor] = {}
         for batch in batches:
-            given, truth = self._given(batch["input"]), signed(batch["target"])
+            given, truth = self._given(batch["input"]), to_signed(batch["target"])
             result = networks["generator"](given)
             if self.adversarial:
                 loss, figures = self.adversarial.discriminator_loss(self._judge(networks, given), truth, result)
@@ -125,30 +125,30 @@ class Pix2Pix(Method):
         results = []
         for held in self.data.held:
             source = torch.from_numpy(held.input).permute(2, 0, 1)[None].to(device)
-            results += pictures(generator(self._given(source)))
-        truths = [rgb(held.target) for held in self.data.held]
+            results += to_pictures(generator(self._given(source)))
+        truths = [to_rgb(held.target) for held in self.data.held]
         figures = distances(results, truths) | {"diversity": diversity(results, truths)}
         sources = [self.data.shown(held.input) for held in self.data.held]
         if self.palette is None:
             copied = distances(sources, truths)
             figures |= {f"{name}_input": copied[name] for name in ("l1", "psnr", "ssim", "sharpness")}
         rows = list(zip(sources, results, truths, strict=True))
-        return Validation(figures, ["input", "ours", "truth"], spread(rows, SHOWN))
+        return Validation(figures, ["input", "ours", "truth"], spread(rows, SHEET_ROWS))
 
-    def models(self, networks: Networks) -> list[Exportable]:
+    def models(self, networks: Networks) -> list[ModelExport]:
         generator = at_test(networks["generator"], self.config.norm_mode)
         network = Signed(generator, channels=self.facts["inputs"], palette=self.palette)
         method = f"pix2pix, norm mode {self.config.norm_mode}"
         card = card_of(self.config, generator, name="pix2pix", task="translate", method=method)
-        return [Exportable(network, card)]
+        return [ModelExport(network, card)]
 
     def _given(self, source: Tensor) -> Tensor:
         """What the generator is given: -1..1, or one-hot classes."""
         if self.palette is None:
-            return signed(source)
+            return to_signed(source)
         return F.one_hot(source[:, 0].long(), len(self.palette)).permute(0, 3, 1, 2).float()
 
-    def _judge(self, networks: Networks, given: Tensor) -> Discriminate:
+    def _judge(self, networks: Networks, given: Tensor) -> Scorer:
         if not self.config.conditional:
             return networks["discriminator"]
         return lambda picture: networks["discriminator"](torch.cat((given, picture), 1))

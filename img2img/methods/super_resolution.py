@@ -33,17 +33,17 @@ from img2img.methods.cards import card_of
 from img2img.methods.config import NetworkConfig, ObjectiveWeights, PerceptualConfig, RunConfig
 from img2img.methods.figures import distances
 from img2img.methods.gan import GANConfig
-from img2img.methods.method import Batch, Exportable, Facts, Method, Networks, Optimised, Step, Validation
-from img2img.methods.terms import Terms
+from img2img.methods.method import Batch, Facts, Method, ModelExport, Networks, OptimiserSpec, Step, Validation
+from img2img.methods.reconstruction import ReconstructionLoss
 from img2img.networks.norms import at_test
 
 WINDOW = 256
 """Side in pixels of the centre of each held-out photo that a validation looks at."""
 
-HELD = 12
+MAX_HELD_OUT = 12
 """Held-out photos looked at."""
 
-SHOWN = 4
+SHEET_ROWS = 4
 """Rows of the contact sheet."""
 
 WITHOUT_VGG = "--set perceptual.weight=0 --set matching.weight=0.05 --set objectives.l1=1"
@@ -64,7 +64,7 @@ class PhotoData(CachedData):
 
 
 class SuperResolutionConfig(RunConfig):
-    """What both stages have. A recipe is two classes, one a stage, named in `stages`; `filled` and `parse` of either
+    """What both stages have. A recipe is two classes, one a stage, named in `stages`; `with_defaults` and `parse` of either
     use the class of the stage that the values name, so that each stage has its own defaults."""
 
     stages: ClassVar[dict[str, "type[SuperResolutionConfig]"]]
@@ -96,11 +96,11 @@ class SuperResolutionConfig(RunConfig):
         return cast(type[Self], cls.stages.get(str(values.get("stage", "fidelity")), cls))
 
     @classmethod
-    def filled(cls, values: dict[str, Any]) -> dict[str, Any]:
+    def with_defaults(cls, values: dict[str, Any]) -> dict[str, Any]:
         """As in `RunConfig`. An adversarial stage takes the scale and the generator of the run that it starts from."""
         if values.get("stage") == "adversarial" and values.get("start"):
-            values = _begun(Path(values["start"])) | values
-        return super().filled(values)
+            values = _settings_of_run(Path(values["start"])) | values
+        return super().with_defaults(values)
 
     @classmethod
     def parse(cls, values: dict[str, Any], *, where: str) -> Self:
@@ -111,7 +111,7 @@ class SuperResolutionConfig(RunConfig):
         return super().parse(values, where=where)
 
 
-def _begun(start: Path) -> dict[str, Any]:
+def _settings_of_run(start: Path) -> dict[str, Any]:
     """`scale` and `generator` of the run `start`, or the run of that checkpoint, where they can be known."""
     if not start.exists():
         return {}
@@ -149,7 +149,7 @@ class SuperResolution(Method):
         if config.data.crop % (config.scale * self.multiple):
             raise ConfigError(f"data.crop: {wish.name} needs a multiple of {config.scale * self.multiple}")
         self.networks = {"generator": generator}
-        self.optimised = {"generator": Optimised(("generator",), config.optimiser)}
+        self.optimisers = {"generator": OptimiserSpec(("generator",), config.optimiser)}
         self.averaged = ("generator",)
         self.notes: list[str] = []
         self.adversarial: AdversarialLoss | None = None
@@ -188,9 +188,10 @@ class SuperResolution(Method):
         photos = folders.Photos.read(paths, smallest=data.crop, limit_mb=data.cache_mb)
         unit = config.scale * self.multiple
         least = math.ceil((11 + 2 * config.scale) / unit) * unit  # SSIM's window within the border
-        held_out = folders.Photos.read(held[:HELD], smallest=max(8 * config.scale, least))
+        held_out = folders.Photos.read(held[:MAX_HELD_OUT], smallest=max(8 * config.scale, least))
         self.validation = [
-            _pair(_centre(photo, unit), degrade, (config.seed, place)) for place, photo in enumerate(held_out.pixels)
+            _validation_pair(_centre(photo, unit), degrade, (config.seed, place))
+            for place, photo in enumerate(held_out.pixels)
         ]
         self.notes.append(
             f"{len(photos.paths)} photos to train on ({photos.megapixels:.1f} megapixels), "
@@ -209,9 +210,9 @@ class SuperResolution(Method):
             shrink=data.shrink,
         )
 
-    def _terms(self) -> Terms:
+    def _terms(self) -> ReconstructionLoss:
         try:
-            return Terms(self.config.objectives, self.config.perceptual, signed=False)
+            return ReconstructionLoss(self.config.objectives, self.config.perceptual, signed=False)
         except DownloadError as error:
             without = WITHOUT_VGG if self.adversarial else "--set perceptual.weight=0"
             raise ConfigError(
@@ -226,12 +227,12 @@ class SuperResolution(Method):
             return {"loss": loss.detach()} | (terms if len(terms) > 1 else {})
         figures: dict[str, Tensor] = {}
         for place, batch in enumerate(batches):
-            real = _unit(batch["high"])
+            real = _to_unit(batch["high"])
             if place == 0:  # as in the official code the generator moves first
                 result = yield from self._move_generator(self.adversarial, networks, batch, real, figures)
             else:
                 with torch.no_grad():
-                    result = networks["generator"](_unit(batch["low"]))
+                    result = networks["generator"](_to_unit(batch["low"]))
             loss, judged = self.adversarial.discriminator_loss(networks["discriminator"], real, result)
             yield "discriminator", loss
             figures |= judged
@@ -249,8 +250,8 @@ class SuperResolution(Method):
 
     def _restore(self, networks: Networks, batch: Batch) -> tuple[dict[str, Tensor], Tensor, Tensor]:
         """The terms of distance by name, their weighted sum, and the result."""
-        result = networks["generator"](_unit(batch["low"]))
-        terms, loss = self.terms(result, _unit(batch.get("sharp", batch["high"])))
+        result = networks["generator"](_to_unit(batch["low"]))
+        terms, loss = self.terms(result, _to_unit(batch.get("sharp", batch["high"])))
         return terms, loss, result
 
     @torch.no_grad()
@@ -263,7 +264,7 @@ class SuperResolution(Method):
         """
         generator, scale = networks["generator"], self.config.scale
         device = next(generator.parameters()).device
-        results = [_picture(generator(_tensor(low).to(device))) for low, _ in self.validation]
+        results = [_to_picture(generator(_to_tensor(low).to(device))) for low, _ in self.validation]
         truths = [truth for _, truth in self.validation]
         both = [(luma(result), luma(truth)) for result, truth in zip(results, truths, strict=True)]
         figures = {
@@ -276,11 +277,11 @@ class SuperResolution(Method):
             figures["closeness"] = -figures["swd"]
         rows = [
             [*_enlarged(low, truth.shape), result, truth]
-            for (low, truth), result in zip(self.validation[:SHOWN], results, strict=False)
+            for (low, truth), result in zip(self.validation[:SHEET_ROWS], results, strict=False)
         ]
         return Validation(figures, ["low", "bicubic", "ours", "truth"], rows)
 
-    def models(self, networks: Networks) -> list[Exportable]:
+    def models(self, networks: Networks) -> list[ModelExport]:
         network: nn.Module = at_test(networks["generator"], "running")
         if isinstance(network, Foldable):
             network = network.folded()
@@ -295,23 +296,23 @@ class SuperResolution(Method):
             multiple=self.multiple,
             minimum=1,
         )
-        return [Exportable(network, card)]
+        return [ModelExport(network, card)]
 
 
-def _unit(batch: Tensor) -> Tensor:
+def _to_unit(batch: Tensor) -> Tensor:
     return batch.float().div(255)
 
 
-def _tensor(picture: Pixels) -> Tensor:
-    return _unit(torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)[None])
+def _to_tensor(picture: Pixels) -> Tensor:
+    return _to_unit(torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)[None])
 
 
-def _picture(batch: Tensor) -> Pixels:
+def _to_picture(batch: Tensor) -> Pixels:
     values = batch[0].float().clamp(0, 1).mul(255).round().byte()
     return np.asarray(values.permute(1, 2, 0).cpu().numpy())
 
 
-def _pair(photo: Pixels, degrade: degradation.Degradation, seed: tuple[int, int]) -> tuple[Pixels, Pixels]:
+def _validation_pair(photo: Pixels, degrade: degradation.Degradation, seed: tuple[int, int]) -> tuple[Pixels, Pixels]:
     """A held-out photo made small, always in the same way, and what it should become again."""
     truth = sharpened(photo) if degrade.sharpen else photo
     return degrade(truth, np.random.default_rng(seed)), truth

@@ -24,8 +24,8 @@ from img2img.data.pairs import PairedData
 from img2img.methods import METHODS
 from img2img.methods.cards import card_of
 from img2img.methods.config import RunConfig
-from img2img.methods.figures import distances, pictures, rgb
-from img2img.methods.method import Batch, Exportable, Facts, Method, Networks, Optimised, Step, Validation
+from img2img.methods.figures import distances, to_pictures, to_rgb
+from img2img.methods.method import Batch, Facts, Method, ModelExport, Networks, OptimiserSpec, Step, Validation
 
 
 class Config(RunConfig):
@@ -49,7 +49,7 @@ class Toy(Method):
         self.notes = []
         curve = nn.Sequential(nn.Conv2d(3, config.width, 1), nn.ReLU(), nn.Conv2d(config.width, 3, 1))
         self.networks = {"generator": curve}
-        self.optimised = {"generator": Optimised(("generator",), config.optimiser)}
+        self.optimisers = {"generator": OptimiserSpec(("generator",), config.optimiser)}
         self.averaged = ("generator",)
 
     def load(self) -> Dataset[Batch]:
@@ -67,14 +67,14 @@ class Toy(Method):
         rows = []
         for held in self.data.held:
             source = torch.from_numpy(held.input).permute(2, 0, 1)[None] / 255
-            (result,) = pictures(2 * networks["generator"](source) - 1)
-            rows.append([rgb(held.input), result, rgb(held.target)])
+            (result,) = to_pictures(2 * networks["generator"](source) - 1)
+            rows.append([to_rgb(held.input), result, to_rgb(held.target)])
         figures = distances([row[1] for row in rows], [row[2] for row in rows])
         return Validation(figures, ["input", "ours", "truth"], rows)
 
-    def models(self, networks: Networks) -> list[Exportable]:
+    def models(self, networks: Networks) -> list[ModelExport]:
         generator = networks["generator"]
-        return [Exportable(generator, card_of(self.config, generator, name="toy", task="translate", method="toy"))]
+        return [ModelExport(generator, card_of(self.config, generator, name="toy", task="translate", method="toy"))]
 
 
 @pytest.fixture(scope="module", autouse=True)

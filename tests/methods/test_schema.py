@@ -23,7 +23,7 @@ def recipe_of(name: str, stage: str = "") -> type[RunConfig]:
 def saved(folder: Path, name: str, stage: str = "", *assignments: str) -> Path:
     """A `config.toml` with the settings of a recipe, changed by `assignments`."""
     recipe = recipe_of(name, stage)
-    values = recipe.filled({"data": {"folders": ["photos"]}} | ({"stage": stage} if stage else {}))
+    values = recipe.with_defaults({"data": {"folders": ["photos"]}} | ({"stage": stage} if stage else {}))
     assign(values, list(assignments))
     recipe.parse(values, where="test").save(folder / "config.toml")
     return folder / "config.toml"

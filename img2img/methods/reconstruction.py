@@ -11,7 +11,7 @@ from img2img.methods.config import PerceptualConfig
 from img2img.objectives.perceptual import Perceptual
 
 
-class Terms:
+class ReconstructionLoss:
     """A weighted sum of reconstruction objectives.
 
     Args:

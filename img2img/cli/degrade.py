@@ -33,10 +33,8 @@ def degrade(
     crop: Annotated[
         int | None, typer.Option("--crop", min=8, help="Side of the crops, in pixels. [default: 256]")
     ] = None,
-    count: Annotated[int, typer.Option("--count", min=1, help="Rows, each with a crop of a random photo.")] = 8,
-    versions: Annotated[
-        int, typer.Option("--versions", min=1, help="Columns, each with a degraded version of the crop.")
-    ] = 4,
+    count: Annotated[int, typer.Option("--count", min=1, help="Number of rows, one random photo each.")] = 8,
+    versions: Annotated[int, typer.Option("--versions", min=1, help="Number of degraded versions of each crop.")] = 4,
     config: Annotated[
         Path | None, typer.Option("--config", help="Use the settings of a run, such as RUN/config.toml.")
     ] = None,

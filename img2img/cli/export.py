@@ -181,7 +181,7 @@ def _rows(one: ExportedFile) -> list[tuple[str, str]]:
         sizes = ", ".join(_size(*size) for size in one.proof.sizes)
         rows += [
             ("compared at", sizes),
-            ("largest difference to the network", f"{one.proof.largest:.2g} of 1"),
+            ("largest difference to the network", f"{one.proof.largest:.2g} (values 0..1)"),
             ("mean difference", f"{one.proof.mean:.2g}"),
         ]
     context = one.card.context

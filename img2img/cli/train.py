@@ -54,7 +54,7 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Fail if --out holds no run to continue.")] = False,
     smoke: Annotated[
         bool,
-        typer.Option("--smoke", help="Test data, memory, three steps, validation and export; keep nothing."),
+        typer.Option("--smoke", help="Test the run with three steps, validation and export; keep nothing."),
     ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads. [default: all cores]")] = None,
@@ -182,7 +182,7 @@ def _smoke(method_type: type[Method], config: RunConfig, device: str, threads: i
         memory += f", {outcome.gpu_bytes / 2**30:.1f} GB on the GPU"
     models = "1 model" if len(outcome.models) == 1 else f"{len(outcome.models)} models"
     listener.note(
-        f"it works: data, {outcome.step} steps, validation and export of {models}; {seconds:.2g} s a step, {memory}; "
+        f"it works: data, {outcome.step} steps, validation and export of {models}; {seconds:.2g} s per step, {memory}; "
         f"all {config.steps} steps will take about {show_duration(seconds * config.steps)}"
     )
 
@@ -238,9 +238,7 @@ class Watcher:
             self.progress = None
 
     def _line(self, step: int, *, short: bool = False) -> str:
-        """Return the latest figures and the speed. `short`: only the loss and the first validation figure, for 80
-        columns.
-        """
+        """Return the latest figures and the speed. `short` fits 80 columns: one loss and one validation figure."""
         losses, validation = list(self.losses.items()), list(self.validation.items())
         shown = losses[:1] + validation[:1] if short else losses + validation
         parts = [f"{name} {value:.4g}" for name, value in shown]

@@ -140,14 +140,13 @@ class ContextEncoder(Inpainting):
 
 
 def hole_corners(mask: Tensor, side: int) -> Tensor:
-    """Return the window of `side` x `side` pixels that lies in the picture and is centred on the hole as far as
-    possible.
+    """Return the corners of windows of `side` x `side` pixels, centred on the holes as far as the picture allows.
 
     Args:
-        mask: `[N, 1, H, W]`, 1 = hole. H and W are at least `side`. The centre of the hole is that of its bounding box.
+        mask: `[N, 1, H, W]`, 1 = hole. H and W are at least `side`. The centre of a hole is that of its bounding box.
 
     Returns:
-        int64 `[N, 2]`: top and left of each window, in pixels. Without a hole, the window in the middle.
+        int64 `[N, 2]`: top and left of each window, in pixels. Without a hole, the window is in the middle.
     """
     corners = []
     for axis in (3, 2):  # rows remain, then columns

@@ -69,12 +69,11 @@ class LabelChannels(nn.Module):
 
 
 class MultiSetGenerator(nn.Module):
-    """A generator trained on several data sets that is given its K label columns alone. The mask vector follows from
-    them.
+    """A generator trained on several data sets, which takes the K label columns only.
 
-    It selects the data set whose columns have the largest sum, and sets the columns of the others to 0, because the
-    generator never saw labels of two data sets at once. If sums are equal, and if all columns are 0, data sets of
-    attributes come first, because for those no attribute is a label too.
+    The mask vector follows from the labels. It selects the data set whose columns have the largest sum, and sets the
+    columns of the others to 0, because the generator never saw labels of two data sets at once. If sums are equal, and
+    if all columns are 0, data sets of attributes come first, because for those no attribute is a label too.
 
     Args:
         generator: takes a picture and `[N, K + n]`, see `with_mask_vector`.

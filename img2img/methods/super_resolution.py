@@ -47,9 +47,7 @@ SHEET_ROWS = 4
 """Rows of the contact sheet."""
 
 WITHOUT_VGG = "--set perceptual.weight=0 --set matching.weight=0.05 --set objectives.l1=1"
-"""Settings that replace VGG19's features by the discriminator's. Those are untrained at first, so L1 gets a higher
-weight.
-"""
+"""Settings that replace VGG19's features by the discriminator's. Those start untrained, so L1 gets a higher weight."""
 
 Pixels = NDArray[np.uint8]
 
@@ -169,7 +167,7 @@ class SuperResolution(Method):
         compared = any(weight > 0 for weight in config.objectives.values()) or config.perceptual.weight
         if not compared and not (adversarial and adversarial.matching.weight):
             raise ConfigError("no objective has a weight above 0: there is nothing to learn from")
-        # In the adversarial stage, the results closest to the truth are blurred ones. So distributions are compared.
+        # In the adversarial stage, blurred results come closest to the truth, so distributions are compared instead.
         self.headline = "closeness" if self.adversarial else "psnr_y"
 
     def _add_discriminator(self, config: GANConfig) -> None:

@@ -1,3 +1,1 @@
-"""The training loop, checkpoints, resume and contact sheets. They know `methods.method.Method` and no particular
-method.
-"""
+"""The training loop, checkpoints, resume and contact sheets. Nothing here depends on a particular method."""

@@ -98,8 +98,7 @@ class Engine:
         torch.manual_seed(int(words[0]) << 32 | int(words[1]))
 
     def step(self, batches: Sequence[Batch], *, measure: bool = False) -> dict[str, Tensor]:
-        """Take one step of the method on `batches`. Return its figures and, with `measure`, the gradient norm of each
-        optimiser.
+        """Take one step of the method on `batches`. Return its figures and, with `measure`, gradient norms.
 
         With `accumulate` above 1, every batch is split into parts, and one `Method.step` runs on each part. They
         advance together, loss by loss, so the gradients are those of the mean loss over all parts.

@@ -13,11 +13,10 @@ REPEAT_AFTER = 20
 """A fault that lasts is reported again after this many log lines."""
 
 WINNING_ACCURACY = 0.99
-"""Accuracy on real and on generated pictures from which on the discriminator has won."""
+"""Accuracy on real and on generated pictures. From it on, the discriminator has won."""
 
 MIN_GRADIENT_SHARE = 0.01
-"""Fraction of the largest adversarial gradient so far. Below it, the generator learns nothing from the discriminator.
-"""
+"""Fraction of the largest adversarial gradient so far. Below it, the generator learns nothing more."""
 
 MIN_DIVERSITY = 0.25
 """Distance between outputs, divided by that between real pictures. Below it, all outputs look alike."""

@@ -78,7 +78,7 @@ class _ErrorsAsItems(Dataset[Batch | Img2ImgError]):
 
 
 def _collate(items: list[Any]) -> Any:
-    """A batch of `items`, or the first error among them."""
+    """Return a batch of `items`, or the first error among them."""
     for item in items:
         if isinstance(item, Img2ImgError):
             return item

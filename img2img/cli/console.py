@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from img2img.runtime.listing.naming import show
+from img2img.text import show
 
 debug = False  # --debug was given: show tracebacks
 

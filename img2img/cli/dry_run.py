@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from img2img.cli import console
 from img2img.errors import ExitStatus
-from img2img.runtime.listing import targets
+from img2img.runtime.files import jobs
 
 if TYPE_CHECKING:
-    from img2img.runtime.batches.planned import Batch
+    from img2img.runtime.batch.prepare import Batch
 
 
 def list_jobs(batch: Batch, *, json: bool) -> ExitStatus:
@@ -29,7 +29,7 @@ def list_jobs(batch: Batch, *, json: bool) -> ExitStatus:
             }
             sys.stdout.write(jsonlib.dumps(record) + "\n")
         else:
-            sys.stdout.write(targets.describe(job) + "\n")
+            sys.stdout.write(jobs.describe(job) + "\n")
     if not json:
         console.say(", ".join(f"{count} {state}" for state, count in counts.items() if count or state == "to do"))
         if batch.to_do:

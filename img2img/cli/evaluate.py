@@ -14,7 +14,7 @@ from img2img.errors import ModelError, UsageError
 if TYPE_CHECKING:
     from img2img.evaluation.cases import Case
     from img2img.evaluation.gallery import Gallery
-    from img2img.runtime.network.session import Model
+    from img2img.runtime.network.session import LoadedModel
 
 UPSCALE, INPAINT, TRANSLATE = "Upscaling", "Inpainting", "Translation"
 
@@ -227,13 +227,13 @@ def _print(
     return found, {**further, "cases": len(cases)}
 
 
-def _called(model: Model) -> str:
+def _called(model: LoadedModel) -> str:
     """A name that a person can call it by: NAME.int8 has the card's name NAME."""
     stem = model.path.stem
     return stem if stem.startswith(f"{model.name}.") else model.name
 
 
-def _load(names: list[str], device: str, threads: int | None) -> dict[str, Model]:
+def _load(names: list[str], device: str, threads: int | None) -> dict[str, LoadedModel]:
     """The models by names that are unlike each other; the last is the one to measure.
 
     Raises:
@@ -262,8 +262,8 @@ def _load(names: list[str], device: str, threads: int | None) -> dict[str, Model
 
 
 def _write(gallery: Gallery, file: Path) -> None:
+    from img2img.atomic import atomic
     from img2img.evaluation.gallery import format_of
-    from img2img.runtime.image.atomic import atomic
     from img2img.training.sheets import contact_sheet
 
     rows = gallery.rows

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from img2img.runtime.listing.naming import show
+from img2img.text import show
 
 if TYPE_CHECKING:
     from img2img.evaluation.cases import Case

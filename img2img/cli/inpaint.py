@@ -8,7 +8,7 @@ import typer
 
 from img2img.cli import options
 from img2img.errors import ExitStatus, UsageError
-from img2img.runtime.batches.settings import Settings
+from img2img.runtime.tasks.settings import Settings
 
 _HOLES = "Holes"
 
@@ -101,9 +101,9 @@ def inpaint(
     Pixels outside the holes come back as they were, bit for bit; formats with loss (jpg) encode the whole photo anew.
     """
     from img2img.cli.process import process
-    from img2img.runtime.verbs.inpainting import Inpainting
+    from img2img.runtime.tasks.inpaint import InpaintTask
 
-    verb = Inpainting(
+    task = InpaintTask(
         mask=mask,
         key=None if mask_color is None else options.parse_colour(mask_color, "--mask-color"),
         tolerance=tolerance,
@@ -114,7 +114,7 @@ def inpaint(
         max_pixels=settings.max_pixels,
         strength=settings.strength,
     )
-    return process(photos, verb, settings, dry_run=dry_run, json=json, quiet=quiet)
+    return process(photos, task, settings, dry_run=dry_run, json=json, quiet=quiet)
 
 
 def _box(text: str) -> tuple[int, int, int, int]:

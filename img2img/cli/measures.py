@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from img2img.evaluation.cases import Case
     from img2img.evaluation.recognition import Recogniser
     from img2img.evaluation.translation import Translate
-    from img2img.runtime.network.session import Model
+    from img2img.runtime.network.session import LoadedModel
 
 TASK_OF = {
     "no_reference": "upscale",
@@ -78,7 +78,7 @@ class Asked:
     classifier_steps: int | None = None
     threads: int | None = None
 
-    def check(self, model: Model) -> None:
+    def check(self, model: LoadedModel) -> None:
         """Refuse what cannot be done, before anything is computed.
 
         Raises:
@@ -102,7 +102,7 @@ class Asked:
         if self.niqe is not None and not self.no_reference:
             raise UsageError("--niqe goes with --no-reference")
 
-    def _check_unpaired(self, model: Model) -> None:
+    def _check_unpaired(self, model: LoadedModel) -> None:
         domains = model.card.domains
         if domains and self.to not in domains:
             wrong = f"{model.name} has no domain {self.to}" if self.to else f"{model.name} has several domains"
@@ -121,7 +121,7 @@ class Asked:
         """The data sets: folders that are measured together. What is held out depends on all that is trained on."""
         return [self.data] if task != "upscale" or self.held_out else [[folder] for folder in self.data]
 
-    def measure(self, models: dict[str, Model], folders: list[Path]) -> Measure:
+    def measure(self, models: dict[str, LoadedModel], folders: list[Path]) -> Measure:
         """What the last of `models` is measured by, beside the others.
 
         Raises:
@@ -161,7 +161,7 @@ class Asked:
     def _held(self) -> str:
         return " held out" if self.held_out else ""
 
-    def _upscaling(self, models: dict[str, Model], folders: list[Path], scale: int) -> Measure:
+    def _upscaling(self, models: dict[str, LoadedModel], folders: list[Path], scale: int) -> Measure:
         from img2img.evaluation import niqe, upscaling
         from img2img.evaluation.cases import spread
 
@@ -180,7 +180,7 @@ class Asked:
             {"statistics": f"NIQE, {statistics.about}"},
         )
 
-    def _inpainting(self, models: dict[str, Model], folders: list[Path]) -> Measure:
+    def _inpainting(self, models: dict[str, LoadedModel], folders: list[Path]) -> Measure:
         from img2img.data import folders as pictures
         from img2img.evaluation import inpainting
         from img2img.evaluation.cases import spread
@@ -200,7 +200,7 @@ class Asked:
             self._held,
         )
 
-    def _translations(self, models: dict[str, Model]) -> dict[str, Translate]:
+    def _translations(self, models: dict[str, LoadedModel]) -> dict[str, Translate]:
         from img2img.evaluation import translation
 
         size = options.parse_size(self.size)
@@ -212,7 +212,7 @@ class Asked:
         steps = self.classifier_steps or recognition.STEPS
         return recognition.learn(sides, seed=self.seed, steps=steps, threads=self.threads)
 
-    def _unpaired(self, models: dict[str, Model], folders: list[Path], real: Path) -> Measure:
+    def _unpaired(self, models: dict[str, LoadedModel], folders: list[Path], real: Path) -> Measure:
         from img2img.evaluation import inception, unpaired
 
         if absent := [name for name, model in models.items() if self.to and self.to not in model.card.domains]:
@@ -241,7 +241,7 @@ class Asked:
             comparison.whole,
         )
 
-    def _pairs(self, models: dict[str, Model], folders: list[Path]) -> Measure:
+    def _pairs(self, models: dict[str, LoadedModel], folders: list[Path]) -> Measure:
         from img2img.evaluation import translation
 
         found = translation.pairs(folders, train=self.train, held_out=self.held_out, count=self.count)
@@ -255,7 +255,7 @@ class Asked:
             self._held,
         )
 
-    def _styles(self, models: dict[str, Model], folders: list[Path], domains: tuple[str, ...]) -> Measure:
+    def _styles(self, models: dict[str, LoadedModel], folders: list[Path], domains: tuple[str, ...]) -> Measure:
         from img2img.evaluation import styles
 
         if any(set(model.card.domains) != set(domains) for model in models.values()):

@@ -13,9 +13,9 @@ import typer
 
 from img2img.cli import console
 from img2img.errors import ExitStatus, ModelError, UsageError
-from img2img.runtime.listing.naming import show
 from img2img.runtime.network import models as runtime_models
 from img2img.runtime.network.models import Installed
+from img2img.text import show
 
 if TYPE_CHECKING:
     from img2img.runtime.network.header import Header, Tensor

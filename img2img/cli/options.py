@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 import typer
 
 from img2img.errors import ExitStatus, UsageError
-from img2img.runtime.batches.settings import SECTIONS, Settings
+from img2img.runtime.tasks.settings import SECTIONS, Settings
 
 Photos = Annotated[
     list[str] | None,

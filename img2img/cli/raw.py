@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from img2img.cli import console
 from img2img.errors import ExitStatus, UsageError
-from img2img.runtime.network.units import show_duration
+from img2img.text import show_duration
 
 if TYPE_CHECKING:
     from img2img.runtime.image.pictures import Picture
@@ -51,7 +51,7 @@ def run(size: tuple[int, int], apply: Callable[[], Callable[[Picture], Picture]]
 
     The size of the results is told on stderr with the first of them, so that whoever reads them can be told.
     """
-    from img2img.runtime.batches.frames import stream
+    from img2img.runtime.batch.video import stream
 
     function = apply()
     count = _Count(quiet)

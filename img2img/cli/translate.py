@@ -8,7 +8,7 @@ import typer
 
 from img2img.cli import options
 from img2img.errors import ExitStatus, UsageError
-from img2img.runtime.batches.settings import Settings
+from img2img.runtime.tasks.settings import Settings
 
 
 @options.with_settings
@@ -83,9 +83,9 @@ def translate(
     Results have the size of their pictures; transparency, 16 bits, EXIF and ICC profiles are kept; grey becomes colour.
     """
     from img2img.cli.process import process
-    from img2img.runtime.verbs.translating import Translating
+    from img2img.runtime.tasks.translate import TranslateTask
 
-    verb = Translating(
+    task = TranslateTask(
         to=tuple(to or ()),
         sheet=grid,
         direction=direction,
@@ -100,8 +100,8 @@ def translate(
         from img2img.cli.video import stream
 
         wrong = {"--json": json, "--dry-run": dry_run, "--grid": grid}
-        return stream(pictures, raw, verb, settings, quiet=quiet, wrong=wrong)
-    return process(pictures, verb, settings, dry_run=dry_run, json=json, quiet=quiet)
+        return stream(pictures, raw, task, settings, quiet=quiet, wrong=wrong)
+    return process(pictures, task, settings, dry_run=dry_run, json=json, quiet=quiet)
 
 
 def _ground(text: str) -> tuple[int, int, int]:

@@ -8,7 +8,7 @@ import typer
 
 from img2img.cli import options
 from img2img.errors import ExitStatus
-from img2img.runtime.batches.settings import Settings
+from img2img.runtime.tasks.settings import Settings
 
 
 @options.with_settings
@@ -53,11 +53,11 @@ def upscale(
     A picture that cannot be read is reported and the others are done. Results are written whole or not at all.
     """
     from img2img.cli.process import process
-    from img2img.runtime.verbs.upscaling import Upscaling
+    from img2img.runtime.tasks.upscale import UpscaleTask
 
-    verb = Upscaling(scale=scale, budget=budget, tile=options.parse_tile(tile), strength=settings.strength)
+    task = UpscaleTask(scale=scale, budget=budget, tile=options.parse_tile(tile), strength=settings.strength)
     if raw is not None:
         from img2img.cli.video import stream
 
-        return stream(photos, raw, verb, settings, quiet=quiet, wrong={"--json": json, "--dry-run": dry_run})
-    return process(photos, verb, settings, dry_run=dry_run, json=json, quiet=quiet)
+        return stream(photos, raw, task, settings, quiet=quiet, wrong={"--json": json, "--dry-run": dry_run})
+    return process(photos, task, settings, dry_run=dry_run, json=json, quiet=quiet)

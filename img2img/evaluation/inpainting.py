@@ -17,7 +17,7 @@ from img2img.errors import DataError
 from img2img.evaluation.cases import MOST_PSNR, Case, Figure, Picture, Share
 
 if TYPE_CHECKING:
-    from img2img.runtime.network.session import Model
+    from img2img.runtime.network.network import Network
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.uint8]
@@ -112,10 +112,10 @@ def biharmonic(photo: Picture, mask: Mask) -> Picture:
     return np.where(mask[:, :, None] > 0, filled, photo)
 
 
-def by_model(model: "Model") -> Fill:
+def by_model(model: "Network") -> Fill:
     """As `img2img inpaint` fills, with its usual options."""
     from img2img.runtime.image import pictures as runtime
-    from img2img.runtime.verbs import inpaint
+    from img2img.runtime.tasks import inpaint
 
     def fill(photo: Picture, mask: Mask) -> Picture:
         return np.asarray(inpaint.inpaint(model, runtime.Picture(photo), mask > 0).colour, np.uint8)

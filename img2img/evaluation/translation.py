@@ -16,7 +16,7 @@ from img2img.evaluation.metrics import psnr, ssim
 from img2img.runtime.image.resize import lanczos
 
 if TYPE_CHECKING:
-    from img2img.runtime.network.session import Model
+    from img2img.runtime.network.network import Network
     from img2img.runtime.network.sizing import Size
 
 Translate = Callable[[Picture, str], Picture]
@@ -45,10 +45,10 @@ def figures(result: Picture, truth: Picture) -> dict[str, Figure]:
     }
 
 
-def by_model(model: "Model", size: "Size" = "keep") -> Translate:
+def by_model(model: "Network", size: "Size" = "keep") -> Translate:
     """As `img2img translate` does it; `size` as its --size."""
     from img2img.runtime.image import pictures as runtime
-    from img2img.runtime.verbs import translate
+    from img2img.runtime.tasks import translate
 
     def run(picture: Picture, to: str) -> Picture:
         result = translate.translate(model, runtime.Picture(picture), to=to or (), size=size)

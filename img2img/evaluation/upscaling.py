@@ -14,7 +14,7 @@ from img2img.evaluation.cases import MOST_PSNR, Case, Figure, Picture, spread
 from img2img.evaluation.niqe import Statistics, niqe
 
 if TYPE_CHECKING:
-    from img2img.runtime.network.session import Model
+    from img2img.runtime.network.network import Network
 
 Upscale = Callable[[Picture], Picture]
 
@@ -53,7 +53,7 @@ def chosen(folders: list[Path], *, held_out: bool) -> list[Path]:
     return hold_out(paths)[1] if held_out else low or paths
 
 
-def by_model(model: "Model") -> Upscale:
+def by_model(model: "Network") -> Upscale:
     """As `img2img upscale` enlarges, at the model's own scale."""
     from img2img.runtime.network import tiling
 

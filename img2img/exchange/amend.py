@@ -4,9 +4,9 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+from img2img.atomic import atomic
 from img2img.errors import ModelError
-from img2img.runtime.image.atomic import atomic
-from img2img.runtime.network import modelfile, models, selftest
+from img2img.runtime.network import model_file, models, selftest
 from img2img.runtime.network.card import Card
 
 
@@ -21,12 +21,12 @@ def amend(path: Path, **changes: Any) -> Card:
     card = models.read_card(path)
     if card is None:
         raise ModelError(f"{path}: it has no card to write into")
-    modelfile.require_safe(path)
-    modelfile.require_whole(path, card)  # a new digest would hide the damage
+    model_file.require_safe(path)
+    model_file.require_whole(path, card)  # a new digest would hide the damage
     card = dataclasses.replace(card, **changes)
     if not selftest.fits(card):
         card = dataclasses.replace(card, selftest=selftest.measured(path, card))
-    data = modelfile.with_card(path.read_bytes(), card, path.parent)
+    data = model_file.with_card(path.read_bytes(), card, path.parent)
     with atomic(path) as file:
         file.write(data)
     written = models.read_card(path)

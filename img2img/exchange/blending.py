@@ -9,10 +9,10 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, numpy_helper
 
+from img2img.atomic import atomic
 from img2img.errors import ExportError, ModelError
 from img2img.exchange import model_files, samples
 from img2img.exchange.prelu import split_prelu
-from img2img.runtime.image.atomic import atomic
 from img2img.runtime.network.card import Card
 
 NAMED = 5

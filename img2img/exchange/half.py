@@ -11,11 +11,11 @@ import numpy as np
 import onnx
 from onnx import TensorProto
 
+from img2img.atomic import atomic
 from img2img.errors import ExportError
 from img2img.exchange import model_files, ranges, samples
 from img2img.exchange.delicate import delicate
 from img2img.exchange.samples import Sample
-from img2img.runtime.image.atomic import atomic
 
 LIKENESS = 50.0
 """Least PSNR in dB to the fp32 file's results."""

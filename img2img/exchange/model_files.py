@@ -9,7 +9,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import TensorProto, helper
 
 from img2img.errors import ExportError, ModelError
-from img2img.runtime.network import failures, modelfile, models, verify
+from img2img.runtime.network import failures, model_file, models, verify
 from img2img.runtime.network.card import Card
 
 
@@ -23,7 +23,7 @@ def float_card(path: Path, use: str = "") -> Card:
         ModelError: it cannot be read, is unsafe or damaged, is newer than onnxruntime, has no card, is not fp32, or
             does not do what its card says.
     """
-    modelfile.require_safe(path)
+    model_file.require_safe(path)
     card = models.read_card(path)
     if card is None:
         raise ModelError(f"{path}: it has no card that says what it is for; export or import the network with img2img")
@@ -42,7 +42,7 @@ def load(path: Path) -> onnx.ModelProto:
     Raises:
         ModelError: it is unsafe, cannot be read, or is no ONNX file.
     """
-    modelfile.require_safe(path)
+    model_file.require_safe(path)
     try:
         return onnx.load(path)
     except (DecodeError, onnx.checker.ValidationError) as error:
@@ -60,7 +60,7 @@ def finished(model: onnx.ModelProto, card: Card) -> bytes:
     model.ClearField("metadata_props")
     model.graph.ClearField("value_info")
     try:
-        return modelfile.stamped(model.SerializeToString(), card)
+        return model_file.stamped(model.SerializeToString(), card)
     except (ModelError, failures.BrokenOutput) as error:
         raise ExportError(f"the file made does not work: {error}; nothing written") from error
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from img2img.atomic import atomic
 from img2img.networks.spectral import fold
-from img2img.runtime.image.atomic import atomic
 
 INNER = "generator."
 """Prefix of the keys of a generator that was wrapped for its labels or its mask."""

@@ -14,13 +14,13 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-import img2img
+from img2img.atomic import atomic
 from img2img.errors import ExportError
 from img2img.exchange import context, dropout, inputs
 from img2img.exchange.prelu import split_prelu
-from img2img.runtime.image.atomic import atomic
-from img2img.runtime.network import modelfile
+from img2img.runtime.network import model_file
 from img2img.runtime.network.card import Card
+from img2img.version import __version__
 
 OPSET = 18
 """The oldest opset that torch's exporter writes without conversion; onnxruntime 1.14 (2023) and newer load it."""
@@ -77,7 +77,7 @@ def export(
 
     Raises:
         ExportError: the exporter fails, or onnxruntime's result differs from torch's by more than `TOLERANCE`.
-        ModelError, BrokenOutput: as `modelfile.stamped`. Nothing is written then.
+        ModelError, BrokenOutput: as `model_file.stamped`. Nothing is written then.
     """
     face = Face(network).cpu().float().eval()
     if reach == "measured":
@@ -92,11 +92,11 @@ def export(
     model = split_prelu(_export(face, card))
     compared = dropout.stilled(model) if dropout.set_still(face, True) else model
     proof = _prove(face, compared.SerializeToString(), card, reach)
-    created = f"img2img {img2img.__version__}, torch {torch.__version__}, opset {OPSET}"
+    created = f"img2img {__version__}, torch {torch.__version__}, opset {OPSET}"
     card = dataclasses.replace(
         card, context=reach, created_with=created, metrics={**card.metrics, "export": proof.figures()}
     )
-    data = modelfile.stamped(model.SerializeToString(), card)
+    data = model_file.stamped(model.SerializeToString(), card)
     with atomic(target) as file:
         file.write(data)
     return proof

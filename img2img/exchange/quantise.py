@@ -18,11 +18,11 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from img2img.atomic import atomic
 from img2img.errors import ExportError
 from img2img.exchange import model_files, ranges, samples
 from img2img.exchange.prelu import split_prelu
 from img2img.exchange.samples import Sample
-from img2img.runtime.image.atomic import atomic
 from img2img.runtime.network.card import Card
 
 QUANTISED = ("Conv", "Relu")

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Literal
 
 from img2img import exchange
+from img2img.atomic import atomic
 from img2img.errors import ConfigError, DataError, UsageError
 from img2img.exchange import dropout, half, official, quantise, samples, statistics
 from img2img.exchange.half import Halved
 from img2img.exchange.quantise import Quantised
 from img2img.methods.method import Exportable
-from img2img.runtime.image.atomic import atomic
 from img2img.runtime.network import models
 from img2img.runtime.network.card import Card
 from img2img.training import trained

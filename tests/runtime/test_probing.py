@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
 from img2img.errors import ModelError, UsageError
-from img2img.runtime.network import foreign_face, models, probing
+from img2img.runtime.network import foreign_interface, models, probing
 from img2img.runtime.network.failures import OutOfMemory
 from img2img.runtime.network.session import load
 from img2img.runtime.network.tiling import run_tiled
@@ -315,12 +315,12 @@ def test_a_network_of_one_channel_enlarges_the_luminance_and_keeps_the_colours(t
     model = load(luminance_net(tmp_path / "espcn.onnx"), device="cpu")
     image = noise(10, 12)
     result = model.infer(image)
-    y = foreign_face.luminance(image)
+    y = foreign_interface.luminance(image)
     blurred = np.pad(y, ((0, 0), (0, 0), (1, 1), (1, 1)))
     blurred = sum(blurred[..., i : i + 10, j : j + 12] for i in range(3) for j in range(3)) / 9
-    assert np.allclose(foreign_face.luminance(result)[..., ::2, ::2], blurred, atol=1e-5)
+    assert np.allclose(foreign_interface.luminance(result)[..., ::2, ::2], blurred, atol=1e-5)
     blue = Image.fromarray(image[0, 2] - y[0, 0]).resize((24, 20), Image.Resampling.BICUBIC)
-    assert np.allclose(result[0, 2] - foreign_face.luminance(result)[0, 0], np.asarray(blue), atol=1e-5)
+    assert np.allclose(result[0, 2] - foreign_interface.luminance(result)[0, 0], np.asarray(blue), atol=1e-5)
     assert "luminance, its colours enlarged bicubically, values 0..1" in model.notes[0]
 
 

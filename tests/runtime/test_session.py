@@ -189,7 +189,7 @@ def test_further_inputs_of_the_contract_are_accepted(tmp_path):
 
 def test_what_is_bound_for_one_picture_holds_for_several(tmp_path):
     path = onnx_nets.domains(tmp_path / "tints.onnx", {"red": (1.0, 0.0, 0.0), "blue": (0.0, 0.0, 1.0)})
-    model = load(path, device="cpu").bound(domain=np.array([[1, 0]], np.float32))
+    model = load(path, device="cpu").with_inputs(domain=np.array([[1, 0]], np.float32))
     result = model.infer(image(3, 4, n=3))
     assert np.array_equal(result, np.concatenate([model.infer(one[None]) for one in image(3, 4, n=3)]))
 
@@ -262,7 +262,7 @@ def test_only_cuda_has_buffers_and_takes_several_tiles(tmp_path):
     path = onnx_nets.compact(tmp_path / "net.onnx")
     cpu = load(path, device="cpu")
     assert (cpu.together, cpu._buffered) == (0, None)
-    cuda = session.Model(path, cpu.card, cpu._session, "cuda:1")
+    cuda = session.LoadedModel(path, cpu.card, cpu._session, "cuda:1")
     assert cuda.together == 512 * 512 and cuda._buffered._place == ("cuda", 1)
 
 

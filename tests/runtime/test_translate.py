@@ -12,10 +12,11 @@ from PIL import Image, ImageCms
 
 from img2img.data.folders import rgb as read_as_in_training
 from img2img.errors import UsageError
+from img2img.runtime.api import Model
 from img2img.runtime.image.pictures import Picture
 from img2img.runtime.network.failures import OutOfMemory
 from img2img.runtime.network.session import load
-from img2img.runtime.verbs.translate import translate
+from img2img.runtime.tasks.translate import translate
 
 COLOURS = {"red": (1.0, 0.0, 0.0), "green": (0.0, 1.0, 0.0), "blue": (0.0, 0.0, 1.0)}
 
@@ -218,27 +219,27 @@ def test_a_model_with_a_scale_gives_the_pictures_size_all_the_same(nets):
 
 def test_pillow_images_run_by_the_python_interface(tints, same, nets, tmp_path):
     image = Image.fromarray(noise(9, 11, 3))
-    result = tints.run(image, to="red", size=16, strength=0.5)
+    result = Model(tints).run(image, to="red", size=16, strength=0.5)
     assert result.size == (11, 9) and result.mode == "RGB"
     image.save(tmp_path / "a.png")
     assert np.array_equal(
-        np.asarray(tints.run(tmp_path / "a.png", to=["red"], size=16, strength=0.5)), np.asarray(result)
+        np.asarray(Model(tints).run(tmp_path / "a.png", to=["red"], size=16, strength=0.5)), np.asarray(result)
     )
-    assert tints.run(image.convert("LA"), to="blue").mode == "RGBA"
+    assert Model(tints).run(image.convert("LA"), to="blue").mode == "RGBA"
     for options in ({"scale": 2}, {"mask": image}):
         with pytest.raises(UsageError, match=f"no use for {next(iter(options))}"):
-            tints.run(image, to="red", **options)
+            Model(tints).run(image, to="red", **options)
     upscaler = load(onnx_nets.compact(nets / "up.onnx", scale=2))
     with pytest.raises(UsageError, match="no use for to, size"):
-        upscaler.run(image, to="red", size=5)
+        Model(upscaler).run(image, to="red", size=5)
     plain = np.asarray(image.resize((22, 18), Image.Resampling.LANCZOS))
-    assert np.array_equal(np.asarray(upscaler.run(image, strength=0.0)), plain)
-    assert not np.array_equal(np.asarray(upscaler.run(image)), plain)
+    assert np.array_equal(np.asarray(Model(upscaler).run(image, strength=0.0)), plain)
+    assert not np.array_equal(np.asarray(Model(upscaler).run(image)), plain)
 
 
 def test_binding_an_input_leaves_the_model_as_it_was(tints):
     image = np.zeros((1, 3, 8, 8), np.float32)
-    red = tints.bound(domain=np.array([[1, 0, 0]], np.float32))
+    red = tints.with_inputs(domain=np.array([[1, 0, 0]], np.float32))
     assert red.infer(image)[0, :, 0, 0].tolist() == [0.5, 0, 0]
     from img2img.errors import ModelError
 

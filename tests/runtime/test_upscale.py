@@ -7,7 +7,7 @@ from img2img.runtime.image.pictures import Picture
 from img2img.runtime.image.resize import lanczos
 from img2img.runtime.network.session import load
 from img2img.runtime.network.tiling import run_tiled
-from img2img.runtime.verbs.upscale import upscale
+from img2img.runtime.tasks.upscale import upscale
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,7 @@ Answer = Callable[[Any, Any], Any]
 class Scripted(Task):
     """A task whose result is what `answer` says of the model and the tile; an exception is raised."""
 
-    task = "translate"
+    name = "translate"
     answer: Answer
 
     def find_model(self, settings: Any, pixels: Any) -> Path:

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from stub_network import StubNetwork
 
 from img2img.cli import inpaint as command
 from img2img.errors import PictureError, UsageError
@@ -49,18 +50,20 @@ def hole(shape, *boxes):
     return mask
 
 
-class Watching:
+class Watching(StubNetwork):
     """A model that remembers the pictures and the masks that it saw."""
 
     def __init__(self, model, room=None):
-        self.card, self.path, self.model, self.room, self.seen = model.card, model.path, model, room, []
+        super().__init__(model)
+        self.room, self.seen = room, []
 
-    def bound(self, mask):
+    def with_inputs(self, mask):
         outer = self
 
-        class Bound:
-            path = outer.path
-            card = outer.card
+        class WithMask(StubNetwork):
+            def with_card(self, card):
+                self.card = card
+                return self
 
             def infer(self, image):
                 outer.seen.append((image[0], mask[0, 0]))
@@ -68,7 +71,7 @@ class Watching:
                     raise OutOfMemory("no room")
                 return outer.model.infer(image, mask=mask)
 
-        return Bound()
+        return WithMask(outer)
 
 
 # --- filling
@@ -336,6 +339,6 @@ def test_the_python_interface_takes_masks_as_pictures_files_and_transparency(tea
     photo.putalpha(mask.point(lambda value: 255 - value))
     erased = Model(teal).run(photo, mask="alpha", strength=1.0)
     assert erased.mode == "RGB" and np.array_equal(np.asarray(erased), np.asarray(result))
-    for options, message in ({}, "needs a mask"), ({"mask": mask, "to": "red", "tile": 9}, "no use for tile, to"):
+    for options, message in ({}, "needs a mask"), ({"mask": mask, "to": "red", "tile": 9}, "does not support tile, to"):
         with pytest.raises(UsageError, match=message):
             Model(teal).run(photo, **options)

@@ -2,7 +2,6 @@
 
 import dataclasses
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ import onnx_nets
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
+from stub_network import stub
 
 from img2img.errors import ModelError, UsageError
 from img2img.runtime.network import foreign_interface, models, probing
@@ -454,7 +454,7 @@ def test_tiles_of_a_network_that_nobody_knows_are_asked_for_by_name(net: Path, t
     def full(image: np.ndarray) -> np.ndarray:
         raise OutOfMemory("it does not fit")
 
-    small = SimpleNamespace(card=model.card, path=model.path, adapter=model.adapter, infer=full)
+    small = stub(card=model.card, path=model.path, is_foreign=model.is_foreign, infer=full)
     with pytest.raises(OutOfMemory, match="in a piece of 64x64 pixels; --assume context=N allows tiles"):
         run_tiled(small, colours(64, 64))
     small.card = dataclasses.replace(model.card, context=3)

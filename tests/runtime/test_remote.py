@@ -233,15 +233,15 @@ def test_a_file_in_storage_is_whole_or_not_there(
         monkeypatch.setattr(stores, "_OBJECT_STORES", {"bucket"})
     file = RemoteFile("bucket://b/", "new/a.png")
     for data in (b"first", b"second"):
-        storage.write(file, data)
-        assert storage.read(file) == data
+        stores.write(file, data)
+        assert stores.read(file) == data
     with monkeypatch.context() as patch:
         if not is_object_store:  # an object store itself forgets what has not come to its end
             patch.setattr("bucket_storage.Bucket.mv", _full)
             patch.setattr("bucket_storage.Bucket.mv_file", _full, raising=False)
             with pytest.raises(PictureError, match=r"cannot write bucket://b/new/a\.png: .*full"):
-                storage.write(file, b"third")
-    assert [path.name for path in (storage / "new").iterdir()] == ["a.png"] and storage.read(file) == b"second"
+                stores.write(file, b"third")
+    assert [path.name for path in (storage / "new").iterdir()] == ["a.png"] and stores.read(file) == b"second"
 
 
 def _full(*arguments: Any, **options: Any) -> None:
@@ -250,4 +250,4 @@ def _full(*arguments: Any, **options: Any) -> None:
 
 def test_what_cannot_be_read_is_named(storage: Path) -> None:
     with pytest.raises(PictureError, match="cannot read bucket://b/none: no such file"):
-        storage.read(RemoteFile("bucket://b/", "none"))
+        stores.read(RemoteFile("bucket://b/", "none"))

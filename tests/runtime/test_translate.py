@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
+from stub_network import StubNetwork
 
 from img2img.data.folders import rgb as read_as_in_training
 from img2img.errors import UsageError
@@ -42,11 +43,12 @@ def noise(*shape, dtype=np.uint8):
     return np.random.default_rng(0).integers(0, np.iinfo(dtype).max, shape, dtype, endpoint=True)
 
 
-class Watching:
+class Watching(StubNetwork):
     """A model that remembers what it saw, and has no room for more than `room` pixels."""
 
     def __init__(self, model, room=None):
-        self.card, self.path, self.model, self.room, self.sizes = model.card, model.path, model, room, []
+        super().__init__(model)
+        self.room, self.sizes = room, []
 
     def infer(self, image):
         self.sizes.append((image.shape[3], image.shape[2]))

@@ -7,7 +7,7 @@ import onnx_nets
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from stub_network import StubNetwork
+from stub_network import StubNetwork, stub
 
 from img2img.errors import ExitStatus, UsageError
 from img2img.runtime.network import devices

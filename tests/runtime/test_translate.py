@@ -229,10 +229,10 @@ def test_pillow_images_run_by_the_python_interface(tints, same, nets, tmp_path):
     )
     assert Model(tints).run(image.convert("LA"), to="blue").mode == "RGBA"
     for options in ({"scale": 2}, {"mask": image}):
-        with pytest.raises(UsageError, match=f"no use for {next(iter(options))}"):
+        with pytest.raises(UsageError, match=f"does not support {next(iter(options))}"):
             Model(tints).run(image, to="red", **options)
     upscaler = load(onnx_nets.compact(nets / "up.onnx", scale=2))
-    with pytest.raises(UsageError, match="no use for to, size"):
+    with pytest.raises(UsageError, match="does not support to, size"):
         Model(upscaler).run(image, to="red", size=5)
     plain = np.asarray(image.resize((22, 18), Image.Resampling.LANCZOS))
     assert np.array_equal(np.asarray(Model(upscaler).run(image, strength=0.0)), plain)

@@ -31,7 +31,7 @@ from img2img.methods.method import Batch, Exportable, Method, Networks, Validati
 from img2img.methods.terms import Terms
 from img2img.networks.norms import at_test
 from img2img.networks.unet import UNet
-from img2img.objectives.reconstruction import Masked
+from img2img.objectives.reconstruction import MaskedReconstruction
 from img2img.section import Section
 
 HELD_MOST = 48
@@ -195,10 +195,10 @@ class Reconstruction:
 
     def __init__(self, words: dict[str, float], perceptual: PerceptualConfig, weighing: Weighing) -> None:
         self.terms = Terms(words, perceptual)
-        self.apart: dict[str, tuple[Masked, float]] = {}
+        self.apart: dict[str, tuple[MaskedReconstruction, float]] = {}
         if weighing.by == "region":  # the perceptual distance sees the whole picture in any case
             for word, (objective, weight) in self.terms.terms.items():
-                self.apart[word] = Masked(objective, weighing.hole, weighing.valid), weight
+                self.apart[word] = MaskedReconstruction(objective, weighing.hole, weighing.valid), weight
             self.terms.terms = {}
 
     def __bool__(self) -> bool:

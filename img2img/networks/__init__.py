@@ -51,7 +51,7 @@ def build(name: str, **options: Any) -> nn.Module:
     known = list(inspect.signature(network).parameters)
     for option in options:
         if option not in known:
-            raise ConfigError(f"network '{name}' has no option '{option}'; it has {', '.join(known)}")
+            raise ConfigError(f"network '{name}' has no option '{option}'; its options are {', '.join(known)}")
     built: nn.Module = network(**options)
     return built
 

@@ -29,7 +29,7 @@ from img2img.methods.gan import GANConfig
 from img2img.methods.hole_figures import Mask, hole_figures, telea
 from img2img.methods.method import Batch, Exportable, Method, Networks, Validation
 from img2img.methods.terms import Terms
-from img2img.networks.norms import at_test
+from img2img.networks.norms import inference_copy
 from img2img.networks.unet import UNet
 from img2img.objectives.reconstruction import MaskedReconstruction
 from img2img.section import Section
@@ -141,7 +141,7 @@ class Inpainting(Method):
         `swd` is the sliced Wasserstein distance of the filled pictures to the true ones (lower is better): unlike
         PSNR and SSIM it does not favour a blur.
         """
-        generator = at_test(networks["generator"], "running")
+        generator = inference_copy(networks["generator"], "running")
         device = next(generator.parameters()).device
         results: list[Picture] = []
         raw: list[Picture] = []
@@ -164,7 +164,7 @@ class Inpainting(Method):
         return Validation(figures, ["hole", "telea", "ours", "truth"], rows)
 
     def models(self, networks: Networks) -> list[Exportable]:
-        generator = at_test(networks["generator"], "running")
+        generator = inference_copy(networks["generator"], "running")
         card = card_of(self.config, generator, name=self.config.method, task="inpaint", method=self.title)
         return [Exportable(Filling(generator), card)]
 

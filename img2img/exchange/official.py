@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from img2img.atomic import atomic
-from img2img.networks.spectral import fold
+from img2img.networks.spectral import fold_spectral_norm
 
 INNER = "generator."
 """Prefix of the keys of a generator that was wrapped for its labels or its mask."""
@@ -24,7 +24,7 @@ def state(network: nn.Module) -> dict[str, Tensor]:
     that they are trained in, are meant here, not those prepared for export.
     """
     folded = getattr(network, "folded", None)
-    plain: nn.Module = folded() if folded else fold(copy.deepcopy(network))
+    plain: nn.Module = folded() if folded else fold_spectral_norm(copy.deepcopy(network))
     found = {key: value.detach().cpu().clone().contiguous() for key, value in plain.state_dict().items()}
     if found and all(key.startswith(INNER) for key in found):
         found = {key.removeprefix(INNER): value for key, value in found.items()}

@@ -13,7 +13,7 @@ from typing import Any, Literal, Self, Union, get_args, get_origin
 from pydantic import BaseModel, Field, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError, model_validator
 
 from img2img.errors import ConfigError
-from img2img.section import Section, written
+from img2img.section import Section, none_to_text
 
 
 class NetworkConfig(Section):
@@ -188,7 +188,7 @@ class RunConfig(Section):
         """Write everything, resolved, as TOML."""
         import tomli_w
 
-        path.write_text(tomli_w.dumps(written(self.model_dump(mode="json"))), encoding="utf-8")
+        path.write_text(tomli_w.dumps(none_to_text(self.model_dump(mode="json"))), encoding="utf-8")
 
 
 def assign(values: dict[str, Any], assignments: list[str]) -> None:

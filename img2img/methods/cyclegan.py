@@ -19,7 +19,7 @@ from img2img.methods.game import Game
 from img2img.methods.gan import GANConfig, check_crop
 from img2img.methods.method import Batch, Exportable, Facts, Method, Networks, Optimised, Step, Validation
 from img2img.methods.pool import Pool
-from img2img.networks.norms import at_test
+from img2img.networks.norms import inference_copy
 from img2img.networks.unet import UNet
 
 SHOWN = 4
@@ -161,7 +161,7 @@ class CycleGAN(Method):
         rows: list[list[Picture]] = []
         for way, (source, target) in DIRECTIONS.items():
             there, back = (
-                at_test(networks[f"generator_{way_}"], self.config.norm_mode)
+                inference_copy(networks[f"generator_{way_}"], self.config.norm_mode)
                 for way_ in (f"{source}{target}", f"{target}{source}")
             )
             results, cycles = _run(there, back, real[source])
@@ -183,7 +183,7 @@ class CycleGAN(Method):
         """A file for each direction: `model.AtoB.onnx` and `model.BtoA.onnx`."""
         models = []
         for way, (source, target) in DIRECTIONS.items():
-            generator = at_test(networks[f"generator_{source}{target}"], self.config.norm_mode)
+            generator = inference_copy(networks[f"generator_{source}{target}"], self.config.norm_mode)
             card = card_of(
                 self.config,
                 generator,

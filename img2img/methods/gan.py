@@ -54,7 +54,7 @@ class GANConfig(RunConfig):
             fixed = {"channels": fixed["inputs"], **fixed}
         chosen = {name: value for name, value in (advice or {}).items() if name not in wish.options}
         fitting = {name: value for name, value in {**chosen, **fixed}.items() if name in known}
-        return networks.configured(wish, how=self.initialise, gain=self.gain, **fitting)
+        return networks.build_from_spec(wish, scheme=self.initialise, gain=self.gain, **fitting)
 
 
 def check_crop(crop: int, config: NetworkConfig, network: nn.Module) -> None:

@@ -29,9 +29,9 @@ from img2img.methods.gan import GANConfig
 from img2img.methods.hole_figures import Mask, hole_figures, telea
 from img2img.methods.method import Batch, Exportable, Method, Networks, Validation
 from img2img.methods.terms import Terms
-from img2img.networks.norms import at_test
+from img2img.networks.norms import inference_copy
 from img2img.networks.unet import UNet
-from img2img.objectives.reconstruction import Masked
+from img2img.objectives.reconstruction import MaskedReconstruction
 from img2img.section import Section
 
 HELD_MOST = 48
@@ -141,7 +141,7 @@ class Inpainting(Method):
         `swd` is the sliced Wasserstein distance of the filled pictures to the true ones (lower is better): unlike
         PSNR and SSIM it does not favour a blur.
         """
-        generator = at_test(networks["generator"], "running")
+        generator = inference_copy(networks["generator"], "running")
         device = next(generator.parameters()).device
         results: list[Picture] = []
         raw: list[Picture] = []
@@ -164,7 +164,7 @@ class Inpainting(Method):
         return Validation(figures, ["hole", "telea", "ours", "truth"], rows)
 
     def models(self, networks: Networks) -> list[Exportable]:
-        generator = at_test(networks["generator"], "running")
+        generator = inference_copy(networks["generator"], "running")
         card = card_of(self.config, generator, name=self.config.method, task="inpaint", method=self.title)
         return [Exportable(Filling(generator), card)]
 
@@ -195,10 +195,10 @@ class Reconstruction:
 
     def __init__(self, words: dict[str, float], perceptual: PerceptualConfig, weighing: Weighing) -> None:
         self.terms = Terms(words, perceptual)
-        self.apart: dict[str, tuple[Masked, float]] = {}
+        self.apart: dict[str, tuple[MaskedReconstruction, float]] = {}
         if weighing.by == "region":  # the perceptual distance sees the whole picture in any case
             for word, (objective, weight) in self.terms.terms.items():
-                self.apart[word] = Masked(objective, weighing.hole, weighing.valid), weight
+                self.apart[word] = MaskedReconstruction(objective, weighing.hole, weighing.valid), weight
             self.terms.terms = {}
 
     def __bool__(self) -> bool:

@@ -21,7 +21,7 @@ from img2img.methods.game import Discriminate, Game
 from img2img.methods.gan import GANConfig, check_crop
 from img2img.methods.method import Batch, Exportable, Facts, Method, Networks, Optimised, Step, Validation
 from img2img.methods.terms import Terms
-from img2img.networks.norms import at_test
+from img2img.networks.norms import inference_copy
 from img2img.networks.unet import UNet
 
 SHOWN = 6
@@ -128,7 +128,7 @@ class Pix2Pix(Method):
     @torch.no_grad()
     def validate(self, networks: Networks) -> Validation:
         """Distances of the results to the truths; with `_input`, where inputs are pictures, those of doing nothing."""
-        generator = at_test(networks["generator"], self.config.norm_mode)
+        generator = inference_copy(networks["generator"], self.config.norm_mode)
         device = next(generator.parameters()).device
         results = []
         for held in self.data.held:
@@ -144,7 +144,7 @@ class Pix2Pix(Method):
         return Validation(figures, ["input", "ours", "truth"], spread(rows, SHOWN))
 
     def models(self, networks: Networks) -> list[Exportable]:
-        generator = at_test(networks["generator"], self.config.norm_mode)
+        generator = inference_copy(networks["generator"], self.config.norm_mode)
         network = Signed(generator, channels=self.facts["inputs"], palette=self.palette)
         method = f"pix2pix, norm mode {self.config.norm_mode}"
         card = card_of(self.config, generator, name="pix2pix", task="translate", method=method)

@@ -38,7 +38,7 @@ from img2img.methods.labels import (
 )
 from img2img.methods.method import Batch, Exportable, Facts, Method, Networks, Optimised, Step, Validation
 from img2img.methods.terms import Terms
-from img2img.networks.norms import at_test
+from img2img.networks.norms import inference_copy
 
 ADAM = OptimiserConfig(rate=1e-4, betas=(0.5, 0.999))
 
@@ -202,7 +202,7 @@ class StarGAN(Method):
         doing nothing. Where pictures of several domains have one name, as one thing drawn in several styles, `l1` and
         `ssim` compare what was made with what it should be. Domains of other data sets are shown, not measured.
         """
-        generator = at_test(networks["generator"], self.config.norm_mode)
+        generator = inference_copy(networks["generator"], self.config.norm_mode)
         made: list[list[Picture]] = []
         said: list[Tensor] = []
         for held in self.trial.sources:
@@ -216,7 +216,7 @@ class StarGAN(Method):
 
     def models(self, networks: Networks) -> list[Exportable]:
         """One file for all domains. Of several data sets its `domain` has the columns of all: see `labels.Unified`."""
-        generator = at_test(networks["generator"], self.config.norm_mode)
+        generator = inference_copy(networks["generator"], self.config.norm_mode)
         asked = generator if self.count == 1 else Unified(generator, self.blocks, self.facts["set_exclusive"])
         domains = {"domains": tuple(self.facts["domains"]), "exclusive": self.facts["exclusive"]}
         card = card_of(self.config, generator, name="stargan", task="translate", method="stargan", **domains)

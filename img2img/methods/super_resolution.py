@@ -34,7 +34,7 @@ from img2img.methods.game import Game
 from img2img.methods.gan import GANConfig
 from img2img.methods.method import Batch, Exportable, Facts, Method, Networks, Optimised, Step, Validation
 from img2img.methods.terms import Terms
-from img2img.networks.norms import at_test
+from img2img.networks.norms import inference_copy
 
 WINDOW = 256
 """Side in pixels of the centre of each held-out photo that a validation looks at."""
@@ -135,7 +135,7 @@ class SuperResolution(Method):
         self.config = config
         adversarial = config if isinstance(config, GANConfig) else None
         wish = config.generator
-        generator = built_networks.configured(wish, how=config.initialise, scale=config.scale, channels=3)
+        generator = built_networks.build_from_spec(wish, scheme=config.initialise, scale=config.scale, channels=3)
         self.multiple: int = getattr(generator, "multiple", 1)  # networks with strides or unshuffling say so
         if config.data.crop % (config.scale * self.multiple):
             raise ConfigError(f"data.crop: {wish.name} needs a multiple of {config.scale * self.multiple}")
@@ -281,7 +281,7 @@ class SuperResolution(Method):
         return Validation(figures, ["low", "bicubic", "ours", "truth"], rows)
 
     def models(self, networks: Networks) -> list[Exportable]:
-        network: nn.Module = at_test(networks["generator"], "running")
+        network: nn.Module = inference_copy(networks["generator"], "running")
         if hasattr(network, "folded"):  # networks that are trained in another form than they run in
             network = network.folded()  # type: ignore[operator]
         scale = self.config.scale

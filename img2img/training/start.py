@@ -21,7 +21,7 @@ WRAPPER = "generator."
 class Adaptable(Protocol):
     """A network that can also begin with weights that are not in its own layout, such as a smaller one's."""
 
-    def begun_from(self, state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], str] | None:
+    def initial_state_from(self, state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], str] | None:
         """Weights to load in place of `state`, and what became of it, in words, or ""; None: `state` itself is loaded.
 
         Raises:
@@ -119,7 +119,7 @@ def _begin(network: nn.Module, state: Mapping[str, Tensor], path: Path, fault: s
     how = ""
     if isinstance(network, Adaptable):
         try:
-            state, how = network.begun_from(state) or (state, how)
+            state, how = network.initial_state_from(state) or (state, how)
         except CheckpointError as error:
             raise CheckpointError(f"{fault}: {error}") from error
     fill(network, state, fault)

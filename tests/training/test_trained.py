@@ -17,7 +17,7 @@ from test_blend import TINY, trained
 from img2img.errors import CheckpointError, ConfigError, ExportError
 from img2img.exchange import dropout
 from img2img.networks.compact import Compact
-from img2img.networks.norms import at_test
+from img2img.networks.norms import inference_copy
 from img2img.networks.unet import UNet
 from img2img.training import export
 from img2img.training.export import Wish
@@ -191,7 +191,7 @@ def test_norm_mode_and_dropout_are_in_the_file_and_in_the_card(
     assert plain.proof is not None and plain.proof.largest < 1e-4 and (plain.seconds or 0) > 0
     assert card_of(plain.path)["metrics"]["export"]["largest"] == plain.proof.largest
     with torch.no_grad():
-        wanted = at_test(network, "running")(torch.from_numpy(image()) * 2 - 1).add(1).div(2).clamp(0, 1).numpy()
+        wanted = inference_copy(network, "running")(torch.from_numpy(image()) * 2 - 1).add(1).div(2).clamp(0, 1).numpy()
     assert np.abs(run(plain.path, image=image()) - wanted).max() < 1e-4
 
     wish = Wish(norm_mode="paper", live_dropout=True)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from img2img import networks
 from img2img.errors import CheckpointError, ConfigError
 from img2img.exchange import statistics
-from img2img.networks.norms import at_test
+from img2img.networks.norms import inference_copy
 
 State = dict[str, Tensor]
 NormMode = Literal["paper", "running"]
@@ -24,7 +24,7 @@ class Options:
 
     Attributes:
         name: in the card; None: the file's, without its ending.
-        norm_mode: what batch norm does, see `networks.norms.at_test`; None: what the family's official test does.
+        norm_mode: what batch norm does, see `networks.norms.inference_copy`; None: what the family's official test does
         domains: names of the columns of the domain vector, in the order of training.
         exclusive: a picture is in exactly one of them.
         licence: of the weights.
@@ -145,4 +145,4 @@ def tested(network: nn.Module, default: NormMode, options: Options) -> tuple[nn.
         note = f"its batch norm takes the statistics {whose}; --norm-mode {other} gives other pictures"
     else:
         note = f"its batch norm is used in mode '{mode}'; the official test is in mode '{default}'"
-    return at_test(network, mode), mode, [note]
+    return inference_copy(network, mode), mode, [note]

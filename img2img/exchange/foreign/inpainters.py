@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from img2img.errors import CheckpointError
 from img2img.exchange.faces import Filling
 from img2img.exchange.foreign.family import Built, Options, State, fill, parameters
-from img2img.networks.norms import at_test
+from img2img.networks.norms import inference_copy
 
 
 class GatedFamily:
@@ -73,7 +73,7 @@ class ContextEncoderFamily:
             upsampling="transpose" if transposed else "resize",
         )
         facts = _facts(network, self.name, ", norm mode running")
-        network = at_test(network, "running")
+        network = inference_copy(network, "running")
         notes = ["its batch norm takes the statistics gathered in training: in the middle it sees one pixel a picture"]
         if options.norm_mode == "paper":
             notes[0] += ", so --norm-mode paper is not possible"

@@ -9,7 +9,7 @@ from img2img.errors import CheckpointError
 from img2img.exchange.faces import LUMA
 from img2img.exchange.foreign.family import Built, Options, State, fill, parameters, tested
 from img2img.exchange.foreign.reach import Step, reach
-from img2img.networks.rrdb import from_2018
+from img2img.networks.rrdb import from_esrgan_2018
 
 
 class RRDBFamily:
@@ -146,7 +146,7 @@ def _of_today(state: State) -> State:
     if not any(key.startswith(("RRDB_trunk.", "model.1.sub.")) for key in state):
         return state
     try:
-        return from_2018(state)
+        return from_esrgan_2018(state)
     except CheckpointError:  # a relative for another scale; spandrel knows those
         return state
 

@@ -10,7 +10,7 @@ from torch.utils.data import Dataset
 
 from img2img import objectives
 from img2img.data.unpaired import UnpairedData, UnpairedSet
-from img2img.evaluation.distribution import sliced_wasserstein
+from img2img.evaluation.sliced_wasserstein import sliced_wasserstein
 from img2img.exchange.faces import Signed
 from img2img.methods.cards import card_of
 from img2img.methods.config import AdversarialConfig, NetworkConfig, ScheduleConfig

@@ -19,7 +19,7 @@ from img2img.data.holes import HoleCrops, held_out
 from img2img.data.masks import MaskConfig, Masks
 from img2img.data.ranges import Factors
 from img2img.errors import ConfigError
-from img2img.evaluation.distribution import sliced_wasserstein
+from img2img.evaluation.sliced_wasserstein import sliced_wasserstein
 from img2img.exchange.faces import Filling
 from img2img.lookup import lookup
 from img2img.methods.cards import card_of

@@ -191,7 +191,7 @@ def evaluate(
     if record:
         from img2img import exchange
 
-        exchange.amend(subject.path, metrics={**subject.card.metrics, **measured})
+        exchange.update_card(subject.path, metrics={**subject.card.metrics, **measured})
 
 
 def _print(

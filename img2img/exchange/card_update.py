@@ -1,4 +1,4 @@
-"""Changing what a model file says about itself, not what it does."""
+"""Change the card of a model file without touching its network."""
 
 import dataclasses
 from pathlib import Path
@@ -10,19 +10,20 @@ from img2img.runtime.network import modelfile, models, selftest
 from img2img.runtime.network.card import Card
 
 
-def amend(path: Path, **changes: Any) -> Card:
-    """Rewrite `path` with these keys of its card changed; the network stays byte for byte. Returns the new card.
+def update_card(path: Path, **changes: Any) -> Card:
+    """Write `changes` into the card of the model file `path` and return the new card.
 
-    A card of an older version gets the digest and the self-test that new files have.
+    The network stays the same, byte for byte. A card from an older version also gets the digest and the self-test
+    that new files have.
 
     Raises:
-        ModelError: the file has no card to change, is damaged, or a value does not fit the card.
+        ModelError: the file has no card or is damaged, or a value is not valid in a card.
     """
     card = models.read_card(path)
     if card is None:
-        raise ModelError(f"{path}: it has no card to write into")
+        raise ModelError(f"{path}: has no card to update", path=path)
     modelfile.require_safe(path)
-    modelfile.require_whole(path, card)  # a new digest would hide the damage
+    modelfile.require_whole(path, card)  # a new digest would hide any damage
     card = dataclasses.replace(card, **changes)
     if not selftest.fits(card):
         card = dataclasses.replace(card, selftest=selftest.measured(path, card))

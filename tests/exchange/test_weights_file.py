@@ -1,4 +1,4 @@
-"""Weights files are read as data: every official form is understood, and nothing in them is run or believed."""
+"""Weights files are read as data: every official format works, nothing in them is executed, and no claim is trusted."""
 
 import argparse
 import io
@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from img2img.errors import CheckpointError
-from img2img.exchange.foreign.reading import WRAPPERS, read
+from img2img.exchange.importers.weights_file import WRAPPERS, read
 
 
 def net() -> nn.Module:
@@ -40,10 +40,10 @@ def test_every_wrapper_in_both_formats(tmp_path: Path, wrapper: str | None, zipp
     torch.save(held, file, _use_new_zipfile_serialization=zipped)
     weights = read(file)
     assert same(weights.state, state)
-    assert weights.under == ((wrapper,) if wrapper else ())
+    assert weights.wrappers == ((wrapper,) if wrapper else ())
 
 
-def test_what_training_code_leaves_beside_the_weights_is_passed_over(tmp_path: Path) -> None:
+def test_what_training_code_stores_beside_the_weights_is_ignored(tmp_path: Path) -> None:
     network = net()
     optimiser = torch.optim.Adam(network.parameters())
     network(torch.rand(2, 3, 8, 8)).mean().backward()
@@ -60,15 +60,15 @@ def test_what_training_code_leaves_beside_the_weights_is_passed_over(tmp_path: P
     assert same(read(tmp_path / "all.ckpt").state, network.state_dict())
 
 
-def test_the_moving_average_is_taken_and_said_to_be_one(tmp_path: Path) -> None:
+def test_the_moving_average_is_preferred_and_marked_as_one(tmp_path: Path) -> None:
     ours, average = net().state_dict(), net().half().state_dict()
     torch.save({"params": ours, "params_ema": average}, tmp_path / "both.pth")
     weights = read(tmp_path / "both.pth")
-    assert weights.under == ("params_ema",) and weights.averaged
+    assert weights.wrappers == ("params_ema",) and weights.averaged
     assert same(weights.state, {key: v.float() if v.is_floating_point() else v for key, v in average.items()})
 
 
-def test_prefixes_views_parameters_and_precisions(tmp_path: Path) -> None:
+def test_prefixes_views_parameters_and_precisions_are_handled(tmp_path: Path) -> None:
     base = torch.arange(24, dtype=torch.float64).reshape(4, 6)
     held = {
         "module._orig_mod.turned": base.T,
@@ -85,18 +85,18 @@ def test_prefixes_views_parameters_and_precisions(tmp_path: Path) -> None:
     assert state["count"].dtype == torch.int64 and state["count"] == 7
 
 
-def test_safetensors_whatever_the_name(tmp_path: Path) -> None:
+def test_safetensors_files_are_recognised_whatever_their_ending(tmp_path: Path) -> None:
     state = net().state_dict()
     save_file({f"netG.{key}": value for key, value in state.items()}, tmp_path / "weights.pth")
     assert same(dict(sorted(read(tmp_path / "weights.pth").state.items())), dict(sorted(state.items())))
 
 
 TEN_GB = b'{"a":{"dtype":"F32","shape":[2500000000],"data_offsets":[0,10000000000]}}'
-"""A header of safetensors."""
+"""A safetensors header that claims 10 GB."""
 
 
 class Program:
-    """What an attacker puts into a pickle."""
+    """An object that runs a command when it is unpickled, as an attacker would store it."""
 
     def __init__(self, command: str) -> None:
         self.command = command
@@ -106,17 +106,17 @@ class Program:
 
 
 @pytest.mark.parametrize("zipped", [True, False], ids=["zip", "before 1.6"])
-def test_a_malicious_file_is_refused_by_name_and_not_run(tmp_path: Path, zipped: bool) -> None:
+def test_a_malicious_file_is_refused_with_its_name_and_not_executed(tmp_path: Path, zipped: bool) -> None:
     file, trace = tmp_path / "evil.pth", tmp_path / "was-here"
     held = {"state_dict": net().state_dict(), "x": Program(f"touch {trace}")}
     torch.save(held, file, _use_new_zipfile_serialization=zipped)
-    with pytest.raises(CheckpointError, match=r"evil\.pth: holds more than weights, the Python object \w+\.system"):
+    with pytest.raises(CheckpointError, match=r"evil\.pth: holds more than weights: the Python object \w+\.system"):
         read(file)
     assert not trace.exists()
 
 
 def pth(content: object, file: Path, numbers: bytes = b"\0" * 64) -> Path:
-    """A zip in torch's form around any pickle; `Ref(n)` in it is a storage that claims n floats."""
+    """A zip file in torch's format around any pickle. `Ref(n)` in it is a storage that claims n floats."""
 
     class Pickler(pickle.Pickler):
         def persistent_id(self, thing: object) -> object:
@@ -136,7 +136,7 @@ class Ref:
 
 
 class Claim:
-    """A tensor as torch pickles it, of any size."""
+    """A tensor as torch pickles it, with any claimed size."""
 
     def __init__(self, n: int, size: tuple[int, ...], stride: tuple[int, ...], offset: int = 0, *state: Any) -> None:
         self.arguments = (Ref(n), offset, size, stride, False, OrderedDict())
@@ -146,7 +146,7 @@ class Claim:
         return torch._utils._rebuild_tensor_v2, self.arguments, *self.state
 
 
-def test_the_writer_of_these_tests_writes_what_is_read(tmp_path: Path) -> None:
+def test_files_written_by_these_tests_can_be_read(tmp_path: Path) -> None:
     numbers = np.arange(16, dtype=np.float32)
     state = read(pth({"a": Claim(16, (2, 3), (4, 1), 2)}, tmp_path / "a.pth", numbers.tobytes())).state
     assert np.array_equal(state["a"].numpy(), [[2, 3, 4], [6, 7, 8]])
@@ -164,19 +164,19 @@ def test_the_writer_of_these_tests_writes_what_is_read(tmp_path: Path) -> None:
         Claim(16, (4,), (1,), 0, {"size": (50_000, 50_000)}),  # changed after it was checked
     ],
 )
-def test_a_tensor_that_claims_more_than_the_file_holds(tmp_path: Path, claim: Claim) -> None:
+def test_a_tensor_that_claims_more_than_the_file_holds_is_refused(tmp_path: Path, claim: Claim) -> None:
     with pytest.raises(CheckpointError, match=r"big\.pth: ") as caught:
         read(pth({"a": claim}, tmp_path / "big.pth"))
     assert len(str(caught.value).splitlines()) == 1
 
 
-def test_many_tensors_that_together_claim_more_than_the_file_holds(tmp_path: Path) -> None:
+def test_tensors_that_together_claim_more_than_the_file_holds_are_refused(tmp_path: Path) -> None:
     many = {f"k{i}": Claim(2**16, (2**16,), (1,)) for i in range(2000)}
     with pytest.raises(CheckpointError, match="claims tensors of 524288000 bytes"):
         read(pth(many, tmp_path / "many.pth", b"\0" * 4 * 2**16))
 
 
-def test_a_file_that_holds_itself_ends(tmp_path: Path) -> None:
+def test_a_file_that_contains_itself_is_refused(tmp_path: Path) -> None:
     held: dict[str, Any] = {}
     held["model"] = {"net": held, "a": Claim(16, (4,), (1,))}
     with pytest.raises(CheckpointError, match=r"holds no state dict"):
@@ -187,16 +187,16 @@ def test_a_file_that_holds_itself_ends(tmp_path: Path) -> None:
     ("content", "message"),
     [
         (b"", "is empty"),
-        (b"some other thing", "no file of torch"),
+        (b"some other thing", "neither a torch file"),
         (b"<!DOCTYPE html><html>", "web page"),
         (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
-        (pickle.dumps({"a": 1}), "not one of torch's"),
+        (pickle.dumps({"a": 1}), "not from torch"),
         (b"PK\x03\x04 and no more", "damaged or cut short"),
         (b"\xff" * 8 + b"{" + b"x" * 50, "damaged or cut short"),
         (len(TEN_GB).to_bytes(8, "little") + TEN_GB, "damaged or cut short"),
     ],
 )
-def test_what_is_no_weights_file_is_called_by_its_name(tmp_path: Path, content: bytes, message: str) -> None:
+def test_files_that_are_not_weights_are_identified(tmp_path: Path, content: bytes, message: str) -> None:
     (tmp_path / "x.pth").write_bytes(content)
     with pytest.raises(CheckpointError, match=message) as caught:
         read(tmp_path / "x.pth")
@@ -204,7 +204,7 @@ def test_what_is_no_weights_file_is_called_by_its_name(tmp_path: Path, content: 
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_whole_networks_and_programs_are_refused(tmp_path: Path) -> None:
+def test_pickled_networks_and_torchscript_programs_are_refused(tmp_path: Path) -> None:
     torch.save(net(), tmp_path / "whole.pth")
     with pytest.raises(CheckpointError, match=r"Sequential.*state_dict\(\)"):
         read(tmp_path / "whole.pth")
@@ -215,7 +215,7 @@ def test_whole_networks_and_programs_are_refused(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"several sets of weights \(a, b\)"):
         read(tmp_path / "two.pth")
     torch.save({"epoch": 3}, tmp_path / "none.pth")
-    with pytest.raises(CheckpointError, match="holds none"):
+    with pytest.raises(CheckpointError, match="holds no state dict"):
         read(tmp_path / "none.pth")
     with pytest.raises(CheckpointError, match="No such file"):
         read(tmp_path / "missing.pth")
@@ -232,7 +232,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(which=st.integers(0, 2), share=st.floats(0, 0.999))
-def test_a_file_cut_short_anywhere_is_an_error_of_ours(
+def test_a_file_cut_short_anywhere_raises_a_checkpoint_error(
     files: list[bytes], tmp_path: Path, which: int, share: float
 ) -> None:
     (tmp_path / "cut.pth").write_bytes(files[which][: int(share * len(files[which]))])
@@ -242,7 +242,7 @@ def test_a_file_cut_short_anywhere_is_an_error_of_ours(
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(which=st.integers(0, 2), place=st.floats(0, 1, exclude_max=True), value=st.integers(0, 255))
-def test_a_changed_byte_gives_weights_or_an_error_of_ours(
+def test_a_changed_byte_gives_weights_or_a_checkpoint_error(
     files: list[bytes], tmp_path: Path, which: int, place: float, value: int
 ) -> None:
     data = bytearray(files[which])

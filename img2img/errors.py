@@ -1,6 +1,7 @@
 """The error types of the project. Any module may import this one; it imports no other."""
 
 from enum import IntEnum
+from pathlib import Path
 
 
 class ExitStatus(IntEnum):
@@ -13,9 +14,21 @@ class ExitStatus(IntEnum):
 
 
 class Img2ImgError(Exception):
-    """An expected failure. Its message is one line that says what is wrong, with which file, and what to do."""
+    """An expected failure. Its message is one line for a person: what is wrong, with which file, what to do.
+
+    Code that handles an error reads its attributes and never its message.
+
+    Attributes:
+        path: the file, folder or address that the error is about, where there is one.
+        hint: what to do about it, where code passes that on by itself. The message says it as well.
+    """
 
     status = ExitStatus.SOME_FAILED
+
+    def __init__(self, message: str, *, path: Path | str | None = None, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.path = path
+        self.hint = hint
 
 
 class UsageError(Img2ImgError):

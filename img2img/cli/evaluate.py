@@ -12,8 +12,8 @@ from img2img.cli.measures import TAKEN, Asked, Measure, short
 from img2img.errors import ModelError, UsageError
 
 if TYPE_CHECKING:
-    from img2img.evaluation.cases import Case
-    from img2img.evaluation.gallery import Gallery
+    from img2img.evaluation.results import Case
+    from img2img.evaluation.sheet_rows import SheetRows
     from img2img.runtime.network.session import LoadedModel
 
 UPSCALE, INPAINT, TRANSLATE = "Upscaling", "Inpainting", "Translation"
@@ -145,7 +145,7 @@ def evaluate(
     Parts of the truth: sharpness (below 1 blurred, above 1 noisy) and border (far above 1: the rim shows).
     """
     trainer.need_training_packages()
-    from img2img.evaluation.gallery import Gallery, format_of
+    from img2img.evaluation.sheet_rows import SheetRows, format_of
 
     if sheet is not None and format_of(sheet.suffix) is None:
         raise UsageError(f"--sheet {sheet}: say a name that ends in .png, .jpg or .webp")
@@ -168,7 +168,7 @@ def evaluate(
         threads=threads,
     )
     asked.check(subject)
-    gallery = Gallery(details=subject.card.task == "upscale") if sheet is not None else None
+    gallery = SheetRows(details=subject.card.task == "upscale") if sheet is not None else None
     measured: dict[str, dict[str, float | str]] = {}
     for folders in asked.sets(subject.card.task):
         measure = asked.measure(loaded, folders)
@@ -191,11 +191,11 @@ def evaluate(
     if record:
         from img2img import exchange
 
-        exchange.amend(subject.path, metrics={**subject.card.metrics, **measured})
+        exchange.update_card(subject.path, metrics={**subject.card.metrics, **measured})
 
 
 def _print(
-    measure: Measure, own: str, data: str, gallery: Gallery | None, *, json: bool
+    measure: Measure, own: str, data: str, gallery: SheetRows | None, *, json: bool
 ) -> tuple[dict[str, dict[str, float]], dict[str, float | str]]:
     """Print the cases as they come, what they come to together, and in how many the model is better.
 
@@ -203,7 +203,7 @@ def _print(
     """
     from dataclasses import replace
 
-    from img2img.evaluation.cases import means
+    from img2img.evaluation.results import means
 
     printer: figures.Printer | None = None
     cases: list[Case] = []
@@ -261,9 +261,9 @@ def _load(names: list[str], device: str, threads: int | None) -> dict[str, Loade
     return dict(zip(unlike, loaded, strict=True))
 
 
-def _write(gallery: Gallery, file: Path) -> None:
+def _write(gallery: SheetRows, file: Path) -> None:
     from img2img.atomic import atomic
-    from img2img.evaluation.gallery import format_of
+    from img2img.evaluation.sheet_rows import format_of
     from img2img.training.sheets import contact_sheet
 
     rows = gallery.rows

@@ -12,8 +12,8 @@ from img2img.cli import console, options
 from img2img.errors import ModelError, UsageError
 
 if TYPE_CHECKING:
-    from img2img.evaluation.cases import Case
-    from img2img.evaluation.recognition import Recogniser
+    from img2img.evaluation.domain_classifier import DomainClassifier
+    from img2img.evaluation.results import Case
     from img2img.evaluation.translation import Translate
     from img2img.runtime.network.session import LoadedModel
 
@@ -163,15 +163,15 @@ class Asked:
 
     def _upscaling(self, models: dict[str, LoadedModel], folders: list[Path], scale: int) -> Measure:
         from img2img.evaluation import niqe, upscaling
-        from img2img.evaluation.cases import spread
+        from img2img.evaluation.results import spread
 
-        ways = {name: upscaling.by_model(model) for name, model in models.items()}
-        if not self.no_reference and not upscaling.lack_truths(folders):
+        ways = {name: upscaling.from_model(model) for name, model in models.items()}
+        if not self.no_reference and not upscaling.has_no_truth(folders):
             found = upscaling.pairs(folders, scale, held_out=self.held_out, count=self.count)
             about = f"PSNR (dB) and SSIM on Y, border {scale}"
             return Measure(about, ("psnr_y", "ssim_y"), upscaling.with_reference(ways, found, scale), self._held)
         statistics = niqe.Statistics.load(self.niqe)
-        paths = spread(upscaling.chosen(folders, held_out=self.held_out), self.count)
+        paths = spread(upscaling.low_resolution_pictures(folders, held_out=self.held_out), self.count)
         return Measure(
             f"NIQE ({statistics.about}) of pictures enlarged {scale} times; lower is better",
             ("niqe",),
@@ -183,15 +183,15 @@ class Asked:
     def _inpainting(self, models: dict[str, LoadedModel], folders: list[Path]) -> Measure:
         from img2img.data import folders as pictures
         from img2img.evaluation import inpainting
-        from img2img.evaluation.cases import spread
+        from img2img.evaluation.results import spread
 
-        rivals = inpainting.rivals()
+        rivals = inpainting.baselines()
         if "biharmonic" not in rivals:
             console.say("scikit-image is not installed, so biharmonic inpainting is left out: pip install scikit-image")
         paths = pictures.find(folders)
         paths = spread(pictures.hold_out(paths)[1] if self.held_out else paths, self.count)
         side = inpainting.SIDE if self.side is None else self.side or None
-        ways = rivals | {name: inpainting.by_model(model) for name, model in models.items()}
+        ways = rivals | {name: inpainting.from_model(model) for name, model in models.items()}
         seen = f"reduced to {side} pixels" if side else "whole"
         return Measure(
             f"PSNR (dB) and SSIM in the hole; {len(paths)} photos, {seen}, with {len(inpainting.HOLES)} holes each",
@@ -204,13 +204,13 @@ class Asked:
         from img2img.evaluation import translation
 
         size = options.parse_size(self.size)
-        return {name: translation.by_model(model, size) for name, model in models.items()}
+        return {name: translation.from_model(model, size) for name, model in models.items()}
 
-    def _recogniser(self, sides: Sequence[Sequence[Path]]) -> Recogniser:
-        from img2img.evaluation import recognition
+    def _recogniser(self, sides: Sequence[Sequence[Path]]) -> DomainClassifier:
+        from img2img.evaluation import domain_classifier
 
-        steps = self.classifier_steps or recognition.STEPS
-        return recognition.learn(sides, seed=self.seed, steps=steps, threads=self.threads)
+        steps = self.classifier_steps or domain_classifier.STEPS
+        return domain_classifier.train(sides, seed=self.seed, steps=steps, threads=self.threads)
 
     def _unpaired(self, models: dict[str, LoadedModel], folders: list[Path], real: Path) -> Measure:
         from img2img.evaluation import inception, unpaired
@@ -221,7 +221,7 @@ class Asked:
         if self.features:
             weights = None if self.features == "inception" else Path(self.features)
             published = inception.Inception.load(weights)
-        data = unpaired.sides(folders, real, train=self.train, held_out=self.held_out, count=self.count)
+        data = unpaired.domain_pair(folders, real, train=self.train, held_out=self.held_out, count=self.count)
         known = ", ".join(map(short, self.train or [*folders, real]))
         console.say(f"training a classifier on real pictures of both sides: {known}")
         recogniser = self._recogniser(data.training)
@@ -238,7 +238,7 @@ class Asked:
                 "recognised_real": round(comparison.accuracy, 4),
                 "real": f"{len(data.aside)} training pictures of the wanted side that the classifier has not seen",
             },
-            comparison.whole,
+            comparison.set_figures,
         )
 
     def _pairs(self, models: dict[str, LoadedModel], folders: list[Path]) -> Measure:
@@ -246,7 +246,7 @@ class Asked:
 
         found = translation.pairs(folders, train=self.train, held_out=self.held_out, count=self.count)
         ways = self._translations(models)
-        if not found.others:
+        if not found.training:
             console.say("no training pairs, so the nearest of them is left out: say --held-out, or --train FOLDER")
         return Measure(
             f"L1 (0..1, lower is better) and SSIM of {len(found.measured)} pairs; {found.about}",

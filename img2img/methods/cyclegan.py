@@ -10,8 +10,8 @@ from torch.utils.data import Dataset
 
 from img2img import objectives
 from img2img.data.unpaired import UnpairedData, UnpairedSet
-from img2img.evaluation.distribution import sliced_wasserstein
-from img2img.exchange.faces import Signed
+from img2img.evaluation.sliced_wasserstein import sliced_wasserstein
+from img2img.exchange.wrappers import TranslationWrapper
 from img2img.methods.cards import card_of
 from img2img.methods.config import AdversarialConfig, NetworkConfig, ScheduleConfig
 from img2img.methods.figures import Picture, distances, diversity, pictures, signed, spread
@@ -192,7 +192,7 @@ class CycleGAN(Method):
                 task="translate",
                 method=f"cyclegan, {way}",
             )
-            models.append(Exportable(Signed(generator), card, suffix=f".{way}"))
+            models.append(Exportable(TranslationWrapper(generator), card, suffix=f".{way}"))
         return models
 
 

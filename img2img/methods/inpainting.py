@@ -19,8 +19,8 @@ from img2img.data.holes import HoleCrops, held_out
 from img2img.data.masks import MaskConfig, Masks
 from img2img.data.ranges import Factors
 from img2img.errors import ConfigError
-from img2img.evaluation.distribution import sliced_wasserstein
-from img2img.exchange.faces import Filling
+from img2img.evaluation.sliced_wasserstein import sliced_wasserstein
+from img2img.exchange.wrappers import InpaintingWrapper
 from img2img.lookup import lookup
 from img2img.methods.cards import card_of
 from img2img.methods.config import NetworkConfig, PerceptualConfig
@@ -166,7 +166,7 @@ class Inpainting(Method):
     def models(self, networks: Networks) -> list[Exportable]:
         generator = inference_copy(networks["generator"], "running")
         card = card_of(self.config, generator, name=self.config.method, task="inpaint", method=self.title)
-        return [Exportable(Filling(generator), card)]
+        return [Exportable(InpaintingWrapper(generator), card)]
 
 
 class MaskChannel(nn.Module):

@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 from img2img.data.paired import PairedSet
 from img2img.data.pairs import PairedData
 from img2img.errors import ConfigError
-from img2img.exchange.faces import Signed
+from img2img.exchange.wrappers import TranslationWrapper
 from img2img.methods.cards import card_of
 from img2img.methods.config import AdversarialConfig, NetworkConfig, ScheduleConfig
 from img2img.methods.figures import distances, diversity, pictures, rgb, signed, spread
@@ -145,7 +145,7 @@ class Pix2Pix(Method):
 
     def models(self, networks: Networks) -> list[Exportable]:
         generator = inference_copy(networks["generator"], self.config.norm_mode)
-        network = Signed(generator, channels=self.facts["inputs"], palette=self.palette)
+        network = TranslationWrapper(generator, channels=self.facts["inputs"], palette=self.palette)
         method = f"pix2pix, norm mode {self.config.norm_mode}"
         card = card_of(self.config, generator, name="pix2pix", task="translate", method=method)
         return [Exportable(network, card)]

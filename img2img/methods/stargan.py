@@ -13,7 +13,7 @@ from img2img import objectives
 from img2img.data.domains import DomainData
 from img2img.data.labelled import DomainSet
 from img2img.errors import ConfigError
-from img2img.exchange.faces import Labelled
+from img2img.exchange.wrappers import DomainWrapper
 from img2img.methods.cards import card_of
 from img2img.methods.config import (
     AdversarialConfig,
@@ -220,4 +220,4 @@ class StarGAN(Method):
         asked = generator if self.count == 1 else Unified(generator, self.blocks, self.facts["set_exclusive"])
         domains = {"domains": tuple(self.facts["domains"]), "exclusive": self.facts["exclusive"]}
         card = card_of(self.config, generator, name="stargan", task="translate", method="stargan", **domains)
-        return [Exportable(Labelled(asked), card)]
+        return [Exportable(DomainWrapper(asked), card)]

@@ -25,8 +25,8 @@ from img2img.data.degradation_steps import sharpened
 from img2img.data.photos import PhotoCrops
 from img2img.data.ranges import Factors
 from img2img.errors import ConfigError
-from img2img.evaluation.distribution import sliced_wasserstein
 from img2img.evaluation.metrics import luma, psnr, ssim
+from img2img.evaluation.sliced_wasserstein import sliced_wasserstein
 from img2img.methods.cards import card_of
 from img2img.methods.config import NetworkConfig, PerceptualConfig, RunConfig
 from img2img.methods.figures import distances

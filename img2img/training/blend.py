@@ -118,7 +118,7 @@ def check(a: Exportable, b: Exportable, ours: Mapping[str, Tensor], theirs: Mapp
         if keys:
             more = f" and {len(keys) - NAMED} more" if len(keys) > NAMED else ""
             raise CheckpointError(f"{where}, their networks differ: {what} {', '.join(keys[:NAMED])}{more}")
-    for fact in blending.AGREE:
+    for fact in blending.SAME_IN_BOTH:
         one, other = getattr(a.card, fact), getattr(b.card, fact)
         if one != other:
             raise CheckpointError(f"{where}: {fact} is {one} in the first and {other} in the second")

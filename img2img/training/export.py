@@ -11,9 +11,9 @@ from typing import Literal
 from img2img import exchange
 from img2img.atomic import atomic
 from img2img.errors import ConfigError, DataError, UsageError
-from img2img.exchange import dropout, half, official, quantise, samples, statistics
-from img2img.exchange.half import Halved
-from img2img.exchange.quantise import Quantised
+from img2img.exchange import dropout, half_precision, official_weights, quantise, running_statistics, samples
+from img2img.exchange.half_precision import Fp16Report
+from img2img.exchange.quantise import QuantisationReport
 from img2img.methods.method import Exportable
 from img2img.runtime.network import models
 from img2img.runtime.network.card import Card
@@ -49,9 +49,9 @@ class Written:
 
     path: Path
     card: Card
-    proof: exchange.Proof | None = None
+    proof: exchange.Verification | None = None
     seconds: float | None = None
-    reduced: Quantised | Halved | None = None
+    reduced: QuantisationReport | Fp16Report | None = None
 
 
 def from_run(place: Path, target: Path, wish: Wish, note: Callable[[str], None]) -> list[Written]:
@@ -70,7 +70,7 @@ def from_run(place: Path, target: Path, wish: Wish, note: Callable[[str], None])
     pending: list[tuple[Path, Written]] = []
     with tempfile.TemporaryDirectory() as folder:
         for one in found.models:
-            if wish.live_dropout and not dropout.awaken(one.network):
+            if wish.live_dropout and not dropout.make_live(one.network):
                 raise ConfigError(f"{place}: its network has no dropout; leave --dropout out")
             card = _card(one, found, wish)
             final = target.with_name(f"{target.stem}{one.suffix}{target.suffix}")
@@ -95,7 +95,7 @@ def from_model(source: Path, target: Path, wish: Wish) -> Written:
 
     Raises:
         UsageError: nothing would change, or int8 has no pictures.
-        ModelError, DataError, ExportError: as of `quantise.quantise` and `half.halve`.
+        ModelError, DataError, ExportError: as of `quantise.quantise` and `half_precision.convert_to_fp16`.
     """
     if wish.precision == "fp32":
         raise UsageError(f"{source}: is a model file already; --precision int8 or fp16 makes another of it")
@@ -105,14 +105,14 @@ def from_model(source: Path, target: Path, wish: Wish) -> Written:
         made = Path(folder) / "model.onnx"
         reduced = _reduce(source, made, wish.pictures, wish)
         if wish.name:
-            exchange.amend(made, name=wish.name)
+            exchange.update_card(made, name=wish.name)
         with atomic(target) as file:
             file.write(made.read_bytes())
     return Written(target, _read_card(target), reduced=reduced)
 
 
 def weights(place: Path, target: Path) -> list[Path]:
-    """Write the generators of the run or checkpoint folder `place` in the official layout (`official.save`).
+    """Write the generators of the run or checkpoint folder `place` in the official layout (`official_weights.save`).
 
     Raises:
         ConfigError, CheckpointError, DataError: as of `trained.read`.
@@ -121,8 +121,8 @@ def weights(place: Path, target: Path) -> list[Path]:
     written = []
     for name, one in zip(found.method.averaged, found.models, strict=True):
         path = target.with_name(f"{target.stem}{one.suffix}{target.suffix}")
-        state = official.state(found.method.networks[name])
-        official.save(state, path, task=one.card.task, averaged=found.averaged)
+        state = official_weights.official_state_dict(found.method.networks[name])
+        official_weights.save(state, path, task=one.card.task, averaged=found.averaged)
         written.append(path)
     return written
 
@@ -142,9 +142,9 @@ def read(place: Path, norm_mode: NormMode | None, note: Callable[[str], None]) -
 
 def _better(found: Trained, place: Path, note: Callable[[str], None]) -> NormMode:
     """The norm mode with the better figure on the held-out pictures, or that of the paper where none can be had."""
-    gathered = statistics.examine({name: found.method.networks[name] for name in found.method.averaged})
-    if gathered.fault:
-        note(f"norm mode paper: {gathered.fault}")
+    gathered = running_statistics.examine({name: found.method.networks[name] for name in found.method.averaged})
+    if gathered.problem:
+        note(f"norm mode paper: {gathered.problem}")
         return "paper"
     try:
         figures = trained.norm_figures(found, place)
@@ -177,10 +177,10 @@ def _own_pictures(place: Path, found: Trained, card: Card, precision: Precision)
     return folders
 
 
-def _reduce(source: Path, target: Path, folders: tuple[Path, ...], wish: Wish) -> Quantised | Halved:
+def _reduce(source: Path, target: Path, folders: tuple[Path, ...], wish: Wish) -> QuantisationReport | Fp16Report:
     if wish.precision == "int8":
         return quantise.quantise(source, target, folders, max_drop=wish.max_drop)
-    return half.halve(source, target, folders)
+    return half_precision.convert_to_fp16(source, target, folders)
 
 
 def _read_card(path: Path) -> Card:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from img2img import exchange
 from img2img.errors import ConfigError, DataError, Interrupted
 from img2img.evaluation.metrics import ssim
-from img2img.exchange.faces import Filling
+from img2img.exchange.wrappers import InpaintingWrapper
 from img2img.methods.context_encoder import Config as ContextConfig
 from img2img.methods.context_encoder import ContextEncoder, hole_corners, windows
 from img2img.methods.hole_figures import hole_figures, ssim_map, telea
@@ -323,7 +323,7 @@ def exported(tmp_path: Path, method: type[Inpainting], wanted: Config | ContextC
     trained = method(wanted)
     weights = load_file(tmp_path / "run" / "checkpoints" / "step-00000002" / "generator.ema.safetensors")
     trained.networks["generator"].load_state_dict(weights)
-    return outcome, Filling(inference_copy(trained.networks["generator"], "running"))
+    return outcome, InpaintingWrapper(inference_copy(trained.networks["generator"], "running"))
 
 
 @pytest.mark.parametrize("name", ["unet and patchgan", "context encoder"])

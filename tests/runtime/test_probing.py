@@ -35,7 +35,7 @@ def foreign(
     fixed: tuple[int, int] | None = None,
     n: int | str = "N",
 ) -> Path:
-    """The network of `source` (contract 1, with a clip at its end) without its card, with another face around it.
+    """The network of `source` (a model file with a clip at its end) without its card, behind another interface.
 
     `clip`: whether the clip stays. `reads`, `writes`: ranges; `last`: [N, H, W, C] in, out; `types` in, out.
     """

@@ -346,15 +346,15 @@ def test_a_few_steps_are_allowed_and_more_are_not(shift):
 
 
 def test_amending_a_card_keeps_the_self_test_and_refuses_a_damaged_file(tmp_path):
-    from img2img.exchange.amend import amend
+    from img2img.exchange.card_update import update_card
 
     path = onnx_nets.compact(tmp_path / "net.onnx")
     before = onnx.load(path)
-    first = amend(path, licence="MIT")
+    first = update_card(path, licence="MIT")
     assert first.sha256 == model_file.digest(path) and first.selftest is not None
     marked = dict(first.selftest, result="07" * 96)
-    second = amend(path, selftest=marked)
-    assert amend(path, licence="CC0-1.0").selftest == marked == second.selftest
+    second = update_card(path, selftest=marked)
+    assert update_card(path, licence="CC0-1.0").selftest == marked == second.selftest
     assert [one.raw_data for one in onnx.load(path).graph.initializer] == [
         one.raw_data for one in before.graph.initializer
     ]
@@ -362,14 +362,14 @@ def test_amending_a_card_keeps_the_self_test_and_refuses_a_damaged_file(tmp_path
     data[data.index(before.graph.initializer[1].raw_data)] ^= 4
     path.write_bytes(data)
     with pytest.raises(ModelError, match="damaged"):
-        amend(path, licence="MIT")
+        update_card(path, licence="MIT")
     assert path.read_bytes() == data
 
 
 def test_stamping_needs_no_torch_and_no_onnx(tmp_path):
     path = onnx_nets.compact(tmp_path / "net.onnx")
     code = (
-        "import sys, json; from pathlib import Path; from img2img.runtime.network import modelfile, models, verify;"
+        "import sys, json; from pathlib import Path; from img2img.runtime.network import model_file, models, verify;"
         "p = Path(sys.argv[1]); p.write_bytes(model_file.stamped(p.read_bytes(), models.read_card(p)));"
         "print(json.dumps([verify.passed(verify.verify(p, device='cpu')), 'torch' in sys.modules,"
         " 'onnx' in sys.modules]))"

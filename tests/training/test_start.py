@@ -50,7 +50,9 @@ def small() -> Compact:
 def model(small: Compact, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`small` as `img2img train` exports it."""
     path = tmp_path_factory.mktemp("models") / "mine.onnx"
-    exchange.export(inference_copy(small), Card(name="mine", task="upscale", scale=2, licence="CC0-1.0"), path, reach=4)
+    exchange.export(
+        inference_copy(small), Card(name="mine", task="upscale", scale=2, licence="CC0-1.0"), path, context=4
+    )
     return path
 
 

@@ -122,7 +122,7 @@ def spoil(key: str, value: torch.Tensor) -> None:
 
 
 def test_statistics_that_cannot_be_used_are_not_used_or_warned_about(painter: Path, tmp_path: Path) -> None:
-    for name, change, fault in (("fresh", forget, "were never gathered"), ("broken", spoil, "are not finite")):
+    for name, change, fault in (("fresh", forget, "were never updated"), ("broken", spoil, "are not finite")):
         said: list[str] = []
         place = changed(painter, tmp_path / name, change)
         found = export.read(place, None, said.append)
@@ -183,7 +183,7 @@ def test_without_the_data_the_norm_mode_is_that_of_the_paper(painter: Path) -> N
 def test_norm_mode_and_dropout_are_in_the_file_and_in_the_card(
     painter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("img2img.exchange.context.measure", lambda *args: None)  # takes most of the time
+    monkeypatch.setattr("img2img.exchange.receptive_field.measure", lambda *args: None)  # takes most of the time
     network = UNet(features=4, downs=5)
     network.load_state_dict(read_weights(painter)["generator"])
     (plain,) = export.from_run(painter, tmp_path / "running.onnx", Wish(norm_mode="running", name="mine"), NOTHING)
@@ -204,12 +204,12 @@ def test_norm_mode_and_dropout_are_in_the_file_and_in_the_card(
 
 def test_live_dropout_drops_its_share_and_keeps_the_mean() -> None:
     network = torch.nn.Sequential(torch.nn.Identity(), torch.nn.Sequential(torch.nn.Dropout(0.25))).eval()
-    assert dropout.awaken(network) == 1
+    assert dropout.make_live(network) == 1
     torch.manual_seed(0)
     result = network(torch.ones(100, 100))
     assert (result == 0).float().mean().item() == pytest.approx(0.25, abs=0.02)
     assert result.mean().item() == pytest.approx(1, abs=0.03)
-    assert dropout.set_still(network, True)
+    assert dropout.set_disabled(network, True)
     assert torch.allclose(network(torch.ones(5)), torch.full((5,), 1 / 0.75))
 
 

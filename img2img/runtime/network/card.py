@@ -48,7 +48,7 @@ class Card:
     trained_on: tuple[str, ...] = ()
     metrics: dict[str, dict[str, float | str]] = field(default_factory=dict)  # data set -> figures and their command
     created_with: str = ""
-    sha256: str | None = None  # `modelfile.digest` of the file; None: nobody has taken it
+    sha256: str | None = None  # `model_file.digest` of the file; None: nobody has taken it
     selftest: dict[str, Any] | None = (
         None  # what `selftest.picture` becomes; None: it is not known, or differs each time
     )

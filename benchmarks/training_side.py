@@ -33,7 +33,7 @@ class Plain:
             name: torch.optim.Adam(
                 [p for network in moved.networks for p in method.networks[network].parameters()], lr=rate, betas=betas
             )
-            for name, moved in method.optimised.items()
+            for name, moved in method.optimisers.items()
         }
         self.order: list[str] = []
 
@@ -53,7 +53,7 @@ class Plain:
 
     def _switch(self, turn: str) -> None:
         """The official code's `set_requires_grad(discriminator, ...)`."""
-        for name, moved in self.method.optimised.items():
+        for name, moved in self.method.optimisers.items():
             if name != "generator":
                 for network in moved.networks:
                     self.method.networks[network].requires_grad_(turn != "generator")
@@ -63,7 +63,7 @@ def main(side: str, name: str, config_file: str, out: str, steps: str) -> None:
     torch.manual_seed(0)
     method_type: Any = methods.find(name)
     values = json.loads(Path(config_file).read_text())
-    config = method_type.recipe.parse(method_type.recipe.filled(values), where="benchmark")
+    config = method_type.recipe.parse(method_type.recipe.with_defaults(values), where="benchmark")
     method = method_type(config)
     dataset = method.load()
     count = WARM_UP + int(steps)
@@ -87,7 +87,7 @@ def main(side: str, name: str, config_file: str, out: str, steps: str) -> None:
             engine.set_rates(step)
             engine.seed(step)
             engine.step(batches)
-            engine.average()
+            engine.update_averages()
         else:
             plain.step(batches)
         if step >= WARM_UP:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from img2img.data.paired import PairedSet
 from img2img.evaluation.sliced_wasserstein import sliced_wasserstein
-from img2img.methods.figures import distances, rgb, spread
+from img2img.methods.figures import distances, spread, to_rgb
 from img2img.methods.pix2pix import Config
 from img2img.runtime.network import session, tiling
 from img2img.training.sheets import contact_sheet
@@ -42,7 +42,7 @@ options = parser.parse_args()
 config = Config.load(options.config)
 pairs = PairedSet.read(config.data, seed=config.seed)
 names = options.names.split(",") if options.names else [model.parent.name for model in options.models]
-sources, truths = [pairs.shown(held.input) for held in pairs.held], [rgb(held.target) for held in pairs.held]
+sources, truths = [pairs.shown(held.input) for held in pairs.held], [to_rgb(held.target) for held in pairs.held]
 columns = {"input": sources}
 for name, path in zip(names, options.models, strict=True):
     model = session.load(path)

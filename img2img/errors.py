@@ -59,6 +59,10 @@ class ConfigError(Img2ImgError):
     status = ExitStatus.USAGE
 
 
+class DownloadError(ConfigError):
+    """A configuration needs a published file that cannot be downloaded. `path` is its address."""
+
+
 class DataError(Img2ImgError):
     """A data set cannot be used for training or evaluation."""
 

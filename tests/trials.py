@@ -17,7 +17,7 @@ from img2img import exchange
 from img2img.errors import Interrupted
 from img2img.methods.config import RunConfig
 from img2img.methods.method import Method
-from img2img.training.listener import Silence
+from img2img.training.listener import SilentListener
 from img2img.training.loop import train
 
 COLOURS = {"red": (220, 40, 40), "green": (40, 200, 60), "blue": (50, 60, 220)}
@@ -73,7 +73,7 @@ def weights(run: Path) -> dict[str, torch.Tensor]:
     return {f"{path.stem}/{k}": v for path in folder.glob("*.safetensors") for k, v in load_file(path).items()}
 
 
-class StopAfter(Silence):
+class StopAfter(SilentListener):
     """Presses Ctrl-C after a step."""
 
     def __init__(self, step: int) -> None:
@@ -99,10 +99,10 @@ def check_resume(method: type[Method], config: RunConfig, place: Path, stop: int
     whole, broken = place / "whole", place / "broken"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("img2img.exchange.export", lambda *args: None)
-        train(method, config, whole, Silence(), device="cpu")
+        train(method, config, whole, SilentListener(), device="cpu")
         with pytest.raises(Interrupted):
             train(method, config, broken, StopAfter(stop), device="cpu")
-        train(method, config, broken, Silence(), device="cpu")
+        train(method, config, broken, SilentListener(), device="cpu")
     assert log(broken) == log(whole)
     ours, theirs = weights(broken), weights(whole)
     assert ours.keys() == theirs.keys()
@@ -114,7 +114,7 @@ def learn(method: type[Method], config: RunConfig, run: Path) -> list[dict[str, 
     """Train to the end, without export. Returns the figures of the validations."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("img2img.exchange.export", lambda *args: None)
-        train(method, config, run, Silence(), device="cpu")
+        train(method, config, run, SilentListener(), device="cpu")
     return [entry["validation"] for entry in log(run) if "validation" in entry]
 
 

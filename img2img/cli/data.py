@@ -14,6 +14,7 @@ import typer
 
 from img2img.cli import console
 from img2img.errors import ConfigError, ExitStatus, UsageError
+from img2img.methods import METHODS
 from img2img.text import show
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def data(
     action: Annotated[str, typer.Argument(metavar="check", help="Look the data over.")],
     folders: Annotated[list[Path], typer.Argument(metavar="DIR", help="What you would give to train --data.")],
     method: Annotated[
-        str, typer.Option("--for", "-f", metavar="METHOD", help="The method that is to be trained on it.")
+        str, typer.Option("--for", "-f", metavar="METHOD", help=f"Method to train: {', '.join(METHODS)}.")
     ],
     assignments: Annotated[
         list[str] | None,
@@ -75,19 +76,22 @@ def _settings(method: str, folders: list[Path], assignments: list[str]) -> Any:
     if absent := [folder for folder in folders if not folder.exists()]:
         raise UsageError(f"{show(absent[0])}: no such folder or file")
     recipe = methods.find(method).recipe
-    values = recipe.filled({"method": method, "data": {"folders": [str(folder) for folder in folders]}})
+    values = recipe.with_defaults({"method": method, "data": {"folders": [str(folder) for folder in folders]}})
     assign(values, assignments)
-    return getattr(recipe.parse(values, where="settings"), "data")  # noqa: B009, every recipe defines its own
+    config: Any = recipe.parse(values, where="settings")  # every recipe defines its own data section
+    return config.data
 
 
 def _show(report: Report, method: str, folders: list[Path]) -> None:
     # Files are named from the folder that all of them are in.
     top = os.path.commonpath([folder.absolute() for folder in folders])
-    tops = [f"{name}{os.sep}" for name in dict.fromkeys([top, os.path.relpath(top), *map(str, folders[:1])])]
+    names = [top, os.path.relpath(top)]
+    if len(folders) == 1:
+        names.append(str(folders[0]))
 
     def say(text: str) -> None:
-        for name in tops if len(folders) == 1 else tops[:2]:
-            text = text.replace(name, "")
+        for name in names:
+            text = text.replace(f"{name}{os.sep}", "")
         console.say(text)
 
     for sentence in report.becomes:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from img2img.training.preview import Settings
+    from img2img.training.preview import PreviewConfig
 
 READ = ("scale", "data.crop", "data.degradation", "data.masks")  # what a preview takes of a training's settings
 
@@ -34,7 +34,7 @@ def degrade(
     count: Annotated[int, typer.Option("--count", min=1, help="Rows: a crop each, of photos taken at random.")] = 8,
     versions: Annotated[int, typer.Option("--versions", min=1, help="Columns: degraded versions of a crop.")] = 4,
     config: Annotated[
-        Path | None, typer.Option("--config", help="Settings of a training, such as RUN/config.toml.")
+        Path | None, typer.Option("--config", help="PreviewConfig of a training, such as RUN/config.toml.")
     ] = None,
     assignments: Annotated[
         list[str] | None,
@@ -62,7 +62,8 @@ def degrade(
     from img2img.atomic import atomic
     from img2img.training import preview
 
-    sheet = (preview.holes if masks else preview.degraded)(chosen, settings, versions=versions)
+    draw = preview.mask_sheet if masks else preview.degradation_sheet
+    sheet = draw(chosen, settings, versions=versions)
     with atomic(output) as stream:
         sheet.save(stream, kind)
     console.say(f"wrote {output}: {len(chosen)} crops of {settings.data.crop} pixels, {versions} versions of each")
@@ -70,9 +71,9 @@ def degrade(
 
 def _settings(
     config: Path | None, assignments: list[str], *, scale: int | None, crop: int | None, seed: int
-) -> Settings:
+) -> PreviewConfig:
     from img2img.methods.config import assign
-    from img2img.training.preview import Settings
+    from img2img.training.preview import PreviewConfig
 
     values: dict[str, Any] = {}
     for assignment in assignments:
@@ -92,7 +93,7 @@ def _settings(
         values["data"]["crop"] = crop
     values["seed"] = seed
     assign(values, assignments)
-    return Settings.parse(values, where="settings")
+    return PreviewConfig.parse(values, where="settings")
 
 
 def _choose(inputs: list[str], count: int, smallest: int, seed: int) -> list[NDArray[np.uint8]]:

@@ -13,7 +13,7 @@ from img2img.errors import UsageError
 from img2img.text import show
 
 if TYPE_CHECKING:
-    from img2img.training.export import Written
+    from img2img.training.export import ExportedFile
 
 MAX_DROP = 0.1
 """dB; as `exchange.quantise.MAX_DROP`, which takes long to import."""
@@ -130,11 +130,11 @@ def export(
         return
     pictures = tuple(calibrate or ())
     mode: Any = None if norm_mode is None else norm_mode.value
-    wish = run.Wish(precision.value, mode, dropout, pictures, max_drop, name)
+    options = run.ExportOptions(precision.value, mode, dropout, pictures, max_drop, name)
     if from_model:
-        written = [run.from_model(models.find(source), file, wish)]
+        written = [run.from_model(models.find(source), file, options)]
     else:
-        written = run.from_run(place, file, wish, console.say)
+        written = run.from_run(place, file, options, console.say)
     _show(written)
     for one in written:
         console.say(f"wrote {one.path}; use it with")
@@ -163,7 +163,7 @@ def _refuse(why: str, given: dict[str, bool]) -> None:
         raise UsageError(f"{why} {', '.join(wrong)}")
 
 
-def _show(written: list[Written]) -> None:
+def _show(written: list[ExportedFile]) -> None:
     """The proof of each file, on stderr."""
     from rich.console import Console
     from rich.table import Table
@@ -175,10 +175,10 @@ def _show(written: list[Written]) -> None:
         Console(stderr=True, highlight=False).print(table)
 
 
-def _rows(one: Written) -> list[tuple[str, str]]:
+def _rows(one: ExportedFile) -> list[tuple[str, str]]:
     rows = []
     if one.proof:
-        sizes = ", ".join(f"{width}x{height}" + f" (x{n})" * (n > 1) for n, height, width in one.proof.sizes)
+        sizes = ", ".join(_size(*size) for size in one.proof.sizes)
         rows += [
             ("compared at", sizes),
             ("largest difference to the network", f"{one.proof.largest:.2g} of 1"),
@@ -202,3 +202,7 @@ def _rows(one: Written) -> list[tuple[str, str]]:
     if one.seconds is not None:
         figures["seconds_per_megapixel"] = f"{one.seconds:.3g}"
     return rows + [(label, f"{figures[key]}") for key, label in labels.items() if key in figures]
+
+
+def _size(count: int, height: int, width: int) -> str:
+    return f"{width}x{height}" if count == 1 else f"{width}x{height} (x{count})"

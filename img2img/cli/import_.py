@@ -60,9 +60,11 @@ def import_(
         raise UsageError(f"--output {output}: say a name that ends in .onnx")
     if not output.absolute().parent.is_dir():
         raise UsageError(f"--output {output}: there is no folder {output.absolute().parent}")
-    names = tuple(part.strip() for part in domains.split(",")) if domains is not None else ()
-    if domains is not None and (not all(names) or len(set(names)) < len(names)):
-        raise UsageError(f"--domains {domains}: say names that differ, with commas between them")
+    names: tuple[str, ...] = ()
+    if domains is not None:
+        names = tuple(part.strip() for part in domains.split(","))
+        if not all(names) or len(set(names)) < len(names):
+            raise UsageError(f"--domains {domains}: say names that differ, with commas between them")
     trainer.need_training_packages()
     from img2img.exchange.importers import Options, import_file
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import time
@@ -14,6 +15,7 @@ import typer
 
 from img2img.cli import trainer
 from img2img.errors import ConfigError, ExitStatus
+from img2img.methods import METHODS
 from img2img.text import show_duration
 
 if TYPE_CHECKING:
@@ -25,12 +27,7 @@ SMOKE_STEPS = 3
 
 
 def train(
-    method: Annotated[
-        str,
-        typer.Argument(
-            help="pix2pix, cyclegan, stargan, srgan, esrgan, real-esrgan, inpaint or context-encoder.", metavar="METHOD"
-        ),
-    ],
+    method: Annotated[str, typer.Argument(help=f"{', '.join(METHODS)}.", metavar="METHOD")],
     data: Annotated[
         list[Path] | None,
         typer.Option("--data", "-d", help="Folder (or table) of training pictures; may be given several times."),
@@ -66,6 +63,9 @@ def train(
     show_config: Annotated[
         bool, typer.Option("--show-config", help="Print every setting with its meaning and stop.")
     ] = False,
+    schema: Annotated[
+        bool, typer.Option("--schema", help="Print the JSON schema of the settings, for editors, and exit.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
 ) -> None:
     """Train on your own pictures; ends with RUN/model.onnx, checked against the network.
@@ -85,8 +85,12 @@ def train(
     from img2img.methods.config import assign
 
     method_type = methods.find(method)
-    if show_config:
-        _print_settings(method_type.recipe.of_stage({"stage": stage} if stage else {}))
+    if show_config or schema:
+        recipe = method_type.recipe.of_stage({"stage": stage} if stage else {})
+        if schema:
+            _print_schema(recipe)
+        else:
+            _print_settings(recipe)
         return
     folder = out or Path("runs") / method
     started_before = folder / "config.toml"
@@ -109,7 +113,7 @@ def train(
             f"{source}: settings of the {written} stage cannot be those of the {values['stage']} stage; "
             f"begin a run of it with --stage {values['stage']} --start RUN"
         )
-    values = method_type.recipe.filled(values)
+    values = method_type.recipe.with_defaults(values)
     assign(values, assignments or [])
     if "folders" not in values.get("data", {}):
         raise ConfigError("no data: name a folder of pictures with --data")
@@ -119,10 +123,10 @@ def train(
         _smoke(method_type, resolved, device, threads)
         _leave()
         return
-    from img2img.training.listener import Silence
+    from img2img.training.listener import SilentListener
     from img2img.training.loop import train as run
 
-    listener = Silence() if quiet else Watcher(resolved.steps)
+    listener = SilentListener() if quiet else Watcher(resolved.steps)
     try:
         outcome = run(method_type, resolved, folder, listener, device=device, threads=threads, max_minutes=max_minutes)
     finally:
@@ -180,9 +184,9 @@ def _smoke(method_type: type[Method], config: RunConfig, device: str, threads: i
     memory = f"{peak:.1f} GB of memory"
     if outcome.gpu_bytes:
         memory += f", {outcome.gpu_bytes / 2**30:.1f} GB of the GPU's"
+    models = "1 model" if len(outcome.models) == 1 else f"{len(outcome.models)} models"
     listener.note(
-        f"it works: data, {outcome.step} steps, validation and export of {len(outcome.models)} model"
-        f"{'s' * (len(outcome.models) > 1)}; {seconds:.2g} s a step, {memory}; "
+        f"it works: data, {outcome.step} steps, validation and export of {models}; {seconds:.2g} s a step, {memory}; "
         f"all {config.steps} steps will take about {show_duration(seconds * config.steps)}"
     )
 
@@ -250,6 +254,12 @@ class Watcher:
 
     def _left(self, step: int) -> str:
         return f"{show_duration((self.steps - step) / max(self._speed(step), 1e-9))} left"
+
+
+def _print_schema(recipe: type[RunConfig]) -> None:
+    from img2img.methods.schema import json_schema
+
+    sys.stdout.write(json.dumps(json_schema(recipe), indent=2) + "\n")
 
 
 def _print_settings(section: Any, defaults: Any = None, prefix: str = "") -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from img2img.runtime.network.card import Card
 
 PACKAGES = ("torch", "torchvision", "accelerate", "pydantic", "onnx", "safetensors", "cv2", "psutil")
-WORDS = {"upscale": "PHOTO", "translate": "PICTURE", "inpaint": "PHOTO --mask MASK"}
+INPUTS = {"upscale": "PHOTO", "translate": "PICTURE", "inpaint": "PHOTO --mask MASK"}
 
 
 def need_training_packages() -> None:
@@ -47,4 +47,4 @@ def read_settings(path: Path) -> dict[str, Any]:
 def usage(model: Path, card: Card) -> str:
     """The command that uses a model file."""
     to = f" --to {shlex.quote(card.domains[0])}" if card.domains else ""
-    return f"img2img {card.task} {WORDS[card.task]} --model {shlex.quote(str(model))}{to}"
+    return f"img2img {card.task} {INPUTS[card.task]} --model {shlex.quote(str(model))}{to}"

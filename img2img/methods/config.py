@@ -5,19 +5,44 @@ Every field has a description; unknown keys are refused by name. `config.toml` o
 
 import copy
 import difflib
+import json
 import tomllib
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, Self, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Self, Union, get_args, get_origin
 
 from pydantic import BaseModel, Field, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError, model_validator
+from pydantic.config import JsonDict
 
+from img2img.atomic import atomic
 from img2img.errors import ConfigError
-from img2img.section import Section, none_to_text
+from img2img.methods.schema import json_schema
+from img2img.networks import NETWORKS
+from img2img.objectives import ADVERSARIAL, PENALTIES, RECONSTRUCTION
+from img2img.section import NONE, Section, none_to_text
+
+
+def _one_of(*tables: Iterable[str]) -> Callable[[JsonDict], None]:
+    """Tell the JSON schema of a setting which names there are. Configurations are parsed without this check."""
+
+    def add(schema: JsonDict) -> None:
+        schema["enum"] = [name for table in tables for name in table]
+
+    return add
+
+
+def _name_objectives(schema: JsonDict) -> None:
+    schema["properties"] = {name: {"type": "number", "minimum": 0} for name in RECONSTRUCTION}
+    schema["additionalProperties"] = False
+
+
+ObjectiveWeights = Annotated[dict[str, float], Field(json_schema_extra=_name_objectives)]
+"""Reconstruction objective (`objectives.RECONSTRUCTION`) to its weight."""
 
 
 class NetworkConfig(Section):
-    name: str = Field(description="name of the network")
+    name: str = Field(description="name of the network", json_schema_extra=_one_of(NETWORKS))
     options: dict[str, int | float | str | bool] = Field(default={}, description="arguments of its constructor")
     spectral: bool = Field(default=False, description="spectral norm on every convolution (Miyato et al. 2018)")
 
@@ -56,11 +81,13 @@ class ScheduleConfig(Section):
 class AdversarialConfig(Section):
     """The game between generator and discriminator. The words are `objectives.ADVERSARIAL` and `PENALTIES`."""
 
-    name: str = Field(description="adversarial objective")
+    name: str = Field(description="adversarial objective", json_schema_extra=_one_of(ADVERSARIAL))
     weight: float = Field(default=1.0, ge=0, description="its weight in the generator's loss")
     options: dict[str, float | str | bool] = Field(default={}, description="arguments of the objective")
     penalty: str | None = Field(
-        default=None, description="gradient penalty on the discriminator; none: the one that defines the objective"
+        default=None,
+        description="gradient penalty on the discriminator; none: the one that defines the objective",
+        json_schema_extra=_one_of(PENALTIES, [NONE]),
     )
     penalty_weight: float = Field(default=10.0, ge=0, description="weight of the penalty")
     discriminator_steps: PositiveInt = Field(
@@ -146,20 +173,21 @@ class RunConfig(Section):
         Raises:
             ConfigError: a key is unknown or a value does not fit; every fault is named, with `where` it stands.
         """
+        recipe = cls.of_stage(values)
         try:
-            return cls.model_validate(values)
+            return recipe.model_validate(values)
         except ValidationError as error:
-            faults = "; ".join(_fault(cls, values, fault) for fault in error.errors())
+            faults = "; ".join(_fault(recipe, values, fault) for fault in error.errors())
             raise ConfigError(f"{where}: {faults}") from error
 
     @classmethod
-    def filled(cls, values: dict[str, Any]) -> dict[str, Any]:
+    def with_defaults(cls, values: dict[str, Any]) -> dict[str, Any]:
         """`values` with the recipe's defaults for what they leave out, section by section; not yet validated.
 
         Without this, a section given in part would take the section's own defaults and not the recipe's.
         """
         filled = copy.deepcopy(values)
-        for name, field in cls.model_fields.items():
+        for name, field in cls.of_stage(values).model_fields.items():
             if not isinstance(field.default, BaseModel):
                 if not field.is_required():
                     filled.setdefault(name, copy.deepcopy(field.default))
@@ -185,10 +213,19 @@ class RunConfig(Section):
         return cls.parse(values, where=str(path))
 
     def save(self, path: Path) -> None:
-        """Write everything, resolved, as TOML."""
+        """Write every setting as TOML, and beside it the JSON schema with which editors check the file.
+
+        Raises:
+            PictureError, OSError: a file cannot be written.
+        """
         import tomli_w
 
-        path.write_text(tomli_w.dumps(none_to_text(self.model_dump(mode="json"))), encoding="utf-8")
+        schema = path.with_name(f"{path.stem}.schema.json")
+        with atomic(schema) as file:
+            file.write((json.dumps(json_schema(type(self)), indent=2) + "\n").encode())
+        settings = tomli_w.dumps(none_to_text(self.model_dump(mode="json")))
+        with atomic(path) as file:
+            file.write(f"#:schema ./{schema.name}\n\n{settings}".encode())
 
 
 def assign(values: dict[str, Any], assignments: list[str]) -> None:

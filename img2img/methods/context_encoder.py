@@ -7,26 +7,26 @@ from typing import Literal
 
 import torch
 from pydantic import Field, PositiveInt
-from torch import Tensor
+from torch import Tensor, nn
 
 from img2img.errors import ConfigError
-from img2img.methods.config import AdversarialConfig, NetworkConfig, OptimiserConfig, ScheduleConfig
-from img2img.methods.game import Game
+from img2img.methods.adversarial import AdversarialLoss, add_discriminators
+from img2img.methods.config import AdversarialConfig, NetworkConfig, ObjectiveWeights, OptimiserConfig, ScheduleConfig
 from img2img.methods.inpainting import (
-    HoleData,
     Inpainting,
     InpaintingConfig,
-    Weighing,
+    InpaintingData,
+    WeighingConfig,
     build_discriminator,
     build_generator,
-    given,
     paste,
     stages,
+    truth_and_mask,
 )
-from img2img.methods.method import Batch, Facts, Networks, Optimised, Step
+from img2img.methods.method import Batch, Facts, Networks, OptimiserSpec, Step
 
 
-class ContextData(HoleData):
+class ContextData(InpaintingData):
     crop: PositiveInt = Field(default=128, description="side of the crops in pixels, a power of two")
 
 
@@ -52,8 +52,8 @@ class Config(InpaintingConfig):
         default=AdversarialConfig(name="non-saturating", weight=0.001),
         description="the game, the same for both; weight 0: no discriminator",
     )
-    objectives: dict[str, float] = Field(default={"l2": 0.999}, description="objective to weight, before pasting")
-    weighing: Weighing = Weighing(by="region", hole=1.0, valid=0.0)
+    objectives: ObjectiveWeights = Field(default={"l2": 0.999}, description="objective to weight, before pasting")
+    weighing: WeighingConfig = WeighingConfig(by="region", hole=1.0, valid=0.0)
     optimiser: OptimiserConfig = OptimiserConfig(rate=2e-3, betas=(0.5, 0.999))
     discriminator_optimiser: OptimiserConfig = OptimiserConfig(rate=2e-4, betas=(0.5, 0.999))
     steps: PositiveInt = Field(default=100_000, description="training steps")
@@ -69,32 +69,28 @@ class ContextEncoder(Inpainting):
     def __init__(self, config: Config, facts: Facts | None = None) -> None:
         super().__init__(config, build_generator(config))
         self.window = config.data.crop // 2
-        self.optimised = {"generator": Optimised(("generator",), config.optimiser)}
-        self.games: dict[str, Game] = {}
-        wishes = {
-            "global": ("discriminator", config.discriminator, config.data.crop),
-            "local": ("local_discriminator", config.local_discriminator, self.window),
-        }
-        if config.plays:
-            for judge, (key, wish, size) in wishes.items():
-                if config.judges in ("both", judge):
-                    network = build_discriminator(config, wish, key=key, channels=3, size=size)
-                    self.networks[f"discriminator_{judge}"] = network
-                    self.games[judge] = Game(config.adversarial, config.matching, network)
-            self.optimised["discriminator"] = Optimised(
-                tuple(f"discriminator_{judge}" for judge in self.games),
-                config.discriminator_optimiser,
-                next(iter(self.games.values())).bound,
-            )
-            self.batches = config.adversarial.discriminator_steps
-            self.state = {
-                f"{name}_{judge}": part for judge, game in self.games.items() for name, part in game.state.items()
-            }
+        self.optimisers = {"generator": OptimiserSpec(("generator",), config.optimiser)}
+        self.adversarial: dict[str, AdversarialLoss] = {}
+        if config.has_discriminator:
+            losses = add_discriminators(self, config, self._discriminators(config))
+            self.adversarial = {name.removeprefix("discriminator_"): loss for name, loss in losses.items()}
         one_pixel = config.generator.name == "context-encoder"
         if one_pixel and config.batch // config.accumulate < 2:
             raise ConfigError(
                 f"batch = {config.batch}: the batch norm of context-encoder's code needs 2 photos or more"
             )
+
+    def _discriminators(self, config: Config) -> dict[str, nn.Module]:
+        found: dict[str, nn.Module] = {}
+        if config.judges in ("both", "global"):
+            found["discriminator_global"] = build_discriminator(
+                config, config.discriminator, key="discriminator", channels=3, size=config.data.crop
+            )
+        if config.judges in ("both", "local"):
+            found["discriminator_local"] = build_discriminator(
+                config, config.local_discriminator, key="local_discriminator", channels=3, size=self.window
+            )
+        return found
 
     @property
     def title(self) -> str:
@@ -103,31 +99,35 @@ class ContextEncoder(Inpainting):
     def step(self, networks: Networks, batches: Sequence[Batch]) -> Step:
         figures: dict[str, Tensor] = {}
         for batch in batches:
-            truth, mask = given(batch)
+            truth, mask = truth_and_mask(batch)
             result = stages(networks["generator"](truth * (1 - mask), mask))[-1]
-            # What each of the two is shown: the truth, and the result with the known pixels pasted back.
+            # Both discriminators see the truth, and the result with the known pixels pasted back.
             filled = paste(result, truth, mask)
             real, fake = {"global": truth}, {"global": filled}
-            if "local" in self.games:
+            if "local" in self.adversarial:
                 corners = hole_corners(mask, self.window)
-                real["local"], fake["local"] = (windows(p, corners, self.window) for p in (truth, filled))
+                real["local"] = windows(truth, corners, self.window)
+                fake["local"] = windows(filled, corners, self.window)
             losses = []
-            for judge, game in self.games.items():
-                loss, more = game.discriminator_loss(networks[f"discriminator_{judge}"], real[judge], fake[judge])
+            for area, adversarial in self.adversarial.items():
+                discriminator = networks[f"discriminator_{area}"]
+                loss, more = adversarial.discriminator_loss(discriminator, real[area], fake[area])
                 losses.append(loss)
-                figures |= {f"{name}_{judge}": value for name, value in more.items()}
+                figures |= {f"{name}_{area}": value for name, value in more.items()}
             if losses:
                 yield "discriminator", torch.stack(losses).sum()
         terms, loss = self.reconstruction(result, truth, mask)
-        for judge, game in self.games.items():
-            adversarial, more = game.generator_loss(networks[f"discriminator_{judge}"], fake[judge], real[judge])
-            terms |= {f"{name}_{judge}": value for name, value in more.items()}
-            loss = loss + adversarial
+        for area, adversarial in self.adversarial.items():
+            discriminator = networks[f"discriminator_{area}"]
+            score, more = adversarial.generator_loss(discriminator, fake[area], real[area])
+            terms |= {f"{name}_{area}": value for name, value in more.items()}
+            loss = loss + score
         yield "generator", loss
-        for name in ("accuracy_real", "accuracy_fake"):
-            if self.games:  # the health of the game is watched under these names
-                figures[name] = torch.stack([figures.pop(f"{name}_{judge}") for judge in self.games]).mean()
-        gradient = next(iter(self.games.values())).gradient() if self.games else {}
+        if not self.adversarial:
+            return {"loss": loss.detach()} | terms
+        for name in ("accuracy_real", "accuracy_fake"):  # `training.health` knows these names
+            figures[name] = torch.stack([figures.pop(f"{name}_{area}") for area in self.adversarial]).mean()
+        gradient = next(iter(self.adversarial.values())).gradient()
         return {"loss": loss.detach()} | terms | figures | gradient
 
 

@@ -12,17 +12,17 @@ from img2img import objectives
 from img2img.data.unpaired import UnpairedData, UnpairedSet
 from img2img.evaluation.sliced_wasserstein import sliced_wasserstein
 from img2img.exchange.wrappers import TranslationWrapper
+from img2img.methods.adversarial import add_discriminators
 from img2img.methods.cards import card_of
 from img2img.methods.config import AdversarialConfig, NetworkConfig, ScheduleConfig
-from img2img.methods.figures import Picture, distances, diversity, pictures, signed, spread
-from img2img.methods.game import Game
+from img2img.methods.figures import Picture, distances, diversity, spread, to_pictures, to_signed
 from img2img.methods.gan import GANConfig, check_crop
-from img2img.methods.method import Batch, Exportable, Facts, Method, Networks, Optimised, Step, Validation
+from img2img.methods.method import Batch, Facts, Method, ModelExport, Networks, OptimiserSpec, Step, Validation
 from img2img.methods.pool import Pool
 from img2img.networks.norms import inference_copy
 from img2img.networks.unet import UNet
 
-SHOWN = 4
+SHEET_ROWS = 4
 """Rows of the contact sheet for each direction."""
 
 DIRECTIONS = {"AtoB": ("a", "b"), "BtoA": ("b", "a")}
@@ -71,32 +71,22 @@ class CycleGAN(Method):
         self.config = config
         self.notes = []
         advice = {"downs": UNet.depth(config.data.crop)} if config.generator.name == "unet" else {}
-        self.networks = {
-            f"generator_{way}": config.build(config.generator, fixed={"inputs": 3, "outputs": 3}, advice=advice)
-            for way in ("ab", "ba")
-        } | {
-            f"discriminator_{side}": config.build(
-                config.discriminator, fixed={"inputs": 3}, advice={"size": config.data.crop}
-            )
-            for side in "ab"
-        }
-        for name, network in self.networks.items():
-            check_crop(config.data.crop, config.generator if "generator" in name else config.discriminator, network)
-        self.games = {
-            side: Game(config.adversarial, config.matching, self.networks[f"discriminator_{side}"]) for side in "ab"
-        }
-        self.optimised = {
-            "generator": Optimised(("generator_ab", "generator_ba"), config.optimiser),
-            "discriminator": Optimised(
-                ("discriminator_a", "discriminator_b"), config.discriminator_optimiser, self.games["a"].bound
-            ),
-        }
-        self.averaged = ("generator_ab", "generator_ba")
-        self.batches = config.adversarial.discriminator_steps
+        generators, discriminators = ("generator_ab", "generator_ba"), ("discriminator_a", "discriminator_b")
+        self.networks = {}
+        for name in generators:
+            network = config.build(config.generator, fixed={"inputs": 3, "outputs": 3}, advice=advice)
+            check_crop(config.data.crop, config.generator, network)
+            self.networks[name] = network
+        self.optimisers = {"generator": OptimiserSpec(generators, config.optimiser)}
+        self.averaged = generators
         self.pools = {side: Pool(config.pool) for side in "ab"}
-        self.state = {f"pool_{side}": pool for side, pool in self.pools.items()} | {
-            f"{name}_{side}": part for side, game in self.games.items() for name, part in game.state.items()
-        }
+        self.state = {f"pool_{side}": pool for side, pool in self.pools.items()}
+        built = {}
+        for name in discriminators:
+            network = config.build(config.discriminator, fixed={"inputs": 3}, advice={"size": config.data.crop})
+            check_crop(config.data.crop, config.discriminator, network)
+            built[name] = network
+        self.adversarial = add_discriminators(self, config, built)
         self.distance: nn.Module = objectives.build(config.objective)
 
     def load(self) -> Dataset[Batch]:
@@ -108,7 +98,7 @@ class CycleGAN(Method):
         figures: dict[str, Tensor] = {}
         # As in the official code the generators move first, and the discriminators are shown what they made before.
         for place, batch in enumerate(batches):
-            real = {side: signed(batch[side]) for side in "ab"}
+            real = {side: to_signed(batch[side]) for side in "ab"}
             fake: dict[str, Tensor] = {}
             if place == 0:
                 fake = yield from self._move_generators(networks, real, figures)
@@ -117,16 +107,16 @@ class CycleGAN(Method):
                     fake = {"b": networks["generator_ab"](real["a"]), "a": networks["generator_ba"](real["b"])}
             losses = []
             for side in "ab":
-                loss, more = self.games[side].discriminator_loss(
-                    networks[f"discriminator_{side}"], real[side], self.pools[side].exchange(fake[side])
-                )
+                name = f"discriminator_{side}"
+                shown = self.pools[side].exchange(fake[side])
+                loss, more = self.adversarial[name].discriminator_loss(networks[name], real[side], shown)
                 losses.append(loss)
-                figures |= {f"{name}_{side}": value for name, value in more.items()}
+                figures |= {f"{figure}_{side}": value for figure, value in more.items()}
             # Halved: the official code slows the discriminators down this way.
             yield "discriminator", 0.5 * torch.stack(losses).sum()
         for name in ("accuracy_real", "accuracy_fake"):
             figures[name] = (figures.pop(f"{name}_a") + figures.pop(f"{name}_b")) / 2
-        return figures | self.games["b"].gradient()
+        return figures | self.adversarial["discriminator_b"].gradient()
 
     def _move_generators(
         self, networks: Networks, real: dict[str, Tensor], figures: dict[str, Tensor]
@@ -136,15 +126,14 @@ class CycleGAN(Method):
         for source, target in DIRECTIONS.values():
             there, back = networks[f"generator_{source}{target}"], networks[f"generator_{target}{source}"]
             fake[target] = there(real[source])
-            adversarial, more = self.games[target].generator_loss(
-                networks[f"discriminator_{target}"], fake[target], real[target]
-            )
+            name = f"discriminator_{target}"
+            adversarial, more = self.adversarial[name].generator_loss(networks[name], fake[target], real[target])
             terms = {"cycle": config.cycle * self.distance(back(fake[target]), real[source])} if config.cycle else {}
             if config.identity and config.cycle:
                 same = self.distance(there(real[target]), real[target])
                 terms["identity"] = config.cycle * config.identity * same
-            figures |= {f"{name}_{target}": value for name, value in more.items()}
-            figures |= {f"{name}_{source}": value.detach() for name, value in terms.items()}
+            figures |= {f"{figure}_{target}": value for figure, value in more.items()}
+            figures |= {f"{term}_{source}": value.detach() for term, value in terms.items()}
             total += [adversarial, *terms.values()]
         loss = torch.stack(total).sum()
         yield "generator", loss
@@ -160,10 +149,8 @@ class CycleGAN(Method):
         figures: dict[str, float] = {}
         rows: list[list[Picture]] = []
         for way, (source, target) in DIRECTIONS.items():
-            there, back = (
-                inference_copy(networks[f"generator_{way_}"], self.config.norm_mode)
-                for way_ in (f"{source}{target}", f"{target}{source}")
-            )
+            there = inference_copy(networks[f"generator_{source}{target}"], self.config.norm_mode)
+            back = inference_copy(networks[f"generator_{target}{source}"], self.config.norm_mode)
             results, cycles = _run(there, back, real[source])
             figures[f"swd_{way}"] = sliced_wasserstein(results, real[target])
             figures[f"swd_{way}_input"] = sliced_wasserstein(real[source], real[target])
@@ -174,12 +161,12 @@ class CycleGAN(Method):
                 ours = distances([results[s] for s, _ in pairs], truths)
                 copied = distances([real[source][s] for s, _ in pairs], truths)
                 figures |= {f"l1_{way}": ours["l1"], f"l1_{way}_input": copied["l1"], f"ssim_{way}": ours["ssim"]}
-            rows += spread([list(row) for row in zip(real[source], results, cycles, strict=True)], SHOWN)
+            rows += spread([list(row) for row in zip(real[source], results, cycles, strict=True)], SHEET_ROWS)
         figures["diversity"] = min(figures[f"diversity_{way}"] for way in DIRECTIONS)
         figures["closeness"] = -(figures["swd_AtoB"] + figures["swd_BtoA"]) / 2
         return Validation(figures, ["input", "ours", "and back"], rows)
 
-    def models(self, networks: Networks) -> list[Exportable]:
+    def models(self, networks: Networks) -> list[ModelExport]:
         """A file for each direction: `model.AtoB.onnx` and `model.BtoA.onnx`."""
         models = []
         for way, (source, target) in DIRECTIONS.items():
@@ -192,7 +179,7 @@ class CycleGAN(Method):
                 task="translate",
                 method=f"cyclegan, {way}",
             )
-            models.append(Exportable(TranslationWrapper(generator), card, suffix=f".{way}"))
+            models.append(ModelExport(TranslationWrapper(generator), card, suffix=f".{way}"))
         return models
 
 
@@ -202,7 +189,7 @@ def _run(there: nn.Module, back: nn.Module, sources: Sequence[Picture]) -> tuple
     results: list[Picture] = []
     cycles: list[Picture] = []
     for source in sources:
-        fake = there(signed(torch.from_numpy(source).permute(2, 0, 1)[None].to(device)))
-        results += pictures(fake)
-        cycles += pictures(back(fake))
+        fake = there(to_signed(torch.from_numpy(source).permute(2, 0, 1)[None].to(device)))
+        results += to_pictures(fake)
+        cycles += to_pictures(back(fake))
     return results, cycles

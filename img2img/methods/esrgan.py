@@ -9,7 +9,14 @@ from typing import Literal
 
 from pydantic import Field, PositiveInt
 
-from img2img.methods.config import AdversarialConfig, NetworkConfig, OptimiserConfig, PerceptualConfig, ScheduleConfig
+from img2img.methods.config import (
+    AdversarialConfig,
+    NetworkConfig,
+    ObjectiveWeights,
+    OptimiserConfig,
+    PerceptualConfig,
+    ScheduleConfig,
+)
 from img2img.methods.gan import GANConfig
 from img2img.methods.super_resolution import PhotoData, SuperResolution, SuperResolutionConfig
 from img2img.objectives.perceptual import SRGAN_LAYERS
@@ -52,7 +59,7 @@ class Adversarial(Config, GANConfig):
     adversarial: AdversarialConfig = Field(
         default=AdversarialConfig(name="relativistic-average", weight=0.005), description="the game"
     )
-    objectives: dict[str, float] = Field(default={"l1": 0.01}, description="objective to weight")
+    objectives: ObjectiveWeights = Field(default={"l1": 0.01}, description="objective to weight")
     perceptual: PerceptualConfig = PerceptualConfig(weight=1.0, layers=SRGAN_LAYERS)
     batch: PositiveInt = Field(default=16, description="crops a step, over all processes")
     steps: PositiveInt = Field(default=400_000, description="training steps")

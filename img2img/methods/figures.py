@@ -9,21 +9,21 @@ from torch import Tensor
 from img2img.evaluation.results import Picture, mean, spread
 from img2img.evaluation.translation import figures
 
-__all__ = ["Picture", "distances", "diversity", "label_effect", "pictures", "rgb", "signed", "spread"]
+__all__ = ["Picture", "distances", "diversity", "label_effect", "spread", "to_pictures", "to_rgb", "to_signed"]
 
 
-def signed(batch: Tensor) -> Tensor:
+def to_signed(batch: Tensor) -> Tensor:
     """uint8 0..255 as float32 -1..1, the range that translation networks work in."""
     return batch.float().div(127.5).sub(1)
 
 
-def pictures(batch: Tensor) -> list[Picture]:
+def to_pictures(batch: Tensor) -> list[Picture]:
     """A batch `[N, 1 or 3, H, W]` of values -1..1 as uint8 RGB pictures, rounded."""
     values = batch.detach().float().add(1).mul(127.5).clamp(0, 255).round().byte()
     return [one.permute(1, 2, 0).expand(-1, -1, 3).cpu().numpy().copy() for one in values]
 
 
-def rgb(picture: Picture) -> Picture:
+def to_rgb(picture: Picture) -> Picture:
     """`[H, W, 1 or 3]` as `[H, W, 3]`."""
     return np.ascontiguousarray(np.broadcast_to(picture, (*picture.shape[:2], 3)))
 

@@ -37,6 +37,11 @@ class GANConfig(RunConfig):
     )
     gain: float = Field(default=0.02, gt=0, description="deviation of the normal initialisation, gain of the others")
 
+    @property
+    def has_discriminator(self) -> bool:
+        """Whether a discriminator is trained; without one only the distance to the truth is."""
+        return self.adversarial.weight > 0 or self.matching.weight > 0
+
     def build(self, wish: NetworkConfig, *, fixed: dict[str, Any], advice: dict[str, Any] | None = None) -> nn.Module:
         """The network of `wish`, initialised, under spectral norm where that is asked for.
 

@@ -7,18 +7,18 @@ import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor
 
+from img2img.methods.adversarial import AdversarialLoss, Scorer, add_discriminators
 from img2img.methods.config import AdversarialConfig, NetworkConfig, OptimiserConfig, ScheduleConfig
-from img2img.methods.game import Discriminate, Game
 from img2img.methods.inpainting import (
     Inpainting,
     InpaintingConfig,
     build_discriminator,
     build_generator,
-    given,
     paste,
     stages,
+    truth_and_mask,
 )
-from img2img.methods.method import Batch, Facts, Networks, Optimised, Step
+from img2img.methods.method import Batch, Facts, Networks, OptimiserSpec, Step
 
 ADAM = OptimiserConfig(rate=1e-4, betas=(0.5, 0.999))
 
@@ -58,19 +58,13 @@ class Inpaint(Inpainting):
     def __init__(self, config: Config, facts: Facts | None = None) -> None:
         super().__init__(config, build_generator(config))
         self.coarse = config.coarse
-        self.optimised = {"generator": Optimised(("generator",), config.optimiser)}
-        self.game: Game | None = None
-        if config.plays:
+        self.optimisers = {"generator": OptimiserSpec(("generator",), config.optimiser)}
+        self.adversarial: AdversarialLoss | None = None
+        if config.has_discriminator:
             discriminator = build_discriminator(
                 config, config.discriminator, key="discriminator", channels=4, size=config.data.crop
             )
-            self.networks["discriminator"] = discriminator
-            self.game = Game(config.adversarial, config.matching, discriminator)
-            self.optimised["discriminator"] = Optimised(
-                ("discriminator",), config.discriminator_optimiser, self.game.bound
-            )
-            self.batches = config.adversarial.discriminator_steps
-            self.state = self.game.state
+            self.adversarial = add_discriminators(self, config, {"discriminator": discriminator})["discriminator"]
 
     @property
     def title(self) -> str:
@@ -79,24 +73,24 @@ class Inpaint(Inpainting):
     def step(self, networks: Networks, batches: Sequence[Batch]) -> Step:
         figures: dict[str, Tensor] = {}
         for batch in batches:
-            truth, mask = given(batch)
+            truth, mask = truth_and_mask(batch)
             results = stages(networks["generator"](truth * (1 - mask), mask))
             filled = paste(results[-1], truth, mask)
-            if self.game:
-                loss, figures = self.game.discriminator_loss(_judge(networks, mask), truth, filled)
+            if self.adversarial:
+                loss, figures = self.adversarial.discriminator_loss(_judge(networks, mask), truth, filled)
                 yield "discriminator", loss
         terms, loss = self.reconstruction(results[-1], truth, mask)
         for coarse in results[:-1]:
             more, distance = self.reconstruction(coarse, truth, mask)
             terms |= {f"coarse_{name}": value for name, value in more.items()}
             loss = loss + self.coarse * distance
-        if self.game:
-            adversarial, more = self.game.generator_loss(_judge(networks, mask), filled, truth)
+        if self.adversarial:
+            adversarial, more = self.adversarial.generator_loss(_judge(networks, mask), filled, truth)
             terms |= more
             loss = loss + adversarial
         yield "generator", loss
-        return {"loss": loss.detach()} | terms | figures | (self.game.gradient() if self.game else {})
+        return {"loss": loss.detach()} | terms | figures | (self.adversarial.gradient() if self.adversarial else {})
 
 
-def _judge(networks: Networks, mask: Tensor) -> Discriminate:
+def _judge(networks: Networks, mask: Tensor) -> Scorer:
     return lambda picture: networks["discriminator"](torch.cat((picture, mask), 1))

@@ -1,4 +1,4 @@
-"""Filling holes in photos: what the inpainting methods share."""
+"""InpaintingWrapper holes in photos: what the inpainting methods share."""
 
 import inspect
 from abc import abstractmethod
@@ -23,28 +23,28 @@ from img2img.evaluation.sliced_wasserstein import sliced_wasserstein
 from img2img.exchange.wrappers import InpaintingWrapper
 from img2img.lookup import lookup
 from img2img.methods.cards import card_of
-from img2img.methods.config import NetworkConfig, PerceptualConfig
-from img2img.methods.figures import Picture, diversity, pictures, signed, spread
+from img2img.methods.config import NetworkConfig, ObjectiveWeights, PerceptualConfig
+from img2img.methods.figures import Picture, diversity, spread, to_pictures, to_signed
 from img2img.methods.gan import GANConfig
 from img2img.methods.hole_figures import Mask, hole_figures, telea
-from img2img.methods.method import Batch, Exportable, Method, Networks, Validation
-from img2img.methods.terms import Terms
+from img2img.methods.method import Batch, Method, ModelExport, Networks, Validation
+from img2img.methods.reconstruction import ReconstructionLoss
 from img2img.networks.norms import inference_copy
 from img2img.networks.unet import UNet
 from img2img.objectives.reconstruction import MaskedReconstruction
 from img2img.section import Section
 
-HELD_MOST = 48
+MAX_HELD_OUT = 48
 """Held-out photos that a validation fills."""
 
-SHOWN = 6
+SHEET_ROWS = 6
 """Rows of the contact sheet."""
 
-SHOWN_HOLE = (255, 0, 255)
+HOLE_COLOUR = (255, 0, 255)
 """Colour of the holes in the contact sheet."""
 
 
-class HoleData(CachedData):
+class InpaintingData(CachedData):
     folders: tuple[Path, ...] = Field(min_length=1, description="folders of photos; searched with their subfolders")
     validation: tuple[Path, ...] = Field(default=(), description="held-out photos; empty: a twentieth of each folder")
     crop: PositiveInt = Field(default=256, description="side of the crops in pixels")
@@ -55,7 +55,7 @@ class HoleData(CachedData):
     masks: MaskConfig = MaskConfig()
 
 
-class Weighing(Section):
+class WeighingConfig(Section):
     by: Literal["picture", "region"] = Field(
         default="picture", description="one mean over the whole picture; or one over the hole and one over the rest"
     )
@@ -69,14 +69,9 @@ class InpaintingConfig(GANConfig):
     channels_last: bool | None = Field(
         default=True, description="store tensors as NHWC: a third faster for gated convolutions on a CPU too"
     )
-    data: HoleData = Field(description="photos, and holes in them")
-    objectives: dict[str, float] = Field(default={"l1": 1.0}, description="objective to weight, before pasting")
-    weighing: Weighing = Weighing()
-
-    @property
-    def plays(self) -> bool:
-        """Whether there is a discriminator; without one only the distance to the truth is learned from."""
-        return self.adversarial.weight > 0 or self.matching.weight > 0
+    data: InpaintingData = Field(description="photos, and holes in them")
+    objectives: ObjectiveWeights = Field(default={"l1": 1.0}, description="objective to weight, before pasting")
+    weighing: WeighingConfig = WeighingConfig()
 
 
 class Inpainting(Method):
@@ -97,10 +92,10 @@ class Inpainting(Method):
         self.config: InpaintingConfig = config
         self.networks = {"generator": generator}
         self.averaged = ("generator",)
-        self.reconstruction = Reconstruction(config.objectives, config.perceptual, config.weighing)
+        self.reconstruction = InpaintingReconstructionLoss(config.objectives, config.perceptual, config.weighing)
         self.notes = []
         self.held: list[tuple[Picture, Mask]] = []
-        if not config.plays:
+        if not config.has_discriminator:
             if not self.reconstruction:
                 raise ConfigError("nothing to learn from: adversarial, matching and all objectives have weight 0")
             self.notes.append(
@@ -121,7 +116,7 @@ class Inpainting(Method):
         else:
             paths, held = folders.hold_out(paths)
         photos = folders.Photos.read(paths, smallest=data.crop, limit_mb=data.cache_mb)
-        held_photos = folders.Photos.read(spread(held, HELD_MOST), smallest=data.crop)
+        held_photos = folders.Photos.read(spread(held, MAX_HELD_OUT), smallest=data.crop)
         self.held = held_out(held_photos.pixels, masks, size=data.crop, shrink=data.shrink)
         self.notes.append(f"{len(photos.paths)} photos to train on, {len(self.held)} held out")
         if small := len(photos.small) + len(held_photos.small):
@@ -146,11 +141,11 @@ class Inpainting(Method):
         results: list[Picture] = []
         raw: list[Picture] = []
         for photo, hole in self.held:
-            truth = signed(torch.from_numpy(photo).permute(2, 0, 1)[None].to(device))
+            truth = to_signed(torch.from_numpy(photo).permute(2, 0, 1)[None].to(device))
             mask = torch.from_numpy(hole)[None, None].to(device).float()
             whole = stages(generator(truth * (1 - mask), mask))[-1]
-            raw += pictures(whole)
-            results += pictures(paste(whole, truth, mask))
+            raw += to_pictures(whole)
+            results += to_pictures(paste(whole, truth, mask))
         truths, masks = [photo for photo, _ in self.held], [mask for _, mask in self.held]
         baseline = [telea(photo, mask) for photo, mask in self.held]
         figures = hole_figures(results, truths, masks) | {"swd": sliced_wasserstein(results, truths)}
@@ -158,15 +153,16 @@ class Inpainting(Method):
         figures |= {f"{name}_telea": value for name, value in learned_nothing.items()}
         figures["diversity"] = diversity(raw, truths)
         empty = [
-            np.where(mask[:, :, None] > 0, np.array(SHOWN_HOLE, np.uint8), photo) for photo, mask in self.held[:SHOWN]
+            np.where(mask[:, :, None] > 0, np.array(HOLE_COLOUR, np.uint8), photo)
+            for photo, mask in self.held[:SHEET_ROWS]
         ]
         rows = [list(row) for row in zip(empty, baseline, results, truths, strict=False)]
         return Validation(figures, ["hole", "telea", "ours", "truth"], rows)
 
-    def models(self, networks: Networks) -> list[Exportable]:
+    def models(self, networks: Networks) -> list[ModelExport]:
         generator = inference_copy(networks["generator"], "running")
         card = card_of(self.config, generator, name=self.config.method, task="inpaint", method=self.title)
-        return [Exportable(InpaintingWrapper(generator), card)]
+        return [ModelExport(InpaintingWrapper(generator), card)]
 
 
 class MaskChannel(nn.Module):
@@ -186,15 +182,15 @@ class MaskChannel(nn.Module):
         return filled
 
 
-class Reconstruction:
-    """The distance of a whole result, before pasting, from the truth. Words and weights as of `Terms`.
+class InpaintingReconstructionLoss:
+    """The distance of a whole result, before pasting, from the truth. Words and weights as of `ReconstructionLoss`.
 
     Raises:
-        ConfigError: as of `Terms`, or an objective cannot be weighed by region.
+        ConfigError: as of `ReconstructionLoss`, or an objective cannot be weighed by region.
     """
 
-    def __init__(self, words: dict[str, float], perceptual: PerceptualConfig, weighing: Weighing) -> None:
-        self.terms = Terms(words, perceptual)
+    def __init__(self, words: dict[str, float], perceptual: PerceptualConfig, weighing: WeighingConfig) -> None:
+        self.terms = ReconstructionLoss(words, perceptual)
         self.apart: dict[str, tuple[MaskedReconstruction, float]] = {}
         if weighing.by == "region":  # the perceptual distance sees the whole picture in any case
             for word, (objective, weight) in self.terms.terms.items():
@@ -226,9 +222,9 @@ def build_generator(config: InpaintingConfig) -> nn.Module:
     if wish.name == "unet":
         advice["downs"] = UNet.depth(crop)
     fixed = {"inputs": 3 if takes_mask else 4, "outputs": 3, "output": "whole"}
-    built = _built(config, wish, "generator", fixed=fixed, advice=advice)
+    built = _build(config, wish, "generator", fixed=fixed, advice=advice)
     generator = built if takes_mask else MaskChannel(built)
-    shape = _shape("generator", wish.name, generator, crop, 3, 1)
+    shape = _output_shape("generator", wish.name, generator, crop, 3, 1)
     if shape != (3, crop, crop):
         raise ConfigError(
             f"generator.name = {wish.name} turns a {crop} x {crop} picture into {' x '.join(map(str, shape))}: "
@@ -245,14 +241,14 @@ def build_discriminator(
     Raises:
         ConfigError: there is no such network, or it cannot take such pictures.
     """
-    discriminator = _built(config, wish, key, fixed={"inputs": channels}, advice={"size": size})
-    _shape(key, wish.name, discriminator, size, channels)
+    discriminator = _build(config, wish, key, fixed={"inputs": channels}, advice={"size": size})
+    _output_shape(key, wish.name, discriminator, size, channels)
     return discriminator
 
 
-def given(batch: Batch) -> tuple[Tensor, Tensor]:
+def truth_and_mask(batch: Batch) -> tuple[Tensor, Tensor]:
     """Truth -1..1 and mask, float, of a batch."""
-    return signed(batch["image"]), batch["mask"].float()
+    return to_signed(batch["image"]), batch["mask"].float()
 
 
 def stages(output: Tensor | Sequence[Tensor]) -> tuple[Tensor, ...]:
@@ -265,14 +261,14 @@ def paste(result: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
     return result * mask + truth * (1 - mask)
 
 
-def _built(config: GANConfig, wish: NetworkConfig, key: str, **data: dict[str, Any]) -> nn.Module:
+def _build(config: GANConfig, wish: NetworkConfig, key: str, **data: dict[str, Any]) -> nn.Module:
     try:
         return config.build(wish, **data)
     except TypeError as error:  # it asks for what holes do not have, a number of domains for example
         raise ConfigError(f"{key}.name = {wish.name} does not fit: {error}") from error
 
 
-def _shape(key: str, name: str, network: nn.Module, size: int, *channels: int) -> tuple[int, ...]:
+def _output_shape(key: str, name: str, network: nn.Module, size: int, *channels: int) -> tuple[int, ...]:
     """Shape `[C, ...]` of what `network` makes of one picture a channel count, so that faults show before training."""
     network.eval()
     try:

@@ -19,7 +19,7 @@ PUBLISHED_HALVINGS = 6
 """Of StarGAN's discriminator (table 5)."""
 
 
-def unified(label: Tensor, sets: Tensor, count: int) -> Tensor:
+def with_mask_vector(label: Tensor, sets: Tensor, count: int) -> Tensor:
     """What the generator is told: the labels of all data sets, and the mask vector where there are several.
 
     Choi et al. 2018, equation 7: [c_1, ..., c_n, m], m one-hot over the data sets, the labels of the others 0.
@@ -37,7 +37,7 @@ def unified(label: Tensor, sets: Tensor, count: int) -> Tensor:
     return torch.cat((label, F.one_hot(sets, count).to(label)), 1)
 
 
-def permuted(sets: Tensor) -> Tensor:
+def permute_within_sets(sets: Tensor) -> Tensor:
     """A random permutation, int64 `[N]`, that exchanges pictures of the same data set only; `sets` is int64 `[N]`."""
     order = torch.argsort(sets.double() + torch.rand(len(sets), device=sets.device, dtype=torch.double))
     permutation = torch.empty_like(order)
@@ -45,7 +45,7 @@ def permuted(sets: Tensor) -> Tensor:
     return permutation
 
 
-class Spread(nn.Module):
+class LabelChannels(nn.Module):
     """A generator that knows no labels, with the label spread over the picture as further channels.
 
     Args:
@@ -64,7 +64,7 @@ class Spread(nn.Module):
         return result
 
 
-class Unified(nn.Module):
+class MultiSetGenerator(nn.Module):
     """A generator trained on several data sets, asked by its K columns alone: the mask vector follows from them.
 
     It is that of the data set whose columns have the largest sum; the columns of the others are set to 0, for the
@@ -72,7 +72,7 @@ class Unified(nn.Module):
     attributes come first, for there no attribute is a label too.
 
     Args:
-        generator: takes a picture and `[N, K + n]`, see `unified`.
+        generator: takes a picture and `[N, K + n]`, see `with_mask_vector`.
         blocks: the columns of each of the n data sets.
         exclusive: of each data set, whether its columns exclude each other.
     """
@@ -98,7 +98,7 @@ class Unified(nn.Module):
         return result
 
 
-class WithClassifier(nn.Module):
+class DiscriminatorWithClassifier(nn.Module):
     """A discriminator that knows no domains, and beside it a classifier that does.
 
     StarGAN's discriminator does both with one trunk (section 3.1); here the two share no weights. The classifier is
@@ -129,7 +129,7 @@ class WithClassifier(nn.Module):
         return self.discriminator(image), self.classifier(image)
 
 
-class Judge:
+class LogitRecorder:
     """The scores of a discriminator of (scores, domain logits), for a `Game`.
 
     Attributes:
@@ -148,7 +148,7 @@ class Judge:
         return scores
 
 
-class Classification:
+class ClassificationLoss:
     """The classification of every picture within the columns of its own data set.
 
     Args:
@@ -173,7 +173,7 @@ class Classification:
         return logits[:, block].argmax(1).eq(column - block.start) if part.exclusive else logits[:, column].gt(0)
 
 
-def labelled_generator(config: GANConfig, labels: int, crop: int) -> nn.Module:
+def build_labelled_generator(config: GANConfig, labels: int, crop: int) -> nn.Module:
     """The generator that `config` names, as one of (picture -1..1 `[N, 3, H, W]`, label `[N, labels]`).
 
     Raises:
@@ -186,19 +186,19 @@ def labelled_generator(config: GANConfig, labels: int, crop: int) -> nn.Module:
         generator = config.build(wish, fixed={"inputs": 3, "domains": labels})
     elif {"inputs", "outputs"} <= known:
         advice = {"downs": UNet.depth(crop)} if wish.name == "unet" else {"size": crop, "output": "whole"}
-        generator = Spread(config.build(wish, fixed={"inputs": 3 + labels, "outputs": 3}, advice=advice))
+        generator = LabelChannels(config.build(wish, fixed={"inputs": 3 + labels, "outputs": 3}, advice=advice))
     else:
         raise ConfigError(
             f"generator.name = {wish.name} takes neither labels nor further channels: use stargan, unet or resnet"
         )
     empty = torch.zeros(1, 3, crop, crop)
-    result = _tried("generator", wish.name, generator, empty, torch.zeros(1, labels))
+    result = _try_forward("generator", wish.name, generator, empty, torch.zeros(1, labels))
     if not isinstance(result, Tensor) or result.shape != empty.shape:
         raise ConfigError(f"generator.name = {wish.name}: its result is not a picture of the size of its input")
     return generator
 
 
-def labelled_discriminator(config: GANConfig, domains: int, crop: int) -> nn.Module:
+def build_labelled_discriminator(config: GANConfig, domains: int, crop: int) -> nn.Module:
     """The discriminator that `config` names, as one from `[N, 3, crop, crop]` to (scores, logits `[N, domains]`).
 
     Raises:
@@ -210,8 +210,10 @@ def labelled_discriminator(config: GANConfig, domains: int, crop: int) -> nn.Mod
         advice = {"size": crop, "layers": halvings}
         discriminator = config.build(wish, fixed={"inputs": 3, "domains": domains}, advice=advice)
     else:
-        discriminator = WithClassifier(config.build(wish, fixed={"inputs": 3}, advice={"size": crop}), domains, crop)
-    _tried("discriminator", wish.name, discriminator, torch.zeros(1, 3, crop, crop))
+        discriminator = DiscriminatorWithClassifier(
+            config.build(wish, fixed={"inputs": 3}, advice={"size": crop}), domains, crop
+        )
+    _try_forward("discriminator", wish.name, discriminator, torch.zeros(1, 3, crop, crop))
     return discriminator
 
 
@@ -220,7 +222,7 @@ def _options(network: str) -> set[str]:
 
 
 @torch.no_grad()
-def _tried(role: str, name: str, network: nn.Module, *given: Tensor) -> Any:
+def _try_forward(role: str, name: str, network: nn.Module, *given: Tensor) -> Any:
     """What the network, in eval mode, gives; a combination that cannot work is told before the first step."""
     try:
         return network.eval()(*given)

@@ -28,7 +28,7 @@ optimiser, lets the loop take a large batch in parts and still descend the loss 
 """
 
 
-class Optimised(NamedTuple):
+class OptimiserSpec(NamedTuple):
     """What one optimiser moves, by the names in `Method.networks`, and how.
 
     `bound` keeps every weight within plus or minus that value after each step (Arjovsky et al. 2017, algorithm 1).
@@ -67,7 +67,7 @@ class Validation:
 
 
 @dataclass(frozen=True)
-class Exportable:
+class ModelExport:
     """One model that a run leaves: `network` takes and returns pictures 0..1; `card.context` is measured at export."""
 
     network: nn.Module
@@ -104,7 +104,7 @@ class Method(ABC):
     """The validation figure that decides which checkpoint is the best; higher is better."""
 
     networks: dict[str, nn.Module]
-    optimised: dict[str, Optimised]
+    optimisers: dict[str, OptimiserSpec]
     averaged: tuple[str, ...]
     batches: int = 1
     state: Mapping[str, Stateful] = MappingProxyType({})
@@ -131,5 +131,5 @@ class Method(ABC):
         """Measure `networks` (moving averages where they exist, in eval mode) on the held-out data."""
 
     @abstractmethod
-    def models(self, networks: Networks) -> list[Exportable]:
+    def models(self, networks: Networks) -> list[ModelExport]:
         """The models that a run ends with."""

@@ -14,17 +14,17 @@ from img2img.data.paired import PairedSet
 from img2img.data.pairs import PairedData
 from img2img.errors import ConfigError
 from img2img.exchange.wrappers import TranslationWrapper
+from img2img.methods.adversarial import AdversarialLoss, Scorer, add_discriminators
 from img2img.methods.cards import card_of
-from img2img.methods.config import AdversarialConfig, NetworkConfig, ScheduleConfig
-from img2img.methods.figures import distances, diversity, pictures, rgb, signed, spread
-from img2img.methods.game import Discriminate, Game
+from img2img.methods.config import AdversarialConfig, NetworkConfig, ObjectiveWeights, ScheduleConfig
+from img2img.methods.figures import distances, diversity, spread, to_pictures, to_rgb, to_signed
 from img2img.methods.gan import GANConfig, check_crop
-from img2img.methods.method import Batch, Exportable, Facts, Method, Networks, Optimised, Step, Validation
-from img2img.methods.terms import Terms
+from img2img.methods.method import Batch, Facts, Method, ModelExport, Networks, OptimiserSpec, Step, Validation
+from img2img.methods.reconstruction import ReconstructionLoss
 from img2img.networks.norms import inference_copy
 from img2img.networks.unet import UNet
 
-SHOWN = 6
+SHEET_ROWS = 6
 """Rows of the contact sheet."""
 
 
@@ -42,7 +42,7 @@ class Config(GANConfig):
     )
     conditional: bool = Field(default=True, description="the discriminator sees the input too (equation 1)")
     adversarial: AdversarialConfig = Field(default=AdversarialConfig(name="non-saturating"), description="the game")
-    objectives: dict[str, float] = Field(default={"l1": 100.0}, description="objective to weight")
+    objectives: ObjectiveWeights = Field(default={"l1": 100.0}, description="objective to weight")
     norm_mode: Literal["paper", "running"] = Field(
         default="paper",
         description="batch norm in validation and export: the statistics of the one picture, or those of training",
@@ -83,29 +83,21 @@ class Pix2Pix(Method):
             "generator": config.build(config.generator, fixed={"inputs": inputs, "outputs": outputs}, advice=advice)
         }
         check_crop(config.data.crop, config.generator, self.networks["generator"])
-        self.optimised = {"generator": Optimised(("generator",), config.optimiser)}
+        self.optimisers = {"generator": OptimiserSpec(("generator",), config.optimiser)}
         self.averaged = ("generator",)
-        self.terms = Terms(config.objectives, config.perceptual)
-        self.game: Game | None = None
-        if config.adversarial.weight or config.matching.weight:
-            self._seat(inputs, outputs)
-        elif not self.terms:
+        self.terms = ReconstructionLoss(config.objectives, config.perceptual)
+        self.adversarial: AdversarialLoss | None = None
+        if config.has_discriminator:
+            discriminator = config.build(
+                config.discriminator,
+                fixed={"inputs": inputs + outputs if config.conditional else outputs},
+                advice={"size": config.data.crop},
+            )
+            check_crop(config.data.crop, config.discriminator, discriminator)
+            losses = add_discriminators(self, config, {"discriminator": discriminator})
+            self.adversarial = losses["discriminator"]
+        elif not self.terms:  # the objectives alone are the paper's L1 baseline
             raise ConfigError("no objective has a weight above 0, there is nothing to learn from")
-
-    def _seat(self, inputs: int, outputs: int) -> None:
-        """The discriminator's place at the game; without one the objectives alone teach (the paper's L1 baseline)."""
-        config = self.config
-        discriminator = config.build(
-            config.discriminator,
-            fixed={"inputs": outputs + inputs * config.conditional},
-            advice={"size": config.data.crop},
-        )
-        check_crop(config.data.crop, config.discriminator, discriminator)
-        self.networks["discriminator"] = discriminator
-        self.game = Game(config.adversarial, config.matching, discriminator)
-        self.optimised["discriminator"] = Optimised(("discriminator",), config.discriminator_optimiser, self.game.bound)
-        self.batches = config.adversarial.discriminator_steps
-        self.state = self.game.state
 
     def load(self) -> Dataset[Batch]:
         return self.data.dataset
@@ -113,17 +105,17 @@ class Pix2Pix(Method):
     def step(self, networks: Networks, batches: Sequence[Batch]) -> Step:
         figures: dict[str, Tensor] = {}
         for batch in batches:
-            given, truth = self._given(batch["input"]), signed(batch["target"])
+            given, truth = self._given(batch["input"]), to_signed(batch["target"])
             result = networks["generator"](given)
-            if self.game:
-                loss, figures = self.game.discriminator_loss(self._judge(networks, given), truth, result)
+            if self.adversarial:
+                loss, figures = self.adversarial.discriminator_loss(self._judge(networks, given), truth, result)
                 yield "discriminator", 0.5 * loss  # slowed down relative to the generator (section 3.3)
         terms, loss = self.terms(result, truth)
-        if self.game:
-            adversarial, more = self.game.generator_loss(self._judge(networks, given), result, truth)
+        if self.adversarial:
+            adversarial, more = self.adversarial.generator_loss(self._judge(networks, given), result, truth)
             loss, terms = loss + adversarial, terms | more
         yield "generator", loss
-        return {"loss": loss.detach()} | terms | figures | (self.game.gradient() if self.game else {})
+        return {"loss": loss.detach()} | terms | figures | (self.adversarial.gradient() if self.adversarial else {})
 
     @torch.no_grad()
     def validate(self, networks: Networks) -> Validation:
@@ -133,30 +125,30 @@ class Pix2Pix(Method):
         results = []
         for held in self.data.held:
             source = torch.from_numpy(held.input).permute(2, 0, 1)[None].to(device)
-            results += pictures(generator(self._given(source)))
-        truths = [rgb(held.target) for held in self.data.held]
+            results += to_pictures(generator(self._given(source)))
+        truths = [to_rgb(held.target) for held in self.data.held]
         figures = distances(results, truths) | {"diversity": diversity(results, truths)}
         sources = [self.data.shown(held.input) for held in self.data.held]
         if self.palette is None:
             copied = distances(sources, truths)
             figures |= {f"{name}_input": copied[name] for name in ("l1", "psnr", "ssim", "sharpness")}
         rows = list(zip(sources, results, truths, strict=True))
-        return Validation(figures, ["input", "ours", "truth"], spread(rows, SHOWN))
+        return Validation(figures, ["input", "ours", "truth"], spread(rows, SHEET_ROWS))
 
-    def models(self, networks: Networks) -> list[Exportable]:
+    def models(self, networks: Networks) -> list[ModelExport]:
         generator = inference_copy(networks["generator"], self.config.norm_mode)
         network = TranslationWrapper(generator, channels=self.facts["inputs"], palette=self.palette)
         method = f"pix2pix, norm mode {self.config.norm_mode}"
         card = card_of(self.config, generator, name="pix2pix", task="translate", method=method)
-        return [Exportable(network, card)]
+        return [ModelExport(network, card)]
 
     def _given(self, source: Tensor) -> Tensor:
         """What the generator is given: -1..1, or one-hot classes."""
         if self.palette is None:
-            return signed(source)
+            return to_signed(source)
         return F.one_hot(source[:, 0].long(), len(self.palette)).permute(0, 3, 1, 2).float()
 
-    def _judge(self, networks: Networks, given: Tensor) -> Discriminate:
+    def _judge(self, networks: Networks, given: Tensor) -> Scorer:
         if not self.config.conditional:
             return networks["discriminator"]
         return lambda picture: networks["discriminator"](torch.cat((given, picture), 1))

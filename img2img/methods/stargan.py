@@ -14,6 +14,7 @@ from img2img.data.domains import DomainData
 from img2img.data.labelled import DomainSet
 from img2img.errors import ConfigError
 from img2img.exchange.wrappers import DomainWrapper
+from img2img.methods.adversarial import add_discriminators
 from img2img.methods.cards import card_of
 from img2img.methods.config import (
     AdversarialConfig,
@@ -23,21 +24,20 @@ from img2img.methods.config import (
     PerceptualConfig,
     ScheduleConfig,
 )
-from img2img.methods.domain_trial import DomainTrial
-from img2img.methods.figures import Picture, pictures, signed
-from img2img.methods.game import Game
+from img2img.methods.domain_validation import DomainValidation
+from img2img.methods.figures import Picture, to_pictures, to_signed
 from img2img.methods.gan import GANConfig
 from img2img.methods.labels import (
-    Classification,
-    Judge,
-    Unified,
-    labelled_discriminator,
-    labelled_generator,
-    permuted,
-    unified,
+    ClassificationLoss,
+    LogitRecorder,
+    MultiSetGenerator,
+    build_labelled_discriminator,
+    build_labelled_generator,
+    permute_within_sets,
+    with_mask_vector,
 )
-from img2img.methods.method import Batch, Exportable, Facts, Method, Networks, Optimised, Step, Validation
-from img2img.methods.terms import Terms
+from img2img.methods.method import Batch, Facts, Method, ModelExport, Networks, OptimiserSpec, Step, Validation
+from img2img.methods.reconstruction import ReconstructionLoss
 from img2img.networks.norms import inference_copy
 
 ADAM = OptimiserConfig(rate=1e-4, betas=(0.5, 0.999))
@@ -98,7 +98,8 @@ class StarGAN(Method):
     """See the module. Batches: `image` uint8 `[N, 3, H, W]`; `label` and `known` float32 `[N, K]`, `set` int64 `[N]`;
     with `pairs` also `partner`, `partner_label` and `told`, see `labelled.DomainCrops`.
 
-    Networks: `generator` of (picture -1..1, label, see `labels.unified`), `discriminator` to (scores, domain logits).
+    Networks: `generator` of (picture -1..1, label, see `labels.with_mask_vector`), `discriminator` to (scores, domain
+    logits).
     """
 
     recipe = Config
@@ -128,54 +129,47 @@ class StarGAN(Method):
             )
         if config.matching.weight and config.matching.kind == "pairwise":
             raise ConfigError("matching.kind = pairwise needs pairs, StarGAN has none: use class-mean or mean")
-        told = self.columns + (self.count if self.count > 1 else 0)
-        self.networks = {
-            "generator": labelled_generator(config, told, config.data.crop),
-            "discriminator": labelled_discriminator(config, self.columns, config.data.crop),
-        }
-        self.game = Game(config.adversarial, config.matching, self.networks["discriminator"])
-        self.optimised = {
-            "generator": Optimised(("generator",), config.optimiser),
-            "discriminator": Optimised(("discriminator",), config.discriminator_optimiser, self.game.bound),
-        }
+        mask_columns = self.count if self.count > 1 else 0
+        self.networks = {"generator": build_labelled_generator(config, self.columns + mask_columns, config.data.crop)}
+        self.optimisers = {"generator": OptimiserSpec(("generator",), config.optimiser)}
         self.averaged = ("generator",)
-        self.batches = config.adversarial.discriminator_steps
-        self.state = self.game.state
-        self.classify = Classification(self.blocks, facts["set_exclusive"])
-        self.terms = Terms({config.objective: config.reconstruction}, config.perceptual)
+        discriminator = build_labelled_discriminator(config, self.columns, config.data.crop)
+        self.adversarial = add_discriminators(self, config, {"discriminator": discriminator})["discriminator"]
+        self.classify = ClassificationLoss(self.blocks, facts["set_exclusive"])
+        self.terms = ReconstructionLoss({config.objective: config.reconstruction}, config.perceptual)
         self.drawn = objectives.build(config.objective)
 
     def load(self) -> Dataset[Batch]:
-        self.trial = DomainTrial(self.data, self.classify)
+        self.domain_validation = DomainValidation(self.data, self.classify)
         return self.data.dataset
 
     def step(self, networks: Networks, batches: Sequence[Batch]) -> Step:
         generator, discriminator, config = networks["generator"], networks["discriminator"], self.config
         figures: dict[str, Tensor] = {}
         for place, batch in enumerate(batches):
-            real, label, known = signed(batch["image"]), batch["label"], batch["known"]
-            origin = unified(label, batch["set"], self.count)
+            real, label, known = to_signed(batch["image"]), batch["label"], batch["known"]
+            origin = with_mask_vector(label, batch["set"], self.count)
             # The wanted labels are those of other pictures of the batch, so their distribution is that of the data.
-            others = permuted(batch["set"])
+            others = permute_within_sets(batch["set"])
             wanted, target = label[others], origin[others]
             if config.pairs:
                 told = batch["told"] > 0
                 wanted = torch.where(told[:, None], batch["partner_label"], wanted)
-                target = unified(wanted, batch["set"], self.count)
+                target = with_mask_vector(wanted, batch["set"], self.count)
             with torch.set_grad_enabled(place == len(batches) - 1):  # the last one also teaches the generator
                 fake = generator(real, target)
-            judge = Judge(discriminator)
-            adversarial, more = self.game.discriminator_loss(judge, real, fake)  # equation 1, or 8
+            judge = LogitRecorder(discriminator)
+            adversarial, more = self.adversarial.discriminator_loss(judge, real, fake)  # equation 1, or 8
             classified = self.classify(judge.logits[0], label, known)  # equation 2
             yield "discriminator", adversarial + config.classification * classified  # equation 5
             figures |= more | {"classification_real": classified.detach()}
-        judge = Judge(discriminator)
+        judge = LogitRecorder(discriminator)
         # Pictures of the wanted domains: what features and relativistic scores are compared with.
         like = real[others]
         if config.pairs:
             told = told[:, None, None, None]
-            like = torch.where(told, signed(batch["partner"]), like)
-        adversarial, more = self.game.generator_loss(judge, fake, like, wanted)
+            like = torch.where(told, to_signed(batch["partner"]), like)
+        adversarial, more = self.adversarial.generator_loss(judge, fake, like, wanted)
         classified = self.classify(judge.logits[-1], wanted, known)  # equation 3
         loss = adversarial + config.classification * classified
         figures |= more | {"classification_fake": classified.detach()}
@@ -190,7 +184,7 @@ class StarGAN(Method):
             loss = loss + config.pairs * drawn
             figures |= {"pairs": drawn.detach()}
         yield "generator", loss
-        return {"loss": loss.detach()} | figures | self.game.gradient()
+        return {"loss": loss.detach()} | figures | self.adversarial.gradient()
 
     @torch.no_grad()
     def validate(self, networks: Networks) -> Validation:
@@ -205,19 +199,24 @@ class StarGAN(Method):
         generator = inference_copy(networks["generator"], self.config.norm_mode)
         made: list[list[Picture]] = []
         said: list[Tensor] = []
-        for held in self.trial.sources:
-            label, sets = self.trial.asked(held)
+        for held in self.domain_validation.sources:
+            label, sets = self.domain_validation.target_labels(held)
             device = next(generator.parameters()).device
-            picture = signed(torch.from_numpy(held.picture).permute(2, 0, 1)[None].to(device))
-            results = generator(picture.expand(len(label), -1, -1, -1), unified(label, sets, self.count).to(device))
-            made.append(pictures(results))
+            picture = to_signed(torch.from_numpy(held.picture).permute(2, 0, 1)[None].to(device))
+            results = generator(
+                picture.expand(len(label), -1, -1, -1), with_mask_vector(label, sets, self.count).to(device)
+            )
+            made.append(to_pictures(results))
             said.append(networks["discriminator"](results)[1].float().cpu())
-        return Validation(self.trial.measured(made, said), *self.trial.sheet(made))
+        return Validation(self.domain_validation.measure(made, said), *self.domain_validation.sheet(made))
 
-    def models(self, networks: Networks) -> list[Exportable]:
-        """One file for all domains. Of several data sets its `domain` has the columns of all: see `labels.Unified`."""
+    def models(self, networks: Networks) -> list[ModelExport]:
+        """One file for all domains. With several data sets, `domain` has the columns of all of them.
+
+        See `labels.MultiSetGenerator`.
+        """
         generator = inference_copy(networks["generator"], self.config.norm_mode)
-        asked = generator if self.count == 1 else Unified(generator, self.blocks, self.facts["set_exclusive"])
+        asked = generator if self.count == 1 else MultiSetGenerator(generator, self.blocks, self.facts["set_exclusive"])
         domains = {"domains": tuple(self.facts["domains"]), "exclusive": self.facts["exclusive"]}
         card = card_of(self.config, generator, name="stargan", task="translate", method="stargan", **domains)
-        return [Exportable(DomainWrapper(asked), card)]
+        return [ModelExport(DomainWrapper(asked), card)]

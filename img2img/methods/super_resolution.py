@@ -4,10 +4,11 @@ Fidelity stage ("PSNR-oriented"): the objective is the distance to the truth. Ad
 on, the distance in the features of VGG19 and a discriminator take over, and a little of the first distance remains.
 """
 
+import math
 import tomllib
 from collections.abc import Generator, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self, cast
+from typing import Any, ClassVar, Literal, Protocol, Self, cast, runtime_checkable
 
 import numpy as np
 import torch
@@ -24,25 +25,25 @@ from img2img.data.degradation import DegradationConfig
 from img2img.data.degradation_steps import sharpened
 from img2img.data.photos import PhotoCrops
 from img2img.data.ranges import Factors
-from img2img.errors import ConfigError
+from img2img.errors import ConfigError, DownloadError
 from img2img.evaluation.metrics import luma, psnr, ssim
 from img2img.evaluation.sliced_wasserstein import sliced_wasserstein
+from img2img.methods.adversarial import AdversarialLoss, add_discriminators
 from img2img.methods.cards import card_of
-from img2img.methods.config import NetworkConfig, PerceptualConfig, RunConfig
+from img2img.methods.config import NetworkConfig, ObjectiveWeights, PerceptualConfig, RunConfig
 from img2img.methods.figures import distances
-from img2img.methods.game import Game
 from img2img.methods.gan import GANConfig
-from img2img.methods.method import Batch, Exportable, Facts, Method, Networks, Optimised, Step, Validation
-from img2img.methods.terms import Terms
+from img2img.methods.method import Batch, Facts, Method, ModelExport, Networks, OptimiserSpec, Step, Validation
+from img2img.methods.reconstruction import ReconstructionLoss
 from img2img.networks.norms import inference_copy
 
 WINDOW = 256
 """Side in pixels of the centre of each held-out photo that a validation looks at."""
 
-HELD = 12
+MAX_HELD_OUT = 12
 """Held-out photos looked at."""
 
-SHOWN = 4
+SHEET_ROWS = 4
 """Rows of the contact sheet."""
 
 WITHOUT_VGG = "--set perceptual.weight=0 --set matching.weight=0.05 --set objectives.l1=1"
@@ -63,8 +64,11 @@ class PhotoData(CachedData):
 
 
 class SuperResolutionConfig(RunConfig):
-    """What both stages have. A recipe is two classes, one a stage, named in `stages`; `filled` and `parse` of either
-    go to the one that the values ask for, so that each stage has its own defaults."""
+    """The settings of both stages.
+
+    A recipe is two classes, one for each stage, listed in `stages`. `with_defaults` and `parse` of either class use the
+    class of the stage that the values name, so each stage has its own defaults.
+    """
 
     stages: ClassVar[dict[str, "type[SuperResolutionConfig]"]]
 
@@ -77,7 +81,7 @@ class SuperResolutionConfig(RunConfig):
     scale: PositiveInt = Field(default=4, description="upscaling factor; 1 restores without enlarging")
     data: PhotoData = Field(description="photos")
     generator: NetworkConfig = Field(description="generator; its scale is set from `scale`")
-    objectives: dict[str, float] = Field(default={"l1": 1.0}, description="objective to weight")
+    objectives: ObjectiveWeights = Field(default={"l1": 1.0}, description="objective to weight")
     perceptual: PerceptualConfig = PerceptualConfig()
     initialise: Literal["normal", "xavier", "kaiming", "orthogonal", "none"] = Field(
         default="none", description="initialisation of the networks; none: the one each network is published with"
@@ -95,32 +99,40 @@ class SuperResolutionConfig(RunConfig):
         return cast(type[Self], cls.stages.get(str(values.get("stage", "fidelity")), cls))
 
     @classmethod
-    def filled(cls, values: dict[str, Any]) -> dict[str, Any]:
+    def with_defaults(cls, values: dict[str, Any]) -> dict[str, Any]:
         """As in `RunConfig`. An adversarial stage takes the scale and the generator of the run that it starts from."""
-        recipe = cls.of_stage(values)
         if values.get("stage") == "adversarial" and values.get("start"):
-            values = _begun(Path(values["start"])) | values
-        return super(SuperResolutionConfig, recipe).filled(values)
+            values = _settings_of_run(Path(values["start"])) | values
+        return super().with_defaults(values)
 
     @classmethod
     def parse(cls, values: dict[str, Any], *, where: str) -> Self:
-        recipe = cls.of_stage(values)
         if values.get("stage", "fidelity") == "fidelity":
-            later = cls.stages["adversarial"].model_fields
-            if foreign := [key for key in values if key in later and key not in recipe.model_fields]:
+            ours, theirs = (cls.stages[stage].model_fields for stage in ("fidelity", "adversarial"))
+            if foreign := [key for key in values if key in theirs and key not in ours]:
                 raise ConfigError(f"{where}: {', '.join(foreign)} belongs to the other stage: --stage adversarial")
-        return super(SuperResolutionConfig, recipe).parse(values, where=where)
+        return super().parse(values, where=where)
 
 
-def _begun(start: Path) -> dict[str, Any]:
+def _settings_of_run(start: Path) -> dict[str, Any]:
     """`scale` and `generator` of the run `start`, or the run of that checkpoint, where they can be known."""
-    for folder in (start, start.absolute().parent.parent) if start.exists() else ():
+    if not start.exists():
+        return {}
+    for folder in (start, start.absolute().parent.parent):
         try:
             values = tomllib.loads((folder / "config.toml").read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
             continue
         return {key: values[key] for key in ("scale", "generator") if key in values}
     return {}
+
+
+@runtime_checkable
+class Foldable(Protocol):
+    """A network that is trained in another form than it runs in."""
+
+    def folded(self) -> nn.Module:
+        """The same function in the form that runs."""
 
 
 class SuperResolution(Method):
@@ -140,20 +152,19 @@ class SuperResolution(Method):
         if config.data.crop % (config.scale * self.multiple):
             raise ConfigError(f"data.crop: {wish.name} needs a multiple of {config.scale * self.multiple}")
         self.networks = {"generator": generator}
-        self.optimised = {"generator": Optimised(("generator",), config.optimiser)}
+        self.optimisers = {"generator": OptimiserSpec(("generator",), config.optimiser)}
         self.averaged = ("generator",)
         self.notes: list[str] = []
-        self.game: Game | None = None
+        self.adversarial: AdversarialLoss | None = None
         if adversarial is not None:
-            self._oppose(adversarial)
+            self._add_discriminator(adversarial)
         compared = any(weight > 0 for weight in config.objectives.values()) or config.perceptual.weight
         if not compared and not (adversarial and adversarial.matching.weight):
             raise ConfigError("objectives: none has a weight above 0, there is nothing to learn from")
         # Of pictures that are to look real, the ones nearest to the truth are blurred: the best is told by statistics.
-        self.headline = "closeness" if self.game else "psnr_y"
+        self.headline = "closeness" if self.adversarial else "psnr_y"
 
-    def _oppose(self, config: GANConfig) -> None:
-        """The adversarial stage: a discriminator, and the game against it."""
+    def _add_discriminator(self, config: GANConfig) -> None:
         crop = self.config.data.crop
         # Of sides between two multiples of 32, vgg-style averages the last grid.
         discriminator = config.build(
@@ -161,11 +172,7 @@ class SuperResolution(Method):
         )
         if crop < (least := getattr(discriminator, "minimum", 1)):
             raise ConfigError(f"data.crop = {crop}: {config.discriminator.name} needs {least} pixels or more")
-        self.networks["discriminator"] = discriminator
-        self.game = Game(config.adversarial, config.matching, discriminator)
-        self.optimised["discriminator"] = Optimised(("discriminator",), config.discriminator_optimiser, self.game.bound)
-        self.batches = config.adversarial.discriminator_steps
-        self.state = self.game.state
+        self.adversarial = add_discriminators(self, config, {"discriminator": discriminator})["discriminator"]
         if config.start is None:
             self.notes.append(
                 "the adversarial stage begins with an untrained generator; the papers start it from a fidelity run, "
@@ -183,10 +190,11 @@ class SuperResolution(Method):
         degrade = degradation.build(data.degradation, config.scale)
         photos = folders.Photos.read(paths, smallest=data.crop, limit_mb=data.cache_mb)
         unit = config.scale * self.multiple
-        least = -(-(11 + 2 * config.scale) // unit) * unit  # SSIM's window within the border
-        held_out = folders.Photos.read(held[:HELD], smallest=max(8 * config.scale, least))
+        least = math.ceil((11 + 2 * config.scale) / unit) * unit  # SSIM's window within the border
+        held_out = folders.Photos.read(held[:MAX_HELD_OUT], smallest=max(8 * config.scale, least))
         self.validation = [
-            _pair(_centre(photo, unit), degrade, (config.seed, place)) for place, photo in enumerate(held_out.pixels)
+            _validation_pair(_centre(photo, unit), degrade, (config.seed, place))
+            for place, photo in enumerate(held_out.pixels)
         ]
         self.notes.append(
             f"{len(photos.paths)} photos to train on ({photos.megapixels:.1f} megapixels), "
@@ -205,52 +213,48 @@ class SuperResolution(Method):
             shrink=data.shrink,
         )
 
-    def _terms(self) -> Terms:
-        wish = self.config.perceptual
+    def _terms(self) -> ReconstructionLoss:
         try:
-            return Terms(self.config.objectives, wish, signed=False)
-        except ConfigError as error:
-            if wish.weights is not None or error.__cause__ is None:
-                raise
-            reason = str(error).partition(";")[0]
-            without = WITHOUT_VGG if self.game else "--set perceptual.weight=0"
+            return ReconstructionLoss(self.config.objectives, self.config.perceptual, signed=False)
+        except DownloadError as error:
+            without = WITHOUT_VGG if self.adversarial else "--set perceptual.weight=0"
             raise ConfigError(
-                f"{reason}; fetch that file by other means and give it with --set perceptual.weights=FILE, "
-                f"or train without it: {without}"
+                f"cannot download the VGG19 weights from {error.path} ({error.__cause__}); get that file by other "
+                f"means and give it with --set perceptual.weights=FILE, or train without it: {without}"
             ) from error
 
     def step(self, networks: Networks, batches: Sequence[Batch]) -> Step:
-        if self.game is None:
+        if self.adversarial is None:
             terms, loss, _ = self._restore(networks, batches[0])
             yield "generator", loss
             return {"loss": loss.detach()} | (terms if len(terms) > 1 else {})
         figures: dict[str, Tensor] = {}
         for place, batch in enumerate(batches):
-            real = _unit(batch["high"])
+            real = _to_unit(batch["high"])
             if place == 0:  # as in the official code the generator moves first
-                result = yield from self._move_generator(self.game, networks, batch, real, figures)
+                result = yield from self._move_generator(self.adversarial, networks, batch, real, figures)
             else:
                 with torch.no_grad():
-                    result = networks["generator"](_unit(batch["low"]))
-            loss, judged = self.game.discriminator_loss(networks["discriminator"], real, result)
+                    result = networks["generator"](_to_unit(batch["low"]))
+            loss, judged = self.adversarial.discriminator_loss(networks["discriminator"], real, result)
             yield "discriminator", loss
             figures |= judged
-        return figures | self.game.gradient()
+        return figures | self.adversarial.gradient()
 
     def _move_generator(
-        self, game: Game, networks: Networks, batch: Batch, real: Tensor, figures: dict[str, Tensor]
+        self, adversarial: AdversarialLoss, networks: Networks, batch: Batch, real: Tensor, figures: dict[str, Tensor]
     ) -> Generator[tuple[str, Tensor], None, Tensor]:
         terms, distance, result = self._restore(networks, batch)
-        adversarial, more = game.generator_loss(networks["discriminator"], result, real)
-        loss = distance + adversarial
+        score, more = adversarial.generator_loss(networks["discriminator"], result, real)
+        loss = distance + score
         yield "generator", loss
         figures |= {"loss": loss.detach()} | terms | more
         return result.detach()
 
     def _restore(self, networks: Networks, batch: Batch) -> tuple[dict[str, Tensor], Tensor, Tensor]:
         """The terms of distance by name, their weighted sum, and the result."""
-        result = networks["generator"](_unit(batch["low"]))
-        terms, loss = self.terms(result, _unit(batch.get("sharp", batch["high"])))
+        result = networks["generator"](_to_unit(batch["low"]))
+        terms, loss = self.terms(result, _to_unit(batch.get("sharp", batch["high"])))
         return terms, loss, result
 
     @torch.no_grad()
@@ -263,27 +267,27 @@ class SuperResolution(Method):
         """
         generator, scale = networks["generator"], self.config.scale
         device = next(generator.parameters()).device
-        results = [_picture(generator(_tensor(low).to(device))) for low, _ in self.validation]
+        results = [_to_picture(generator(_to_tensor(low).to(device))) for low, _ in self.validation]
         truths = [truth for _, truth in self.validation]
         both = [(luma(result), luma(truth)) for result, truth in zip(results, truths, strict=True)]
         figures = {
             "psnr_y": float(np.mean([psnr(a, b, border=scale) for a, b in both])),
             "ssim_y": float(np.mean([ssim(a, b, border=scale) for a, b in both])),
         }
-        if self.game:
+        if self.adversarial:
             figures["sharpness"] = distances(results, truths)["sharpness"]
             figures["swd"] = sliced_wasserstein(results, truths)
             figures["closeness"] = -figures["swd"]
         rows = [
             [*_enlarged(low, truth.shape), result, truth]
-            for (low, truth), result in zip(self.validation[:SHOWN], results, strict=False)
+            for (low, truth), result in zip(self.validation[:SHEET_ROWS], results, strict=False)
         ]
         return Validation(figures, ["low", "bicubic", "ours", "truth"], rows)
 
-    def models(self, networks: Networks) -> list[Exportable]:
+    def models(self, networks: Networks) -> list[ModelExport]:
         network: nn.Module = inference_copy(networks["generator"], "running")
-        if hasattr(network, "folded"):  # networks that are trained in another form than they run in
-            network = network.folded()  # type: ignore[operator]
+        if isinstance(network, Foldable):
+            network = network.folded()
         scale = self.config.scale
         card = card_of(
             self.config,
@@ -295,23 +299,23 @@ class SuperResolution(Method):
             multiple=self.multiple,
             minimum=1,
         )
-        return [Exportable(network, card)]
+        return [ModelExport(network, card)]
 
 
-def _unit(batch: Tensor) -> Tensor:
+def _to_unit(batch: Tensor) -> Tensor:
     return batch.float().div(255)
 
 
-def _tensor(picture: Pixels) -> Tensor:
-    return _unit(torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)[None])
+def _to_tensor(picture: Pixels) -> Tensor:
+    return _to_unit(torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)[None])
 
 
-def _picture(batch: Tensor) -> Pixels:
+def _to_picture(batch: Tensor) -> Pixels:
     values = batch[0].float().clamp(0, 1).mul(255).round().byte()
     return np.asarray(values.permute(1, 2, 0).cpu().numpy())
 
 
-def _pair(photo: Pixels, degrade: degradation.Degradation, seed: tuple[int, int]) -> tuple[Pixels, Pixels]:
+def _validation_pair(photo: Pixels, degrade: degradation.Degradation, seed: tuple[int, int]) -> tuple[Pixels, Pixels]:
     """A held-out photo made small, always in the same way, and what it should become again."""
     truth = sharpened(photo) if degrade.sharpen else photo
     return degrade(truth, np.random.default_rng(seed)), truth

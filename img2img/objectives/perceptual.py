@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from img2img.errors import ConfigError
+from img2img.errors import ConfigError, DownloadError
 
 SRGAN_LAYERS = {"conv5_4": 1.0}
 """SRGAN (VGG54) and ESRGAN (Wang et al. 2018, section 3.3): the last convolution, before its ReLU."""
@@ -131,9 +131,10 @@ def _download() -> Mapping[str, Tensor]:
     try:
         state: Mapping[str, Tensor] = weights.get_state_dict(progress=True, check_hash=True)
     except (urllib.error.URLError, OSError, RuntimeError) as error:
-        raise ConfigError(
-            f"perceptual: cannot download the VGG19 weights from {weights.url} ({error}); "
-            "fetch that file another way and set the option 'weights' of the perceptual objective to its path"
+        raise DownloadError(
+            f"perceptual: cannot fetch the VGG19 weights from {weights.url} ({error}); "
+            "get that file by other means and give its path as the option 'weights' of the perceptual objective",
+            path=weights.url,
         ) from error
     return state
 

@@ -9,9 +9,9 @@ from torch import Tensor
 from img2img import exchange
 from img2img.errors import CheckpointError, ConfigError, UsageError
 from img2img.exchange import blending
-from img2img.methods.method import Exportable
+from img2img.methods.method import ModelExport
 from img2img.training import export
-from img2img.training.trained import Trained, check_statistics, read
+from img2img.training.trained import TrainedRun, check_statistics, read
 
 NAMED = 5
 """Keys that a message names."""
@@ -35,16 +35,18 @@ def blend_any(
         return [target]
     with tempfile.TemporaryDirectory() as folder:
         run = b if a.is_file() else a
-        written = export.from_run(run, Path(folder) / "run.onnx", export.Wish(), note)
+        written = export.from_run(run, Path(folder) / "run.onnx", export.ExportOptions(), note)
         if len(written) > 1:
             raise UsageError(f"{run} leaves {len(written)} models: export it, and blend the file that you mean")
-        (made,) = written
-        first, second = (made.path if place is run else place for place in (a, b))
-        blending.blend(first, second, weight, target, name=name, parents=(_called(a), _called(b)), shown=(a, b))
+        exported = written[0].path
+        first, second = (a, exported) if a.is_file() else (exported, b)
+        blending.blend(
+            first, second, weight, target, name=name, parents=(_display_name(a), _display_name(b)), shown=(a, b)
+        )
     return [target]
 
 
-def _called(place: Path) -> str:
+def _display_name(place: Path) -> str:
     return place.stem if place.is_file() else place.resolve().name
 
 
@@ -87,8 +89,8 @@ def blend(
         raise CheckpointError(f"{a} and {b} cannot be blended: they leave {_files(first)} and {_files(second)}")
     written = []
     for one, other, ours, theirs in zip(first.models, second.models, first.weights, second.weights, strict=True):
-        check(one, other, ours, theirs, f"{a} and {b} cannot be blended")
-        other.network.load_state_dict(mixed(ours, theirs, weight))
+        check_compatible(one, other, ours, theirs, f"{a} and {b} cannot be blended")
+        other.network.load_state_dict(interpolate(ours, theirs, weight))
         called = name + other.suffix.replace(".", "-") if name else f"{other.card.name}-blend"
         card = blending.blended_card(one.card, other.card, weight, (first.name, second.name), called)
         place = target.with_name(f"{target.stem}{other.suffix}{target.suffix}")
@@ -97,14 +99,16 @@ def blend(
     return written
 
 
-def mixed(a: Mapping[str, Tensor], b: Mapping[str, Tensor], weight: float) -> dict[str, Tensor]:
+def interpolate(a: Mapping[str, Tensor], b: Mapping[str, Tensor], weight: float) -> dict[str, Tensor]:
     """(1 - weight) * `a` + weight * `b`, key by key; counts and other whole numbers are those of `b`."""
     return {
         k: (1 - weight) * a[k] + weight * theirs if theirs.is_floating_point() else theirs for k, theirs in b.items()
     }
 
 
-def check(a: Exportable, b: Exportable, ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor], where: str) -> None:
+def check_compatible(
+    a: ModelExport, b: ModelExport, ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor], where: str
+) -> None:
     """Refuse models, whose weights are `ours` and `theirs`, that differ in their layers or in what they are for.
 
     Raises:
@@ -124,5 +128,5 @@ def check(a: Exportable, b: Exportable, ours: Mapping[str, Tensor], theirs: Mapp
             raise CheckpointError(f"{where}: {fact} is {one} in the first and {other} in the second")
 
 
-def _files(trained: Trained) -> str:
+def _files(trained: TrainedRun) -> str:
     return ", ".join(f"model{one.suffix}.onnx" for one in trained.models)

@@ -30,7 +30,7 @@ def curves(lines: Iterable[str]) -> Image.Image | None:
     shown = {name: points for name, points in found.items() if len(points) > 1}
     if not shown:
         return None
-    rows = -(-len(shown) // COLUMNS)
+    rows = math.ceil(len(shown) / COLUMNS)
     sheet = Image.new("RGB", (min(len(shown), COLUMNS) * WIDTH, rows * HEIGHT), "white")
     draw = ImageDraw.Draw(sheet)
     for place, (name, points) in enumerate(shown.items()):

@@ -43,15 +43,15 @@ class Engine:
     """
 
     def __init__(self, method: Method, config: RunConfig, device: str = "auto") -> None:
-        if device not in ("auto", "cpu", "cuda") or (device == "cuda" and not torch.cuda.is_available()):
-            raise DeviceError(
-                f"no device '{device}' to train on here; there are auto, cpu{', cuda' * torch.cuda.is_available()}"
-            )
+        devices = ["auto", "cpu", "cuda"] if torch.cuda.is_available() else ["auto", "cpu"]
+        if device not in devices:
+            raise DeviceError(f"no device '{device}' to train on here; there are {', '.join(devices)}")
         precision = _precision(config.precision, device)
         if precision == "fp16" and (device == "cpu" or not torch.cuda.is_available()):
             raise ConfigError("precision = fp16 needs a GPU; on a CPU fp32 and bf16 can be had")
         AcceleratorState._reset_state()  # a process may train twice, at another precision the second time
-        self.accelerator = Accelerator(cpu=device == "cpu", mixed_precision={"fp32": "no"}.get(precision, precision))
+        mixed = "no" if precision == "fp32" else precision
+        self.accelerator = Accelerator(cpu=device == "cpu", mixed_precision=mixed)
         self.method = method
         self.precision = precision
         self.config = config
@@ -72,14 +72,14 @@ class Engine:
             self.networks[name] = torch.compile(network) if compiled else network  # type: ignore[assignment]
         self.optimisers = {
             name: self.accelerator.prepare_optimizer(_optimiser(moved.config, method, moved.networks))
-            for name, moved in method.optimised.items()
+            for name, moved in method.optimisers.items()
         }
-        self._moved = {
+        self._parameters = {
             name: [p for group in optimiser.param_groups for p in group["params"]]
             for name, optimiser in self.optimisers.items()
         }
 
-    def plain(self, name: str) -> nn.Module:
+    def unwrapped(self, name: str) -> nn.Module:
         """The network called `name` without the wrapper of compilation."""
         return self.accelerator.unwrap_model(self.networks[name], keep_torch_compile=False)  # type: ignore[no-any-return]
 
@@ -88,8 +88,8 @@ class Engine:
         share = factor(self.config.schedule, step, self.config.steps) * self.slowdown
         for name, optimiser in self.optimisers.items():
             for group in optimiser.param_groups:
-                group["lr"] = self.method.optimised[name].config.rate * share
-        return self.method.optimised["generator"].config.rate * share
+                group["lr"] = self.method.optimisers[name].config.rate * share
+        return self.method.optimisers["generator"].config.rate * share
 
     def seed(self, step: int) -> None:
         """Make all that is random in `step` a function of seed, step and process: there is no state to save."""
@@ -121,27 +121,27 @@ class Engine:
                     self.optimisers[name].zero_grad()
                 # Only the gradients of what this loss moves are computed: not, for example, the discriminator's while
                 # the generator learns.
-                self.accelerator.backward(loss / parts, inputs=self._moved[name])
+                self.accelerator.backward(loss / parts, inputs=self._parameters[name])
             if name:
                 norms |= self._move(name, measure)
         return {key: torch.stack([one[key] for one in figures]).mean() for key in figures[0]} | norms
 
     def _move(self, name: str, measure: bool) -> dict[str, Tensor]:
-        moved, optimiser = self.method.optimised[name], self.optimisers[name]
-        gradients = [p.grad for p in self._moved[name] if p.grad is not None]
+        moved, optimiser = self.method.optimisers[name], self.optimisers[name]
+        gradients = [p.grad for p in self._parameters[name] if p.grad is not None]
         self._share(gradients)
         norms = {}
         if measure or moved.config.clip:
             self.accelerator.unscale_gradients(optimiser)
             norm = torch.nn.utils.get_total_norm(gradients)
             if moved.config.clip:
-                torch.nn.utils.clip_grads_with_norm_(self._moved[name], moved.config.clip, norm)
+                torch.nn.utils.clip_grads_with_norm_(self._parameters[name], moved.config.clip, norm)
             norms = {f"gradient/{name}": norm} if measure else {}
         optimiser.step()
         if moved.bound is not None:
             with torch.no_grad():
-                torch._foreach_clamp_min_(self._moved[name], -moved.bound)
-                torch._foreach_clamp_max_(self._moved[name], moved.bound)
+                torch._foreach_clamp_min_(self._parameters[name], -moved.bound)
+                torch._foreach_clamp_max_(self._parameters[name], moved.bound)
         return norms
 
     def _share(self, gradients: list[Tensor]) -> None:
@@ -152,7 +152,7 @@ class Engine:
         for gradient, mean in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
             gradient.copy_(mean.view(gradient.shape))
 
-    def agree(self, wish: bool) -> bool:
+    def any_process(self, wish: bool) -> bool:
         """Whether any process wishes it: all of them stop at the same step, or they would wait for each other."""
         if self.accelerator.num_processes == 1:
             return wish
@@ -166,28 +166,29 @@ class Engine:
         values = torch.tensor(list(figures.values()), device=self.accelerator.device)
         return dict(zip(figures, self.accelerator.reduce(values, "mean").tolist(), strict=True))
 
-    def average(self) -> None:
+    def update_averages(self) -> None:
         """Take the networks' present weights into their moving averages."""
         for name, average in self.averages.items():
-            average.update(self.plain(name))
+            average.update(self.unwrapped(name))
 
-    def judged(self) -> dict[str, nn.Module]:
+    def evaluation_networks(self) -> dict[str, nn.Module]:
         """The networks to validate and export, in eval mode: the moving average where there is one."""
         judged = {
-            name: self.averages[name].module if name in self.averages else self.plain(name) for name in self.networks
+            name: self.averages[name].module if name in self.averages else self.unwrapped(name)
+            for name in self.networks
         }
         for network in judged.values():
             network.eval()
         return judged
 
     def train(self) -> None:
-        """Back to training mode after `judged`."""
+        """Back to training mode after `evaluation_networks`."""
         for network in self.networks.values():
             network.train()
 
     def checkpoint(self, step: int, extra: dict[str, Any]) -> Checkpoint:
         """Everything that `restore` needs to go on after `step` steps. Every process must call it."""
-        weights = {name: self.plain(name).state_dict() for name in self.networks}
+        weights = {name: self.unwrapped(name).state_dict() for name in self.networks}
         weights |= {f"{name}.ema": average.module.state_dict() for name, average in self.averages.items()}
         own = {name: part.state_dict() for name, part in self.method.state.items()}
         state: dict[str, Any] = {
@@ -211,7 +212,7 @@ class Engine:
         state = checkpoint.state
         try:
             for name in self.networks:
-                self.plain(name).load_state_dict(checkpoint.weights[name])
+                self.unwrapped(name).load_state_dict(checkpoint.weights[name])
             for name, average in self.averages.items():
                 average.module.load_state_dict(checkpoint.weights[f"{name}.ema"])
                 average.count = state["averaged"][name]

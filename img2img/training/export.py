@@ -11,20 +11,20 @@ from typing import Literal
 from img2img import exchange
 from img2img.atomic import atomic
 from img2img.errors import ConfigError, DataError, UsageError
-from img2img.exchange import dropout, half_precision, official_weights, quantise, running_statistics, samples
+from img2img.exchange import dropout, official_weights, quantise, running_statistics, samples
 from img2img.exchange.half_precision import Fp16Report
 from img2img.exchange.quantise import QuantisationReport
-from img2img.methods.method import Exportable
+from img2img.methods.method import ModelExport
 from img2img.runtime.network import models
 from img2img.runtime.network.card import Card
 from img2img.training import trained
-from img2img.training.trained import NormMode, Trained
+from img2img.training.trained import NormMode, TrainedRun
 
 Precision = Literal["fp32", "fp16", "int8"]
 
 
 @dataclass(frozen=True)
-class Wish:
+class ExportOptions:
     """How to export.
 
     Attributes:
@@ -44,7 +44,7 @@ class Wish:
 
 
 @dataclass(frozen=True)
-class Written:
+class ExportedFile:
     """A file, and how it was proven; `seconds` are CPU seconds for a megapixel of input, one thread, this machine."""
 
     path: Path
@@ -54,7 +54,7 @@ class Written:
     reduced: QuantisationReport | Fp16Report | None = None
 
 
-def from_run(place: Path, target: Path, wish: Wish, note: Callable[[str], None]) -> list[Written]:
+def from_run(place: Path, target: Path, options: ExportOptions, note: Callable[[str], None]) -> list[ExportedFile]:
     """Write the models of the run or checkpoint folder `place`; all, or none where one cannot be proven.
 
     Args:
@@ -62,27 +62,27 @@ def from_run(place: Path, target: Path, wish: Wish, note: Callable[[str], None])
         note: is told what a person should know.
 
     Raises:
-        ConfigError, CheckpointError: as of `trained.read`; or `wish` does not fit the run.
+        ConfigError, CheckpointError: as of `trained.read`; or `options` does not fit the run.
         DataError: no pictures to calibrate on.
         ExportError: a model is not what it should be.
     """
-    found = read(place, wish.norm_mode, note)
-    pending: list[tuple[Path, Written]] = []
+    found = read(place, options.norm_mode, note)
+    pending: list[tuple[Path, ExportedFile]] = []
     with tempfile.TemporaryDirectory() as folder:
         for one in found.models:
-            if wish.live_dropout and not dropout.make_live(one.network):
+            if options.live_dropout and not dropout.make_live(one.network):
                 raise ConfigError(f"{place}: its network has no dropout; leave --dropout out")
-            card = _card(one, found, wish)
+            card = _card(one, found, options)
             final = target.with_name(f"{target.stem}{one.suffix}{target.suffix}")
             made = Path(folder) / f"model{one.suffix}.onnx"
             proof = exchange.export(one.network, card, made)
-            written = Written(final, card, proof)
-            if wish.precision == "fp32":
+            written = ExportedFile(final, card, proof)
+            if options.precision == "fp32":
                 (seconds,) = samples.seconds_per_megapixel([samples.session(made)], card)
                 written = dataclasses.replace(written, seconds=seconds)
             else:
-                folders = wish.pictures or _own_pictures(place, found, card, wish.precision)
-                written = dataclasses.replace(written, reduced=_reduce(made, made, folders, wish))
+                folders = options.pictures or _own_pictures(place, found, card, options.precision)
+                written = dataclasses.replace(written, reduced=_convert(made, made, folders, options))
             pending.append((made, written))
         for made, written in pending:
             with atomic(written.path) as file, made.open("rb") as source:
@@ -90,25 +90,25 @@ def from_run(place: Path, target: Path, wish: Wish, note: Callable[[str], None])
     return [dataclasses.replace(one, card=_read_card(one.path)) for _, one in pending]
 
 
-def from_model(source: Path, target: Path, wish: Wish) -> Written:
-    """Write the fp32 model file `source` in another precision; `wish` says nothing of norm and dropout.
+def from_model(source: Path, target: Path, options: ExportOptions) -> ExportedFile:
+    """Write the fp32 model file `source` in another precision; `options` says nothing of norm and dropout.
 
     Raises:
         UsageError: nothing would change, or int8 has no pictures.
         ModelError, DataError, ExportError: as of `quantise.quantise` and `half_precision.convert_to_fp16`.
     """
-    if wish.precision == "fp32":
+    if options.precision == "fp32":
         raise UsageError(f"{source}: is a model file already; --precision int8 or fp16 makes another of it")
-    if wish.precision == "int8" and not wish.pictures:
+    if options.precision == "int8" and not options.pictures:
         raise UsageError("int8 needs pictures of the kind that the model is for: --calibrate FOLDER")
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder) / "model.onnx"
-        reduced = _reduce(source, made, wish.pictures, wish)
-        if wish.name:
-            exchange.update_card(made, name=wish.name)
+        reduced = _convert(source, made, options.pictures, options)
+        if options.name:
+            exchange.update_card(made, name=options.name)
         with atomic(target) as file:
             file.write(made.read_bytes())
-    return Written(target, _read_card(target), reduced=reduced)
+    return ExportedFile(target, _read_card(target), reduced=reduced)
 
 
 def weights(place: Path, target: Path) -> list[Path]:
@@ -127,7 +127,7 @@ def weights(place: Path, target: Path) -> list[Path]:
     return written
 
 
-def read(place: Path, norm_mode: NormMode | None, note: Callable[[str], None]) -> Trained:
+def read(place: Path, norm_mode: NormMode | None, note: Callable[[str], None]) -> TrainedRun:
     """As `trained.read`; where batch norm leaves a choice and nobody has made it, what is better is taken.
 
     Raises:
@@ -135,12 +135,12 @@ def read(place: Path, norm_mode: NormMode | None, note: Callable[[str], None]) -
     """
     found = trained.read(place, norm_mode=norm_mode)
     if norm_mode is None and trained.has_batch_norm(found):
-        found = trained.in_mode(found, _better(found, place, note))
+        found = trained.with_norm_mode(found, _better(found, place, note))
     trained.check_statistics(found, place, note)
     return found
 
 
-def _better(found: Trained, place: Path, note: Callable[[str], None]) -> NormMode:
+def _better(found: TrainedRun, place: Path, note: Callable[[str], None]) -> NormMode:
     """The norm mode with the better figure on the held-out pictures, or that of the paper where none can be had."""
     gathered = running_statistics.examine({name: found.method.networks[name] for name in found.method.averaged})
     if gathered.problem:
@@ -157,17 +157,17 @@ def _better(found: Trained, place: Path, note: Callable[[str], None]) -> NormMod
     return best
 
 
-def _card(one: Exportable, found: Trained, wish: Wish) -> Card:
+def _card(one: ModelExport, found: TrainedRun, options: ExportOptions) -> Card:
     method = one.card.method
     if trained.has_batch_norm(found) and "norm mode" not in method:
         method += f", norm mode {trained.norm_mode(found)}"
-    if wish.live_dropout:
+    if options.live_dropout:
         method += ", live dropout"
-    name = wish.name + one.suffix.replace(".", "-") if wish.name else one.card.name
+    name = options.name + one.suffix.replace(".", "-") if options.name else one.card.name
     return dataclasses.replace(one.card, name=name, method=method)
 
 
-def _own_pictures(place: Path, found: Trained, card: Card, precision: Precision) -> tuple[Path, ...]:
+def _own_pictures(place: Path, found: TrainedRun, card: Card, precision: Precision) -> tuple[Path, ...]:
     """The run's data, where all of its pictures are of the kind that the model is given."""
     folders = tuple(one for one in trained.data_folders(found) if one.is_dir())
     if card.task == "translate" and not card.domains:
@@ -177,9 +177,11 @@ def _own_pictures(place: Path, found: Trained, card: Card, precision: Precision)
     return folders
 
 
-def _reduce(source: Path, target: Path, folders: tuple[Path, ...], wish: Wish) -> QuantisationReport | Fp16Report:
-    if wish.precision == "int8":
-        return quantise.quantise(source, target, folders, max_drop=wish.max_drop)
+def _convert(
+    source: Path, target: Path, folders: tuple[Path, ...], options: ExportOptions
+) -> QuantisationReport | Fp16Report:
+    if options.precision == "int8":
+        return quantise.quantise(source, target, folders, max_drop=options.max_drop)
     return half_precision.convert_to_fp16(source, target, folders)
 
 

@@ -20,7 +20,7 @@ class Listener(Protocol):
         """A validation after `step` steps."""
 
 
-class Silence:
+class SilentListener:
     """A listener that says nothing."""
 
     def note(self, text: str) -> None: ...

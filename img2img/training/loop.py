@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from accelerate.utils import set_seed
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from img2img import exchange
-from img2img.errors import DataError, Interrupted, TrainingError
+from img2img.errors import Interrupted, TrainingError
 from img2img.methods.config import RunConfig
 from img2img.methods.method import Batch, Method, Validation
 from img2img.runtime.network.card import Card
@@ -22,11 +22,11 @@ from img2img.training.checkpoints import Checkpoint, Store
 from img2img.training.curves import curves
 from img2img.training.engine import Engine
 from img2img.training.health import Health
-from img2img.training.listener import Listener, Silence
+from img2img.training.listener import Listener, SilentListener
 from img2img.training.run import Run
 from img2img.training.sheets import contact_sheet
-from img2img.training.stop import Stop, stop_signals
-from img2img.training.stream import Steps
+from img2img.training.stop import StopRequest, stop_signals
+from img2img.training.stream import Steps, load_batches
 
 ROLLBACKS = 3
 """How often a run goes back to its last checkpoint after a loss that is not finite, each time at half the rate."""
@@ -55,7 +55,7 @@ class Outcome:
 
 
 @dataclass
-class _Sums:
+class _RunningMeans:
     """Figures since the last log line, kept on the device so that no step waits for them."""
 
     count: int = 0
@@ -104,7 +104,7 @@ def train(
     training = _Training(method, dataset, config, folder, listener, device)
     try:
         with stop_signals() as stop:
-            training.go(stop, started + 60 * max_minutes if max_minutes is not None else math.inf, max_steps)
+            training.run_steps(stop, started + 60 * max_minutes if max_minutes is not None else math.inf, max_steps)
         return training.finish()
     except OSError as error:  # log, sheets and events; checkpoints and models have errors of their own
         raise TrainingError(f"{folder}: cannot be written ({error}); {training.run.store.last_good()}") from error
@@ -121,14 +121,14 @@ class _Training:
         notes = start.load(config.start, method) if config.start and not begun else []
         self.engine = Engine(method, config, device)
         self.main = self.engine.accelerator.is_main_process
-        self.listener = listener if self.main else Silence()
+        self.listener = listener if self.main else SilentListener()
         with self.engine.accelerator.main_process_first():
             self.run = Run(folder, config, method.facts)
         for note in [*method.notes, *notes]:
             self.listener.note(note)
         self.listener.note(f"training on {self.engine.accelerator.device} in {self.engine.precision}")
         self.step = 0
-        self.sums = _Sums()
+        self.sums = _RunningMeans()
         self.figures: dict[str, float] = {}
         self.health = Health()
         self.rollbacks = 0
@@ -136,28 +136,28 @@ class _Training:
         if self.run.store.steps():
             self._restore(self.run.store.load())
             self.listener.note(f"going on after step {self.step} of {config.steps}")
-        self.fresh = self._checkpoint() if not self.step else None
-        if self.fresh:  # the networks move on, these must not
-            copies = {n: {k: v.to("cpu", copy=True) for k, v in w.items()} for n, w in self.fresh.weights.items()}
-            self.fresh.weights = copies
+        self.initial = self._checkpoint() if not self.step else None
+        if self.initial:  # the networks move on, these must not
+            copies = {n: {k: v.to("cpu", copy=True) for k, v in w.items()} for n, w in self.initial.weights.items()}
+            self.initial.weights = copies
         if self.main:
             self.run.rewind_log(self.step)
         self.board = _board(self.run, self.step) if self.main else None
 
-    def go(self, stop: Stop, deadline: float, max_steps: int | None) -> None:
+    def run_steps(self, stop: StopRequest, deadline: float, max_steps: int | None) -> None:
         """Take steps until the last one, the deadline, or a wish to stop; every way out has saved."""
         end = self.config.steps if max_steps is None else min(self.step + max_steps, self.config.steps)
         self.listener.started(self.step, self.config.steps)
         stopped = False
         while self.step < end and not stopped:
             for batches in self._batches():
-                losses = self._take(batches)
+                losses = self._run_step(batches)
                 if losses is None:
                     self._roll_back()
                     break
                 self.listener.stepped(self.step, losses)
-                stopped = self.engine.agree(stop.is_set)
-                last = stopped or self.engine.agree(self.step >= end or time.monotonic() > deadline)
+                stopped = self.engine.any_process(stop.is_set)
+                last = stopped or self.engine.any_process(self.step >= end or time.monotonic() > deadline)
                 figure = None
                 if self.step % self.config.validate_every == 0 or (last and not stopped):
                     figure = self._validate()
@@ -181,7 +181,7 @@ class _Training:
         self.outcome.step, self.outcome.figures = self.step, self.figures
         self.outcome.gpu_bytes = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else 0
         if self.main:
-            for model in self.method.models(self.engine.judged()):
+            for model in self.method.models(self.engine.evaluation_networks()):
                 target = self.run.folder / f"model{model.suffix}.onnx"
                 exchange.export(model.network, model.card, target)
                 self.outcome.models[target] = model.card
@@ -189,7 +189,7 @@ class _Training:
         self.engine.accelerator.end_training()
         return self.outcome
 
-    def _take(self, batches: list[Batch]) -> dict[str, float] | None:
+    def _run_step(self, batches: list[Batch]) -> dict[str, float] | None:
         """One step. Returns the figures to log, empty between log lines; None where they are not finite."""
         began = time.monotonic()
         log = (self.step + 1) % self.config.log_every == 0
@@ -198,12 +198,12 @@ class _Training:
         figures = self.engine.step(batches, measure=log)
         norms = {name: figures.pop(name) for name in list(figures) if name.startswith("gradient/")}
         self.sums.add(figures)
-        self.engine.average()
+        self.engine.update_averages()
         self.step += 1
         losses: dict[str, float] = {}
         if log:
             losses = self.engine.mean(self.sums.means() | {name: float(norm) for name, norm in norms.items()})
-            self.sums = _Sums()
+            self.sums = _RunningMeans()
             # With fp16 a gradient may overflow: the loss scaling skips that update.
             if not all(math.isfinite(v) for n, v in losses.items() if not n.startswith("gradient/")):
                 return None
@@ -226,24 +226,16 @@ class _Training:
             process=accelerator.process_index,
             processes=accelerator.num_processes,
         )
-        loader = iter(
-            DataLoader(
-                self.dataset,
-                batch_sampler=order,
-                num_workers=workers,
-                pin_memory=on_gpu,
-                persistent_workers=workers > 0,
-            )
-        )
+        loader = load_batches(self.dataset, order, workers=workers, pin_memory=on_gpu)
         for _ in range(self.step, config.steps):
             began = time.monotonic()
-            batches = [self._moved(_next(loader)) for _ in range(count)]
+            batches = [self._to_device(next(loader)) for _ in range(count)]
             waited = time.monotonic() - began
             self.outcome.seconds += waited
             self.outcome.waiting += waited
             yield batches
 
-    def _moved(self, batch: Batch) -> Batch:
+    def _to_device(self, batch: Batch) -> Batch:
         moved = {name: value.to(self.engine.accelerator.device, non_blocking=True) for name, value in batch.items()}
         if self.engine.channels_last:
             moved = {n: v.to(memory_format=torch.channels_last) if v.ndim == 4 else v for n, v in moved.items()}
@@ -252,7 +244,7 @@ class _Training:
     def _validate(self) -> float | None:
         if not self.main:
             return 0.0  # every process must know that there was a validation
-        validation: Validation = self.method.validate(self.engine.judged())
+        validation: Validation = self.method.validate(self.engine.evaluation_networks())
         self.engine.train()
         self.figures = validation.figures
         self.run.log(self.step, {"validation": self.figures})
@@ -282,19 +274,19 @@ class _Training:
         checkpoint = self._checkpoint()
         if self.main:
             self.run.store.save(checkpoint, figure)
-        self.fresh = None
+        self.initial = None
 
     def _restore(self, checkpoint: Checkpoint) -> None:
         extra = self.engine.restore(checkpoint)
         self.step, self.figures, self.rollbacks = checkpoint.step, extra["figures"], extra["rollbacks"]
         device = self.engine.accelerator.device
-        self.sums = _Sums(extra["count"], {name: total.to(device) for name, total in extra["totals"].items()})
+        self.sums = _RunningMeans(extra["count"], {name: total.to(device) for name, total in extra["totals"].items()})
 
     def _roll_back(self) -> None:
         """Back to the last checkpoint, or the start, at half the rate."""
         at, rollbacks, slowdown = self.step, self.rollbacks + 1, self.engine.slowdown / 2
         self.engine.accelerator.wait_for_everyone()
-        checkpoint = self.fresh or self.run.store.load()
+        checkpoint = self.initial or self.run.store.load()
         if rollbacks > ROLLBACKS:
             raise TrainingError(
                 f"a loss is no longer finite at step {at}, after going back {ROLLBACKS} times; the checkpoint of step "
@@ -320,13 +312,6 @@ class _Training:
         if self.board:
             self.board.close()
             self.board = None
-
-
-def _next(loader: Iterator[Batch]) -> Batch:
-    try:
-        return next(loader)
-    except DataError as error:  # from a worker process it comes wrapped in that process' traceback
-        raise DataError(str(error).strip().splitlines()[-1].removeprefix("img2img.errors.DataError: ")) from error
 
 
 def _board(run: Run, step: int) -> Any:

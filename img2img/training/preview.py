@@ -26,7 +26,7 @@ class Data(Section):
     masks: MaskConfig = Field(default=MaskConfig(), description="holes")
 
 
-class Settings(RunConfig):
+class PreviewConfig(RunConfig):
     """The part of a training configuration that a preview needs, under the same keys."""
 
     method: str = Field(default="degrade", description="method")
@@ -34,13 +34,13 @@ class Settings(RunConfig):
     data: Data = Field(default=Data(), description="photos")
 
     @model_validator(mode="after")
-    def _fits(self) -> "Settings":
+    def _fits(self) -> "PreviewConfig":
         if self.data.crop % self.scale:
             raise ValueError(f"data.crop = {self.data.crop} is no multiple of scale = {self.scale}")
         return self
 
 
-def degraded(photos: Sequence[Pixels], settings: Settings, *, versions: int) -> Image.Image:
+def degradation_sheet(photos: Sequence[Pixels], settings: PreviewConfig, *, versions: int) -> Image.Image:
     """A row for each of `photos`: a crop, the crop sharpened where that is the target, and `versions` of the
     low-resolution picture, enlarged without smoothing."""
     shrink = degradation.build(settings.data.degradation, settings.scale)
@@ -54,10 +54,11 @@ def degraded(photos: Sequence[Pixels], settings: Settings, *, versions: int) -> 
         high = _picture(crops, "high", row)
         known = [high, sharpened(high)] if shrink.sharpen else [high]
         rows.append(known + _versions(seen, known[-1], (settings.seed, row), versions))
-    return contact_sheet(["truth", "sharpened"][: 1 + shrink.sharpen] + _names(versions), rows)
+    columns = ["truth", "sharpened"] if shrink.sharpen else ["truth"]
+    return contact_sheet(columns + _names(versions), rows)
 
 
-def holes(photos: Sequence[Pixels], settings: Settings, *, versions: int) -> Image.Image:
+def mask_sheet(photos: Sequence[Pixels], settings: PreviewConfig, *, versions: int) -> Image.Image:
     """A row for each of `photos`: a crop, and `versions` of it with a white hole.
 
     Raises:

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from img2img.errors import ConfigError
+from img2img.atomic import atomic
+from img2img.errors import ConfigError, PictureError
 from img2img.methods.config import RunConfig
 from img2img.methods.method import Facts
 from img2img.training.checkpoints import Store
@@ -41,9 +42,11 @@ class Run:
                 part.mkdir(parents=True, exist_ok=True)
             config.save(self.config_file)
             if facts:
-                self.facts_file.write_text(json.dumps(dict(facts)), encoding="utf-8")
-        except OSError as error:
-            raise ConfigError(f"{folder}: cannot be written to ({error.strerror}); choose another --out") from error
+                with atomic(self.facts_file) as file:
+                    file.write(json.dumps(dict(facts)).encode())
+        except (OSError, PictureError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise ConfigError(f"{folder}: cannot be written to ({reason}); choose another --out") from error
 
     def _check_same(self, config: RunConfig, facts: Facts) -> None:
         old = type(config).load(self.config_file).model_dump(mode="json")

@@ -43,19 +43,19 @@ def load(path: Path, method: Method) -> list[str]:
         CheckpointError: nothing to load there, or the weights are another network's; the first keys are named.
         ModelError: a model file is damaged or unsafe.
     """
-    path = located(path)
+    path = resolve(path)
     weights = read(path)
     notes = []
     for name, network in method.networks.items():
         state = weights.get(f"{name}.ema" if f"{name}.ema" in weights else name)
         if state is not None:
-            notes.append(f"{name} {_begin(network, state, path, f'{path}: {name} is another network')}")
+            notes.append(f"{name} {_start_from(network, state, path, f'{path}: {name} is another network')}")
     if not notes:
         raise CheckpointError(f"{path}: no weights for {', '.join(method.networks)}; it holds {', '.join(weights)}")
     return notes
 
 
-def located(path: Path) -> Path:
+def resolve(path: Path) -> Path:
     """`path` where there is such a file or folder; else the file of the installed model that is called so.
 
     Names are looked up where `path` is in the current folder: configurations make paths of them, and these absolute.
@@ -82,7 +82,7 @@ def read(path: Path) -> dict[str, dict[str, Tensor]]:
         CheckpointError: there is nothing, or it cannot be read safely, or its weights are rounded to fewer bits.
         ModelError: a model file is damaged or unsafe, or has no card.
     """
-    path = located(path)
+    path = resolve(path)
     if path.is_file():
         is_model = path.suffix.lower() == models.SUFFIX
         return {"generator": model_weights.read(path) if is_model else weights_file.read(path).state}
@@ -95,7 +95,7 @@ def read(path: Path) -> dict[str, dict[str, Tensor]]:
     raise CheckpointError(f"{path}: neither a run folder, nor a checkpoint, nor a weights file")
 
 
-def fill(network: nn.Module, state: Mapping[str, Tensor], fault: str) -> None:
+def load_state(network: nn.Module, state: Mapping[str, Tensor], fault: str) -> None:
     """Load `state` into `network`.
 
     Raises:
@@ -111,7 +111,7 @@ def fill(network: nn.Module, state: Mapping[str, Tensor], fault: str) -> None:
     network.load_state_dict(state)
 
 
-def _begin(network: nn.Module, state: Mapping[str, Tensor], path: Path, fault: str) -> str:
+def _start_from(network: nn.Module, state: Mapping[str, Tensor], path: Path, fault: str) -> str:
     """Load `state`, or what `network` makes of it; says what was done."""
     own = network.state_dict()
     while state and all(key.startswith(WRAPPER) for key in state) and not state.keys() & own.keys():
@@ -119,8 +119,10 @@ def _begin(network: nn.Module, state: Mapping[str, Tensor], path: Path, fault: s
     how = ""
     if isinstance(network, Adaptable):
         try:
-            state, how = network.initial_state_from(state) or (state, how)
+            adapted = network.initial_state_from(state)
         except CheckpointError as error:
             raise CheckpointError(f"{fault}: {error}") from error
-    fill(network, state, fault)
+        if adapted is not None:
+            state, how = adapted
+    load_state(network, state, fault)
     return f"{how}, starting from {path}" if how else f"starts from {path}"

@@ -7,16 +7,16 @@ from dataclasses import dataclass
 
 
 @dataclass
-class Stop:
+class StopRequest:
     """Whether somebody has asked to stop."""
 
     is_set: bool = False
 
 
 @contextmanager
-def stop_signals() -> Iterator[Stop]:
+def stop_signals() -> Iterator[StopRequest]:
     """The first Ctrl-C or SIGTERM asks for an orderly stop after the running step; the second one interrupts it."""
-    stop = Stop()
+    stop = StopRequest()
 
     def ask(signum: int, frame: object) -> None:
         if stop.is_set:

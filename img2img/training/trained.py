@@ -15,7 +15,7 @@ from img2img import methods
 from img2img.errors import CheckpointError, ConfigError, DataError
 from img2img.exchange import running_statistics
 from img2img.methods.config import RunConfig
-from img2img.methods.method import Exportable, Method
+from img2img.methods.method import Method, ModelExport
 from img2img.training import start
 from img2img.training.run import FACTS, read_facts
 
@@ -24,7 +24,7 @@ NORM_MODES: tuple[NormMode, ...] = ("paper", "running")
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainedRun:
     """What a run or checkpoint folder holds.
 
     Attributes:
@@ -38,13 +38,13 @@ class Trained:
 
     name: str
     method: Method
-    models: list[Exportable]
+    models: list[ModelExport]
     weights: list[dict[str, Tensor]]
     averaged: bool
     checkpoint: dict[str, dict[str, Tensor]]
 
 
-def read(place: Path, *, norm_mode: NormMode | None = None) -> Trained:
+def read(place: Path, *, norm_mode: NormMode | None = None) -> TrainedRun:
     """The models of the run or checkpoint folder `place`, as its own method makes them.
 
     Args:
@@ -56,7 +56,7 @@ def read(place: Path, *, norm_mode: NormMode | None = None) -> Trained:
         CheckpointError: nothing can be read there, or the weights are another network's, or not finite.
         DataError: a method cannot make its networks without its data, and that is gone.
     """
-    run = run_of(place)
+    run = run_folder_of(place)
     if place == run and not (run / "checkpoints").is_dir():
         raise CheckpointError(f"{place}: the run has no checkpoint yet")
     weights = start.read(place)
@@ -66,7 +66,7 @@ def read(place: Path, *, norm_mode: NormMode | None = None) -> Trained:
         state = weights.get(f"{name}.ema", weights.get(name))
         if state is None:
             raise CheckpointError(f"{place}: no weights for {name}; it holds {', '.join(weights)}")
-        start.fill(networks[name], state, f"{place}: {name} is not the network of {run / 'config.toml'}")
+        start.load_state(networks[name], state, f"{place}: {name} is not the network of {run / 'config.toml'}")
         if wrong := running_statistics.list_not_finite(dict(networks[name].named_parameters())):
             raise CheckpointError(
                 f"{place}: weights of {name} are not finite, in {wrong}: training went wrong before this checkpoint, "
@@ -76,16 +76,16 @@ def read(place: Path, *, norm_mode: NormMode | None = None) -> Trained:
         network.eval()
     name = run.resolve().name if run == place else f"{run.resolve().name} {place.name}"
     averaged = any(f"{one}.ema" in weights for one in method.averaged)
-    return _made(Trained(name, method, [], [], averaged, weights))
+    return _with_models(TrainedRun(name, method, [], [], averaged, weights))
 
 
-def in_mode(trained: Trained, mode: NormMode) -> Trained:
+def with_norm_mode(trained: TrainedRun, mode: NormMode) -> TrainedRun:
     """`trained` with its models in this norm mode; for methods that have one. Its method is changed."""
     _set_norm_mode(trained.method, mode)
-    return _made(trained)
+    return _with_models(trained)
 
 
-def check_statistics(trained: Trained, place: Path, note: Callable[[str], None]) -> None:
+def check_statistics(trained: TrainedRun, place: Path, note: Callable[[str], None]) -> None:
     """See whether the running statistics that its models use can be used; say so through `note` where it is doubtful.
 
     In norm mode paper nothing of them is left in the models.
@@ -102,7 +102,7 @@ def check_statistics(trained: Trained, place: Path, note: Callable[[str], None])
         note(f"warning: {place}: {found.problem}, and the model uses them; {advice}")
 
 
-def run_of(place: Path) -> Path:
+def run_folder_of(place: Path) -> Path:
     """The run folder that `place` is, or that the checkpoint `place` lies in.
 
     Raises:
@@ -116,7 +116,7 @@ def run_of(place: Path) -> Path:
     raise ConfigError(f"{place}: neither a run folder nor a checkpoint in one (there is no config.toml)")
 
 
-def has_batch_norm(trained: Trained) -> bool:
+def has_batch_norm(trained: TrainedRun) -> bool:
     """Whether `norm_mode` makes a difference: the method knows it, and a network that runs has batch norm."""
     return hasattr(_config(trained.method), "norm_mode") and any(
         isinstance(module, nn.BatchNorm2d | nn.SyncBatchNorm)
@@ -125,19 +125,19 @@ def has_batch_norm(trained: Trained) -> bool:
     )
 
 
-def norm_mode(trained: Trained) -> NormMode:
+def norm_mode(trained: TrainedRun) -> NormMode:
     """The norm mode of its models."""
     mode: NormMode = getattr(_config(trained.method), "norm_mode", "paper")
     return mode
 
 
-def data_folders(trained: Trained) -> tuple[Path, ...]:
+def data_folders(trained: TrainedRun) -> tuple[Path, ...]:
     """Where the run's pictures are."""
     folders: tuple[Path, ...] = getattr(getattr(_config(trained.method), "data", None), "folders", ())
     return folders
 
 
-def norm_figures(trained: Trained, place: Path) -> dict[NormMode, float]:
+def norm_figures(trained: TrainedRun, place: Path) -> dict[NormMode, float]:
     """The headline figure on the held-out pictures in each norm mode; higher is better, and minus infinity is none.
 
     Reads the run's data.
@@ -145,7 +145,7 @@ def norm_figures(trained: Trained, place: Path) -> dict[NormMode, float]:
     Raises:
         DataError, ConfigError: the data are gone, or others.
     """
-    file = run_of(place) / "config.toml"
+    file = run_folder_of(place) / "config.toml"
     found, config = _configuration(file)
     weights = trained.checkpoint
     with torch.random.fork_rng(devices=[]):
@@ -164,7 +164,7 @@ def norm_figures(trained: Trained, place: Path) -> dict[NormMode, float]:
     return figures
 
 
-def _made(trained: Trained) -> Trained:
+def _with_models(trained: TrainedRun) -> TrainedRun:
     """`trained` with the models that its method makes now."""
     models = trained.method.models(trained.method.networks)
     states = [{key: value.detach().clone() for key, value in one.network.state_dict().items()} for one in models]

@@ -26,7 +26,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     recipe: Any = methods.find("srgan").recipe
     data = {"folders": [str(trials.photos(place / "photos", size=96))], "crop": 32}
     values = {"scale": 2, "data": data, "generator": TINY, "batch": 2, "steps": 1, "validate_every": 1}
-    trials.learn(methods.find("srgan"), recipe.parse(recipe.filled(values), where="test"), place / "mine")
+    trials.learn(methods.find("srgan"), recipe.parse(recipe.with_defaults(values), where="test"), place / "mine")
     return place / "mine"
 
 

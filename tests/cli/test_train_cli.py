@@ -4,8 +4,10 @@ import json
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
+import jsonschema
 import numpy as np
 import pytest
 import trials
@@ -44,6 +46,10 @@ def test_training_ends_with_a_model_and_the_command_to_use_it(
     out, done = run
     assert done.returncode == 0, done.stderr
     assert done.stdout == ""
+    assert (out / "config.toml").read_text().startswith("#:schema ./config.schema.json\n")
+    jsonschema.validate(
+        tomllib.loads((out / "config.toml").read_text()), json.loads((out / "config.schema.json").read_text())
+    )
     assert "2 photos to train on" in done.stderr and "psnr_y" in done.stderr
     assert f"img2img upscale PHOTO --model {out / 'model.onnx'}" in done.stderr
     used = img2img("upscale", photos / "0.jpg", "--model", out / "model.onnx", "-o", tmp_path / "big.png")
@@ -144,6 +150,17 @@ def test_settings_of_one_stage_are_not_taken_for_the_other(
 def test_show_config_shows_the_stage_that_is_asked_for() -> None:
     assert "adversarial.name" not in img2img("train", "esrgan", "--show-config").stdout
     assert "adversarial" in img2img("train", "esrgan", "--show-config", "--stage", "adversarial").stdout
+
+
+def test_schema_prints_the_json_schema_of_the_stage_that_is_asked_for() -> None:
+    schema = json.loads(img2img("train", "esrgan", "--schema").stdout)
+    assert schema["$schema"] == "http://json-schema.org/draft-07/schema#"
+    assert schema["title"] == "Settings of img2img train esrgan, fidelity"
+    rate = schema["properties"]["optimiser"]["properties"]["rate"]
+    assert (rate["default"], rate["type"], bool(rate["description"])) == (1e-3, "number", True)
+    assert "adversarial" not in schema["properties"]
+    adversarial = json.loads(img2img("train", "esrgan", "--schema", "--stage", "adversarial").stdout)
+    assert adversarial["properties"]["adversarial"]["properties"]["name"]["default"] == "relativistic-average"
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")

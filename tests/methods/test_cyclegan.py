@@ -28,7 +28,7 @@ def config(sides: Path, **changes: Any) -> Config:
         "validate_every": 8,
         "checkpoint_every": 4,
     }
-    return Config.parse(Config.filled({**values, **changes}), where="test")
+    return Config.parse(Config.with_defaults({**values, **changes}), where="test")
 
 
 def test_a_stopped_run_goes_on_exactly_with_its_pool_and_exports_both_directions(sides: Path, tmp_path: Path) -> None:

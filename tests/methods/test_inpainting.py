@@ -24,11 +24,11 @@ from img2img.methods.context_encoder import Config as ContextConfig
 from img2img.methods.context_encoder import ContextEncoder, hole_corners, windows
 from img2img.methods.hole_figures import hole_figures, ssim_map, telea
 from img2img.methods.inpaint import Config, Inpaint
-from img2img.methods.inpainting import Inpainting, MaskChannel, Reconstruction, Weighing, paste
+from img2img.methods.inpainting import Inpainting, InpaintingReconstructionLoss, MaskChannel, WeighingConfig, paste
 from img2img.methods.method import Batch
 from img2img.networks.norms import inference_copy
 from img2img.runtime.network.card import METADATA_KEY, Card
-from img2img.training.listener import Silence
+from img2img.training.listener import SilentListener
 from img2img.training.loop import Outcome, train
 
 GATED = {"name": "gated", "options": {"features": 4, "attention": True}}
@@ -62,7 +62,7 @@ def filled(recipe: type[Config] | type[ContextConfig], folder: Path, **changes: 
         "validate_every": 3,
         "checkpoint_every": 2,
     }
-    return recipe.filled({**values, **changes})
+    return recipe.with_defaults({**values, **changes})
 
 
 def config(folder: Path, **changes: object) -> Config:
@@ -94,7 +94,7 @@ def losses(method: Inpainting, items: Batch) -> dict[str, Tensor]:
     return dict(method.step(method.networks, [items] * method.batches))
 
 
-class StopAfter(Silence):
+class StopAfter(SilentListener):
     def __init__(self, step: int) -> None:
         self.step = step
 
@@ -120,10 +120,10 @@ def test_a_run_that_stops_and_goes_on_equals_one_that_does_not(name: str, photos
         "context-encoder": (ContextEncoder, context_config(photos)),
     }
     method, wanted = made[name]
-    train(method, wanted, tmp_path / "whole", Silence(), device="cpu")
+    train(method, wanted, tmp_path / "whole", SilentListener(), device="cpu")
     with pytest.raises(Interrupted, match="after step 3 of 6"):
         train(method, wanted, tmp_path / "parts", StopAfter(3), device="cpu")
-    train(method, wanted, tmp_path / "parts", Silence(), device="cpu")
+    train(method, wanted, tmp_path / "parts", SilentListener(), device="cpu")
     assert log(tmp_path / "parts") == log(tmp_path / "whole")
     last = Path("checkpoints/step-00000006")
     files = sorted(path.name for path in (tmp_path / "whole" / last).glob("*.safetensors"))
@@ -145,7 +145,7 @@ def test_the_recipe_learns_to_fill_holes(photos: Path, tmp_path: Path) -> None:
         log_every=10,
         validate_every=20,
     )
-    outcome = train(Inpaint, wanted, tmp_path / "run", Silence(), device="cpu")
+    outcome = train(Inpaint, wanted, tmp_path / "run", SilentListener(), device="cpu")
     figures = [entry["validation"] for entry in log(tmp_path / "run") if "validation" in entry]
     flat = hole_figures(*flat_fills(Inpaint(wanted)))
     assert figures[-1] == outcome.figures
@@ -228,7 +228,7 @@ def test_without_weight_there_is_no_discriminator(photos: Path) -> None:
         Inpaint(config(photos, adversarial={"name": "hinge", "weight": 0.0})),
         ContextEncoder(context_config(photos, adversarial={"name": "hinge", "weight": 0.0})),
     ):
-        assert list(method.networks) == ["generator"] and list(method.optimised) == ["generator"]
+        assert list(method.networks) == ["generator"] and list(method.optimisers) == ["generator"]
         assert any("no discriminator" in note for note in method.notes)
         assert list(losses(method, batch(method))) == ["generator"]
 
@@ -254,14 +254,18 @@ def test_weights_by_region_count_each_region_alone() -> None:
     mask[..., :1] = 1  # a quarter
     result = torch.where(mask > 0, 0.8, 0.1).expand(1, 3, 4, 4)
     perceptual = Config.model_fields["perceptual"].default
-    by_picture = Reconstruction({"l1": 2.0}, perceptual, Weighing())(result, truth, mask)
+    by_picture = InpaintingReconstructionLoss({"l1": 2.0}, perceptual, WeighingConfig())(result, truth, mask)
     assert float(by_picture[1]) == pytest.approx(2 * (0.25 * 0.8 + 0.75 * 0.1))
-    by_region = Reconstruction({"l1": 2.0}, perceptual, Weighing(by="region", hole=3, valid=0.5))(result, truth, mask)
+    by_region = InpaintingReconstructionLoss({"l1": 2.0}, perceptual, WeighingConfig(by="region", hole=3, valid=0.5))(
+        result, truth, mask
+    )
     assert float(by_region[1]) == pytest.approx(2 * (3 * 0.8 + 0.5 * 0.1))
-    hole_only = Reconstruction({"l2": 1.0}, perceptual, Weighing(by="region", hole=1, valid=0))(result, truth, mask)
+    hole_only = InpaintingReconstructionLoss({"l2": 1.0}, perceptual, WeighingConfig(by="region", hole=1, valid=0))(
+        result, truth, mask
+    )
     assert float(hole_only[1]) == pytest.approx(0.64)
     with pytest.raises(ConfigError, match="total variation"):
-        Reconstruction({"tv": 1.0}, perceptual, Weighing(by="region"))
+        InpaintingReconstructionLoss({"tv": 1.0}, perceptual, WeighingConfig(by="region"))
 
 
 # The context encoder's windows
@@ -319,7 +323,7 @@ def test_one_judge_may_do(judge: str, photos: Path) -> None:
 
 
 def exported(tmp_path: Path, method: type[Inpainting], wanted: Config | ContextConfig) -> tuple[Outcome, nn.Module]:
-    outcome = train(method, wanted, tmp_path / "run", Silence(), device="cpu")
+    outcome = train(method, wanted, tmp_path / "run", SilentListener(), device="cpu")
     trained = method(wanted)
     weights = load_file(tmp_path / "run" / "checkpoints" / "step-00000002" / "generator.ema.safetensors")
     trained.networks["generator"].load_state_dict(weights)
@@ -509,9 +513,9 @@ def test_faults_of_the_data_are_found_before_the_first_step(photos: Path, tmp_pa
 
 
 def test_the_recipe_is_the_papers(photos: Path) -> None:
-    method = Inpaint(Config.parse(Config.filled({"data": {"folders": [str(photos)]}}), where="test"))
+    method = Inpaint(Config.parse(Config.with_defaults({"data": {"folders": [str(photos)]}}), where="test"))
     assert sum(parameter.numel() for parameter in method.networks["generator"].parameters()) == 4_052_478
-    assert {name: moved.config.rate for name, moved in method.optimised.items()} == dict.fromkeys(
-        method.optimised, 1e-4
+    assert {name: moved.config.rate for name, moved in method.optimisers.items()} == dict.fromkeys(
+        method.optimisers, 1e-4
     )
     assert (method.config.batch, method.config.data.crop, method.config.adversarial.name) == (16, 256, "hinge")

@@ -33,7 +33,7 @@ def config(pairs: Path, **changes: Any) -> Config:
         "validate_every": 6,
         "checkpoint_every": 3,
     }
-    return Config.parse(Config.filled({**values, **changes}), where="test")
+    return Config.parse(Config.with_defaults({**values, **changes}), where="test")
 
 
 def test_a_stopped_run_goes_on_exactly_and_ends_with_a_model(pairs: Path, tmp_path: Path) -> None:

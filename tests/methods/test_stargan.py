@@ -18,12 +18,12 @@ from torch.nn import functional as F
 
 from img2img import exchange
 from img2img.errors import ConfigError, DataError, Interrupted
-from img2img.methods.figures import signed
-from img2img.methods.labels import Classification, Unified, permuted, unified
+from img2img.methods.figures import to_signed
+from img2img.methods.labels import ClassificationLoss, MultiSetGenerator, permute_within_sets, with_mask_vector
 from img2img.methods.stargan import Config, StarGAN
 from img2img.runtime.network import session
 from img2img.training.engine import Engine
-from img2img.training.listener import Silence
+from img2img.training.listener import SilentListener
 from img2img.training.loop import train
 
 COLOURS = {"red": (220, 30, 30), "green": (30, 200, 30), "blue": (40, 40, 230)}
@@ -81,7 +81,7 @@ def config(*data: Path, **changes: object) -> Config:
         "validate_every": 3,
         "checkpoint_every": 2,
     }
-    return Config.parse(Config.filled({**values, **changes}), where="test")
+    return Config.parse(Config.with_defaults({**values, **changes}), where="test")
 
 
 def log(run: Path) -> list[dict[str, object]]:
@@ -107,7 +107,7 @@ def asked(run: Path, image: np.ndarray, domain: list[float]) -> np.ndarray:
 @pytest.fixture(scope="module")
 def whole(folders: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = tmp_path_factory.mktemp("whole") / "run"
-    train(StarGAN, config(folders), run, Silence(), device="cpu")
+    train(StarGAN, config(folders), run, SilentListener(), device="cpu")
     return run
 
 
@@ -137,8 +137,8 @@ def test_the_losses_are_those_of_the_paper(folders: Path) -> None:
     step = method.step(method.networks, [batch])
     name, loss_d = next(step)
     torch.manual_seed(5)
-    others = permuted(batch["set"])
-    real, origin, target = signed(batch["image"]), batch["label"], batch["label"][others]
+    others = permute_within_sets(batch["set"])
+    real, origin, target = to_signed(batch["image"]), batch["label"], batch["label"][others]
     assert not torch.equal(origin, target), "this seed must exchange labels, or nothing is tested"
     with torch.no_grad():
         fake = generator(real, target)
@@ -184,7 +184,7 @@ def drawn(method: StarGAN, index: int, label: torch.Tensor) -> torch.Tensor:
     crops = method.data.dataset
     shape = int(crops.pictures.items[crops.place(index)].stem)  # type: ignore[attr-defined]
     picture, _, _ = drawing(shape, COLOURS[method.data.domains[int(label.argmax())]])
-    return signed(torch.from_numpy(np.array(picture))).permute(2, 0, 1)
+    return to_signed(torch.from_numpy(np.array(picture))).permute(2, 0, 1)
 
 
 def taught(method: StarGAN, batch: dict[str, torch.Tensor]) -> tuple[list[torch.Tensor], dict[str, torch.Tensor]]:
@@ -206,7 +206,7 @@ def test_with_pairs_results_are_compared_with_the_true_drawing(folders: Path) ->
     assert "36 of 36 pictures have the same name in another domain" in method.notes
     generator, discriminator = method.networks["generator"], method.networks["discriminator"]
     (batch,) = batches(method, 1)
-    real, origin, wanted = signed(batch["image"]), batch["label"], batch["partner_label"]
+    real, origin, wanted = to_signed(batch["image"]), batch["label"], batch["partner_label"]
     assert batch["told"].all() and not (origin * wanted).any(), "never the picture's own domain"
     with torch.no_grad():
         fake = generator(real, wanted)
@@ -232,12 +232,12 @@ def test_pictures_without_a_partner_are_taught_as_published(folders: Path) -> No
     for told in ([1.0, 0, 0, 1, 0, 0], [0.0] * 6):
         batch["told"] = torch.tensor(told)
         torch.manual_seed(5)
-        exchanged = batch["label"][permuted(batch["set"])]
+        exchanged = batch["label"][permute_within_sets(batch["set"])]
         wanted = torch.where(batch["told"][:, None] > 0, batch["partner_label"], exchanged)
         (target, origin), figures = taught(method, batch)
         assert torch.equal(target, wanted) and torch.equal(origin, batch["label"])
         with torch.no_grad():
-            fake = method.networks["generator"](signed(batch["image"]), wanted)
+            fake = method.networks["generator"](to_signed(batch["image"]), wanted)
         distances = [
             F.l1_loss(fake[i], drawn(method, i, wanted[i])).item() if known else 0.0 for i, known in enumerate(told)
         ]
@@ -250,7 +250,8 @@ def test_parts_of_a_batch_need_no_partners_each(told: list[int], folders: Path) 
     for parts in (1, 2):
         torch.manual_seed(0)
         method = paired(folders, accumulate=parts, batch=6, reconstruction=0.0, classification=0.0, ema=0.0)
-        method.game.config = method.game.config.model_copy(update={"weight": 0.0})  # the pairs alone teach
+        loss = method.adversarial
+        loss.config = loss.config.model_copy(update={"weight": 0.0})  # only the pairs teach
         engine = Engine(method, method.config, "cpu")
         (batch,) = batches(method, 1)
         batch["told"] = torch.tensor(told, dtype=torch.float32)
@@ -269,8 +270,8 @@ def test_features_and_relative_scores_are_compared_with_the_true_drawing(folders
     (batch,) = batches(method, 1)
     taught(method, batch)
     source, fake, truth, result = seen
-    assert torch.equal(source, signed(batch["image"])) and torch.equal(fake, result)
-    assert torch.equal(truth, signed(batch["partner"]))
+    assert torch.equal(source, to_signed(batch["image"])) and torch.equal(fake, result)
+    assert torch.equal(truth, to_signed(batch["partner"]))
 
 
 def test_pairs_within_one_of_two_data_sets(folders: Path, table: Path) -> None:
@@ -302,7 +303,7 @@ def test_pairs_that_are_not_there_are_told(folders: Path, table: Path) -> None:
 def test_labels_are_exchanged_within_a_data_set(sets: list[int], seed: int) -> None:
     torch.manual_seed(seed)
     tensor = torch.tensor(sets)
-    order = permuted(tensor)
+    order = permute_within_sets(tensor)
     assert sorted(order.tolist()) == list(range(len(sets)))
     assert torch.equal(tensor[order], tensor)
 
@@ -311,13 +312,13 @@ def test_every_label_is_exchanged_with_every_other() -> None:
     torch.manual_seed(0)
     counts = torch.zeros(4, 4)
     for _ in range(2000):
-        counts[torch.arange(4), permuted(torch.zeros(4, dtype=torch.int64))] += 1
+        counts[torch.arange(4), permute_within_sets(torch.zeros(4, dtype=torch.int64))] += 1
     assert (counts / 2000 - 0.25).abs().max() < 0.05
 
 
 @pytest.mark.parametrize("stop", [3])
 def test_a_resumed_run_equals_an_undisturbed_one(stop: int, folders: Path, whole: Path, tmp_path: Path) -> None:
-    class Stopping(Silence):
+    class Stopping(SilentListener):
         def stepped(self, step: int, figures: object) -> None:
             if step == stop:
                 signal.raise_signal(signal.SIGINT)
@@ -325,7 +326,7 @@ def test_a_resumed_run_equals_an_undisturbed_one(stop: int, folders: Path, whole
     run = tmp_path / "run"
     with pytest.raises(Interrupted):
         train(StarGAN, config(folders), run, Stopping(), device="cpu")
-    train(StarGAN, config(folders), run, Silence(), device="cpu")
+    train(StarGAN, config(folders), run, SilentListener(), device="cpu")
     assert log(run) == log(whole)
     for name in ("generator", "generator.ema", "discriminator"):
         ours, theirs = weights(run, name), weights(whole, name)
@@ -355,7 +356,7 @@ def test_figures_of_a_perfect_translator_and_of_one_that_copies(folders: Path) -
         def forward(self, image: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
             grey = 128 / 127.5 - 1
             shape = (image - grey).abs().amax(1, keepdim=True) > 0.05
-            colours = label @ signed(torch.tensor(list(COLOURS[name] for name in sorted(COLOURS))))
+            colours = label @ to_signed(torch.tensor(list(COLOURS[name] for name in sorted(COLOURS))))
             return torch.where(shape, colours[:, :, None, None], torch.full_like(image, grey))
 
     class Copier(Painter):
@@ -398,8 +399,8 @@ def test_the_file_has_a_result_for_each_domain_and_they_are_the_networks(folders
 def test_attributes_of_a_table(table: Path) -> None:
     method = StarGAN(config(table))
     method.load()
-    held = next(one for one in method.trial.sources if one.label.tolist() == [1, 0])
-    labels, _ = method.trial.asked(held)
+    held = next(one for one in method.domain_validation.sources if one.label.tolist() == [1, 0])
+    labels, _ = method.domain_validation.target_labels(held)
     assert labels.tolist() == [[0, 0], [1, 1], [1, 0]], "round turned off, large turned on, nothing"
     (model,) = method.models(method.networks)
     assert (model.card.domains, model.card.exclusive) == (("round", "large"), False)
@@ -421,10 +422,10 @@ def test_two_data_sets_with_labels_of_their_own(folders: Path, table: Path, tmp_
     assert method.networks["generator"].main[0].weight.shape[1] == 3 + 5 + 2
     (batch,) = batches(method, 1)
     assert sorted(set(batch["set"].tolist())) == [0, 1]
-    given_ = unified(batch["label"], batch["set"], 2)
+    given_ = with_mask_vector(batch["label"], batch["set"], 2)
     assert torch.equal(given_[:, 5:].argmax(1), batch["set"])
     assert not (given_[:, :5] * (1 - batch["known"])).any(), "labels of the other set are 0"
-    train(StarGAN, settings_, tmp_path / "run", Silence(), device="cpu")
+    train(StarGAN, settings_, tmp_path / "run", SilentListener(), device="cpu")
     card = session.load(tmp_path / "run" / "model.onnx").card
     assert (card.domains, card.exclusive) == (("blue", "green", "red", "round", "large"), False)
     generator = method.networks["generator"].eval()
@@ -447,7 +448,7 @@ def test_of_two_data_sets_the_stronger_labels_count() -> None:
     seen: list[torch.Tensor] = []
     recording = torch.nn.Module()
     recording.forward = lambda image, label: seen.append(label) or image  # type: ignore[method-assign]
-    face = Unified(recording, [slice(0, 2), slice(2, 4)], [True, False])
+    face = MultiSetGenerator(recording, [slice(0, 2), slice(2, 4)], [True, False])
     image = torch.zeros(4, 3, 8, 8)
     face(image, torch.tensor([[0.6, 0.4, 0.2, 0], [0, 0.5, 1, 1], [1, 0, 1, 0], [0, 0, 0, 0]]))
     assert seen[0].tolist() == [
@@ -459,7 +460,7 @@ def test_of_two_data_sets_the_stronger_labels_count() -> None:
 
 
 def test_what_is_unknown_of_a_picture_teaches_nothing() -> None:
-    classify = Classification([slice(0, 3), slice(3, 5)], [True, False])
+    classify = ClassificationLoss([slice(0, 3), slice(3, 5)], [True, False])
     logits = torch.randn(2, 5, generator=torch.Generator().manual_seed(0)).requires_grad_()
     label = torch.tensor([[0.0, 1, 0, 0, 0], [0, 0, 0, 1, 0]])
     known = torch.tensor([[1.0, 1, 1, 0, 0], [0, 0, 0, 1, 1]])
@@ -513,7 +514,7 @@ def test_any_network_and_objective_can_be_put_in(changes: dict[str, object], fol
     for name, network in method.networks.items():
         moved = [not torch.equal(a, b) for a, b in zip(before[name], network.parameters(), strict=True)]
         assert sum(moved) > len(moved) / 2
-    assert np.isfinite(method.validate(engine.judged()).figures["closeness"])
+    assert np.isfinite(method.validate(engine.evaluation_networks()).figures["closeness"])
 
 
 def test_a_unet_becomes_one_file_too(folders: Path, tmp_path: Path) -> None:
@@ -573,7 +574,7 @@ def test_the_classification_makes_the_generator_heed_its_label(folders: Path) ->
         for k in range(80):
             engine.seed(k)
             engine.step(batches(method, 1, k * method.config.batch))
-        return method.validate(engine.judged()).figures
+        return method.validate(engine.evaluation_networks()).figures
 
     heeding, deaf = trained(1.0), trained(0.0)
     assert heeding["recognised"] > 0.9

@@ -17,7 +17,7 @@ from img2img.methods.real_esrgan import RealESRGAN
 from img2img.methods.srgan import SRGAN
 from img2img.methods.super_resolution import SuperResolution, SuperResolutionConfig
 from img2img.objectives.perceptual import vgg19_features
-from img2img.training.listener import Silence
+from img2img.training.listener import SilentListener
 from img2img.training.loop import train
 from img2img.training.start import read
 
@@ -56,7 +56,7 @@ def config(method: type[SuperResolution], photos: Path, **changes: Any) -> Any:
         "validate_every": 6,
         "checkpoint_every": 3,
     }
-    return method.recipe.parse(method.recipe.filled({**values, **changes}), where="test")
+    return method.recipe.parse(method.recipe.with_defaults({**values, **changes}), where="test")
 
 
 def adversarial(method: type[SuperResolution], photos: Path, **changes: Any) -> Any:
@@ -83,7 +83,7 @@ def unit(pictures: torch.Tensor) -> torch.Tensor:
 @pytest.mark.parametrize("stage", ["fidelity", "adversarial"])
 def test_config_toml_holds_the_whole_recipe(method: type[SuperResolution], stage: str, tmp_path: Path) -> None:
     recipe: type[SuperResolutionConfig] = method.recipe  # type: ignore[assignment]
-    values = recipe.filled({"stage": stage, "data": {"folders": ["photos"]}})
+    values = recipe.with_defaults({"stage": stage, "data": {"folders": ["photos"]}})
     resolved = recipe.parse(values, where="test")
     assert type(resolved) is recipe.stages[stage] and resolved.stage == stage
     resolved.save(tmp_path / "config.toml")
@@ -107,7 +107,7 @@ def test_the_adversarial_stages_are_the_published_ones(
     from img2img.training.schedule import factor
 
     recipe: Any = method.recipe
-    resolved = recipe.parse(recipe.filled({"stage": "adversarial", "data": {"folders": ["x"]}}), where="test")
+    resolved = recipe.parse(recipe.with_defaults({"stage": "adversarial", "data": {"folders": ["x"]}}), where="test")
     assert (resolved.adversarial.name, resolved.adversarial.weight) == (game, weight)
     assert resolved.objectives == {"l1": l1} and resolved.perceptual.weight == 1 and resolved.steps == 400_000
     for optimiser in (resolved.optimiser, resolved.discriminator_optimiser):
@@ -119,7 +119,7 @@ def test_the_recipe_of_the_bundled_models_stays_as_it_was() -> None:
     for scale, crop, steps in ((4, 144, 44500), (2, 72, 24100)):
         values = tomllib.loads((EXAMPLES / f"upscale-x{scale}.toml").read_text())
         values["data"]["folders"] = ["x"]
-        resolved: Any = ESRGAN.recipe.parse(ESRGAN.recipe.filled(values), where="test")
+        resolved: Any = ESRGAN.recipe.parse(ESRGAN.recipe.with_defaults(values), where="test")
         assert (resolved.stage, resolved.scale, resolved.steps, resolved.batch) == ("fidelity", scale, steps, 8)
         assert (resolved.data.crop, resolved.data.candidates, resolved.data.degradation.kind) == (crop, 3, "bicubic")
         assert resolved.data.shrink == (0.4, 1.0)
@@ -163,9 +163,9 @@ def test_scale_and_generator_follow_from_the_run_that_it_starts_from(photos: Pat
     (tmp_path / "checkpoints" / "step-00000006").mkdir(parents=True)
     for start in (tmp_path, tmp_path / "checkpoints" / "step-00000006"):
         values = {"stage": "adversarial", "start": str(start), "data": {"folders": ["x"]}}
-        filled = ESRGAN.recipe.filled(values)
+        filled = ESRGAN.recipe.with_defaults(values)
         assert filled["scale"] == 2 and filled["generator"]["options"] == GENERATOR["options"]
-        assert ESRGAN.recipe.filled({**values, "scale": 4})["scale"] == 4
+        assert ESRGAN.recipe.with_defaults({**values, "scale": 4})["scale"] == 4
 
 
 def test_a_step_is_what_the_paper_says(photos: Path, vgg: Path) -> None:
@@ -213,9 +213,9 @@ def test_pixels_learn_towards_the_sharpened_photo_and_the_discriminator_sees_the
     given = batch(method)
     assert given["sharp"].shape == given["high"].shape and not torch.equal(given["sharp"], given["high"])
     real = []
-    discriminator_loss = method.game.discriminator_loss  # type: ignore[union-attr]
+    discriminator_loss = method.adversarial.discriminator_loss  # type: ignore[union-attr]
     monkeypatch.setattr(
-        method.game,
+        method.adversarial,
         "discriminator_loss",
         lambda judge, one, fake: (real.append(one), discriminator_loss(judge, one, fake))[1],
     )
@@ -367,7 +367,11 @@ def test_offline_both_ways_out_are_named_and_missing_folders_come_first(
     )
     with pytest.raises(ConfigError, match=way):
         train(
-            ESRGAN, adversarial(ESRGAN, photos, perceptual={"weight": 1.0}), tmp_path / "run", Silence(), device="cpu"
+            ESRGAN,
+            adversarial(ESRGAN, photos, perceptual={"weight": 1.0}),
+            tmp_path / "run",
+            SilentListener(),
+            device="cpu",
         )
     assert not (tmp_path / "run").exists()
     with pytest.raises(ConfigError, match=r"train without it: --set perceptual\.weight=0$"):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from img2img import objectives
 from img2img.evaluation.inpainting import ssim_map
 from img2img.methods.config import PerceptualConfig
-from img2img.methods.terms import Terms
+from img2img.methods.reconstruction import ReconstructionLoss
 from img2img.objectives.reconstruction import MaskedReconstruction
 from img2img.objectives.similarity import Dissimilarity
 
@@ -90,7 +90,7 @@ def test_terms_pass_the_value_range_of_the_method() -> None:
     result, truth = (scaled(one, 0, 1) for one in pair(5, 20, 20))
     wanted = Dissimilarity(signed=False)(result, truth).item()
     for signed, (a, b) in ((False, (result, truth)), (True, (2 * result - 1, 2 * truth - 1))):
-        figures, loss = Terms({"ssim": 3.0}, PerceptualConfig(), signed=signed)(a, b)
+        figures, loss = ReconstructionLoss({"ssim": 3.0}, PerceptualConfig(), signed=signed)(a, b)
         assert figures["ssim"].item() == pytest.approx(wanted, rel=1e-3)
         assert loss.item() == pytest.approx(3 * wanted, rel=1e-3)
     assert isinstance(objectives.build("ssim"), Dissimilarity)

@@ -13,10 +13,10 @@ import trials
 
 from img2img import methods
 from img2img.errors import CheckpointError, ConfigError, UsageError
-from img2img.methods.method import Exportable
+from img2img.methods.method import ModelExport
 from img2img.networks.compact import Compact
 from img2img.runtime.network.card import Card
-from img2img.training.blend import blend, blend_any, check, mixed
+from img2img.training.blend import blend, blend_any, check_compatible, interpolate
 from img2img.training.start import read
 
 TINY = {"name": "collapsible-compact", "options": {"features": 4, "convs": 1, "expand": 4}}
@@ -25,7 +25,7 @@ TINY = {"name": "collapsible-compact", "options": {"features": 4, "convs": 1, "e
 def trained(method: str, out: Path, **changes: Any) -> Path:
     recipe: Any = methods.find(method).recipe
     values: dict[str, Any] = {"batch": 2, "steps": 2, "log_every": 1, "validate_every": 2, "checkpoint_every": 1}
-    trials.learn(methods.find(method), recipe.parse(recipe.filled({**values, **changes}), where="test"), out)
+    trials.learn(methods.find(method), recipe.parse(recipe.with_defaults({**values, **changes}), where="test"), out)
     return out
 
 
@@ -94,7 +94,7 @@ def test_a_run_and_a_model_file_are_blended(
 ) -> None:
     (between,) = blend(runs["a"], runs["b"], 0.3, tmp_path / "between.onnx", name="mine")
     (one,) = blend(runs["a"], runs["a"], 0.0, tmp_path / "one.onnx", name="one")
-    (mixed_file,) = blend_any(one, runs["b"], 0.3, tmp_path / "mixed.onnx", print)
+    (mixed_file,) = blend_any(one, runs["b"], 0.3, tmp_path / "interpolate.onnx", print)
     assert np.abs(run_model(mixed_file, IMAGE) - run_model(between, IMAGE)).max() < 1e-5
     card = json.loads(ort.InferenceSession(mixed_file).get_modelmeta().custom_metadata_map["img2img"])
     assert card["method"].endswith("blend of 0.7 one and 0.3 b") and card["licence"] == "CC0" and card["metrics"] == {}
@@ -126,7 +126,7 @@ def test_a_checkpoint_can_be_named_and_folded_networks_meet_plain_ones(runs: dic
 def test_whole_numbers_are_those_of_b_and_nothing_else_is_touched() -> None:
     a = {"weight": torch.tensor([1.0, 2.0]), "count": torch.tensor(3)}
     b = {"weight": torch.tensor([3.0, -2.0]), "count": torch.tensor(7)}
-    between = mixed(a, b, 0.25)
+    between = interpolate(a, b, 0.25)
     assert between["weight"].tolist() == [1.5, 1.0] and between["count"].item() == 7
     assert a["weight"].tolist() == [1.0, 2.0] and b["weight"].tolist() == [3.0, -2.0]
 
@@ -148,7 +148,7 @@ def test_both_directions_of_a_cyclegan_are_blended(tmp_path: Path, monkeypatch: 
         from img2img.networks.resnet import ResNet
 
         net = ResNet(features=4, blocks=1).eval()
-        net.load_state_dict(mixed(read(a)[generator], read(b)[generator], 0.5))
+        net.load_state_dict(interpolate(read(a)[generator], read(b)[generator], 0.5))
         with torch.no_grad():
             wanted = (net(torch.from_numpy(IMAGE[:, :, :12, :16]) * 2 - 1) + 1) / 2
         assert np.abs(run_model(file, IMAGE[:, :, :12, :16]) - wanted.clamp(0, 1).numpy()).max() < 1e-4
@@ -202,10 +202,10 @@ def test_models_for_different_things_are_not_blended_even_if_their_layers_fit() 
     models = []
     for domains in (("red", "blue"), ("red", "green")):
         card = Card(name="x", task="translate", scale=1, domains=domains)
-        models.append(Exportable(torch.nn.Conv2d(3, 3, 1), card))
+        models.append(ModelExport(torch.nn.Conv2d(3, 3, 1), card))
     states = [dict(model.network.state_dict()) for model in models]
     with pytest.raises(CheckpointError, match=r"^a and b: domains is \('red', 'blue'\) in the first"):
-        check(*models, *states, "a and b")
+        check_compatible(*models, *states, "a and b")
 
 
 def test_the_command_says_what_it_wrote(

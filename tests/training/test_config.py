@@ -13,7 +13,7 @@ DATA = {"data": {"folders": ["photos"]}}
 
 
 def resolved(*assignments: str) -> Config:
-    values = Config.filled(DATA)
+    values = Config.with_defaults(DATA)
     assign(values, list(assignments))
     return Config.parse(values, where="settings")
 
@@ -91,7 +91,7 @@ def test_milestones_must_rise() -> None:
 
 def test_none_is_written_and_read_as_the_absence_of_a_value(tmp_path: Path) -> None:
     config = resolved("optimiser.clip=none", "card.licence=none")
-    assert config.optimiser.clip is None and Config.parse(Config.filled(DATA), where="x").optimiser.clip == 0.5
+    assert config.optimiser.clip is None and Config.parse(Config.with_defaults(DATA), where="x").optimiser.clip == 0.5
     config.save(tmp_path / "config.toml")
     assert Config.load(tmp_path / "config.toml") == config
 
@@ -99,7 +99,7 @@ def test_none_is_written_and_read_as_the_absence_of_a_value(tmp_path: Path) -> N
 def test_none_is_a_word_like_others_where_a_value_cannot_be_absent() -> None:
     from img2img.methods.pix2pix import Config as Pix2PixConfig
 
-    values = Pix2PixConfig.filled(DATA)
+    values = Pix2PixConfig.with_defaults(DATA)
     assign(values, ["initialise=none", "discriminator.options.norm=none", "adversarial.penalty=none"])
     config = Pix2PixConfig.parse(values, where="settings")
     assert config.initialise == "none" and config.discriminator.options == {"norm": "none"}

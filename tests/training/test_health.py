@@ -1,4 +1,4 @@
-from img2img.training.health import AGAIN, WINDOW, Health
+from img2img.training.health import REPEAT_AFTER, WINDOW, Health
 
 
 def told(health: Health, lines: int, **figures: float) -> list[str]:
@@ -10,7 +10,7 @@ def test_a_discriminator_that_is_always_right_is_told_once_and_again_much_later(
     assert told(health, WINDOW - 1, accuracy_real=1.0, accuracy_fake=1.0) == []
     (warning,) = told(health, 1, accuracy_real=1.0, accuracy_fake=1.0)
     assert "right on 100 %" in warning and "discriminator_optimiser.rate" in warning
-    assert told(health, AGAIN - 1, accuracy_real=1.0, accuracy_fake=1.0) == []
+    assert told(health, REPEAT_AFTER - 1, accuracy_real=1.0, accuracy_fake=1.0) == []
     assert len(told(health, 1, accuracy_real=1.0, accuracy_fake=1.0)) == 1
 
 

@@ -16,7 +16,7 @@ from img2img.methods.method import Batch, Networks, Step
 from img2img.runtime.network import session
 from img2img.runtime.network.tiling import run_tiled
 from img2img.training import start as start_weights
-from img2img.training.listener import Silence
+from img2img.training.listener import SilentListener
 from img2img.training.loop import train
 
 
@@ -48,7 +48,7 @@ def config(photos: Path, **changes: object) -> Config:
 @pytest.fixture(scope="module")
 def whole(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = tmp_path_factory.mktemp("whole") / "run"
-    train(ESRGAN, config(photos), run, Silence(), device="cpu")
+    train(ESRGAN, config(photos), run, SilentListener(), device="cpu")
     return run
 
 
@@ -60,7 +60,7 @@ def test_losses_and_weights_equal_those_of_an_undisturbed_run(
     with pytest.raises(Interrupted, match=f"after step {stop} of 12"):
         train(ESRGAN, config(photos), run, StopAfter(stop), device="cpu")
     assert not (run / "model.onnx").exists()
-    train(ESRGAN, config(photos), run, Silence(), device="cpu")
+    train(ESRGAN, config(photos), run, SilentListener(), device="cpu")
     assert log(run) == log(whole)
     ours, theirs = weights(run), weights(whole)
     assert ours.keys() == theirs.keys() and any(key.startswith("generator.ema/") for key in ours)
@@ -68,7 +68,7 @@ def test_losses_and_weights_equal_those_of_an_undisturbed_run(
 
 
 def test_a_killed_run_goes_on_from_its_last_checkpoint(photos: Path, whole: Path, tmp_path: Path) -> None:
-    class Killed(Silence):
+    class Killed(SilentListener):
         def stepped(self, step: int, figures: object) -> None:
             if step == 9:
                 raise SystemExit  # no orderly stop: what was logged after step 6 is ahead of the checkpoint
@@ -78,7 +78,7 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint(photos: Path, whole: Path
         train(ESRGAN, config(photos), run, Killed(), device="cpu")
     with (run / "log.jsonl").open("a") as file:
         file.write('{"step": 1')
-    train(ESRGAN, config(photos), run, Silence(), device="cpu")
+    train(ESRGAN, config(photos), run, SilentListener(), device="cpu")
     assert log(run) == log(whole)
 
 
@@ -92,16 +92,16 @@ def test_the_run_folder_holds_what_the_design_promises(whole: Path) -> None:
 
 def test_a_finished_run_only_writes_its_model_again(photos: Path, whole: Path) -> None:
     before = weights(whole)
-    outcome = train(ESRGAN, config(photos), whole, Silence(), device="cpu")
+    outcome = train(ESRGAN, config(photos), whole, SilentListener(), device="cpu")
     assert outcome.step == 12 and list(outcome.models) == [whole / "model.onnx"]
     assert all(torch.equal(value, before[key]) for key, value in weights(whole).items())
 
 
 def test_max_minutes_leaves_a_run_that_goes_on(photos: Path, whole: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    outcome = train(ESRGAN, config(photos), run, Silence(), device="cpu", max_minutes=0)
+    outcome = train(ESRGAN, config(photos), run, SilentListener(), device="cpu", max_minutes=0)
     assert outcome.step == 1 and (run / "model.onnx").exists()
-    train(ESRGAN, config(photos), run, Silence(), device="cpu")
+    train(ESRGAN, config(photos), run, SilentListener(), device="cpu")
     ours, theirs = weights(run), weights(whole)
     assert all(torch.equal(ours[key], theirs[key]) for key in ours)
 
@@ -110,13 +110,13 @@ def test_another_configuration_is_refused_by_key(photos: Path, whole: Path) -> N
     with pytest.raises(
         ConfigError, match=r"another configuration \(seed, scale\)|another configuration \(scale, seed\)"
     ):
-        train(ESRGAN, config(photos, seed=3, scale=4), whole, Silence(), device="cpu")
+        train(ESRGAN, config(photos, seed=3, scale=4), whole, SilentListener(), device="cpu")
 
 
 def test_a_folder_that_is_no_run_is_left_alone(photos: Path, tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("mine")
     with pytest.raises(ConfigError, match="not empty"):
-        train(ESRGAN, config(photos), tmp_path, Silence(), device="cpu")
+        train(ESRGAN, config(photos), tmp_path, SilentListener(), device="cpu")
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
@@ -126,7 +126,7 @@ def test_bad_data_leaves_no_run_behind(tmp_path: Path) -> None:
     for name in ("a.png", "b.png"):
         (data / name).write_text("text")
     with pytest.raises(DataError, match=r"a\.png"):
-        train(ESRGAN, config(data), tmp_path / "run", Silence(), device="cpu")
+        train(ESRGAN, config(data), tmp_path / "run", SilentListener(), device="cpu")
     assert not (tmp_path / "run").exists()
 
 
@@ -145,7 +145,7 @@ class Explosive(ESRGAN):
         return figures
 
 
-class Notes(Silence):
+class Notes(SilentListener):
     def __init__(self) -> None:
         self.texts: list[str] = []
 
@@ -169,7 +169,7 @@ def test_a_loss_that_is_not_finite_takes_the_run_back_at_half_the_rate(photos: P
 def test_a_loss_that_never_gets_finite_ends_the_run_and_is_not_saved(photos: Path, tmp_path: Path) -> None:
     Explosive.times = 10**6
     with pytest.raises(TrainingError, match=r"step 8, after going back 3 times; the checkpoint of step 6 .* lower"):
-        train(Explosive, config(photos), tmp_path / "run", Silence(), device="cpu")
+        train(Explosive, config(photos), tmp_path / "run", SilentListener(), device="cpu")
     assert not (tmp_path / "run" / "checkpoints" / "step-00000008").exists()
 
 
@@ -187,7 +187,7 @@ def test_a_batch_taken_in_parts_teaches_the_same(parts: int, photos: Path, tmp_p
             ESRGAN,
             config(photos, batch=4, accumulate=count, precision="fp32"),
             tmp_path / name,
-            Silence(),
+            SilentListener(),
             device="cpu",
         )
     ours, theirs = weights(tmp_path / "parts"), weights(tmp_path / "whole")
@@ -216,7 +216,9 @@ def test_a_run_starts_from_another_runs_weights(photos: Path, whole: Path, tmp_p
 def test_training_works_outside_the_main_thread(photos: Path, tmp_path: Path) -> None:
     outcomes = []
     thread = threading.Thread(
-        target=lambda: outcomes.append(train(ESRGAN, config(photos, steps=2), tmp_path / "r", Silence(), device="cpu"))
+        target=lambda: outcomes.append(
+            train(ESRGAN, config(photos, steps=2), tmp_path / "r", SilentListener(), device="cpu")
+        )
     )
     thread.start()
     thread.join()
@@ -225,7 +227,7 @@ def test_training_works_outside_the_main_thread(photos: Path, tmp_path: Path) ->
 
 def test_the_network_learns(photos: Path, tmp_path: Path) -> None:
     settings = config(photos, steps=60, optimiser={"rate": 2e-3}, log_every=20, validate_every=60, ema=0.9)
-    train(ESRGAN, settings, tmp_path / "run", Silence(), device="cpu")
+    train(ESRGAN, settings, tmp_path / "run", SilentListener(), device="cpu")
     losses = [entry["loss"] for entry in log(tmp_path / "run") if "loss" in entry]
     assert losses[-1] < 0.9 * losses[0]
 
@@ -234,7 +236,7 @@ def test_the_network_learns(photos: Path, tmp_path: Path) -> None:
 def test_a_network_that_needs_multiples_trains_and_exports(scale: int, photos: Path, tmp_path: Path) -> None:
     small = {"name": "rrdb", "options": {"features": 4, "blocks": 1, "growth": 2}}
     settings = config(photos, scale=scale, generator=small, steps=1)
-    train(ESRGAN, settings, tmp_path / "run", Silence(), device="cpu")
+    train(ESRGAN, settings, tmp_path / "run", SilentListener(), device="cpu")
     model = session.load(tmp_path / "run" / "model.onnx")
     assert model.card.multiple == 4 // scale
     assert run_tiled(model, np.zeros((13, 7, 3), np.uint8)).shape == (13 * scale, 7 * scale, 3)
@@ -248,7 +250,7 @@ def test_a_full_disk_is_told_and_costs_no_checkpoint(
     def full(*args: object) -> None:
         raise OSError(28, "No space left on device")
 
-    class Full(Silence):
+    class Full(SilentListener):
         def stepped(self, step: int, figures: object) -> None:
             if step == 7:
                 monkeypatch.setattr("img2img.training.run.Run.log", full)
@@ -274,20 +276,20 @@ def test_a_picture_that_breaks_mid_run_is_named_even_by_a_worker(photos: Path, t
         "steps": 500,
     }
 
-    class Breaks(Silence):
+    class Breaks(SilentListener):
         def stepped(self, step: int, figures: object) -> None:
             if step == 2:
                 shutil.rmtree(pairs / "B")
 
     with pytest.raises(DataError, match=r"B.00\d\.png.*it could be read when the run started$") as caught:
-        settings = PairedConfig.parse(PairedConfig.filled(values), where="test")
+        settings = PairedConfig.parse(PairedConfig.with_defaults(values), where="test")
         train(Pix2Pix, settings, tmp_path / "run", Breaks(), device="cpu")
     assert len(str(caught.value).splitlines()) == 1
 
 
 def test_half_precision_on_a_cpu_is_refused(photos: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="fp16 needs a GPU"):
-        train(ESRGAN, config(photos, precision="fp16"), tmp_path / "run", Silence(), device="cpu")
+        train(ESRGAN, config(photos, precision="fp16"), tmp_path / "run", SilentListener(), device="cpu")
 
 
 def test_bf16_trains(photos: Path, tmp_path: Path) -> None:

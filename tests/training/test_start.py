@@ -159,11 +159,11 @@ def test_what_does_not_fit_is_refused_and_changes_nothing(small: Compact, model:
 
 
 def test_a_checkpoint_of_a_smaller_network_is_still_another_network(small: Compact) -> None:
-    """`fill`, with which runs are read again, loads what the configuration says and nothing else."""
+    """`load_state`, with which runs are read again, loads what the configuration says and nothing else."""
     with pytest.raises(
         CheckpointError, match=r"^here: the file lacks body\.7\.weight, body\.8\.weight, body\.8\.bias$"
     ):
-        start.fill(Compact(2, 6, 3), small.state_dict(), "here")
+        start.load_state(Compact(2, 6, 3), small.state_dict(), "here")
 
 
 def test_rounded_and_damaged_models_are_refused(model: Path, tmp_path: Path) -> None:
@@ -210,7 +210,7 @@ def test_a_run_folder_gives_its_best_checkpoint_to_a_larger_network(tmp_path: Pa
         "generator": {"name": "collapsible-compact", "options": {"features": 4, "convs": 1, "expand": 4}},
         **{"ema": 0.5, "batch": 2, "steps": 2, "log_every": 1, "validate_every": 2, "checkpoint_every": 1},
     }
-    parse: Callable[[dict[str, Any]], Any] = lambda given: recipe.parse(recipe.filled(given), where="test")  # noqa: E731
+    parse: Callable[[dict[str, Any]], Any] = lambda given: recipe.parse(recipe.with_defaults(given), where="test")  # noqa: E731
     trials.few(methods.find("esrgan"), parse(values), tmp_path / "run")
     weights = start.read(tmp_path / "run")
     assert {"generator", "generator.ema"} <= set(weights)

@@ -20,7 +20,7 @@ from img2img.networks.compact import Compact
 from img2img.networks.norms import inference_copy
 from img2img.networks.unet import UNet
 from img2img.training import export
-from img2img.training.export import Wish
+from img2img.training.export import ExportOptions
 from img2img.training.start import read as read_weights
 from img2img.training.trained import has_batch_norm, norm_figures, norm_mode, read
 
@@ -186,7 +186,9 @@ def test_norm_mode_and_dropout_are_in_the_file_and_in_the_card(
     monkeypatch.setattr("img2img.exchange.receptive_field.measure", lambda *args: None)  # takes most of the time
     network = UNet(features=4, downs=5)
     network.load_state_dict(read_weights(painter)["generator"])
-    (plain,) = export.from_run(painter, tmp_path / "running.onnx", Wish(norm_mode="running", name="mine"), NOTHING)
+    (plain,) = export.from_run(
+        painter, tmp_path / "running.onnx", ExportOptions(norm_mode="running", name="mine"), NOTHING
+    )
     assert plain.card.method == "pix2pix, norm mode running" and plain.card.name == "mine"
     assert plain.proof is not None and plain.proof.largest < 1e-4 and (plain.seconds or 0) > 0
     assert card_of(plain.path)["metrics"]["export"]["largest"] == plain.proof.largest
@@ -194,8 +196,8 @@ def test_norm_mode_and_dropout_are_in_the_file_and_in_the_card(
         wanted = inference_copy(network, "running")(torch.from_numpy(image()) * 2 - 1).add(1).div(2).clamp(0, 1).numpy()
     assert np.abs(run(plain.path, image=image()) - wanted).max() < 1e-4
 
-    wish = Wish(norm_mode="paper", live_dropout=True)
-    (live,) = export.from_run(painter, tmp_path / "live.onnx", wish, NOTHING)
+    options = ExportOptions(norm_mode="paper", live_dropout=True)
+    (live,) = export.from_run(painter, tmp_path / "live.onnx", options, NOTHING)
     assert card_of(live.path)["method"] == "pix2pix, norm mode paper, live dropout"
     session = ort.InferenceSession(live.path, providers=["CPUExecutionProvider"])
     first, second = (session.run(["result"], {"image": image()})[0] for _ in range(2))
@@ -217,19 +219,19 @@ def test_nothing_is_written_where_one_of_the_models_fails(
     upscaler: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(ConfigError, match="has no dropout"):
-        export.from_run(upscaler, tmp_path / "model.onnx", Wish(live_dropout=True), NOTHING)
+        export.from_run(upscaler, tmp_path / "model.onnx", ExportOptions(live_dropout=True), NOTHING)
     monkeypatch.setattr("img2img.exchange.onnx_file.TOLERANCE", 0.0)
     with pytest.raises(ExportError, match="differs from the network"):
-        export.from_run(upscaler, tmp_path / "model.onnx", Wish(), NOTHING)
+        export.from_run(upscaler, tmp_path / "model.onnx", ExportOptions(), NOTHING)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_run_is_reduced_on_its_own_photos(upscaler: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """TINY has one inner convolution."""
     monkeypatch.setattr("img2img.exchange.samples.seconds_per_megapixel", lambda *args, **more: [2.0, 1.0])
-    (small,) = export.from_run(upscaler, tmp_path / "small.onnx", Wish("int8", max_drop=3.0), NOTHING)
+    (small,) = export.from_run(upscaler, tmp_path / "small.onnx", ExportOptions("int8", max_drop=3.0), NOTHING)
     assert small.card.precision == "int8" and small.card.metrics.keys() == {"int8"}
-    (half,) = export.from_run(upscaler, tmp_path / "half.onnx", Wish("fp16"), NOTHING)
+    (half,) = export.from_run(upscaler, tmp_path / "half.onnx", ExportOptions("fp16"), NOTHING)
     assert half.card.precision == "fp16" and half.card.context == small.card.context is not None
 
 

@@ -1,4 +1,4 @@
-"""The game of a discriminator against a generator, as every adversarial method plays it."""
+"""Adversarial training: the losses of generator and discriminator, and the setup of discriminators in a method."""
 
 from collections.abc import Callable, Mapping
 
@@ -8,18 +8,53 @@ from torch import Tensor, nn
 from img2img import networks, objectives
 from img2img.errors import ConfigError
 from img2img.methods.config import AdversarialConfig, MatchingConfig
-from img2img.methods.method import Stateful
+from img2img.methods.gan import GANConfig
+from img2img.methods.method import Method, OptimiserSpec, Stateful
 from img2img.objectives.feature_matching import FeatureMatching
 from img2img.objectives.recorder import Recorder
 
-Discriminate = Callable[[Tensor], Tensor | list[Tensor]]
+Scorer = Callable[[Tensor], Tensor | list[Tensor]]
 """From pictures to scores: the discriminator, with whatever it is conditioned on already filled in."""
 
 _NORMS_OVER_THE_BATCH = (nn.BatchNorm1d, nn.BatchNorm2d)
 
 
-class Game:
-    """The losses of both sides, chosen by the words of a configuration.
+def add_discriminators(
+    method: Method, config: GANConfig, discriminators: Mapping[str, nn.Module]
+) -> dict[str, "AdversarialLoss"]:
+    """Train `discriminators` in `method`, against its generators.
+
+    Adds the networks, the optimiser "discriminator" that moves all of them, the number of batches that a step gets,
+    and the state of the adversarial losses, which checkpoints hold.
+
+    Args:
+        discriminators: name to network; names are "discriminator", or "discriminator_" with a suffix where there are
+            several.
+
+    Returns:
+        The losses of each discriminator and the generators against it, under the same names.
+
+    Raises:
+        ConfigError: the objective, the penalty and a discriminator do not fit together.
+    """
+    losses = {
+        name: AdversarialLoss(config.adversarial, config.matching, network) for name, network in discriminators.items()
+    }
+    bound = next(iter(losses.values())).bound  # set by the objective, which is the same for all
+    method.networks.update(discriminators)
+    method.optimisers["discriminator"] = OptimiserSpec(tuple(discriminators), config.discriminator_optimiser, bound)
+    method.batches = config.adversarial.discriminator_steps
+    state = {
+        part + name.removeprefix("discriminator"): value
+        for name, loss in losses.items()
+        for part, value in loss.state.items()
+    }
+    method.state = {**method.state, **state}
+    return losses
+
+
+class AdversarialLoss:
+    """The losses of a generator and a discriminator, as configured.
 
     Args:
         config: objective, penalty and their weights.
@@ -27,7 +62,7 @@ class Game:
         discriminator: judged to fit the objective; its activations are what is matched.
 
     Attributes:
-        bound: what the discriminator's weights are to be kept within (`Optimised.bound`), or None.
+        bound: what the discriminator's weights are to be kept within (`OptimiserSpec.bound`), or None.
         state: moving values of the objectives, for `Method.state`.
 
     Raises:
@@ -55,9 +90,7 @@ class Game:
             setattr(discriminator, networks.EAGER, True)
         self._gradient: Tensor | None = None
 
-    def discriminator_loss(
-        self, discriminate: Discriminate, real: Tensor, fake: Tensor
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def discriminator_loss(self, discriminate: Scorer, real: Tensor, fake: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """What the discriminator descends, and its figures.
 
         Args:
@@ -77,7 +110,7 @@ class Game:
         return loss, figures
 
     def generator_loss(
-        self, discriminate: Discriminate, fake: Tensor, real: Tensor, labels: Tensor | None = None
+        self, discriminate: Scorer, fake: Tensor, real: Tensor, labels: Tensor | None = None
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """What the generator descends, weighted as configured, and its figures.
 

@@ -11,19 +11,19 @@ from img2img.data.labelled import DomainSet, Held
 from img2img.errors import DataError
 from img2img.evaluation.sliced_wasserstein import sliced_wasserstein
 from img2img.methods.figures import Picture, distances, diversity, label_effect, spread
-from img2img.methods.labels import Classification
+from img2img.methods.labels import ClassificationLoss
 
-SHOWN = 8
+SHEET_ROWS = 8
 """Rows of the contact sheet."""
 
-HELD = 24
+MAX_HELD_OUT = 24
 """Held-out pictures of a domain, or of a table of attributes, that a validation translates, each into every domain."""
 
 TRANSLATIONS = 300
 """Of a validation, about: with many domains it takes fewer pictures of each."""
 
 
-class DomainTrial:
+class DomainValidation:
     """What a validation translates, asks and measures.
 
     Args:
@@ -37,7 +37,7 @@ class DomainTrial:
         DataError: no domain has held-out pictures both of it and of others.
     """
 
-    def __init__(self, data: DomainSet, classify: Classification) -> None:
+    def __init__(self, data: DomainSet, classify: ClassificationLoss) -> None:
         self.data = data
         self.classify = classify
         self.columns = len(data.domains)
@@ -49,7 +49,7 @@ class DomainTrial:
                 "set data.validation"
             )
 
-    def asked(self, held: Held) -> tuple[Tensor, Tensor]:
+    def target_labels(self, held: Held) -> tuple[Tensor, Tensor]:
         """The labels `[K, K]` that a held-out picture is translated to, one for each column, and their data sets `[K]`;
         of attributes a last one that changes nothing."""
         sets = [self._set(column) for column in range(self.columns)]
@@ -62,7 +62,7 @@ class DomainTrial:
             labels, sets = np.vstack((labels, held.label)), [*sets, held.set]
         return torch.from_numpy(labels), torch.tensor(sets)
 
-    def measured(self, made: list[list[Picture]], said: list[Tensor]) -> dict[str, float]:
+    def measure(self, made: list[list[Picture]], said: list[Tensor]) -> dict[str, float]:
         """The figures of `StarGAN.validate`.
 
         Args:
@@ -102,7 +102,7 @@ class DomainTrial:
     def _sources(self) -> list[Held]:
         """The held-out pictures that are translated, evenly chosen, domains in turn."""
         groups = self._groups()
-        most = min(HELD, max(TRANSLATIONS // (self.columns * len(groups)), 2))
+        most = min(MAX_HELD_OUT, max(TRANSLATIONS // (self.columns * len(groups)), 2))
         turns = zip_longest(*(spread(group, most) for group in groups))
         return [held for turn in turns for held in turn if held is not None]
 
@@ -110,7 +110,7 @@ class DomainTrial:
         """The sources of the contact sheet, by place: another thing of another domain in each row."""
         count = len(self._groups())
         turns = max(len(self.sources) // count, 1)
-        rows = min(SHOWN, len(self.sources))
+        rows = min(SHEET_ROWS, len(self.sources))
         return sorted({min(row * turns // rows * count + row % count, len(self.sources) - 1) for row in range(rows)})
 
     def _groups(self) -> list[list[Held]]:
@@ -139,7 +139,9 @@ class DomainTrial:
         for column in self._measured:
             places = self._into(column)
             swd.append(sliced_wasserstein([made[i][column] for i in places], spread(self._reals(column), len(places))))
-            for i in places if self.data.set_exclusive[self._set(column)] else ():
+            if not self.data.set_exclusive[self._set(column)]:
+                continue
+            for i in places:
                 truth = self.data.truth(self.sources[i].name, column)
                 if truth is not None:
                     results.append(made[i][column])

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from img2img import objectives
 from img2img.errors import ConfigError
@@ -11,7 +11,7 @@ from img2img.methods.config import PerceptualConfig
 from img2img.objectives.perceptual import Perceptual
 
 
-class Terms:
+class ReconstructionLoss:
     """A weighted sum of reconstruction objectives.
 
     Args:
@@ -27,10 +27,11 @@ class Terms:
         for word, weight in words.items():
             if weight < 0:
                 raise ConfigError(f"objectives.{word} = {weight}: a weight must not be negative")
-        ranged = {"ssim": {"signed": signed}}  # the others are the same in every range
-        self.terms = {
-            word: (objectives.build(word, **ranged.get(word, {})), weight) for word, weight in words.items() if weight
-        }
+        self.terms: dict[str, tuple[nn.Module, float]] = {}
+        for word, weight in words.items():
+            if weight:
+                options = {"signed": signed} if word == "ssim" else {}  # the others are the same in every range
+                self.terms[word] = objectives.build(word, **options), weight
         self.signed = signed
         self.perceptual_weight = perceptual.weight
         self.perceptual = (
@@ -49,7 +50,7 @@ class Terms:
             figures[word] = value.detach()
             loss = loss + weight * value
         if self.perceptual is not None:
-            value = self.perceptual(*(self._colours(picture) for picture in (result, truth)))
+            value = self.perceptual(self._colours(result), self._colours(truth))
             figures["perceptual"] = value.detach()
             loss = loss + self.perceptual_weight * value
         return figures, loss

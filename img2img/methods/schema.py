@@ -5,7 +5,7 @@ from typing import Any
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
-from img2img.section import NONE, none_to_text
+from img2img.section import NONE, Section, none_to_text
 
 DIALECT = "http://json-schema.org/draft-07/schema#"
 """The newest draft that TOML editors (Taplo, Even Better TOML) know well."""

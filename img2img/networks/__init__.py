@@ -16,6 +16,7 @@ NETWORKS = {
     # super-resolution generators, RGB 0..1
     "compact": "img2img.networks.compact:Compact",
     "collapsible-compact": "img2img.networks.collapsible:CollapsibleCompact",
+    "collapsible-residual": "img2img.networks.residual:CollapsibleResidual",
     "rrdb": "img2img.networks.rrdb:RRDBNet",
     "srresnet": "img2img.networks.srresnet:SRResNet",
     # translation and inpainting generators, values -1..1

@@ -1,13 +1,14 @@
 """A compact network whose convolutions train with several linear branches and fold into plain 3x3 convolutions."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from img2img.networks import grow
-from img2img.networks.compact import Compact, start_as_nearest
+from img2img.networks.compact import Compact, activated, start_as_nearest
 
 
 class CollapsibleConv(nn.Module):
@@ -47,21 +48,33 @@ class CollapsibleCompact(nn.Module):
     """`Compact` with `CollapsibleConv` for every convolution. `folded()` returns the plain network for export.
 
     Args:
-        scale, features, convs, channels: see `Compact`.
+        scale, features, convs, channels, activation: see `Compact`.
         expand: channels of the widened branch.
 
     Input and output: see `Compact`.
     """
 
     def __init__(
-        self, scale: int = 4, features: int = 48, convs: int = 10, channels: int = 3, expand: int = 128
+        self,
+        scale: int = 4,
+        features: int = 48,
+        convs: int = 10,
+        channels: int = 3,
+        expand: int = 128,
+        activation: str = "prelu",
     ) -> None:
         super().__init__()
-        self.options = {"scale": scale, "features": features, "convs": convs, "channels": channels}
+        self.options: dict[str, Any] = {
+            "scale": scale,
+            "features": features,
+            "convs": convs,
+            "channels": channels,
+            "activation": activation,
+        }
         self.scale = scale
-        self.body = nn.ModuleList([CollapsibleConv(channels, features, expand), nn.PReLU(features)])
+        self.body = nn.ModuleList([CollapsibleConv(channels, features, expand), activated(activation, features)])
         for _ in range(convs):
-            self.body.extend([CollapsibleConv(features, features, expand), nn.PReLU(features)])
+            self.body.extend([CollapsibleConv(features, features, expand), activated(activation, features)])
         self.body.append(nn.Conv2d(features, channels * scale * scale, 3, 1, 1))
         start_as_nearest(self)  # type: ignore[arg-type]
 

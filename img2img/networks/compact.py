@@ -1,11 +1,13 @@
 """The compact super-resolution network of Real-ESRGAN ("SRVGG"). Every convolution runs at low resolution."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from img2img.errors import ConfigError
 from img2img.networks import grow
 
 
@@ -20,17 +22,26 @@ class Compact(nn.Module):
         features: channels of every hidden layer.
         convs: hidden convolutions between the first and the last one.
         channels: channels of the picture, in and out.
+        activation: as for `activated`; the published networks have PReLU.
 
     Input `[N, channels, H, W]`, RGB 0..1; output `[N, channels, H * scale, W * scale]`, not clamped.
     """
 
-    def __init__(self, scale: int = 4, features: int = 64, convs: int = 16, channels: int = 3) -> None:
+    def __init__(
+        self, scale: int = 4, features: int = 64, convs: int = 16, channels: int = 3, activation: str = "prelu"
+    ) -> None:
         super().__init__()
-        self.options = {"scale": scale, "features": features, "convs": convs, "channels": channels}
+        self.options: dict[str, Any] = {
+            "scale": scale,
+            "features": features,
+            "convs": convs,
+            "channels": channels,
+            "activation": activation,
+        }
         self.scale = scale
-        self.body = nn.ModuleList([nn.Conv2d(channels, features, 3, 1, 1), nn.PReLU(features)])
+        self.body = nn.ModuleList([nn.Conv2d(channels, features, 3, 1, 1), activated(activation, features)])
         for _ in range(convs):
-            self.body.extend([nn.Conv2d(features, features, 3, 1, 1), nn.PReLU(features)])
+            self.body.extend([nn.Conv2d(features, features, 3, 1, 1), activated(activation, features)])
         self.body.append(nn.Conv2d(features, channels * scale * scale, 3, 1, 1))
 
     def forward(self, image: Tensor) -> Tensor:
@@ -51,6 +62,19 @@ class Compact(nn.Module):
                 channels.
         """
         return None if grow.size_of(state) is None else grow.grow_weights(state, Compact(**self.options).state_dict())
+
+
+def activated(name: str, features: int) -> nn.Module:
+    """The activation `name`: "prelu" with one slope per channel, "silu" or "relu".
+
+    Raises:
+        ConfigError: there is no such activation.
+    """
+    if name == "prelu":
+        return nn.PReLU(features)
+    if name in ("silu", "relu"):
+        return nn.SiLU() if name == "silu" else nn.ReLU()
+    raise ConfigError(f"activation '{name}' is unknown; there are prelu, silu and relu")
 
 
 @torch.no_grad()

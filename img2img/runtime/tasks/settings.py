@@ -1,7 +1,7 @@
-"""What every batch can be told beside what it does: one declaration for the command line, Python, and the journal.
+"""The options that every batch shares, declared once for the command line, Python and the journal.
 
-The command line makes its options of these fields (`cli.options`), `img2img.batch` takes them as keyword arguments.
-No numpy here: `--help` reads this module.
+`cli.options` turns these fields into options, and `img2img.batch` accepts them as keyword arguments. `--help` imports
+this module, so it must not import numpy.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from img2img.runtime.files.jobs import Existing
 
 
 class FileFormat(StrEnum):
-    """Extensions that --format takes."""
+    """Extensions that --format accepts."""
 
     PNG = "png"
     JPG = "jpg"
@@ -28,28 +28,36 @@ class FileFormat(StrEnum):
 
 
 class Engine(StrEnum):
-    """What runs a batch."""
+    """Where a batch runs."""
 
     LOCAL = "local"
     RAY = "ray"
 
 
-SECTIONS = OUTPUT, MODEL, READING, BATCH, SPEAKING = "Output", "Model", "Reading", "Batch", "Speaking"
-"""Sections of --help, in their order."""
+PANELS = OUTPUT, MODEL, INPUT, BATCH, MESSAGES = "Output", "Model", "Input", "Batch", "Messages"
+"""The panels of --help, in order."""
 
 
-def option(default: Any, *names: str, panel: str, help: str, **limits: Any) -> Any:
-    """A field that is an option as well: `names` beside the field's own; `limits`: metavar, min and max."""
+def option(default: Any, *names: str, panel: str = "Options", help: str, **limits: Any) -> Any:
+    """A dataclass field that is also a command-line option.
+
+    Args:
+        names: further names, such as "-o"; the first one is derived from the field's name.
+        panel: the panel of --help that lists it.
+        limits: `metavar`, `min` and `max`.
+    """
     metadata = MappingProxyType({"names": names, "panel": panel, "help": help, **limits})
+    if isinstance(default, type):
+        return field(default_factory=default, metadata=metadata)
     return field(default=default, metadata=metadata)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """The options that all commands have which turn pictures into pictures.
+    """The options of every command that turns pictures into pictures.
 
     Raises:
-        UsageError: a number is out of its range.
+        UsageError: a number is out of range.
     """
 
     output: str | None = option(
@@ -57,91 +65,93 @@ class Settings:
         "-o",
         metavar="WHERE",
         panel=OUTPUT,
-        help="A file; a folder (names are kept); a template of {stem} {name} {dir} {sub} {model} {domain} {scale} "
-        "{ext}; or - for stdout. Default: beside a file or a folder, its name and what was done (PHOTO_x4.png, "
-        "PHOTO_MODEL.png, PHOTO_DOMAIN.png; FOLDER_x4); for stdin, stdout.",
+        help="A file; a folder (keeps the names); a template of {stem} {name} {dir} {sub} {model} {domain} {scale} "
+        "{ext}; or - for stdout. Default: next to the input, with a suffix (PHOTO_x4.png, PHOTO_MODEL.png, "
+        "PHOTO_DOMAIN.png; FOLDER_x4); stdout if the input is stdin.",
     )
     format: FileFormat | None = option(
-        None, panel=OUTPUT, help="Format of the results. Default: the extension's, or the input's, or png."
+        None, panel=OUTPUT, help="Output format. Default: from the output's extension, or as the input, or png."
     )
-    quality: int | None = option(None, panel=OUTPUT, help="Of jpg, webp and avif.", min=1, max=100, metavar="1..100")
+    quality: int | None = option(None, panel=OUTPUT, help="Quality for JPEG, WebP and AVIF.", min=1, max=100)
     existing: Existing = option(
         Existing.SKIP,
         panel=OUTPUT,
-        help="Where an output exists: skip leaves it, unless the journal of its folder says that it was made of "
-        "another input, model or options; newer replaces those older than their input; overwrite replaces it; fail "
-        "stops before anything is done.",
+        help="What to do if the output exists. skip: keep it, but redo it if the journal of its folder shows that the "
+        "input, the model or the options have changed. newer: replace it if the input is newer. overwrite: replace "
+        "it. fail: stop before doing anything.",
     )
     color_fix: bool = option(
         False,
         panel=OUTPUT,
-        help="Match the low frequencies of the colours to the input's: a cast goes, detail stays, white stays white.",
+        help="Remove colour casts: match the low frequencies of the colours to the input. Keeps detail and white.",
     )
     model: str | None = option(
-        None, "-m", metavar="NAME|PATH", panel=MODEL, help="A name that 'img2img models' lists, or an ONNX file."
+        None, "-m", metavar="NAME|PATH", panel=MODEL, help="A name listed by 'img2img models', or an ONNX file."
     )
     assume: tuple[str, ...] = option(
         (),
         metavar="KEY=VALUE",
         panel=MODEL,
-        help="What a model file without a card cannot say itself: scale=4, range=255, context=16 ... May be repeated.",
+        help="A property of a model file without a card, such as scale=4, range=255 or context=16. Repeatable.",
     )
-    device: str = option("auto", metavar="auto|cpu|cuda[:N]", panel=MODEL, help="What the network runs on.")
+    device: str = option("auto", metavar="auto|cpu|cuda[:N]", panel=MODEL, help="Where the network runs.")
     strength: float = option(
         1.0,
         panel=MODEL,
         min=0,
         max=1,
-        metavar="0..1",
-        help="How much of the network's result is taken: 0 is the input, 1 the result, between is a blend.",
+        help="Blend of input and result: 0 returns the input, 1 the result.",
     )
-    threads: int | None = option(None, panel=MODEL, min=1, help="CPU threads of the network. Default: all cores.")
+    threads: int | None = option(None, panel=MODEL, min=1, metavar="N", help="CPU threads. Default: all cores.")
     max_memory: str | None = option(
-        None, metavar="2G", panel=MODEL, help="Most memory that the process may take: chooses the size of the tiles."
+        None, metavar="SIZE", panel=MODEL, help="Memory limit, such as 500M or 2G. Tiles are sized to fit."
     )
-    recursive: bool = option(False, "-r", panel=READING, help="Folders with all their subfolders; the tree is kept.")
+    recursive: bool = option(False, "-r", panel=INPUT, help="Include subfolders. The results keep the folder tree.")
     include: tuple[str, ...] = option(
-        (), metavar="GLOB", panel=READING, help="Of folders and globs take these files only ('*.jpg', 'best/**')."
+        (), metavar="GLOB", panel=INPUT, help="Only process matching files in folders and globs ('*.jpg', 'best/**')."
     )
     exclude: tuple[str, ...] = option(
         (),
         metavar="GLOB",
-        panel=READING,
-        help="Of folders and globs leave these files and folders out; wins over --include. What is named outright, "
-        "as by a shell's own *, is always taken.",
+        panel=INPUT,
+        help="Skip matching files and folders in folders and globs; overrides --include. Files named on the command "
+        "line, for example by the shell's *, are always processed.",
     )
     files_from: str | None = option(
-        None, metavar="FILE|-", panel=READING, help="Read names of inputs from a file, or from stdin: one a line."
+        None, metavar="FILE|-", panel=INPUT, help="Read input names from a file or from stdin, one per line."
     )
-    null: bool = option(False, "-0", panel=READING, help="Names in --files-from end with a zero byte (find -print0).")
-    first_frame: bool = option(False, panel=READING, help="Take the first frame of an animation.")
+    null: bool = option(False, "-0", panel=INPUT, help="Names in --files-from end with a null byte (find -print0).")
+    first_frame: bool = option(False, panel=INPUT, help="Use the first frame of animations.")
     max_pixels: int | None = option(
-        None, panel=READING, min=1, help="Refuse larger inputs: a small file can claim to be a huge picture."
+        None, panel=INPUT, min=1, metavar="N", help="Refuse inputs with more pixels. Default: 200 million."
     )
     shard: str | None = option(
         None,
-        metavar="N/OF",
+        metavar="N/TOTAL",
         panel=BATCH,
-        help="Do the Nth of OF parts of the list, the same on every machine: for job arrays ('3/16').",
+        help="Process one part of the list, for job arrays: 3/16 is the third of 16 parts. Every machine splits the "
+        "list in the same way.",
     )
     journal: bool = option(
         True,
         "--journal/--no-journal",
         panel=BATCH,
-        help="Keep a journal of a batch in its output folder, by which a second call does what is missing or changed.",
+        help="Keep a journal in the output folder, so that a second run does only what is missing or changed.",
     )
-    fail_fast: bool = option(False, panel=BATCH, help="Stop at the first file that fails.")
+    fail_fast: bool = option(False, panel=BATCH, help="Stop at the first failure.")
     check_seams: bool = option(
-        False, panel=BATCH, help="Run every picture twice, in other tiles, and report the largest difference."
+        False, panel=BATCH, help="Run each picture twice with different tiles and report the largest difference."
     )
-    engine: Engine = option(Engine.LOCAL, panel=BATCH, help="ray: on a Ray cluster (pip install 'img2img[ray]').")
+    engine: Engine = option(
+        Engine.LOCAL, panel=BATCH, help="Where to run: this process, or a Ray cluster (pip install 'img2img[ray]')."
+    )
 
     def __post_init__(self) -> None:
         for name, kind in (("format", FileFormat), ("existing", Existing), ("engine", Engine)):
-            said = getattr(self, name)
-            if said is not None and said not in list(kind):
-                raise UsageError(f"{name} is {said!r}: it is one of {', '.join(kind)}")
-            object.__setattr__(self, name, None if said is None else kind(said))  # plain strings, from Python
+            given = getattr(self, name)
+            if given is not None and given not in list(kind):
+                raise UsageError(f"{name}: {given!r} is not one of {', '.join(kind)}")
+            object.__setattr__(self, name, None if given is None else kind(given))  # Python callers pass plain strings
         for one in fields(self):
             value, low, high = getattr(self, one.name), one.metadata.get("min"), one.metadata.get("max")
             if isinstance(value, list) or (value is None and isinstance(one.default, tuple)):
@@ -149,14 +159,14 @@ class Settings:
             if value is None or (low is None and high is None):
                 continue
             if not (low is None or value >= low) or not (high is None or value <= high):
-                raise UsageError(f"{one.name} is {value}: it lies between {low} and {high if high else 'any number'}")
+                raise UsageError(f"{one.name}: {value} is not in {low}..{'' if high is None else high}")
 
     def assumed(self) -> Mapping[str, str]:
-        """`assume` as keys and values. Raises UsageError."""
+        """The pairs in `assume`. Raises UsageError."""
         found = {}
         for text in self.assume:
             key, equals, value = text.partition("=")
             if not equals or not key or not value:
-                raise UsageError(f"--assume {text}: say KEY=VALUE, such as range=255")
+                raise UsageError(f"--assume {text}: use KEY=VALUE, such as range=255")
             found[key.strip()] = value.strip()
         return found

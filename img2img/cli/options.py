@@ -114,7 +114,7 @@ def _parameters(kind: type[Any]) -> list[inspect.Parameter]:
             *short,
             help=about.pop("help"),
             rich_help_panel=None if panel == "Options" else panel,
-            show_default=default not in (None, False, True, ""),
+            show_default=not isinstance(default, bool) and default not in (None, "", inspect.Parameter.empty),
             **about,
         )
         annotation: Any = Annotated[hint, extra]

@@ -95,7 +95,7 @@ def test_wrong_use_is_one_line_and_writes_nothing(
         ("net.onnx", ["-p", "int8"], "int8 needs pictures of the kind that the model is for: --calibrate FOLDER"),
         ("net.onnx", ["-p", "fp16", "--norm-mode", "paper", "--dropout"], "takes no --norm-mode, --dropout"),
         ("net.onnx", ["--to", "pth"], "takes no --to"),
-        ("bare.onnx", ["-p", "fp16"], "bare.onnx: it has no card"),
+        ("bare.onnx", ["-p", "fp16"], "bare.onnx: has no card"),
         ("nothing.onnx", ["-p", "fp16"], "nothing.onnx"),
         ("some/run", [], "some/run: neither a run folder nor a checkpoint"),
         ("net.pth", [], "net.pth"),

@@ -67,7 +67,7 @@ def test_what_is_said_of_a_file_goes_into_its_card(img2img: Run, here: Path, mon
     ("args", "status", "message"),
     [
         (["missing.pth"], 1, "missing.pth: cannot be read (No such file or directory)"),
-        (["page.pth"], 1, "page.pth: is a web page, not weights"),
+        (["page.pth"], 1, "page.pth: is a web page instead of weights"),
         (["page.pth", "-o", "model.pt"], 2, "say a name that ends in .onnx"),
         (["page.pth", "-o", "none/model.onnx"], 2, "there is no folder"),
         (["page.pth", "--domains", "a,,b"], 2, "names that differ"),

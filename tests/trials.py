@@ -1,4 +1,4 @@
-"""Small runs for tests of the methods: data made of simple shapes, and what a run leaves."""
+"""Small training runs for tests: data made of simple shapes, and the results of a run."""
 
 import json
 import signal
@@ -24,7 +24,7 @@ COLOURS = {"red": (220, 40, 40), "green": (40, 200, 60), "blue": (50, 60, 220)}
 
 
 def shape(seed: int, colour: tuple[int, int, int], size: int = 40, *, outline: bool = False) -> Image.Image:
-    """A disc or a box on white, where `seed` puts it; only its outline where asked for."""
+    """Draw a disc or a box on white, at a place that depends on `seed`. `outline`: only its outline."""
     rng = np.random.default_rng(seed)
     side = int(rng.integers(size // 3, size // 2))
     left, top = (int(rng.integers(2, size - side - 2)) for _ in range(2))
@@ -35,7 +35,7 @@ def shape(seed: int, colour: tuple[int, int, int], size: int = 40, *, outline: b
 
 
 def paired(folder: Path, count: int = 12, size: int = 40) -> Path:
-    """`A/` outlines and `B/` red shapes, under the same names."""
+    """Write outlines to `A/` and red shapes to `B/`, with the same names."""
     for i in range(count):
         for side in "AB":
             (folder / side).mkdir(parents=True, exist_ok=True)
@@ -44,7 +44,7 @@ def paired(folder: Path, count: int = 12, size: int = 40) -> Path:
 
 
 def domains(folder: Path, names: tuple[str, ...] = ("red", "green", "blue"), count: int = 12, size: int = 40) -> Path:
-    """A folder of shapes for each colour; the same names show the same shape."""
+    """Write a folder of shapes for each colour. Files of the same name show the same shape."""
     for name in names:
         (folder / name).mkdir(parents=True, exist_ok=True)
         for i in range(count):
@@ -53,7 +53,7 @@ def domains(folder: Path, names: tuple[str, ...] = ("red", "green", "blue"), cou
 
 
 def photos(folder: Path, count: int = 6, size: int = 64) -> Path:
-    """Smooth coloured noise."""
+    """Write photos of smooth coloured noise."""
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(0)
     for i in range(count):
@@ -68,13 +68,13 @@ def log(run: Path) -> list[dict[str, Any]]:
 
 
 def weights(run: Path) -> dict[str, torch.Tensor]:
-    """All weights of the last checkpoint, `file/key` to tensor."""
+    """Return all weights of the last checkpoint, `file/key` to tensor."""
     folder = max((run / "checkpoints").glob("step-*"))
     return {f"{path.stem}/{k}": v for path in folder.glob("*.safetensors") for k, v in load_file(path).items()}
 
 
 class StopAfter(SilentListener):
-    """Presses Ctrl-C after a step."""
+    """Sends Ctrl-C after a step."""
 
     def __init__(self, step: int) -> None:
         self.step = step
@@ -84,17 +84,17 @@ class StopAfter(SilentListener):
             signal.raise_signal(signal.SIGINT)
 
 
-def few(method: type[Method], config: RunConfig, run: Path, steps: int = 2) -> list[dict[str, Any]]:
-    """Train for so many steps, without validation and export. Returns the log lines."""
+def train_steps(method: type[Method], config: RunConfig, run: Path, steps: int = 2) -> list[dict[str, Any]]:
+    """Train for `steps` steps, without validation and export. Return the log lines."""
     with pytest.raises(Interrupted):
         train(method, config, run, StopAfter(steps), device="cpu")
     return log(run)
 
 
 def check_resume(method: type[Method], config: RunConfig, place: Path, stop: int) -> Path:
-    """A run that is stopped after `stop` steps and goes on equals one that is not. Returns the undisturbed run.
+    """Check that a run that stops after `stop` steps and continues equals one that does not stop. Return the latter.
 
-    No models are written: exports take most of the time, and have tests of their own.
+    No models are written: exports take most of the time and have their own tests.
     """
     whole, broken = place / "whole", place / "broken"
     with pytest.MonkeyPatch.context() as patch:
@@ -110,16 +110,16 @@ def check_resume(method: type[Method], config: RunConfig, place: Path, stop: int
     return whole
 
 
-def learn(method: type[Method], config: RunConfig, run: Path) -> list[dict[str, float]]:
-    """Train to the end, without export. Returns the figures of the validations."""
+def train_to_end(method: type[Method], config: RunConfig, run: Path) -> list[dict[str, float]]:
+    """Train to the end, without export. Return the figures of the validations."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("img2img.exchange.export", lambda *args: None)
         train(method, config, run, SilentListener(), device="cpu")
     return [entry["validation"] for entry in log(run) if "validation" in entry]
 
 
-def exported(method: Method, folder: Path) -> dict[str, ort.InferenceSession]:
-    """The models of `method` as it is, suffix to session, exported and checked."""
+def export(method: Method, folder: Path) -> dict[str, ort.InferenceSession]:
+    """Export and check the models of `method`. Return suffix to session."""
     folder.mkdir(parents=True, exist_ok=True)
     sessions = {}
     for model in method.models(method.networks):

@@ -1,4 +1,4 @@
-"""`img2img blend A B --weight 0.7`"""
+"""`img2img blend A B --weight 0.7`: make a model between two others."""
 
 from __future__ import annotations
 
@@ -15,33 +15,31 @@ from img2img.errors import UsageError
 def blend(
     a: Annotated[
         str,
-        typer.Argument(
-            metavar="A", help="Run folder, a checkpoint folder in one, or a model file (a path, or an installed name)."
-        ),
+        typer.Argument(metavar="A", help="Run folder, checkpoint folder, or model file (a path or an installed name)."),
     ],
-    b: Annotated[str, typer.Argument(metavar="B", help="Another, of the same network.")],
+    b: Annotated[str, typer.Argument(metavar="B", help="Another one with the same network.")],
     weight: Annotated[
-        float, typer.Option("--weight", "-w", min=0, max=1, metavar="0..1", help="Share of B: 0 gives A, 1 gives B.")
+        float, typer.Option("--weight", "-w", min=0, max=1, metavar="W", help="Share of B: 0 gives A, 1 gives B.")
     ] = 0.5,
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="MODEL", help="The .onnx file to write; replaced if it is there.")
+        Path, typer.Option("--output", "-o", metavar="MODEL", help="Model file to write; replaces an existing file.")
     ] = Path("blend.onnx"),
     name: Annotated[
-        str | None, typer.Option("--name", metavar="NAME", help="Name in the card. Default: B's, with -blend.")
+        str | None, typer.Option("--name", metavar="NAME", help="Name in the card. [default: B's name with -blend]")
     ] = None,
 ) -> None:
-    """Make a model between two: every weight is (1 - W) of A's and W of B's (network interpolation, ESRGAN 2018).
+    """Blend two models: every weight is (1 - W) * A + W * B (network interpolation, ESRGAN 2018).
 
     \b
     img2img blend runs/fidelity runs/esrgan --weight 0.7 -o mine.onnx
     img2img blend sharp.onnx soft.onnx -o between.onnx
 
-    A is usually the fidelity run and B the adversarial run that started from it: less of B means fewer artefacts and
-    less invented detail. Of a run folder the best checkpoint is taken; RUN/checkpoints/step-... names another one.
-    Model files must be fp32 and of the same network.
+    Usually A is a fidelity run, and B the adversarial run that started from it. Less of B gives fewer artefacts and
+    less invented detail. A run folder stands for its best checkpoint; RUN/checkpoints/step-... names another one. Model
+    files must be fp32 and have the same network.
     """
     if output.suffix.lower() != ".onnx":
-        raise UsageError(f"--output {output}: say a name that ends in .onnx")
+        raise UsageError(f"--output {output}: use a name that ends in .onnx")
     if not output.absolute().parent.is_dir():
         raise UsageError(f"--output {output}: there is no folder {output.absolute().parent}")
     trainer.need_training_packages()

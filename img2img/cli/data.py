@@ -1,4 +1,4 @@
-"""`img2img data check DIR... --for METHOD`"""
+"""`img2img data check DIR... --for METHOD`: check a data set before training."""
 
 from __future__ import annotations
 
@@ -24,33 +24,33 @@ if TYPE_CHECKING:
     from img2img.data.plan import Finding
 
 SHOWN = 3  # files listed under a finding
-LONGEST = 240  # characters of one of these
+LONGEST = 240  # characters of a file name
 
 
 def data(
-    action: Annotated[str, typer.Argument(metavar="check", help="Look the data over.")],
-    folders: Annotated[list[Path], typer.Argument(metavar="DIR", help="What you would give to train --data.")],
+    action: Annotated[str, typer.Argument(metavar="check", help="Check a data set.")],
+    folders: Annotated[list[Path], typer.Argument(metavar="DIR", help="Folders or tables, as for train --data.")],
     method: Annotated[
         str, typer.Option("--for", "-f", metavar="METHOD", help=f"Method to train: {', '.join(METHODS)}.")
     ],
     assignments: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="As in training, for example --set data.crop=128."),
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a setting, such as --set data.crop=128."),
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="The report as one line of JSON on stdout.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print the report as one JSON line.")] = False,
 ) -> ExitStatus:
-    """Check a data set before it is trained on.
+    """Check a data set before training.
 
     \b
     img2img data check street/ --for pix2pix          with A/ and B/, trainA/ and trainB/, or AB pictures
     img2img data check horses/ zebras/ --for cyclegan
-    img2img data check faces/ --for stargan           a sub-folder a domain, or CelebA's table
+    img2img data check faces/ --for stargan           a sub-folder per domain, or CelebA's table
 
-    Counts, sizes, unreadable files, names without a partner, duplicates between training and held-out pictures, and
-    what the method will make of it. Exit status: 0 it can be trained on (whatever the warnings), 1 it cannot.
+    Reports counts, sizes, unreadable files, names without a partner, duplicates between training and held-out pictures,
+    and how the method will use the data. Exit status: 0 ready for training (warnings allowed), 1 not ready.
     """
     if action != "check":
-        raise UsageError(f"data {show(action)}: there is 'img2img data check DIR... --for METHOD'")
+        raise UsageError(f"data {show(action)}: use 'img2img data check DIR... --for METHOD'")
     settings = _settings(method, folders, assignments or [])
     from img2img.data import check
 
@@ -64,7 +64,7 @@ def data(
 
 
 def _settings(method: str, folders: list[Path], assignments: list[str]) -> Any:
-    """The data section of the method's configuration, as `train` would have it."""
+    """Return the data section of the method's configuration, as `train` would build it."""
     import importlib.util
 
     missing = [name for name in ("torch", "pydantic") if importlib.util.find_spec(name) is None]
@@ -83,7 +83,7 @@ def _settings(method: str, folders: list[Path], assignments: list[str]) -> Any:
 
 
 def _show(report: Report, method: str, folders: list[Path]) -> None:
-    # Files are named from the folder that all of them are in.
+    # File names are shown relative to the folder that holds all of them.
     top = os.path.commonpath([folder.absolute() for folder in folders])
     names = [top, os.path.relpath(top)]
     if len(folders) == 1:
@@ -145,7 +145,7 @@ def _progress() -> Iterator[Callable[[int, int], None]]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn("looking"), BarColumn(bar_width=20), MofNCompleteColumn(), TimeRemainingColumn(compact=True))
+    columns = (TextColumn("checking"), BarColumn(bar_width=20), MofNCompleteColumn(), TimeRemainingColumn(compact=True))
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("", total=None)
         yield lambda done, of: bar.update(task, completed=done, total=of)

@@ -1,4 +1,4 @@
-"""`img2img degrade PHOTO...`: what the network will see."""
+"""`img2img degrade PHOTO...`: preview the pictures that a network will be trained on."""
 
 from __future__ import annotations
 
@@ -17,41 +17,47 @@ if TYPE_CHECKING:
 
     from img2img.training.preview import PreviewConfig
 
-READ = ("scale", "data.crop", "data.degradation", "data.masks")  # what a preview takes of a training's settings
+READ = ("scale", "data.crop", "data.degradation", "data.masks")  # the training settings that a preview uses
 
 
 def degrade(
-    photos: Annotated[list[str], typer.Argument(metavar="PHOTO", help="Files, folders with all below, or globs.")],
+    photos: Annotated[
+        list[str], typer.Argument(metavar="PHOTO", help="Files, folders (searched recursively) or globs.")
+    ],
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="SHEET", help="The picture to write; replaced if it is there.")
+        Path, typer.Option("--output", "-o", metavar="SHEET", help="Contact sheet to write; replaces an existing file.")
     ] = Path("degraded.png"),
     scale: Annotated[
-        int | None, typer.Option("--scale", "-s", min=1, help="How many times the network will enlarge. [default: 4]")
+        int | None, typer.Option("--scale", "-s", min=1, help="Upscaling factor of the network. [default: 4]")
     ] = None,
     crop: Annotated[
-        int | None, typer.Option("--crop", min=8, help="Side of the crops in pixels. [default: 256]")
+        int | None, typer.Option("--crop", min=8, help="Side of the crops, in pixels. [default: 256]")
     ] = None,
-    count: Annotated[int, typer.Option("--count", min=1, help="Rows: a crop each, of photos taken at random.")] = 8,
-    versions: Annotated[int, typer.Option("--versions", min=1, help="Columns: degraded versions of a crop.")] = 4,
+    count: Annotated[int, typer.Option("--count", min=1, help="Rows, each with a crop of a random photo.")] = 8,
+    versions: Annotated[
+        int, typer.Option("--versions", min=1, help="Columns, each with a degraded version of the crop.")
+    ] = 4,
     config: Annotated[
-        Path | None, typer.Option("--config", help="PreviewConfig of a training, such as RUN/config.toml.")
+        Path | None, typer.Option("--config", help="Use the settings of a run, such as RUN/config.toml.")
     ] = None,
     assignments: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="As in training: --set data.degradation.first.jpeg=[10,60]"),
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Change a setting, such as --set data.degradation.first.jpeg=[10,60]."
+        ),
     ] = None,
-    masks: Annotated[bool, typer.Option("--masks", help="Show holes for inpainting (data.masks) instead.")] = False,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Another number: other crops and versions.")] = 0,
+    masks: Annotated[bool, typer.Option("--masks", help="Show inpainting holes (data.masks) instead.")] = False,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Random seed of the crops and versions.")] = 0,
 ) -> None:
-    """Show what training makes of your photos: a contact sheet to look at before you train.
+    """Show how training degrades your photos, on a contact sheet.
 
     \b
-    img2img degrade photos/                    Real-ESRGAN's two-order degradation
+    img2img degrade photos/                    Real-ESRGAN's second-order degradation
     img2img degrade photos/ --set data.degradation.kind=bicubic
     img2img degrade photos/ --config runs/mine/config.toml -o mine.png
     img2img degrade photos/ --masks --set data.masks.share=[0.2,0.5]
 
-    A row holds a crop, the sharpened crop that pixel objectives learn towards, and low-resolution versions of it,
+    Each row holds a crop, the sharpened crop that pixel objectives learn towards, and low-resolution versions of it,
     enlarged without smoothing.
     """
     trainer.need_training_packages()
@@ -79,7 +85,7 @@ def _settings(
     for assignment in assignments:
         key = assignment.partition("=")[0].strip()
         if not any(key == read or key.startswith(f"{read}.") for read in READ):
-            raise ConfigError(f"--set {assignment}: degrade takes {', '.join(READ)} and what is below them")
+            raise ConfigError(f"--set {assignment}: degrade only uses {', '.join(READ)}")
     if config is None:
         values["data"] = {"degradation": {"kind": "real"}}
     else:
@@ -97,7 +103,7 @@ def _settings(
 
 
 def _choose(inputs: list[str], count: int, smallest: int, seed: int) -> list[NDArray[np.uint8]]:
-    """Up to `count` photos with both sides of `smallest` pixels or more; only as many as it takes are decoded."""
+    """Return up to `count` photos that are at least `smallest` pixels wide and high. Decode only as many as needed."""
     import numpy as np
 
     from img2img.data.folders import read_rgb
@@ -112,7 +118,7 @@ def _choose(inputs: list[str], count: int, smallest: int, seed: int) -> list[NDA
             if source.problem is not None:
                 raise source.problem
             if source.path is None:
-                raise UsageError("photos for a preview are read from files, not from stdin")
+                raise UsageError("a preview reads photos from files, not from stdin")
             photo = read_rgb(source.path)
         except PictureError as error:
             console.say(f"warning: {error}")
@@ -124,18 +130,18 @@ def _choose(inputs: list[str], count: int, smallest: int, seed: int) -> list[NDA
         if len(chosen) == count:
             break
     if small:
-        console.say(f"{small} photos are smaller than the {smallest} px crop and passed over")
+        console.say(f"skipped photos smaller than the {smallest} px crop: {small}")
     if not chosen:
-        raise DataError(f"no photo has both sides of {smallest} pixels or more: choose a smaller --crop")
+        raise DataError(f"no photo is at least {smallest} pixels wide and high: choose a smaller --crop")
     return chosen
 
 
 def _format(output: Path) -> str:
-    """Pillow's name for the format that the extension of `output` stands for."""
+    """Return Pillow's name of the format for the extension of `output`."""
     from PIL import Image
 
     known = Image.registered_extensions()
     name = known.get(output.suffix.lower())
     if name not in ("PNG", "JPEG", "WEBP", "TIFF", "BMP"):
-        raise UsageError(f"--output {output}: say a name that ends in .png, .jpg, .webp, .tif or .bmp")
+        raise UsageError(f"--output {output}: use a name that ends in .png, .jpg, .webp, .tif or .bmp")
     return str(name)

@@ -1,4 +1,4 @@
-"""`img2img export RUN -o model.onnx`"""
+"""`img2img export RUN -o model.onnx`: export a trained network, or convert a model file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from img2img.training.export import ExportedFile
 
 MAX_DROP = 0.1
-"""dB; as `exchange.quantise.MAX_DROP`, which takes long to import."""
+"""In dB. Equals `exchange.quantise.MAX_DROP`, which is slow to import."""
 
 
 class Precision(StrEnum):
@@ -41,7 +41,7 @@ def export(
         str,
         typer.Argument(
             metavar="RUN",
-            help="Run folder, a checkpoint folder in one, or a model file (a path, or an installed name).",
+            help="Run folder, checkpoint folder, or model file (a path or an installed name).",
         ),
     ],
     output: Annotated[
@@ -58,49 +58,49 @@ def export(
     ] = Precision.FP32,
     to: Annotated[
         Format,
-        typer.Option(help="onnx: a model file. pth, safetensors: weights in the official repository's layout."),
+        typer.Option(help="onnx: model file. pth, safetensors: weights in the official layout."),
     ] = Format.ONNX,
     norm_mode: Annotated[
         NormMode | None,
         typer.Option(
-            help="Batch norm by the statistics of each picture (paper) or of training (running). "
-            "[default: what is better on the run's held-out pictures]"
+            help="Batch norm statistics: of each picture (paper) or of training (running). "
+            "[default: the better one on the run's held-out pictures]"
         ),
     ] = None,
     dropout: Annotated[
-        bool, typer.Option("--dropout", help="Leave dropout on, as pix2pix's paper does: every result is different.")
+        bool, typer.Option("--dropout", help="Keep dropout on, as in the pix2pix paper: every result differs.")
     ] = False,
     calibrate: Annotated[
         list[Path] | None,
         typer.Option(
             metavar="FOLDER",
-            help="Pictures of the kind that the model is for: int8 is calibrated and measured on them, fp16 tried. "
-            "[default: the run's own, where it is clear which]",
+            help="Pictures like those that the model is for, to calibrate int8 and to test int8 and fp16. "
+            "[default: the run's own, if they suit the model]",
         ),
     ] = None,
     max_drop: Annotated[
-        float, typer.Option(min=0, metavar="DB", help="Upscaling in int8: most PSNR that may be lost.")
+        float, typer.Option(min=0, metavar="DB", help="Maximum PSNR loss for int8 upscalers.")
     ] = MAX_DROP,
     name: Annotated[
         str | None, typer.Option("--name", metavar="NAME", help="Name in the card. [default: as trained]")
     ] = None,
 ) -> None:
-    """Write a trained network as a model file that proves itself, or as weights for other programs.
+    """Export a trained network as a verified model file, or as weights for other programs.
 
     \b
     img2img export runs/esrgan -o mine.onnx                   the best checkpoint
-    img2img export runs/esrgan/checkpoints/step-00005000      another one
+    img2img export runs/esrgan/checkpoints/step-00005000      another checkpoint
     img2img export mine.onnx --precision int8 --calibrate photos/ -o mine.int8.onnx
     img2img export runs/pix2pix --to pth -o latest_net_G.pth
 
-    The file is compared with the network, or with the fp32 file, on pictures; one that misses its bound is not
-    written. int8 is written only where it is faster on this machine.
+    The file is compared with the network, or with the fp32 file, on pictures. It is written only if it passes; int8
+    must also be faster on this machine.
     """
     file = _target(output, to, precision)
     place = Path(source)
     if to is not Format.ONNX:
         _refuse(
-            f"--to {to}: has nothing to do with",
+            f"--to {to} cannot be combined with",
             {
                 "--precision": precision is not Precision.FP32,
                 "--norm-mode": norm_mode is not None,
@@ -112,11 +112,11 @@ def export(
     from_model = is_model(source)
     if from_model:
         _refuse(
-            f"{source}: is a model file and takes no",
+            f"{source} is a model file, which cannot be combined with",
             {"--to": to is not Format.ONNX, "--norm-mode": norm_mode is not None, "--dropout": dropout},
         )
     if dropout and precision is not Precision.FP32:
-        raise UsageError("--dropout: what differs in every run cannot be compared; leave --precision out")
+        raise UsageError("--dropout: results that differ every time cannot be compared; omit --precision")
     for folder in calibrate or ():
         if not folder.is_dir():
             raise UsageError(f"--calibrate {folder}: there is no such folder")
@@ -142,7 +142,7 @@ def export(
 
 
 def is_model(source: str) -> bool:
-    """`source` names a model file or an installed model, and no run."""
+    """Return whether `source` is a model file or the name of an installed model, and not a run."""
     place = Path(source)
     return not place.is_dir() and (place.suffix == ".onnx" or place.name == source)
 
@@ -152,7 +152,7 @@ def _target(output: Path | None, to: Format, precision: Precision) -> Path:
     middle = "" if precision is Precision.FP32 else f".{precision}"
     file = output or Path(f"model{middle}{endings[0]}")
     if file.suffix.lower() not in endings:
-        raise UsageError(f"--output {file}: say a name that ends in {' or '.join(endings)}")
+        raise UsageError(f"--output {file}: use a name that ends in {' or '.join(endings)}")
     if not file.absolute().parent.is_dir():
         raise UsageError(f"--output {file}: there is no folder {file.absolute().parent}")
     return file
@@ -164,12 +164,12 @@ def _refuse(why: str, given: dict[str, bool]) -> None:
 
 
 def _show(written: list[ExportedFile]) -> None:
-    """The proof of each file, on stderr."""
+    """Print the checks of each file on stderr."""
     from rich.console import Console
     from rich.table import Table
 
     for one in written:
-        table = Table("check", "found", title=show(one.path.name), title_justify="left", title_style="bold")
+        table = Table("check", "result", title=show(one.path.name), title_justify="left", title_style="bold")
         for what, found in _rows(one):
             table.add_row(what, found)
         Console(stderr=True, highlight=False).print(table)
@@ -188,16 +188,16 @@ def _rows(one: ExportedFile) -> list[tuple[str, str]]:
     rows.append(("context", "the whole picture" if context is None else f"{context} pixels around"))
     figures = {} if one.reduced is None else one.reduced.figures()
     labels = {
-        "psnr_y_drop": "PSNR lost on Y, dB",
+        "psnr_y_drop": "PSNR loss on Y, dB",
         "psnr_to_fp32": "PSNR to the fp32 file, dB",
         "largest": "largest difference to the fp32 file",
         "psnr_to_fp32_flat": "PSNR to the fp32 file, worst flat picture, dB",
-        "psnr_fp32_stirred_flat": "of the fp32 file to itself there, picture moved by 1e-4, dB",
+        "psnr_fp32_stirred_flat": "the same, fp32 file with its input changed by 1e-4, dB",
         "calibrated_on": "calibrated and measured on",
         "layers": "convolutions in int8",
         "operators_in_fp32": "operators left in fp32",
-        "seconds_per_megapixel": "CPU seconds for a megapixel, one thread",
-        "seconds_per_megapixel_fp32": "of the fp32 file",
+        "seconds_per_megapixel": "CPU seconds per megapixel, one thread",
+        "seconds_per_megapixel_fp32": "the same, fp32 file",
     }
     if one.seconds is not None:
         figures["seconds_per_megapixel"] = f"{one.seconds:.3g}"

@@ -1,4 +1,4 @@
-"""`img2img import FOREIGN.pth -o model.onnx`"""
+"""`img2img import FILE.pth -o model.onnx`: import third-party checkpoints."""
 
 from __future__ import annotations
 
@@ -21,50 +21,52 @@ def import_(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Weights: .pth, .pt, .ckpt or .safetensors.")],
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="MODEL", help="The .onnx file to write. Default: FILE's name, here."),
+        typer.Option(
+            "--output", "-o", metavar="MODEL", help="Model file to write. [default: FILE's name, in the current folder]"
+        ),
     ] = None,
     name: Annotated[
-        str | None, typer.Option("--name", metavar="NAME", help="Name in the card. Default: FILE's, without ending.")
+        str | None, typer.Option("--name", metavar="NAME", help="Name in the card. [default: FILE's name]")
     ] = None,
     domains: Annotated[
         str | None,
-        typer.Option("--domains", metavar="A,B,C", help="StarGAN: what its domains are called, in training's order."),
+        typer.Option("--domains", metavar="A,B,C", help="StarGAN: names of the domains, in the order of training."),
     ] = None,
     exclusive: Annotated[
-        bool, typer.Option("--exclusive", help="StarGAN: a picture is in exactly one of the domains.")
+        bool, typer.Option("--exclusive", help="StarGAN: a picture belongs to exactly one domain.")
     ] = False,
     norm_mode: Annotated[
         NormMode | None,
         typer.Option(
             "--norm-mode",
-            help="Batch norm with the statistics of each picture (paper) or of the training (running)."
-            " Default: as the official test does.",
+            help="Batch norm statistics: of each picture (paper) or of training (running). "
+            "[default: as in the official test code]",
         ),
     ] = None,
     licence: Annotated[
         str, typer.Option("--licence", metavar="TEXT", help="Licence of the weights, for the card.")
     ] = "",
 ) -> None:
-    """Make a model file of somebody else's weights: pix2pix, CycleGAN, pix2pixHD, StarGAN, ESRGAN, Real-ESRGAN, ...
+    """Import third-party checkpoints: pix2pix, CycleGAN, pix2pixHD, StarGAN, ESRGAN, Real-ESRGAN, ...
 
     \b
     img2img import RealESRGAN_x4plus.pth -o real-x4.onnx
     img2img import latest_net_G_A.pth -o zebra.onnx
     img2img import 200000-G.ckpt --domains Black_Hair,Blond_Hair,Brown_Hair,Male,Young
 
-    Which network it is, how deep and how wide, is read off the file. Nothing in the file is executed. With
-    pip install 'img2img[import]' some forty more architectures are known, LaMa among them.
+    The network, its depth and its width are read from the file. Nothing in the file is executed. pip install
+    'img2img[import]' adds about forty architectures, LaMa among them.
     """
     output = output or Path(f"{file.stem}.onnx")
     if output.suffix.lower() != ".onnx":
-        raise UsageError(f"--output {output}: say a name that ends in .onnx")
+        raise UsageError(f"--output {output}: use a name that ends in .onnx")
     if not output.absolute().parent.is_dir():
         raise UsageError(f"--output {output}: there is no folder {output.absolute().parent}")
     names: tuple[str, ...] = ()
     if domains is not None:
         names = tuple(part.strip() for part in domains.split(","))
         if not all(names) or len(set(names)) < len(names):
-            raise UsageError(f"--domains {domains}: say names that differ, with commas between them")
+            raise UsageError(f"--domains {domains}: use different names, separated by commas")
     trainer.need_training_packages()
     from img2img.exchange.importers import Options, import_file
 
@@ -75,7 +77,7 @@ def import_(
         console.say(note)
     card = done.card
     console.say(
-        f"wrote {output}: {card.method}, x{card.scale}, {card.parameters:,} parameters; equal to the network within"
+        f"wrote {output}: {card.method}, x{card.scale}, {card.parameters:,} parameters; matches the network within"
         f" {done.verification.largest:.1g} at {len(done.verification.sizes)} sizes; use it with"
     )
     console.say(f"  {trainer.usage(output, card)}")

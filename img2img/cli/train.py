@@ -1,4 +1,4 @@
-"""`img2img train METHOD`: from folders of pictures to a verified model file."""
+"""`img2img train METHOD`: train a model on folders of pictures."""
 
 from __future__ import annotations
 
@@ -30,55 +30,51 @@ def train(
     method: Annotated[str, typer.Argument(help=f"{', '.join(METHODS)}.", metavar="METHOD")],
     data: Annotated[
         list[Path] | None,
-        typer.Option("--data", "-d", help="Folder (or table) of training pictures; may be given several times."),
+        typer.Option("--data", "-d", help="Training pictures: a folder or a table; repeatable."),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="Run folder; an existing run is continued. [default: runs/METHOD]"),
+        typer.Option("--out", "-o", help="Run folder; continues an existing run. [default: runs/METHOD]"),
     ] = None,
-    config: Annotated[Path | None, typer.Option(help="Start from the settings of this TOML file.")] = None,
+    config: Annotated[Path | None, typer.Option(help="Read settings from a TOML file.")] = None,
     assignments: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Change a setting, e.g. --set optimiser.rate=5e-4."),
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a setting, such as --set optimiser.rate=5e-4."),
     ] = None,
     start: Annotated[
         Path | None,
-        typer.Option(help="Begin with the weights of this run, checkpoint, weights file or model (file or name)."),
+        typer.Option(help="Start from the weights of a run, checkpoint, weights file or model."),
     ] = None,
-    stage: Annotated[str | None, typer.Option(help="Super-resolution: fidelity or adversarial.")] = None,
-    scale: Annotated[int | None, typer.Option(help="Upscaling factor (super-resolution).")] = None,
+    stage: Annotated[str | None, typer.Option(help="Super-resolution stage: fidelity or adversarial.")] = None,
+    scale: Annotated[int | None, typer.Option(help="Super-resolution factor.")] = None,
     steps: Annotated[int | None, typer.Option(help="Training steps.")] = None,
     max_minutes: Annotated[
-        float | None, typer.Option(min=0, help="Stop after so many minutes; the same command goes on later.")
+        float | None, typer.Option(min=0, help="Stop after this time; run the same command to continue.")
     ] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Insist on continuing: fail where --out holds no run.")
-    ] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Fail if --out holds no run to continue.")] = False,
     smoke: Annotated[
         bool,
-        typer.Option("--smoke", help="Try data, memory, three steps, validation and export; leave nothing behind."),
+        typer.Option("--smoke", help="Test data, memory, three steps, validation and export; keep nothing."),
     ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads. [default: all cores]")] = None,
     show_config: Annotated[
-        bool, typer.Option("--show-config", help="Print every setting with its meaning and stop.")
+        bool, typer.Option("--show-config", help="Print every setting with its meaning and exit.")
     ] = False,
-    schema: Annotated[
-        bool, typer.Option("--schema", help="Print the JSON schema of the settings, for editors, and exit.")
-    ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
+    schema: Annotated[bool, typer.Option("--schema", help="Print the JSON schema of the settings and exit.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
 ) -> None:
-    """Train on your own pictures; ends with RUN/model.onnx, checked against the network.
+    """Train a model on your own pictures. The result is RUN/model.onnx, checked against the network.
 
     \b
-    Photos to a 4x upscaler:      img2img train esrgan --data photos/
-    Pairs (A/ and B/):            img2img train pix2pix --data facades/
-    Two folders without pairs:    img2img train cyclegan --data summer/ --data winter/
-    A folder for each style:      img2img train stargan --data styles/
-    Photos to a hole filler:      img2img train inpaint --data photos/
-    On from a bundled model:      img2img train esrgan --data photos/ --start upscale-x4
+    Train a 4x upscaler:             img2img train esrgan --data photos/
+    Train on pairs (A/ and B/):      img2img train pix2pix --data facades/
+    Train on two unpaired folders:   img2img train cyclegan --data summer/ --data winter/
+    Train on a folder per style:     img2img train stargan --data styles/
+    Train an inpainting model:       img2img train inpaint --data photos/
+    Fine-tune a bundled model:       img2img train esrgan --data photos/ --start upscale-x4
 
-    Calling the same command again continues the run exactly where it stopped.
+    Run the same command again to continue exactly where it stopped.
     """
     trainer.need_training_packages()
     from img2img import methods
@@ -95,7 +91,7 @@ def train(
     folder = out or Path("runs") / method
     started_before = folder / "config.toml"
     if smoke and resume:
-        raise ConfigError("--smoke tries a run that has not begun; leave --resume out")
+        raise ConfigError("--smoke tests a new run; omit --resume")
     if resume and not started_before.exists():
         raise ConfigError(f"--resume: {folder} holds no run")
     source = config or (started_before if started_before.exists() else None)
@@ -105,13 +101,13 @@ def train(
     values |= {key: str(v) if isinstance(v, Path) else v for key, v in shortcuts.items() if v is not None}
     if data:
         values["data"] = {**values.get("data", {}), "folders": [str(path) for path in data]}
-    # These two decide on the defaults of others.
+    # The defaults of other settings depend on these two.
     first = [one for one in assignments or [] if one.partition("=")[0].strip() in ("stage", "start")]
     assign(values, first)
     if written is not None and values["stage"] != written:
         raise ConfigError(
-            f"{source}: settings of the {written} stage cannot be those of the {values['stage']} stage; "
-            f"begin a run of it with --stage {values['stage']} --start RUN"
+            f"{source}: these are settings of the {written} stage, not of the {values['stage']} stage; "
+            f"start a run of that stage with --stage {values['stage']} --start RUN"
         )
     values = method_type.recipe.with_defaults(values)
     assign(values, assignments or [])
@@ -121,7 +117,7 @@ def train(
 
     if smoke:
         _smoke(method_type, resolved, device, threads)
-        _leave()
+        _exit_process()
         return
     from img2img.training.listener import SilentListener
     from img2img.training.loop import train as run
@@ -133,23 +129,23 @@ def train(
         if isinstance(listener, Watcher):
             listener.close()
     if not quiet:
-        _say_how_it_ended(outcome, listener.note)
-    _leave()
+        _report(outcome, listener.note)
+    _exit_process()
 
 
-def _say_how_it_ended(outcome: Outcome, say: Callable[[str], None]) -> None:
+def _report(outcome: Outcome, say: Callable[[str], None]) -> None:
     if outcome.step < outcome.steps:
-        say(f"stopped on time after step {outcome.step} of {outcome.steps}; the same command goes on from there")
+        say(f"time is up after step {outcome.step} of {outcome.steps}; run the same command to continue")
     for model, card in outcome.models.items():
         say(f"wrote {model}, checked against the network; use it with")
         say(f"  {trainer.usage(model, card)}")
 
 
-def _leave() -> None:
-    """End one of several processes whose work is done and saved, without the interpreter's own shutdown.
+def _exit_process() -> None:
+    """End one of several processes whose work is done and saved, without the shutdown of the interpreter.
 
-    The threads of gloo's process group outlive it now and then and abort the process ("terminate called without an
-    active exception"), and the launcher then calls a finished run failed.
+    The threads of gloo's process group sometimes outlive it and abort the process ("terminate called without an active
+    exception"). The launcher would then report a finished run as failed.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         sys.stdout.flush()
@@ -158,7 +154,7 @@ def _leave() -> None:
 
 
 def _smoke(method_type: type[Method], config: RunConfig, device: str, threads: int | None) -> None:
-    """All that can go wrong in a long run, tried in a short one in a temporary folder."""
+    """Run a short training in a temporary folder, to find out what would go wrong in the long one."""
     import resource
     import tempfile
 
@@ -183,7 +179,7 @@ def _smoke(method_type: type[Method], config: RunConfig, device: str, threads: i
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**30 if sys.platform == "darwin" else 2**20)
     memory = f"{peak:.1f} GB of memory"
     if outcome.gpu_bytes:
-        memory += f", {outcome.gpu_bytes / 2**30:.1f} GB of the GPU's"
+        memory += f", {outcome.gpu_bytes / 2**30:.1f} GB on the GPU"
     models = "1 model" if len(outcome.models) == 1 else f"{len(outcome.models)} models"
     listener.note(
         f"it works: data, {outcome.step} steps, validation and export of {models}; {seconds:.2g} s a step, {memory}; "
@@ -192,7 +188,7 @@ def _smoke(method_type: type[Method], config: RunConfig, device: str, threads: i
 
 
 class Watcher:
-    """The training listener of the command line: a live progress line on a terminal, plain lines elsewhere."""
+    """The listener of the command line: a live progress line on a terminal, plain lines elsewhere."""
 
     def __init__(self, steps: int) -> None:
         from rich.console import Console
@@ -242,7 +238,9 @@ class Watcher:
             self.progress = None
 
     def _line(self, step: int, *, short: bool = False) -> str:
-        """The newest figures and the speed; `short`, for 80 columns: the loss and the first validation figure."""
+        """Return the latest figures and the speed. `short`: only the loss and the first validation figure, for 80
+        columns.
+        """
         losses, validation = list(self.losses.items()), list(self.validation.items())
         shown = losses[:1] + validation[:1] if short else losses + validation
         parts = [f"{name} {value:.4g}" for name, value in shown]
@@ -263,7 +261,7 @@ def _print_schema(recipe: type[RunConfig]) -> None:
 
 
 def _print_settings(section: Any, defaults: Any = None, prefix: str = "") -> None:
-    """Every setting of a configuration class, with its default (from `defaults`, an instance) and its meaning."""
+    """Print every setting of a configuration class, with its meaning and its default (from the instance `defaults`)."""
     for name, field in section.model_fields.items():
         value = getattr(defaults, name) if defaults is not None else field.default
         if hasattr(field.annotation, "model_fields"):

@@ -1,4 +1,4 @@
-"""What the commands around training share: its packages, its settings files, what to do with a model."""
+"""What the commands around training share: required packages, settings files, and how to use a model."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ INPUTS = {"upscale": "PHOTO", "translate": "PICTURE", "inpaint": "PHOTO --mask M
 
 
 def need_training_packages() -> None:
-    """Call before numpy is imported.
+    """Check that the training packages are installed. Call this before numpy is imported.
 
     Raises:
-        ConfigError: one is not installed; the message says how to get them.
+        ConfigError: a package is missing. The message says how to install it.
     """
-    # The small matrix products of the data room gain nothing from OpenBLAS' threads, whose spinning also
-    # steals the cores from torch: a batch of 8 takes 0.1 s with them, 0.01 s without.
+    # The data package multiplies small matrices. The threads of OpenBLAS do not speed that up, and while they spin
+    # they take cores from torch: a batch of 8 takes 0.1 s with them and 0.01 s without.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
@@ -33,10 +33,10 @@ def need_training_packages() -> None:
 
 
 def read_settings(path: Path) -> dict[str, Any]:
-    """A settings file, not yet validated.
+    """Read a settings file. The result is not validated.
 
     Raises:
-        ConfigError: it cannot be read as TOML.
+        ConfigError: the file cannot be read as TOML.
     """
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
@@ -45,6 +45,6 @@ def read_settings(path: Path) -> dict[str, Any]:
 
 
 def usage(model: Path, card: Card) -> str:
-    """The command that uses a model file."""
+    """Return the command that uses a model file."""
     to = f" --to {shlex.quote(card.domains[0])}" if card.domains else ""
     return f"img2img {card.task} {INPUTS[card.task]} --model {shlex.quote(str(model))}{to}"

@@ -1,4 +1,4 @@
-"""One module a published method: which networks, which objectives, one step. Adding a paper is adding one line here."""
+"""The training methods: one module per published paper. To add a paper, add its module and one line to METHODS."""
 
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,7 @@ METHODS = {
 
 
 def find(name: str) -> "type[Method]":
-    """The method called `name`.
+    """Return the method called `name`.
 
     Raises:
         ConfigError: there is no such method.

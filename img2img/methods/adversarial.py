@@ -14,7 +14,7 @@ from img2img.objectives.feature_matching import FeatureMatching
 from img2img.objectives.recorder import Recorder
 
 Scorer = Callable[[Tensor], Tensor | list[Tensor]]
-"""From pictures to scores: the discriminator, with whatever it is conditioned on already filled in."""
+"""From pictures to scores: a discriminator, with its condition already filled in where it has one."""
 
 _NORMS_OVER_THE_BATCH = (nn.BatchNorm1d, nn.BatchNorm2d)
 
@@ -22,20 +22,19 @@ _NORMS_OVER_THE_BATCH = (nn.BatchNorm1d, nn.BatchNorm2d)
 def add_discriminators(
     method: Method, config: GANConfig, discriminators: Mapping[str, nn.Module]
 ) -> dict[str, "AdversarialLoss"]:
-    """Train `discriminators` in `method`, against its generators.
+    """Add `discriminators` to `method` and return their losses.
 
-    Adds the networks, the optimiser "discriminator" that moves all of them, the number of batches that a step gets,
-    and the state of the adversarial losses, which checkpoints hold.
+    This adds the networks, one optimiser "discriminator" that updates all of them, the number of batches per step, and
+    the state of the losses, which checkpoints hold.
 
     Args:
-        discriminators: name to network; names are "discriminator", or "discriminator_" with a suffix where there are
-            several.
+        discriminators: name to network. A single one is called "discriminator", several "discriminator_" plus a suffix.
 
     Returns:
-        The losses of each discriminator and the generators against it, under the same names.
+        The losses of each discriminator and of the generator against it, under the same names.
 
     Raises:
-        ConfigError: the objective, the penalty and a discriminator do not fit together.
+        ConfigError: objective, penalty and discriminator do not fit together.
     """
     losses = {
         name: AdversarialLoss(config.adversarial, config.matching, network) for name, network in discriminators.items()
@@ -54,33 +53,34 @@ def add_discriminators(
 
 
 class AdversarialLoss:
-    """The losses of a generator and a discriminator, as configured.
+    """The losses of a generator and a discriminator.
 
     Args:
         config: objective, penalty and their weights.
-        matching: feature matching, in addition or alone (`config.weight = 0`: CVAE-GAN, Bao et al. 2017).
-        discriminator: judged to fit the objective; its activations are what is matched.
+        matching: feature matching, in addition to the objective or alone (`config.weight = 0`: CVAE-GAN, Bao et al.
+            2017).
+        discriminator: checked against the objective. Feature matching records its activations.
 
     Attributes:
-        bound: what the discriminator's weights are to be kept within (`OptimiserSpec.bound`), or None.
+        bound: bound on the weights of the discriminator (`OptimiserSpec.bound`), or None.
         state: moving values of the objectives, for `Method.state`.
 
     Raises:
-        ConfigError: the words do not fit each other.
+        ConfigError: objective, penalty and discriminator do not fit together.
     """
 
     def __init__(self, config: AdversarialConfig, matching: MatchingConfig, discriminator: nn.Module) -> None:
         self.config = config
         self.objective = objectives.adversarial(config.name, **config.options)
         self.bound = self.objective.clip
-        word = config.penalty or self.objective.penalty
-        self.penalty = objectives.penalty(word) if word and config.penalty_weight else None
-        self._check(discriminator, word)
+        name = config.penalty or self.objective.penalty
+        self.penalty = objectives.penalty(name) if name and config.penalty_weight else None
+        self._check(discriminator, name)
         self.matching = FeatureMatching(matching.kind, matching.distance) if matching.weight else None
         self.matching_weight = matching.weight
         self._recorder = Recorder(discriminator, matching.layers) if matching.weight else None
         if not config.weight and not matching.weight:
-            raise ConfigError("adversarial.weight and matching.weight are 0: the discriminator would teach nobody")
+            raise ConfigError("adversarial.weight and matching.weight are 0: the discriminator would have no effect")
         self.state: Mapping[str, Stateful] = {
             name: part
             for name, part in (("objective", self.objective), ("matching", self.matching))
@@ -90,51 +90,53 @@ class AdversarialLoss:
             setattr(discriminator, networks.EAGER, True)
         self._gradient: Tensor | None = None
 
-    def discriminator_loss(self, discriminate: Scorer, real: Tensor, fake: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """What the discriminator descends, and its figures.
+    def discriminator_loss(self, scorer: Scorer, real: Tensor, fake: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the loss of the discriminator, and its figures.
 
         Args:
-            real, fake: pictures `[N, C, H, W]` of one shape; no gradient flows back into `fake`.
+            scorer: the discriminator.
+            real, fake: pictures `[N, C, H, W]` of the same shape. No gradient flows back into `fake`.
         """
         self.objective.to(real.device)
         fake = fake.detach()
-        scores_real, scores_fake = discriminate(real), discriminate(fake)
+        scores_real, scores_fake = scorer(real), scorer(fake)
         distance = (real - fake).abs().flatten(1).mean(1) if self.objective.paired_samples else None
         loss = self.objective.discriminator(scores_real, scores_fake, distance)
         right_real, right_fake = self.objective.accuracies(scores_real, scores_fake)
         figures = {"discriminator": loss.detach(), "accuracy_real": right_real, "accuracy_fake": right_fake}
         if self.penalty is not None:
-            penalty = self.penalty(discriminate, real, fake)
+            penalty = self.penalty(scorer, real, fake)
             figures["penalty"] = penalty.detach()
             loss = loss + self.config.penalty_weight * penalty
         return loss, figures
 
     def generator_loss(
-        self, discriminate: Scorer, fake: Tensor, real: Tensor, labels: Tensor | None = None
+        self, scorer: Scorer, fake: Tensor, real: Tensor, labels: Tensor | None = None
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """What the generator descends, weighted as configured, and its figures.
+        """Return the weighted loss of the generator, and its figures.
 
         Args:
+            scorer: the discriminator.
             labels: class of each picture, int64 `[N]`, for feature matching by class.
         """
         self.objective.to(fake.device)
-        seen = fake.view_as(fake)
-        if seen.requires_grad:
-            seen.register_hook(self._note)  # type: ignore[no-untyped-call]
+        probe = fake.view_as(fake)
+        if probe.requires_grad:
+            probe.register_hook(self._record_gradient)  # type: ignore[no-untyped-call]
         loss = fake.new_zeros(())
         figures: dict[str, Tensor] = {}
         scores_real = None
         if self._recorder is None or self.matching is None:
             if self.objective.needs_real:
                 with torch.no_grad():
-                    scores_real = discriminate(real)
-            scores = discriminate(seen)
+                    scores_real = scorer(real)
+            scores = scorer(probe)
         else:
             self.matching.to(fake.device)
             with torch.no_grad(), self._recorder as features_real:
-                scores_real = discriminate(real)
+                scores_real = scorer(real)
             with self._recorder as features_fake:
-                scores = discriminate(seen)
+                scores = scorer(probe)
             matched = self.matching(features_real, features_fake, labels)
             figures["matching"] = matched.detach()
             loss = loss + self.matching_weight * matched
@@ -145,24 +147,26 @@ class AdversarialLoss:
         return loss, figures
 
     def gradient(self) -> dict[str, Tensor]:
-        """Norm of the gradient that the last generator loss sent to the generator's output; empty before that."""
+        """Return the norm of the gradient that the last generator loss sent to the generator's output. Empty before the
+        first one.
+        """
         return {} if self._gradient is None else {"gradient/adversarial": self._gradient}
 
-    def _note(self, gradient: Tensor) -> None:
+    def _record_gradient(self, gradient: Tensor) -> None:
         self._gradient = gradient.detach().float().norm()
 
     def _check(self, discriminator: nn.Module, penalty: str | None) -> None:
         if self.objective.energy and not getattr(discriminator, "energy", False):
             raise ConfigError(
-                f"adversarial.name = {self.config.name} judges by reconstruction: --set discriminator.name=auto-encoder"
+                f"adversarial.name = {self.config.name} needs an auto-encoder: --set discriminator.name=auto-encoder"
             )
         if not self.objective.energy and getattr(discriminator, "energy", False):
             raise ConfigError(
-                f"discriminator.name = auto-encoder gives energies: adversarial.name must be ebgan or began, "
+                f"discriminator.name = auto-encoder outputs energies: adversarial.name must be ebgan or began, "
                 f"not {self.config.name}"
             )
         if penalty and any(isinstance(module, _NORMS_OVER_THE_BATCH) for module in discriminator.modules()):
             raise ConfigError(
-                f"adversarial.penalty = {penalty} looks at each picture alone, batch norm mixes them (Gulrajani et al. "
-                "2017, section 4): --set discriminator.options.norm=instance or none"
+                f"adversarial.penalty = {penalty} needs the gradient of each picture, but batch norm mixes the batch "
+                "(Gulrajani et al. 2017, section 4): --set discriminator.options.norm=instance or none"
             )

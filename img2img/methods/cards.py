@@ -1,4 +1,4 @@
-"""The card of a model that a method leaves."""
+"""The card of an exported model."""
 
 from typing import Any
 
@@ -10,15 +10,15 @@ from img2img.runtime.network.card import Card
 def card_of(
     config: Any, network: nn.Module, *, name: str, task: str, method: str, suffix: str = "", **facts: Any
 ) -> Card:
-    """What a run knows of `network`, in a card; its context is measured at export.
+    """Return the card of `network`. Export measures its context.
 
-    Where the data section resizes whole pictures before it crops them (`load`), the card's `side` is that of the crop.
+    If the data section resizes whole pictures before it crops them (`load`), the card's `side` is the size of the crop.
 
     Args:
-        config: of the run (a `RunConfig` with a data section that has `folders`); its `card` section wins.
-        name: of the model, where the configuration has none.
-        suffix: put behind either, by methods that leave several models.
-        facts: further fields of the card; those that the network says about itself are `multiple` and `minimum`.
+        config: the run's `RunConfig`, whose data section has `folders`. Its `card` section takes priority.
+        name: model name, if the configuration has none.
+        suffix: appended to the name, for methods that write several models.
+        facts: further fields of the card. The network may state its own `multiple` and `minimum`.
     """
     known: dict[str, Any] = {
         "scale": 1,

@@ -1,6 +1,6 @@
-"""The typed configuration of a run. A method's recipe is a subclass whose defaults are the paper's.
+"""The typed configuration of a training run. A recipe is a subclass with the defaults of its paper.
 
-Every field has a description; unknown keys are refused by name. `config.toml` of a run folder holds all of it.
+Every setting has a description. Unknown keys are errors. The `config.toml` of a run folder holds every setting.
 """
 
 import copy
@@ -24,7 +24,7 @@ from img2img.section import NONE, Section, none_to_text
 
 
 def _one_of(*tables: Iterable[str]) -> Callable[[JsonDict], None]:
-    """Tell the JSON schema of a setting which names there are. Configurations are parsed without this check."""
+    """Add the names in `tables` to the JSON schema of a setting. Parsing does not check them; `build` does."""
 
     def add(schema: JsonDict) -> None:
         schema["enum"] = [name for table in tables for name in table]
@@ -38,40 +38,53 @@ def _name_objectives(schema: JsonDict) -> None:
 
 
 ObjectiveWeights = Annotated[dict[str, float], Field(json_schema_extra=_name_objectives)]
-"""Reconstruction objective (`objectives.RECONSTRUCTION`) to its weight."""
+"""Name of a reconstruction objective (`objectives.RECONSTRUCTION`) to its weight."""
 
 
 class NetworkConfig(Section):
-    name: str = Field(description="name of the network", json_schema_extra=_one_of(NETWORKS))
-    options: dict[str, int | float | str | bool] = Field(default={}, description="arguments of its constructor")
+    """A network and its options."""
+
+    name: str = Field(description="network", json_schema_extra=_one_of(NETWORKS))
+    options: dict[str, int | float | str | bool] = Field(default={}, description="constructor arguments")
     spectral: bool = Field(default=False, description="spectral norm on every convolution (Miyato et al. 2018)")
 
 
 class OptimiserConfig(Section):
+    """Optimiser and learning rate."""
+
     name: Literal["adam", "adamw"] = Field(default="adam", description="optimiser")
-    rate: PositiveFloat = Field(default=2e-4, description="learning rate at its highest")
-    betas: tuple[float, float] = Field(default=(0.9, 0.99), description="Adam's averaging factors")
+    rate: PositiveFloat = Field(default=2e-4, description="peak learning rate")
+    betas: tuple[float, float] = Field(default=(0.9, 0.99), description="Adam's betas")
     weight_decay: float = Field(default=0.0, ge=0, description="weight decay")
-    clip: float | None = Field(default=None, gt=0, description="largest norm of the gradient; none: no clipping")
+    clip: float | None = Field(default=None, gt=0, description="maximum gradient norm; none: no clipping")
 
 
 class ScheduleConfig(Section):
+    """Schedule of the learning rate."""
+
     shape: Literal["constant", "linear", "cosine", "multi-step"] = Field(
-        default="cosine", description="how the learning rate falls"
+        default="cosine", description="shape of the decay"
     )
-    warmup: NonNegativeInt = Field(default=0, description="steps of linear rise at the start")
-    flat: float = Field(default=0.0, ge=0, le=1, description="share of the steps at the full rate, before it falls")
-    floor: float = Field(default=0.0, ge=0, le=1, description="share of the rate that is left at the end")
+    warmup: NonNegativeInt = Field(default=0, description="warm-up steps, during which the rate rises linearly")
+    flat: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="linear and cosine: fraction of the steps at the full rate, before the decay",
+    )
+    floor: float = Field(
+        default=0.0, ge=0, le=1, description="linear and cosine: final rate, as a fraction of the peak rate"
+    )
     milestones: tuple[float, ...] = Field(
-        default=(), description="multi-step: shares of the steps (0..1) after which the rate is multiplied with gamma"
+        default=(), description="multi-step: fractions of the steps (0..1) at which the rate is multiplied by gamma"
     )
-    gamma: float = Field(default=0.5, gt=0, le=1, description="multi-step: the factor")
+    gamma: float = Field(default=0.5, gt=0, le=1, description="multi-step: factor at each milestone")
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         if list(self.milestones) != sorted(self.milestones) or any(not 0 <= m <= 1 for m in self.milestones):
             raise ValueError(
-                f"milestones = {list(self.milestones)} must rise from 0 to 1, they are shares of the steps"
+                f"milestones = {list(self.milestones)} must rise from 0 to 1: they are fractions of the steps"
             )
         if self.shape == "multi-step" and not self.milestones:
             raise ValueError("shape = multi-step needs milestones")
@@ -79,99 +92,109 @@ class ScheduleConfig(Section):
 
 
 class AdversarialConfig(Section):
-    """The game between generator and discriminator. The words are `objectives.ADVERSARIAL` and `PENALTIES`."""
+    """Adversarial objective and gradient penalty."""
 
     name: str = Field(description="adversarial objective", json_schema_extra=_one_of(ADVERSARIAL))
-    weight: float = Field(default=1.0, ge=0, description="its weight in the generator's loss")
+    weight: float = Field(default=1.0, ge=0, description="weight in the generator's loss")
     options: dict[str, float | str | bool] = Field(default={}, description="arguments of the objective")
     penalty: str | None = Field(
         default=None,
-        description="gradient penalty on the discriminator; none: the one that defines the objective",
+        description="gradient penalty on the discriminator; none: the one that defines the objective, if any",
         json_schema_extra=_one_of(PENALTIES, [NONE]),
     )
     penalty_weight: float = Field(default=10.0, ge=0, description="weight of the penalty")
     discriminator_steps: PositiveInt = Field(
-        default=1, description="discriminator updates, each on a batch of its own, before each generator update"
+        default=1, description="discriminator updates per generator update, each on its own batch"
     )
 
 
 class MatchingConfig(Section):
-    """Feature matching: the generator meets the discriminator's activations on real pictures (Salimans et al. 2016)."""
+    """Feature matching: the distance between the discriminator's activations on generated and on real pictures
+    (Salimans et al. 2016).
+    """
 
     weight: float = Field(default=0.0, ge=0, description="weight in the generator's loss; 0: off")
     kind: Literal["mean", "class-mean", "pairwise"] = Field(
-        default="pairwise", description="what is matched: batch means, moving means of each class, picture by picture"
+        default="pairwise",
+        description="what to match: batch means (mean), moving means per class (class-mean), or each result with its "
+        "truth (pairwise)",
     )
-    distance: Literal["l1", "l2"] = Field(default="l1", description="distance of the activations")
+    distance: Literal["l1", "l2"] = Field(default="l1", description="distance between activations")
     layers: tuple[str, ...] = Field(default=(), description="discriminator layers; empty: all but the last")
 
 
 class PerceptualConfig(Section):
-    """Distance in the features of VGG19 (Johnson et al. 2016)."""
+    """Perceptual distance: the distance between VGG19 features (Johnson et al. 2016)."""
 
     weight: float = Field(
-        default=0.0, ge=0, description="weight in the generator's loss; 0: off, and nothing is loaded"
+        default=0.0, ge=0, description="weight in the generator's loss; 0: off, and VGG19 is not loaded"
     )
     layers: dict[str, float] = Field(
         default={"conv5_4": 1.0}, description="layer to weight; conv5_4 is before its ReLU, relu5_4 after it"
     )
-    criterion: Literal["l1", "l2"] = Field(default="l1", description="distance of the features")
-    weights: Path | None = Field(
-        default=None, description="file with the weights of torchvision's vgg19; none: they are downloaded"
-    )
+    criterion: Literal["l1", "l2"] = Field(default="l1", description="distance between features")
+    weights: Path | None = Field(default=None, description="weights file of torchvision's vgg19; none: download it")
 
 
 class CardConfig(Section):
-    name: str | None = Field(default=None, description="name in the exported model's card; none: the run folder's name")
-    licence: str | None = Field(default=None, description="licence of the exported model")
-    trained_on: tuple[str, ...] = Field(default=(), description="data sets; empty: the names of the data folders")
+    """Card of the exported model."""
+
+    name: str | None = Field(default=None, description="model name; none: chosen by the method, such as upscale-x4")
+    licence: str | None = Field(default=None, description="licence of the model")
+    trained_on: tuple[str, ...] = Field(
+        default=(), description="names of the data sets; empty: names of the data folders"
+    )
 
 
 class RunConfig(Section):
-    """What every method has. Rates, networks and objectives are chosen independently of each other."""
+    """Settings that all methods share. Learning rates, networks and objectives can be combined freely."""
 
     method: str = Field(description="method")
-    steps: PositiveInt = Field(default=1000, description="training steps (updates of the generator)")
-    batch: PositiveInt = Field(default=16, description="items an update, over all processes")
+    steps: PositiveInt = Field(default=1000, description="training steps (generator updates)")
+    batch: PositiveInt = Field(default=16, description="items per update, over all processes")
     accumulate: PositiveInt = Field(
-        default=1, description="parts that a batch is taken in, one after the other: less memory, the same gradients"
+        default=1,
+        description="parts that each batch is split into; more parts need less memory and give the same gradients",
     )
-    seed: NonNegativeInt = Field(default=0, description="seed of everything random")
+    seed: NonNegativeInt = Field(default=0, description="random seed")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
-        default="auto", description="autocast type; auto: bf16 where the hardware multiplies it natively, else fp32"
+        default="auto", description="autocast type; auto: bf16 if the hardware supports it natively, else fp32"
     )
-    channels_last: bool | None = Field(
-        default=None, description="store tensors as NHWC; none: on a GPU, and not on a CPU"
-    )
-    compile: bool = Field(default=False, description="torch.compile the networks")
+    channels_last: bool | None = Field(default=None, description="NHWC memory layout; none: only on a GPU")
+    compile: bool = Field(default=False, description="compile the networks with torch.compile")
     workers: NonNegativeInt | None = Field(
-        default=None, description="data loading processes; none: as many as a GPU needs, 0 on a CPU"
+        default=None, description="data loading processes; none: 8 on a GPU, 0 on a CPU"
     )
     ema: float = Field(default=0.999, ge=0, lt=1, description="decay of the generator's moving average; 0: off")
     start: Path | None = Field(
         default=None,
-        description="run folder, checkpoint, weights file, model file or installed model that the networks start from; "
-        "a compact network may be larger than the one it starts from",
+        description="initial weights: a run folder, checkpoint, weights file, model file or installed model; a compact "
+        "network may be larger than the one it starts from",
     )
     optimiser: OptimiserConfig = OptimiserConfig()
     schedule: ScheduleConfig = ScheduleConfig()
-    log_every: PositiveInt = Field(default=50, description="steps between two lines of log.jsonl")
-    validate_every: PositiveInt = Field(default=500, description="steps between two validations and contact sheets")
-    checkpoint_every: PositiveInt = Field(default=500, description="steps between two checkpoints")
-    keep: PositiveInt = Field(default=3, description="checkpoints kept beside the best one")
+    log_every: PositiveInt = Field(default=50, description="steps between log lines in log.jsonl")
+    validate_every: PositiveInt = Field(
+        default=500, description="steps between validations, which also write a contact sheet"
+    )
+    checkpoint_every: PositiveInt = Field(default=500, description="steps between checkpoints")
+    keep: PositiveInt = Field(default=3, description="recent checkpoints to keep in addition to the best one")
     card: CardConfig = CardConfig()
 
     @classmethod
     def of_stage(cls, values: dict[str, Any]) -> type[Self]:
-        """The recipe of the stage that `values` name, for methods that are trained in stages."""
+        """Return the recipe of the stage in `values`, for methods that train in stages."""
         return cls
 
     @classmethod
     def parse(cls, values: dict[str, Any], *, where: str) -> Self:
         """Validate `values`.
 
+        Args:
+            where: where the values come from, for messages.
+
         Raises:
-            ConfigError: a key is unknown or a value does not fit; every fault is named, with `where` it stands.
+            ConfigError: a key is unknown or a value is invalid. The message names every fault.
         """
         recipe = cls.of_stage(values)
         try:
@@ -182,9 +205,9 @@ class RunConfig(Section):
 
     @classmethod
     def with_defaults(cls, values: dict[str, Any]) -> dict[str, Any]:
-        """`values` with the recipe's defaults for what they leave out, section by section; not yet validated.
+        """Return `values`, completed section by section with the recipe's defaults. The result is not validated.
 
-        Without this, a section given in part would take the section's own defaults and not the recipe's.
+        Validation alone would complete a section with the defaults of its class instead of the recipe's.
         """
         filled = copy.deepcopy(values)
         for name, field in cls.of_stage(values).model_fields.items():
@@ -195,7 +218,7 @@ class RunConfig(Section):
                 default = field.default.model_dump()
                 given = values.get(name, {})
                 if given.get("name", default.get("name")) != default.get("name"):
-                    default.pop("options", None)  # they are another network's
+                    default.pop("options", None)  # they belong to another network
                 filled[name] = default | copy.deepcopy(given)
         return filled
 
@@ -204,7 +227,7 @@ class RunConfig(Section):
         """Read a `config.toml`.
 
         Raises:
-            ConfigError: the file cannot be read or does not fit.
+            ConfigError: the file cannot be read or is invalid.
         """
         try:
             values = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -229,10 +252,12 @@ class RunConfig(Section):
 
 
 def assign(values: dict[str, Any], assignments: list[str]) -> None:
-    """Put `--set` assignments such as `optimiser.rate=1e-3` into nested `values`; right sides are TOML, or text.
+    """Apply `--set` assignments such as `optimiser.rate=1e-3` to the nested `values`.
+
+    The right-hand side is TOML. If it is not valid TOML, it is taken as text.
 
     Raises:
-        ConfigError: an assignment has no `=`, or goes below a key that is no section.
+        ConfigError: an assignment has no `=`, or its key uses a value as a section.
     """
     for assignment in assignments:
         key, equals, text = assignment.partition("=")
@@ -246,7 +271,7 @@ def assign(values: dict[str, Any], assignments: list[str]) -> None:
                 raise ConfigError(f"--set {assignment}: '{section}' is a value, not a section")
         value = _value(text.strip())
         if last == "name" and place.get("options") and value != place.get("name"):
-            place["options"] = {}  # they are another network's
+            place["options"] = {}  # they belong to another network
         place[last] = value
 
 

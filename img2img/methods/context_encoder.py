@@ -1,6 +1,8 @@
-"""Context encoders: Pathak et al. 2016, "Context Encoders: Feature Learning by Inpainting", with the global and the
-local discriminator of Iizuka et al. 2017, "Globally and Locally Consistent Image Completion", each with a loss of its
-own (Li et al. 2017, "Generative Face Completion", section 3.2)."""
+"""Context encoders: Pathak et al. 2016, "Context Encoders: Feature Learning by Inpainting".
+
+The global and local discriminators are those of Iizuka et al. 2017, "Globally and Locally Consistent Image Completion".
+Each has its own loss (Li et al. 2017, "Generative Face Completion", section 3.2).
+"""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -27,6 +29,8 @@ from img2img.methods.method import Batch, Facts, Networks, OptimiserSpec, Step
 
 
 class ContextData(InpaintingData):
+    """Photos, and the holes to cut into them."""
+
     crop: PositiveInt = Field(default=128, description="side of the crops in pixels, a power of two")
 
 
@@ -34,35 +38,39 @@ class Config(InpaintingConfig):
     """Pathak et al., section 3.2 and the official repository: 0.999 L2 in the hole + 0.001 adversarial, Adam 2e-3 for
     the generator and 2e-4 for the discriminators, batch 64, 128 px.
 
-    The generator is shown the mask as a fourth channel and answers with a whole picture (Iizuka et al., section 3.1),
-    so that holes may lie anywhere; it is convolutional, and larger pictures have a larger code.
+    The generator gets the mask as a fourth channel and returns a whole picture (Iizuka et al., section 3.1), so holes
+    can be anywhere. It is convolutional: larger pictures have a larger code.
     """
 
     method: Literal["context-encoder"] = Field(default="context-encoder", description="method")
     data: ContextData = Field(description="photos, and holes in them")
     generator: NetworkConfig = Field(default=NetworkConfig(name="context-encoder"), description="generator")
     discriminator: NetworkConfig = Field(
-        default=NetworkConfig(name="dcgan"), description="global discriminator, of the whole filled picture"
+        default=NetworkConfig(name="dcgan"), description="global discriminator, for the whole filled picture"
     )
     local_discriminator: NetworkConfig = Field(
-        default=NetworkConfig(name="dcgan"), description="local discriminator, of a window of half the side at the hole"
+        default=NetworkConfig(name="dcgan"),
+        description="local discriminator, for a window around the hole, half as wide as the picture",
     )
-    judges: Literal["both", "global", "local"] = Field(default="both", description="which discriminators there are")
+    judges: Literal["both", "global", "local"] = Field(default="both", description="which discriminators to train")
     adversarial: AdversarialConfig = Field(
         default=AdversarialConfig(name="non-saturating", weight=0.001),
-        description="the game, the same for both; weight 0: no discriminator",
+        description="adversarial objective of each discriminator; weight 0: no discriminator",
     )
-    objectives: ObjectiveWeights = Field(default={"l2": 0.999}, description="objective to weight, before pasting")
+    objectives: ObjectiveWeights = Field(
+        default={"l2": 0.999},
+        description="reconstruction objectives and their weights, computed before the known pixels are pasted back",
+    )
     weighing: WeighingConfig = WeighingConfig(by="region", hole=1.0, valid=0.0)
     optimiser: OptimiserConfig = OptimiserConfig(rate=2e-3, betas=(0.5, 0.999))
     discriminator_optimiser: OptimiserConfig = OptimiserConfig(rate=2e-4, betas=(0.5, 0.999))
     steps: PositiveInt = Field(default=100_000, description="training steps")
-    batch: PositiveInt = Field(default=64, description="photos a step, over all processes")
+    batch: PositiveInt = Field(default=64, description="photos per step, over all processes")
     schedule: ScheduleConfig = ScheduleConfig(shape="constant")
 
 
 class ContextEncoder(Inpainting):
-    """See the module, and `Inpainting` for batches and the generator."""
+    """The context encoder. See `Inpainting` for its batches and its generator."""
 
     recipe = Config
 
@@ -77,7 +85,7 @@ class ContextEncoder(Inpainting):
         one_pixel = config.generator.name == "context-encoder"
         if one_pixel and config.batch // config.accumulate < 2:
             raise ConfigError(
-                f"batch = {config.batch}: the batch norm of context-encoder's code needs 2 photos or more"
+                f"batch = {config.batch}: the batch norm of context-encoder's code needs at least 2 photos"
             )
 
     def _discriminators(self, config: Config) -> dict[str, nn.Module]:
@@ -132,28 +140,29 @@ class ContextEncoder(Inpainting):
 
 
 def hole_corners(mask: Tensor, side: int) -> Tensor:
-    """Where a window of `side` x `side` pixels lies whole in the picture and nearest to centred on the hole.
+    """Return the window of `side` x `side` pixels that lies in the picture and is centred on the hole as far as
+    possible.
 
     Args:
-        mask: `[N, 1, H, W]`, 1 = hole; H and W at least `side`. The hole's middle is that of its bounding box.
+        mask: `[N, 1, H, W]`, 1 = hole. H and W are at least `side`. The centre of the hole is that of its bounding box.
 
     Returns:
-        int64 `[N, 2]`: top and left, in pixels. Of a picture without a hole, the window in its middle.
+        int64 `[N, 2]`: top and left of each window, in pixels. Without a hole, the window in the middle.
     """
     corners = []
-    for axis in (3, 2):  # what is left is rows, then columns
+    for axis in (3, 2):  # rows remain, then columns
         occupied = mask.amax((1, axis)) > 0
         length = occupied.shape[1]
         place = torch.arange(length, device=mask.device)
         first = torch.where(occupied, place, length).amin(1)
         last = torch.where(occupied, place, -1).amax(1)
-        # Without a hole first + last is length - 1, the middle as well.
+        # Without a hole, first + last is length - 1, which is the middle too.
         corners.append(((first + last + 1) // 2 - side // 2).clamp(0, length - side))
     return torch.stack(corners, 1)
 
 
 def windows(picture: Tensor, corners: Tensor, side: int) -> Tensor:
-    """The window of each picture `[N, C, H, W]` at its corner `[N, 2]` (top, left): `[N, C, side, side]`."""
+    """Cut the window at `corners` `[N, 2]` (top, left) out of each picture `[N, C, H, W]`: `[N, C, side, side]`."""
     channels, width = picture.shape[1], picture.shape[3]
     place = torch.arange(side, device=picture.device)
     rows, columns = (corner[:, None] + place for corner in corners.T)

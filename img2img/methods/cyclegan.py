@@ -23,13 +23,13 @@ from img2img.networks.norms import inference_copy
 from img2img.networks.unet import UNet
 
 SHEET_ROWS = 4
-"""Rows of the contact sheet for each direction."""
+"""Rows of the contact sheet per direction."""
 
 DIRECTIONS = {"AtoB": ("a", "b"), "BtoA": ("b", "a")}
 
 
 class Config(GANConfig):
-    """Section 4 and appendix 7: ResNet-9 against 70x70 PatchGANs, LSGAN + 10 cycle + 5 identity, pools of 50."""
+    """Section 4 and appendix 7: ResNet-9 and 70x70 PatchGANs, LSGAN + 10 cycle + 5 identity, replay pools of 50."""
 
     method: Literal["cyclegan"] = Field(default="cyclegan", description="method")
     data: UnpairedData = Field(description="two folders of pictures")
@@ -37,29 +37,29 @@ class Config(GANConfig):
     discriminator: NetworkConfig = Field(
         default=NetworkConfig(name="patchgan", options={"norm": "instance"}), description="both discriminators"
     )
-    adversarial: AdversarialConfig = Field(default=AdversarialConfig(name="lsgan"), description="the game")
+    adversarial: AdversarialConfig = Field(default=AdversarialConfig(name="lsgan"), description="adversarial objective")
     objective: Literal["l1", "l2", "charbonnier"] = Field(
-        default="l1", description="distance of cycle and identity (equation 2)"
+        default="l1", description="distance in the cycle and identity losses (equation 2)"
     )
-    cycle: float = Field(default=10.0, ge=0, description="weight of the cycle, G(F(b)) = b and F(G(a)) = a")
+    cycle: float = Field(default=10.0, ge=0, description="weight of the cycle loss, G(F(b)) = b and F(G(a)) = a")
     identity: float = Field(
-        default=0.5, ge=0, description="weight of the identity, G(b) = b and F(a) = a, as a share of the cycle's"
+        default=0.5, ge=0, description="weight of the identity loss, G(b) = b and F(a) = a, relative to the cycle loss"
     )
-    pool: NonNegativeInt = Field(default=50, description="earlier results that the discriminators are shown again")
+    pool: NonNegativeInt = Field(default=50, description="earlier results in the replay pool of each discriminator")
     norm_mode: Literal["paper", "running"] = Field(
         default="paper",
-        description="batch norm, where a network has it, in validation and export: statistics of the picture, or those "
-        "of training",
+        description="batch norm in validation and export: statistics of the picture (paper) or of training (running)",
     )
-    steps: PositiveInt = Field(default=200_000, description="training steps; in the paper 200 passes over the data")
-    batch: PositiveInt = Field(default=1, description="pictures of each side a step, over all processes")
+    steps: PositiveInt = Field(default=200_000, description="training steps; the paper trains for 200 epochs")
+    batch: PositiveInt = Field(default=1, description="pictures per side and step, over all processes")
     schedule: ScheduleConfig = ScheduleConfig(shape="linear", flat=0.5)
 
 
 class CycleGAN(Method):
-    """See the module. Batches: `a` and `b`, uint8 `[N, 3, H, W]`.
+    """CycleGAN.
 
-    Networks: `generator_ab` (the paper's G, A to B), `generator_ba` (F), `discriminator_a`, `discriminator_b`.
+    Batches hold `a` and `b`, uint8 `[N, 3, H, W]`. Networks: `generator_ab` (G in the paper, A to B), `generator_ba`
+    (F), `discriminator_a` and `discriminator_b`.
     """
 
     recipe = Config
@@ -70,11 +70,11 @@ class CycleGAN(Method):
     def __init__(self, config: Config, facts: Facts | None = None) -> None:
         self.config = config
         self.notes = []
-        advice = {"downs": UNet.depth(config.data.crop)} if config.generator.name == "unet" else {}
+        defaults = {"downs": UNet.depth(config.data.crop)} if config.generator.name == "unet" else {}
         generators, discriminators = ("generator_ab", "generator_ba"), ("discriminator_a", "discriminator_b")
         self.networks = {}
         for name in generators:
-            network = config.build(config.generator, fixed={"inputs": 3, "outputs": 3}, advice=advice)
+            network = config.build(config.generator, fixed={"inputs": 3, "outputs": 3}, defaults=defaults)
             check_crop(config.data.crop, config.generator, network)
             self.networks[name] = network
         self.optimisers = {"generator": OptimiserSpec(generators, config.optimiser)}
@@ -83,7 +83,7 @@ class CycleGAN(Method):
         self.state = {f"pool_{side}": pool for side, pool in self.pools.items()}
         built = {}
         for name in discriminators:
-            network = config.build(config.discriminator, fixed={"inputs": 3}, advice={"size": config.data.crop})
+            network = config.build(config.discriminator, fixed={"inputs": 3}, defaults={"size": config.data.crop})
             check_crop(config.data.crop, config.discriminator, network)
             built[name] = network
         self.adversarial = add_discriminators(self, config, built)
@@ -96,12 +96,12 @@ class CycleGAN(Method):
 
     def step(self, networks: Networks, batches: Sequence[Batch]) -> Step:
         figures: dict[str, Tensor] = {}
-        # As in the official code the generators move first, and the discriminators are shown what they made before.
+        # As in the official code, the generators are updated first. The discriminators see the results from before.
         for place, batch in enumerate(batches):
             real = {side: to_signed(batch[side]) for side in "ab"}
             fake: dict[str, Tensor] = {}
             if place == 0:
-                fake = yield from self._move_generators(networks, real, figures)
+                fake = yield from self._update_generators(networks, real, figures)
             else:
                 with torch.no_grad():
                     fake = {"b": networks["generator_ab"](real["a"]), "a": networks["generator_ba"](real["b"])}
@@ -112,13 +112,13 @@ class CycleGAN(Method):
                 loss, more = self.adversarial[name].discriminator_loss(networks[name], real[side], shown)
                 losses.append(loss)
                 figures |= {f"{figure}_{side}": value for figure, value in more.items()}
-            # Halved: the official code slows the discriminators down this way.
+            # The official code halves the loss to slow the discriminators down.
             yield "discriminator", 0.5 * torch.stack(losses).sum()
         for name in ("accuracy_real", "accuracy_fake"):
             figures[name] = (figures.pop(f"{name}_a") + figures.pop(f"{name}_b")) / 2
         return figures | self.adversarial["discriminator_b"].gradient()
 
-    def _move_generators(
+    def _update_generators(
         self, networks: Networks, real: dict[str, Tensor], figures: dict[str, Tensor]
     ) -> Generator[tuple[str, Tensor], None, dict[str, Tensor]]:
         config, total = self.config, []
@@ -142,16 +142,20 @@ class CycleGAN(Method):
 
     @torch.no_grad()
     def validate(self, networks: Networks) -> Validation:
-        """`closeness` is minus the mean sliced Wasserstein distance of results and real pictures of the target side;
-        `input` figures are those of doing nothing. Where names show what a result should be, also its distances."""
+        """Measure both directions.
+
+        `closeness` is minus the mean sliced Wasserstein distance between results and real pictures of the target side.
+        Figures ending in `_input` measure the inputs themselves. If file names show what a result should be
+        (`data.truth`), the distances to that are measured too.
+        """
         held = {"a": self.data.held_a, "b": self.data.held_b}
-        real = {side: [one.picture for one in pictures_] for side, pictures_ in held.items()}
+        real = {side: [one.picture for one in members] for side, members in held.items()}
         figures: dict[str, float] = {}
         rows: list[list[Picture]] = []
         for way, (source, target) in DIRECTIONS.items():
             there = inference_copy(networks[f"generator_{source}{target}"], self.config.norm_mode)
             back = inference_copy(networks[f"generator_{target}{source}"], self.config.norm_mode)
-            results, cycles = _run(there, back, real[source])
+            results, cycles = _there_and_back(there, back, real[source])
             figures[f"swd_{way}"] = sliced_wasserstein(results, real[target])
             figures[f"swd_{way}_input"] = sliced_wasserstein(real[source], real[target])
             figures[f"diversity_{way}"] = diversity(results, real[target])
@@ -164,10 +168,10 @@ class CycleGAN(Method):
             rows += spread([list(row) for row in zip(real[source], results, cycles, strict=True)], SHEET_ROWS)
         figures["diversity"] = min(figures[f"diversity_{way}"] for way in DIRECTIONS)
         figures["closeness"] = -(figures["swd_AtoB"] + figures["swd_BtoA"]) / 2
-        return Validation(figures, ["input", "ours", "and back"], rows)
+        return Validation(figures, ["input", "result", "back again"], rows)
 
     def models(self, networks: Networks) -> list[ModelExport]:
-        """A file for each direction: `model.AtoB.onnx` and `model.BtoA.onnx`."""
+        """Return one model per direction: `model.AtoB.onnx` and `model.BtoA.onnx`."""
         models = []
         for way, (source, target) in DIRECTIONS.items():
             generator = inference_copy(networks[f"generator_{source}{target}"], self.config.norm_mode)
@@ -183,8 +187,10 @@ class CycleGAN(Method):
         return models
 
 
-def _run(there: nn.Module, back: nn.Module, sources: Sequence[Picture]) -> tuple[list[Picture], list[Picture]]:
-    """Each source translated, and translated back again."""
+def _there_and_back(
+    there: nn.Module, back: nn.Module, sources: Sequence[Picture]
+) -> tuple[list[Picture], list[Picture]]:
+    """Translate each source, and translate the result back."""
     device = next(there.parameters()).device
     results: list[Picture] = []
     cycles: list[Picture] = []

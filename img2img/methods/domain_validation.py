@@ -1,4 +1,4 @@
-"""Held-out pictures that a translation between domains brings into every one of them, and what comes of it."""
+"""Validation of translations between domains: held-out pictures are translated into every domain and measured."""
 
 from functools import cached_property
 from itertools import zip_longest
@@ -17,24 +17,24 @@ SHEET_ROWS = 8
 """Rows of the contact sheet."""
 
 MAX_HELD_OUT = 24
-"""Held-out pictures of a domain, or of a table of attributes, that a validation translates, each into every domain."""
+"""Maximum number of held-out pictures per domain, or per table of attributes. Each is translated into every domain."""
 
 TRANSLATIONS = 300
-"""Of a validation, about: with many domains it takes fewer pictures of each."""
+"""Approximate number of translations. With many domains, fewer pictures of each are translated."""
 
 
 class DomainValidation:
-    """What a validation translates, asks and measures.
+    """Chooses the pictures and labels of a validation, and measures the results.
 
     Args:
-        data: the domains, and held-out pictures of them.
-        classify: says which domain logits are right.
+        data: the domains, with held-out pictures.
+        classify: decides which domain logits are right.
 
     Attributes:
-        sources: the held-out pictures that are translated, evenly chosen, domains in turn.
+        sources: the held-out pictures to translate, evenly chosen, domains in turn.
 
     Raises:
-        DataError: no domain has held-out pictures both of it and of others.
+        DataError: no domain has held-out pictures both in it and outside it.
     """
 
     def __init__(self, data: DomainSet, classify: ClassificationLoss) -> None:
@@ -42,17 +42,21 @@ class DomainValidation:
         self.classify = classify
         self.columns = len(data.domains)
         self.sources = self._sources()
-        self._measured = [column for column in range(self.columns) if self._into(column) and self._reals(column)]
-        if not self._measured:
+        self._measurable = [
+            column for column in range(self.columns) if self._translatable_into(column) and self._real_pictures(column)
+        ]
+        if not self._measurable:
             raise DataError(
-                f"no domain of {', '.join(data.domains)} has held-out pictures both of it and of others: "
+                f"no domain of {', '.join(data.domains)} has held-out pictures both in it and outside it: "
                 "set data.validation"
             )
 
     def target_labels(self, held: Held) -> tuple[Tensor, Tensor]:
-        """The labels `[K, K]` that a held-out picture is translated to, one for each column, and their data sets `[K]`;
-        of attributes a last one that changes nothing."""
-        sets = [self._set(column) for column in range(self.columns)]
+        """Return the labels `[K, K]` to translate a held-out picture to, one per column, and their data sets `[K]`.
+
+        For attributes, a last label changes nothing.
+        """
+        sets = [self._set_of(column) for column in range(self.columns)]
         labels = np.eye(self.columns, dtype=np.float32)
         if not self.data.set_exclusive[held.set]:
             for column in range(self.columns):
@@ -62,89 +66,94 @@ class DomainValidation:
             labels, sets = np.vstack((labels, held.label)), [*sets, held.set]
         return torch.from_numpy(labels), torch.tensor(sets)
 
-    def measure(self, made: list[list[Picture]], said: list[Tensor]) -> dict[str, float]:
-        """The figures of `StarGAN.validate`.
+    def measure(self, results: list[list[Picture]], logits: list[Tensor]) -> dict[str, float]:
+        """Return the figures of `StarGAN.validate`.
 
         Args:
-            made: of each source its pictures for the labels of `asked`.
-            said: of each source the domain logits `[K or K + 1, K]` that the discriminator gives these.
+            results: for each source, its pictures for the labels of `target_labels`.
+            logits: for each source, the domain logits `[K or K + 1, K]` that the discriminator returns for these
+                pictures.
         """
         shares, spreads = [], []
-        for column in self._measured:
-            places = self._into(column)
-            found = self.classify.recognised(torch.stack([said[i][column] for i in places]), column)
+        for column in self._measurable:
+            indices = self._translatable_into(column)
+            found = self.classify.recognised(torch.stack([logits[i][column] for i in indices]), column)
             shares.append(float(found.float().mean()))
-            spreads.append(diversity([made[i][column] for i in places], self._reals(column)))
+            spreads.append(diversity([results[i][column] for i in indices], self._real_pictures(column)))
         own = [self.data.blocks[held.set] for held in self.sources]
-        effect = label_effect([row[block] + row[self.columns :] for row, block in zip(made, own, strict=True)])
-        figures = self._distances(made)
+        effect = label_effect([row[block] + row[self.columns :] for row, block in zip(results, own, strict=True)])
+        figures = self._distances(results)
         return {
             "closeness": -figures["swd"],
             **figures,
-            **{f"{name}_input": value for name, value in self._untouched.items()},
+            **{f"{name}_input": value for name, value in self._input_figures.items()},
             "recognised": float(np.mean(shares)),
             "label_effect": effect,
             "diversity": min(spreads),
         }
 
-    def sheet(self, made: list[list[Picture]]) -> tuple[list[str], list[list[Picture]]]:
-        """Captions and rows of the contact sheet; `made` as for `measured`."""
+    def sheet(self, results: list[list[Picture]]) -> tuple[list[str], list[list[Picture]]]:
+        """Return captions and rows of the contact sheet. `results` is as for `measure`."""
         captions = [
-            name if self.data.set_exclusive[self._set(column)] else f"turn {name}"
+            name if self.data.set_exclusive[self._set_of(column)] else f"flip {name}"
             for column, name in enumerate(self.data.domains)
         ]
-        rows = [[self.sources[i].picture, *made[i][: self.columns]] for i in self._shown()]
+        rows = [[self.sources[i].picture, *results[i][: self.columns]] for i in self._sheet_sources()]
         return ["input", *captions], rows
 
-    def _set(self, column: int) -> int:
+    def _set_of(self, column: int) -> int:
         return next(number for number, block in enumerate(self.data.blocks) if column < block.stop)
 
     def _sources(self) -> list[Held]:
-        """The held-out pictures that are translated, evenly chosen, domains in turn."""
+        """Choose the held-out pictures to translate, evenly, domains in turn."""
         groups = self._groups()
         most = min(MAX_HELD_OUT, max(TRANSLATIONS // (self.columns * len(groups)), 2))
-        turns = zip_longest(*(spread(group, most) for group in groups))
-        return [held for turn in turns for held in turn if held is not None]
+        rounds = zip_longest(*(spread(group, most) for group in groups))
+        return [held for one_of_each in rounds for held in one_of_each if held is not None]
 
-    def _shown(self) -> list[int]:
-        """The sources of the contact sheet, by place: another thing of another domain in each row."""
+    def _sheet_sources(self) -> list[int]:
+        """Return the indices of the sources to show, each another thing of another domain."""
         count = len(self._groups())
-        turns = max(len(self.sources) // count, 1)
+        rounds = max(len(self.sources) // count, 1)
         rows = min(SHEET_ROWS, len(self.sources))
-        return sorted({min(row * turns // rows * count + row % count, len(self.sources) - 1) for row in range(rows)})
+        return sorted({min(row * rounds // rows * count + row % count, len(self.sources) - 1) for row in range(rows)})
 
     def _groups(self) -> list[list[Held]]:
-        """The held-out pictures of each domain; those of a table of attributes are one group."""
+        """Return the held-out pictures of each domain. Those of a table of attributes are one group."""
         groups: list[list[Held]] = []
         for number, (block, exclusive) in enumerate(zip(self.data.blocks, self.data.set_exclusive, strict=True)):
             own = [held for held in self.data.held if held.set == number]
-            groups += [[h for h in own if h.label[c]] for c in range(block.start, block.stop)] if exclusive else [own]
+            if exclusive:
+                groups += [[held for held in own if held.label[c]] for c in range(block.start, block.stop)]
+            else:
+                groups.append(own)
         return groups
 
-    def _into(self, column: int) -> list[int]:
-        """The sources, by place, that can be translated into `column`: of its data set, and not of it already."""
-        number = self._set(column)
+    def _translatable_into(self, column: int) -> list[int]:
+        """Return the indices of the sources of its data set that are not in `column` yet."""
+        number = self._set_of(column)
         return [i for i, held in enumerate(self.sources) if held.set == number and not held.label[column]]
 
-    def _reals(self, column: int) -> list[Picture]:
+    def _real_pictures(self, column: int) -> list[Picture]:
         return [held.picture for held in self.data.held if held.label[column]]
 
     @cached_property
-    def _untouched(self) -> dict[str, float]:
+    def _input_figures(self) -> dict[str, float]:
         return self._distances([[held.picture] * self.columns for held in self.sources])
 
-    def _distances(self, made: list[list[Picture]]) -> dict[str, float]:
-        """How far `made`, of each source its picture in every domain, is from real pictures of these domains."""
-        swd, results, truths = [], [], []
-        for column in self._measured:
-            places = self._into(column)
-            swd.append(sliced_wasserstein([made[i][column] for i in places], spread(self._reals(column), len(places))))
-            if not self.data.set_exclusive[self._set(column)]:
+    def _distances(self, results: list[list[Picture]]) -> dict[str, float]:
+        """Measure how far `results`, as for `measure`, are from real pictures of their domains."""
+        swd, translated, truths = [], [], []
+        for column in self._measurable:
+            indices = self._translatable_into(column)
+            into = [results[i][column] for i in indices]
+            swd.append(sliced_wasserstein(into, spread(self._real_pictures(column), len(indices))))
+            if not self.data.set_exclusive[self._set_of(column)]:
                 continue
-            for i in places:
+            for i in indices:
                 truth = self.data.truth(self.sources[i].name, column)
                 if truth is not None:
-                    results.append(made[i][column])
+                    translated.append(results[i][column])
                     truths.append(truth)
-        paired = distances(results, truths) if truths else {}
+        paired = distances(translated, truths) if truths else {}
         return {"swd": float(np.mean(swd))} | {name: paired[name] for name in ("l1", "ssim") if name in paired}

@@ -1,4 +1,4 @@
-"""Figures that the validations of several methods share. Pictures are uint8 RGB `[H, W, 3]`."""
+"""Figures that several validations share. Pictures are uint8 RGB `[H, W, 3]`."""
 
 from collections.abc import Sequence
 
@@ -13,37 +13,37 @@ __all__ = ["Picture", "distances", "diversity", "label_effect", "spread", "to_pi
 
 
 def to_signed(batch: Tensor) -> Tensor:
-    """uint8 0..255 as float32 -1..1, the range that translation networks work in."""
+    """Convert uint8 0..255 to float32 -1..1, the range of translation networks."""
     return batch.float().div(127.5).sub(1)
 
 
 def to_pictures(batch: Tensor) -> list[Picture]:
-    """A batch `[N, 1 or 3, H, W]` of values -1..1 as uint8 RGB pictures, rounded."""
+    """Convert a batch `[N, 1 or 3, H, W]` in -1..1 to uint8 RGB pictures, rounded."""
     values = batch.detach().float().add(1).mul(127.5).clamp(0, 255).round().byte()
     return [one.permute(1, 2, 0).expand(-1, -1, 3).cpu().numpy().copy() for one in values]
 
 
 def to_rgb(picture: Picture) -> Picture:
-    """`[H, W, 1 or 3]` as `[H, W, 3]`."""
+    """Convert `[H, W, 1 or 3]` to `[H, W, 3]`."""
     return np.ascontiguousarray(np.broadcast_to(picture, (*picture.shape[:2], 3)))
 
 
 def distances(results: Sequence[Picture], truths: Sequence[Picture]) -> dict[str, float]:
-    """Means over pairs of `evaluation.translation.figures`."""
+    """Return the means of `evaluation.translation.figures` over pairs."""
     return mean(figures(*pair) for pair in zip(results, truths, strict=True))
 
 
 def diversity(results: Sequence[Picture], reals: Sequence[Picture]) -> float:
-    """Mean distance between two of the results as a share of that between two real pictures; 1 where it cannot be told.
+    """Return the mean distance between two results, divided by that between two real pictures.
 
-    Near 0 the generator makes the same picture of whatever it is given.
+    Near 0, the generator makes the same picture from every input. Returns 1 if the real pictures hardly differ.
     """
-    spread = _spread(reals)
-    return _spread(results) / spread if spread > 1e-3 else 1.0
+    real = _mean_distance(reals)
+    return _mean_distance(results) / real if real > 1e-3 else 1.0
 
 
-def _spread(pictures: Sequence[Picture]) -> float:
-    """Mean absolute difference of all pairs, values 0..1, each picture seen as 16x16 pixels or fewer."""
+def _mean_distance(pictures: Sequence[Picture]) -> float:
+    """Return the mean absolute difference over all pairs, values 0..1. Pictures are averaged to 16x16 pixels."""
     if len(pictures) < 2:
         return 0.0
     small = torch.stack([torch.from_numpy(p.copy()).permute(2, 0, 1).float().div(255) for p in pictures])
@@ -53,10 +53,10 @@ def _spread(pictures: Sequence[Picture]) -> float:
 
 
 def label_effect(results: Sequence[Sequence[Picture]]) -> float:
-    """Mean absolute difference, values 0..1, between what two labels make of one picture.
+    """Return the mean absolute difference, values 0..1, between the results of two labels for one picture.
 
     Args:
-        results: for each input its results, one a label.
+        results: for each input its results, one per label.
     """
     differences = [
         float(np.abs(row[i].astype(np.float64) - row[k]).mean()) / 255

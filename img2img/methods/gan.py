@@ -1,4 +1,4 @@
-"""What the adversarial methods have in common: their configuration, and networks built to fit the data."""
+"""The settings of adversarial methods, and networks that fit the data."""
 
 import inspect
 from typing import Any, Literal
@@ -19,61 +19,67 @@ from img2img.methods.config import (
 )
 
 ADAM = OptimiserConfig(rate=2e-4, betas=(0.5, 0.999))
-"""Of pix2pix and CycleGAN, after DCGAN (Radford et al. 2016)."""
+"""The setting of pix2pix and CycleGAN, after DCGAN (Radford et al. 2016)."""
 
 
 class GANConfig(RunConfig):
-    """A generator against a discriminator. A recipe gives every network and the game a default."""
+    """A generator and a discriminator. A recipe gives the networks and the adversarial objective."""
 
     generator: NetworkConfig = Field(description="generator")
     discriminator: NetworkConfig = Field(description="discriminator")
-    adversarial: AdversarialConfig = Field(description="the game")
+    adversarial: AdversarialConfig = Field(description="adversarial objective")
     matching: MatchingConfig = MatchingConfig()
     perceptual: PerceptualConfig = PerceptualConfig()
     optimiser: OptimiserConfig = ADAM
     discriminator_optimiser: OptimiserConfig = ADAM
     initialise: Literal["normal", "xavier", "kaiming", "orthogonal", "none"] = Field(
-        default="normal", description="initialisation of the networks; none: torch's own"
+        default="normal", description="weight initialisation; none: PyTorch's default"
     )
-    gain: float = Field(default=0.02, gt=0, description="deviation of the normal initialisation, gain of the others")
+    gain: float = Field(
+        default=0.02, gt=0, description="standard deviation of the normal initialisation, gain of the others"
+    )
 
     @property
     def has_discriminator(self) -> bool:
-        """Whether a discriminator is trained; without one only the distance to the truth is."""
+        """Whether a discriminator is trained. Without one, only the distance to the truth is minimised."""
         return self.adversarial.weight > 0 or self.matching.weight > 0
 
-    def build(self, wish: NetworkConfig, *, fixed: dict[str, Any], advice: dict[str, Any] | None = None) -> nn.Module:
-        """The network of `wish`, initialised, under spectral norm where that is asked for.
+    def build(
+        self, network: NetworkConfig, *, fixed: dict[str, Any], defaults: dict[str, Any] | None = None
+    ) -> nn.Module:
+        """Build and initialise `network`, with spectral norm if it asks for it.
+
+        Arguments that the constructor does not have are dropped.
 
         Args:
-            fixed: what follows from the data (`inputs`, `outputs`, `domains`). A constructor that calls its inputs
-                `channels` gets them under that name.
-            advice: what fits the data, unless the configuration says otherwise (`size`, `downs`).
-                Of both, what the network's constructor does not know is left out.
+            fixed: arguments that follow from the data (`inputs`, `outputs`, `domains`). A constructor with `channels`
+                and without `inputs` gets the inputs under that name.
+            defaults: arguments that suit the data, which the configuration may override (`size`, `downs`).
 
         Raises:
-            ConfigError: there is no such network or option, or an option does not fit.
+            ConfigError: the network or an option is unknown, or an option contradicts `fixed`.
         """
-        known = inspect.signature(lookup("network", networks.NETWORKS, wish.name)).parameters
+        known = inspect.signature(lookup("network", networks.NETWORKS, network.name)).parameters
         if "channels" in known and "inputs" not in known:
             fixed = {"channels": fixed["inputs"], **fixed}
-        chosen = {name: value for name, value in (advice or {}).items() if name not in wish.options}
+        chosen = {name: value for name, value in (defaults or {}).items() if name not in network.options}
         fitting = {name: value for name, value in {**chosen, **fixed}.items() if name in known}
-        return networks.build_from_spec(wish, scheme=self.initialise, gain=self.gain, **fitting)
+        return networks.build_from_spec(network, how=self.initialise, gain=self.gain, **fitting)
 
 
 def check_crop(crop: int, config: NetworkConfig, network: nn.Module) -> None:
-    """See that `network` can take crops of `crop` pixels.
+    """Check that `network` accepts crops of `crop` pixels.
 
     Raises:
-        ConfigError: it cannot; the message says what would do.
+        ConfigError: it does not. The message says which crops it accepts.
     """
     multiple, minimum = getattr(network, "multiple", 1), getattr(network, "minimum", 1)
     if crop % multiple:
-        raise ConfigError(
-            f"data.crop = {crop}: {config.name} takes multiples of {multiple} "
-            f"({multiple * max(crop // multiple, 1)} or {multiple * (crop // multiple + 1)})"
-            + ("; a smaller generator.options.downs takes others" if config.name == "unet" else "")
-        )
+        below, above = multiple * (crop // multiple), multiple * (crop // multiple + 1)
+        nearest = f"{below} or {above}" if below else f"{above}"
+        message = f"data.crop = {crop}: {config.name} needs a multiple of {multiple} ({nearest})"
+        if config.name == "unet":
+            message += ", or a smaller generator.options.downs"
+        raise ConfigError(message)
     if crop < minimum:
-        raise ConfigError(f"data.crop = {crop}: {config.name} takes {minimum} pixels or more")
+        raise ConfigError(f"data.crop = {crop}: {config.name} needs at least {minimum} pixels")

@@ -1,4 +1,4 @@
-"""How well holes were filled, over several pictures."""
+"""How well holes are filled, averaged over several pictures."""
 
 from collections.abc import Sequence
 
@@ -10,5 +10,5 @@ __all__ = ["Mask", "hole_figures", "ssim_map", "telea"]
 
 
 def hole_figures(results: Sequence[Picture], truths: Sequence[Picture], masks: Sequence[Mask]) -> dict[str, float]:
-    """Means over pictures of `evaluation.inpainting.figures`, which look at what lies in the holes."""
+    """Return the means over pictures of `evaluation.inpainting.figures`, which measure the holes only."""
     return mean(figures(*one) for one in zip(results, truths, masks, strict=True))

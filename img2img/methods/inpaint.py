@@ -24,34 +24,32 @@ ADAM = OptimiserConfig(rate=1e-4, betas=(0.5, 0.999))
 
 
 class Config(InpaintingConfig):
-    """Section 3 and the official repository (JiahuiYu/generative_inpainting, v2): two stages of gated convolutions,
-    L1 of both over the whole picture, hinge loss of SN-PatchGAN, all weights 1, Adam 1e-4, batch 16, 256 px.
+    """Section 3 and the official repository (JiahuiYu/generative_inpainting, v2): two stages of gated convolutions, L1
+    of both over the whole picture, hinge loss of SN-PatchGAN, all weights 1, Adam 1e-4, batch 16, 256 px.
 
-    Any other generator is given the mask as a fourth channel and has one stage. Every discriminator sees the picture
-    with its known pixels and the mask.
+    Any other generator gets the mask as a fourth channel and has one stage. The discriminator sees the picture with its
+    known pixels, and the mask.
     """
 
     method: Literal["inpaint"] = Field(default="inpaint", description="method")
     generator: NetworkConfig = Field(default=NetworkConfig(name="gated"), description="generator")
-    discriminator: NetworkConfig = Field(
-        default=NetworkConfig(name="sn-patchgan"), description="discriminator of (picture, mask)"
-    )
+    discriminator: NetworkConfig = Field(default=NetworkConfig(name="sn-patchgan"), description="discriminator")
     adversarial: AdversarialConfig = Field(
-        default=AdversarialConfig(name="hinge"), description="the game; weight 0: no discriminator"
+        default=AdversarialConfig(name="hinge"), description="adversarial objective; weight 0: no discriminator"
     )
-    coarse: float = Field(default=1.0, ge=0, description="weight of the objectives of earlier stages")
+    coarse: float = Field(default=1.0, ge=0, description="weight of the reconstruction objectives of earlier stages")
     optimiser: OptimiserConfig = ADAM
     discriminator_optimiser: OptimiserConfig = ADAM
     initialise: Literal["normal", "xavier", "kaiming", "orthogonal", "none"] = Field(
-        default="none", description="initialisation of the networks; none: as their constructors do"
+        default="none", description="weight initialisation; none: as the constructors do"
     )
     steps: PositiveInt = Field(default=500_000, description="training steps; the paper gives no number")
-    batch: PositiveInt = Field(default=16, description="photos a step, over all processes")
+    batch: PositiveInt = Field(default=16, description="photos per step, over all processes")
     schedule: ScheduleConfig = ScheduleConfig(shape="constant")
 
 
 class Inpaint(Inpainting):
-    """See the module, and `Inpainting` for batches and the generator."""
+    """Free-form inpainting. See `Inpainting` for its batches and its generator."""
 
     recipe = Config
 
@@ -77,7 +75,7 @@ class Inpaint(Inpainting):
             results = stages(networks["generator"](truth * (1 - mask), mask))
             filled = paste(results[-1], truth, mask)
             if self.adversarial:
-                loss, figures = self.adversarial.discriminator_loss(_judge(networks, mask), truth, filled)
+                loss, figures = self.adversarial.discriminator_loss(_scorer(networks, mask), truth, filled)
                 yield "discriminator", loss
         terms, loss = self.reconstruction(results[-1], truth, mask)
         for coarse in results[:-1]:
@@ -85,12 +83,12 @@ class Inpaint(Inpainting):
             terms |= {f"coarse_{name}": value for name, value in more.items()}
             loss = loss + self.coarse * distance
         if self.adversarial:
-            adversarial, more = self.adversarial.generator_loss(_judge(networks, mask), filled, truth)
+            adversarial, more = self.adversarial.generator_loss(_scorer(networks, mask), filled, truth)
             terms |= more
             loss = loss + adversarial
         yield "generator", loss
         return {"loss": loss.detach()} | terms | figures | (self.adversarial.gradient() if self.adversarial else {})
 
 
-def _judge(networks: Networks, mask: Tensor) -> Scorer:
+def _scorer(networks: Networks, mask: Tensor) -> Scorer:
     return lambda picture: networks["discriminator"](torch.cat((picture, mask), 1))

@@ -1,4 +1,4 @@
-"""InpaintingWrapper holes in photos: what the inpainting methods share."""
+"""What the inpainting methods share: filling holes in photos."""
 
 import inspect
 from abc import abstractmethod
@@ -31,62 +31,69 @@ from img2img.methods.method import Batch, Method, ModelExport, Networks, Validat
 from img2img.methods.reconstruction import ReconstructionLoss
 from img2img.networks.norms import inference_copy
 from img2img.networks.unet import UNet
-from img2img.objectives.reconstruction import MaskedReconstruction
 from img2img.section import Section
 
 MAX_HELD_OUT = 48
-"""Held-out photos that a validation fills."""
+"""Maximum number of held-out photos in a validation."""
 
 SHEET_ROWS = 6
 """Rows of the contact sheet."""
 
 HOLE_COLOUR = (255, 0, 255)
-"""Colour of the holes in the contact sheet."""
+"""Colour of the holes on the contact sheet."""
 
 
 class InpaintingData(CachedData):
-    folders: tuple[Path, ...] = Field(min_length=1, description="folders of photos; searched with their subfolders")
+    """Photos, and the holes to cut into them."""
+
+    folders: tuple[Path, ...] = Field(min_length=1, description="photo folders, searched recursively")
     validation: tuple[Path, ...] = Field(default=(), description="held-out photos; empty: a twentieth of each folder")
     crop: PositiveInt = Field(default=256, description="side of the crops in pixels")
     shrink: Factors = Field(
-        default=(0.5, 1.0), description="smallest and largest factor that photos are shrunk by before they are cropped"
+        default=(0.5, 1.0), description="smallest and largest factor by which photos are shrunk before they are cropped"
     )
     flip: bool = Field(default=True, description="mirror half of the crops")
     masks: MaskConfig = MaskConfig()
 
 
 class WeighingConfig(Section):
+    """Weights of the hole and of the rest of the picture in the reconstruction objectives."""
+
     by: Literal["picture", "region"] = Field(
-        default="picture", description="one mean over the whole picture; or one over the hole and one over the rest"
+        default="picture",
+        description="one mean over the whole picture (picture), or one over the hole and one over the rest (region)",
     )
-    hole: float = Field(default=1.0, ge=0, description="by region: weight of the hole")
-    valid: float = Field(default=1.0, ge=0, description="by region: weight of the pixels around it")
+    hole: float = Field(default=1.0, ge=0, description="region: weight of the hole")
+    valid: float = Field(default=1.0, ge=0, description="region: weight of the known pixels")
 
 
 class InpaintingConfig(GANConfig):
-    """What every inpainting recipe has. Only results are judged that have the known pixels pasted back."""
+    """Settings that all inpainting methods share. Discriminators see results with the known pixels pasted back."""
 
     channels_last: bool | None = Field(
-        default=True, description="store tensors as NHWC: a third faster for gated convolutions on a CPU too"
+        default=True, description="NHWC memory layout; gated convolutions are a third faster with it, also on a CPU"
     )
     data: InpaintingData = Field(description="photos, and holes in them")
-    objectives: ObjectiveWeights = Field(default={"l1": 1.0}, description="objective to weight, before pasting")
+    objectives: ObjectiveWeights = Field(
+        default={"l1": 1.0},
+        description="reconstruction objectives and their weights, computed before the known pixels are pasted back",
+    )
     weighing: WeighingConfig = WeighingConfig()
 
 
 class Inpainting(Method):
-    """Data, validation and export of a method that fills holes.
+    """Data, validation and export of an inpainting method.
 
-    Batches: `image` uint8 `[N, 3, H, W]`, the truth, and `mask` uint8 `[N, 1, H, W]`, 1 = fill. The network
-    "generator" takes (picture -1..1 with zeros in the hole, mask) and returns a picture, or several from the first
-    guess to the last one.
+    Batches hold the truth `image`, uint8 `[N, 3, H, W]`, and `mask`, uint8 `[N, 1, H, W]`, 1 = fill. The network
+    "generator" takes a picture in -1..1 with zeros in the hole, and the mask. It returns a picture, or several pictures
+    from the first guess to the last.
 
-    Batch norm, where a network has it, uses the statistics of training in validation and export: those of one
-    picture say little where it has a hole, and nothing in a bottleneck of one pixel.
+    Batch norm uses the statistics of training in validation and export. The statistics of a single picture are
+    unreliable if it has a hole, and meaningless in a bottleneck of one pixel.
     """
 
     headline = "psnr"
-    """Of the holes. It favours a blur: where the adversarial part matters, look at `swd` and the contact sheet too."""
+    """PSNR in the holes. It favours blur, so look at `swd` and the contact sheet too if there is a discriminator."""
 
     def __init__(self, config: InpaintingConfig, generator: nn.Module) -> None:
         self.config: InpaintingConfig = config
@@ -98,14 +105,12 @@ class Inpainting(Method):
         if not config.has_discriminator:
             if not self.reconstruction:
                 raise ConfigError("nothing to learn from: adversarial, matching and all objectives have weight 0")
-            self.notes.append(
-                "adversarial.weight = 0: no discriminator, only the distance to the truth is learned from"
-            )
+            self.notes.append("adversarial.weight = 0: no discriminator, only the distance to the truth is minimised")
 
     @property
     @abstractmethod
     def title(self) -> str:
-        """What the card calls the method."""
+        """The method's name in the card."""
 
     def load(self) -> Dataset[Batch]:
         data = self.config.data
@@ -120,21 +125,22 @@ class Inpainting(Method):
         self.held = held_out(held_photos.pixels, masks, size=data.crop, shrink=data.shrink)
         self.notes.append(f"{len(photos.paths)} photos to train on, {len(self.held)} held out")
         if small := len(photos.small) + len(held_photos.small):
-            self.notes.append(f"{small} photos are smaller than the {data.crop} px crop and passed over")
+            self.notes.append(f"skipped photos smaller than the {data.crop} px crop: {small}")
         self.notes += [photos.note] if photos.note else []
         if masks.small_or_large:
             low, high = (f"{share:.0%}" for share in data.masks.share)
-            self.notes.append(f"{len(masks.small_or_large)} masks passed over: their holes are not {low} to {high}")
+            skipped = len(masks.small_or_large)
+            self.notes.append(f"skipped masks whose holes are not {low} to {high} of the picture: {skipped}")
         return HoleCrops(
             photos.pixels, size=data.crop, masks=masks, seed=self.config.seed, shrink=data.shrink, flip=data.flip
         )
 
     @torch.no_grad()
     def validate(self, networks: Networks) -> Validation:
-        """Figures of the holes alone, see `hole_figures`; those of Telea's method, which learns nothing, beside them.
+        """Measure the holes only, see `hole_figures`, and compare with Telea's method, which learns nothing.
 
-        `swd` is the sliced Wasserstein distance of the filled pictures to the true ones (lower is better): unlike
-        PSNR and SSIM it does not favour a blur.
+        `swd` is the sliced Wasserstein distance between filled and true pictures; lower is better. Unlike PSNR and SSIM
+        it does not favour blur.
         """
         generator = inference_copy(networks["generator"], "running")
         device = next(generator.parameters()).device
@@ -149,15 +155,15 @@ class Inpainting(Method):
         truths, masks = [photo for photo, _ in self.held], [mask for _, mask in self.held]
         baseline = [telea(photo, mask) for photo, mask in self.held]
         figures = hole_figures(results, truths, masks) | {"swd": sliced_wasserstein(results, truths)}
-        learned_nothing = hole_figures(baseline, truths, masks) | {"swd": sliced_wasserstein(baseline, truths)}
-        figures |= {f"{name}_telea": value for name, value in learned_nothing.items()}
+        baseline_figures = hole_figures(baseline, truths, masks) | {"swd": sliced_wasserstein(baseline, truths)}
+        figures |= {f"{name}_telea": value for name, value in baseline_figures.items()}
         figures["diversity"] = diversity(raw, truths)
         empty = [
             np.where(mask[:, :, None] > 0, np.array(HOLE_COLOUR, np.uint8), photo)
             for photo, mask in self.held[:SHEET_ROWS]
         ]
         rows = [list(row) for row in zip(empty, baseline, results, truths, strict=False)]
-        return Validation(figures, ["hole", "telea", "ours", "truth"], rows)
+        return Validation(figures, ["hole", "telea", "result", "truth"], rows)
 
     def models(self, networks: Networks) -> list[ModelExport]:
         generator = inference_copy(networks["generator"], "running")
@@ -166,9 +172,9 @@ class Inpainting(Method):
 
 
 class MaskChannel(nn.Module):
-    """Any generator as one that fills holes: the mask is a fourth channel of its input.
+    """Makes an inpainting generator of any generator. The mask becomes a fourth channel of its input.
 
-    Input (picture `[N, 3, H, W]` with zeros in the hole, mask `[N, 1, H, W]`); output as the generator's.
+    Takes a picture `[N, 3, H, W]` with zeros in the hole, and a mask `[N, 1, H, W]`.
     """
 
     def __init__(self, generator: nn.Module) -> None:
@@ -183,93 +189,98 @@ class MaskChannel(nn.Module):
 
 
 class InpaintingReconstructionLoss:
-    """The distance of a whole result, before pasting, from the truth. Words and weights as of `ReconstructionLoss`.
+    """The distance between a whole result, before pasting, and the truth. Weights are as for `ReconstructionLoss`.
 
     Raises:
-        ConfigError: as of `ReconstructionLoss`, or an objective cannot be weighed by region.
+        ConfigError: as for `ReconstructionLoss`, or an objective cannot be weighted by region.
     """
 
-    def __init__(self, words: dict[str, float], perceptual: PerceptualConfig, weighing: WeighingConfig) -> None:
-        self.terms = ReconstructionLoss(words, perceptual)
-        self.apart: dict[str, tuple[MaskedReconstruction, float]] = {}
-        if weighing.by == "region":  # the perceptual distance sees the whole picture in any case
-            for word, (objective, weight) in self.terms.terms.items():
-                self.apart[word] = MaskedReconstruction(objective, weighing.hole, weighing.valid), weight
+    def __init__(self, weights: dict[str, float], perceptual: PerceptualConfig, weighing: WeighingConfig) -> None:
+        self.terms = ReconstructionLoss(weights, perceptual)
+        self.by_region: dict[str, tuple[MaskedReconstruction, float]] = {}
+        if weighing.by == "region":  # the perceptual distance always covers the whole picture
+            for name, (objective, weight) in self.terms.terms.items():
+                self.by_region[name] = MaskedReconstruction(objective, weighing.hole, weighing.valid), weight
             self.terms.terms = {}
 
     def __bool__(self) -> bool:
-        return bool(self.terms) or bool(self.apart)
+        return bool(self.terms) or bool(self.by_region)
 
     def __call__(self, result: Tensor, truth: Tensor, mask: Tensor) -> tuple[dict[str, Tensor], Tensor]:
-        """The terms, unweighted and detached, by name; and their weighted sum."""
+        """Return the unweighted terms by name, detached, and their weighted sum."""
         figures, loss = self.terms(result, truth)
-        for word, (objective, weight) in self.apart.items():
+        for name, (objective, weight) in self.by_region.items():
             value = objective(result, truth, mask)
-            figures[word] = value.detach()
+            figures[name] = value.detach()
             loss = loss + weight * value
         return figures, loss
 
 
 def build_generator(config: InpaintingConfig) -> nn.Module:
-    """The generator of `config`, as one of (picture with an empty hole, mask).
+    """Build the generator of `config`, which takes a picture with an empty hole, and the mask.
 
     Raises:
-        ConfigError: there is no such network, or its result is not of the picture's size.
+        ConfigError: the network is unknown, or its result does not have the size of the picture.
     """
-    wish, crop = config.generator, config.data.crop
-    takes_mask = "mask" in inspect.signature(lookup("network", built_networks.NETWORKS, wish.name).forward).parameters
-    advice: dict[str, Any] = {"size": crop}
-    if wish.name == "unet":
-        advice["downs"] = UNet.depth(crop)
+    name, crop = config.generator.name, config.data.crop
+    network_type = lookup("network", built_networks.NETWORKS, name)
+    takes_mask = "mask" in inspect.signature(network_type.forward).parameters
+    defaults: dict[str, Any] = {"size": crop}
+    if name == "unet":
+        defaults["downs"] = UNet.depth(crop)
     fixed = {"inputs": 3 if takes_mask else 4, "outputs": 3, "output": "whole"}
-    built = _build(config, wish, "generator", fixed=fixed, advice=advice)
+    built = _build(config, config.generator, "generator", fixed=fixed, defaults=defaults)
     generator = built if takes_mask else MaskChannel(built)
-    shape = _output_shape("generator", wish.name, generator, crop, 3, 1)
+    shape = _output_shape("generator", name, generator, crop, 3, 1)
     if shape != (3, crop, crop):
         raise ConfigError(
-            f"generator.name = {wish.name} turns a {crop} x {crop} picture into {' x '.join(map(str, shape))}: "
+            f"generator.name = {name} turns a {crop} x {crop} picture into {' x '.join(map(str, shape))}: "
             "inpainting needs three channels of the same size"
         )
     return generator
 
 
 def build_discriminator(
-    config: InpaintingConfig, wish: NetworkConfig, *, key: str, channels: int, size: int
+    config: InpaintingConfig, network_config: NetworkConfig, *, key: str, channels: int, size: int
 ) -> nn.Module:
-    """The discriminator that `config.<key>` wishes for, of pictures of `channels` channels and side `size`.
+    """Build the discriminator of `config.<key>`, for pictures of `channels` channels and side `size`.
 
     Raises:
-        ConfigError: there is no such network, or it cannot take such pictures.
+        ConfigError: the network is unknown, or cannot take such pictures.
     """
-    discriminator = _build(config, wish, key, fixed={"inputs": channels}, advice={"size": size})
-    _output_shape(key, wish.name, discriminator, size, channels)
+    discriminator = _build(config, network_config, key, fixed={"inputs": channels}, defaults={"size": size})
+    _output_shape(key, network_config.name, discriminator, size, channels)
     return discriminator
 
 
 def truth_and_mask(batch: Batch) -> tuple[Tensor, Tensor]:
-    """Truth -1..1 and mask, float, of a batch."""
+    """Return the truth in -1..1 and the mask as float."""
     return to_signed(batch["image"]), batch["mask"].float()
 
 
 def stages(output: Tensor | Sequence[Tensor]) -> tuple[Tensor, ...]:
-    """What a generator returned, from the first guess to the last one."""
+    """Return the outputs of a generator as a tuple, from the first guess to the last."""
     return (output,) if isinstance(output, Tensor) else tuple(output)
 
 
 def paste(result: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
-    """The result in the hole, the known pixels around it."""
+    """Return the result in the hole and the known pixels around it."""
     return result * mask + truth * (1 - mask)
 
 
-def _build(config: GANConfig, wish: NetworkConfig, key: str, **data: dict[str, Any]) -> nn.Module:
+def _build(config: GANConfig, network_config: NetworkConfig, key: str, **data: dict[str, Any]) -> nn.Module:
     try:
-        return config.build(wish, **data)
-    except TypeError as error:  # it asks for what holes do not have, a number of domains for example
-        raise ConfigError(f"{key}.name = {wish.name} does not fit: {error}") from error
+        return config.build(network_config, **data)
+    except TypeError as error:  # it needs arguments that inpainting does not have, such as domains
+        raise ConfigError(f"{key}.name = {network_config.name} does not fit: {error}") from error
 
 
 def _output_shape(key: str, name: str, network: nn.Module, size: int, *channels: int) -> tuple[int, ...]:
-    """Shape `[C, ...]` of what `network` makes of one picture a channel count, so that faults show before training."""
+    """Run `network` once, so that faults show before training, and return the shape `[C, ...]` of its output.
+
+    Args:
+        channels: the number of channels of each input.
+    """
     network.eval()
     try:
         with torch.no_grad():

@@ -1,4 +1,4 @@
-"""Labels in a translation between many domains: how networks are given them, and how networks without them get them."""
+"""Labels for translation between many domains: how networks receive them, and adapters for networks without them."""
 
 import inspect
 from collections.abc import Sequence
@@ -16,21 +16,21 @@ from img2img.networks.unet import UNet
 from img2img.objectives.classification import DomainClassification
 
 PUBLISHED_HALVINGS = 6
-"""Of StarGAN's discriminator (table 5)."""
+"""Halvings in StarGAN's discriminator (table 5)."""
 
 
 def with_mask_vector(label: Tensor, sets: Tensor, count: int) -> Tensor:
-    """What the generator is told: the labels of all data sets, and the mask vector where there are several.
+    """Return the label input of the generator: the labels of all data sets and, if there are several, the mask vector.
 
-    Choi et al. 2018, equation 7: [c_1, ..., c_n, m], m one-hot over the data sets, the labels of the others 0.
+    Choi et al. 2018, equation 7: [c_1, ..., c_n, m]. m is one-hot over the data sets; the labels of the others are 0.
 
     Args:
         label: `[N, K]`, 0 in the columns of other data sets.
-        sets: int64 `[N]`, the data set whose labels are given.
-        count: how many data sets there are, n.
+        sets: int64 `[N]`, the data set of each picture.
+        count: number of data sets, n.
 
     Returns:
-        `[N, K]` for one data set, `[N, K + n]` for more.
+        `[N, K]` for one data set, `[N, K + n]` for several.
     """
     if count == 1:
         return label
@@ -38,7 +38,11 @@ def with_mask_vector(label: Tensor, sets: Tensor, count: int) -> Tensor:
 
 
 def permute_within_sets(sets: Tensor) -> Tensor:
-    """A random permutation, int64 `[N]`, that exchanges pictures of the same data set only; `sets` is int64 `[N]`."""
+    """Return a random permutation, int64 `[N]`, that moves pictures within their data set only.
+
+    Args:
+        sets: int64 `[N]`, the data set of each picture.
+    """
     order = torch.argsort(sets.double() + torch.rand(len(sets), device=sets.device, dtype=torch.double))
     permutation = torch.empty_like(order)
     permutation[torch.argsort(sets, stable=True)] = order
@@ -46,7 +50,7 @@ def permute_within_sets(sets: Tensor) -> Tensor:
 
 
 class LabelChannels(nn.Module):
-    """A generator that knows no labels, with the label spread over the picture as further channels.
+    """A generator without a label input. The label becomes constant extra channels of the picture.
 
     Args:
         generator: takes `[N, 3 + K, H, W]`.
@@ -65,16 +69,17 @@ class LabelChannels(nn.Module):
 
 
 class MultiSetGenerator(nn.Module):
-    """A generator trained on several data sets, asked by its K columns alone: the mask vector follows from them.
+    """A generator trained on several data sets that is given its K label columns alone. The mask vector follows from
+    them.
 
-    It is that of the data set whose columns have the largest sum; the columns of the others are set to 0, for the
-    generator never saw labels of two data sets at once. Of equal sums, and where all columns are 0, data sets of
-    attributes come first, for there no attribute is a label too.
+    It selects the data set whose columns have the largest sum, and sets the columns of the others to 0, because the
+    generator never saw labels of two data sets at once. If sums are equal, and if all columns are 0, data sets of
+    attributes come first, because for those no attribute is a label too.
 
     Args:
         generator: takes a picture and `[N, K + n]`, see `with_mask_vector`.
         blocks: the columns of each of the n data sets.
-        exclusive: of each data set, whether its columns exclude each other.
+        exclusive: for each data set, whether its columns exclude each other.
     """
 
     member: Tensor
@@ -99,18 +104,16 @@ class MultiSetGenerator(nn.Module):
 
 
 class DiscriminatorWithClassifier(nn.Module):
-    """A discriminator that knows no domains, and beside it a classifier that does.
+    """A discriminator without domain outputs, beside a domain classifier.
 
-    StarGAN's discriminator does both with one trunk (section 3.1); here the two share no weights. The classifier is
-    that trunk, with the mean over the places in front of its last layer.
+    StarGAN's discriminator has one trunk for both (section 3.1). Here the two share no weights. The classifier is that
+    trunk, with global average pooling before its last layer. Returns scores and logits `[N, domains]`.
 
     Args:
-        discriminator: `[N, 3, H, W]` to scores.
-        domains: logits of the classifier.
-        size: smallest side of the pictures; there are five halvings, fewer below 32 px.
-        features: channels of its first layer; they double at each halving, up to 8 * features.
-
-    `[N, 3, H, W]` to the scores and the logits `[N, domains]`.
+        discriminator: from `[N, 3, H, W]` to scores.
+        domains: number of logits.
+        size: smallest side of the pictures. There are five halvings, fewer below 32 px.
+        features: channels of the first layer. They double at each halving, up to 8 * features.
     """
 
     def __init__(self, discriminator: nn.Module, domains: int, size: int, features: int = 32) -> None:
@@ -130,11 +133,11 @@ class DiscriminatorWithClassifier(nn.Module):
 
 
 class LogitRecorder:
-    """The scores of a discriminator of (scores, domain logits), for a `Game`.
+    """The scores of a discriminator that returns (scores, domain logits), for an `AdversarialLoss`.
 
     Attributes:
-        logits: those of each call, in order: `Game.discriminator_loss` asks for the real pictures first,
-            `Game.generator_loss` for the generated ones last.
+        logits: the logits of each call, in order. `discriminator_loss` passes the real pictures first, `generator_loss`
+            the generated ones last.
     """
 
     def __init__(self, discriminator: nn.Module) -> None:
@@ -149,85 +152,89 @@ class LogitRecorder:
 
 
 class ClassificationLoss:
-    """The classification of every picture within the columns of its own data set.
+    """The classification loss of each picture, within the columns of its own data set.
 
     Args:
         blocks: the columns of each data set.
-        exclusive: of each data set, whether its columns exclude each other.
+        exclusive: for each data set, whether its columns exclude each other.
     """
 
     def __init__(self, blocks: Sequence[slice], exclusive: Sequence[bool]) -> None:
         self.parts = [(block, DomainClassification(one)) for block, one in zip(blocks, exclusive, strict=True)]
 
     def __call__(self, logits: Tensor, label: Tensor, known: Tensor) -> Tensor:
-        """Mean over the pictures, a scalar; all three `[N, K]`, see `DomainClassification.forward`."""
+        """Return the mean over the pictures. All arguments are `[N, K]`, see `DomainClassification.forward`."""
         costs = [part(logits[:, block], label[:, block], known[:, block]) for block, part in self.parts]
         return torch.stack(costs).sum()
 
     def recognised(self, logits: Tensor, column: int) -> Tensor:
-        """Whether the logits `[N, K]` say that the pictures are of the domain `column`; bool `[N]`.
+        """Return whether the logits `[N, K]` assign the pictures to the domain `column`, bool `[N]`.
 
-        Where columns exclude each other that is the highest logit of the data set; an attribute is there above 0.
+        If columns exclude each other, its logit must be the highest of the data set. An attribute must be above 0.
         """
         block, part = next((b, p) for b, p in self.parts if b.start <= column < b.stop)
         return logits[:, block].argmax(1).eq(column - block.start) if part.exclusive else logits[:, column].gt(0)
 
 
 def build_labelled_generator(config: GANConfig, labels: int, crop: int) -> nn.Module:
-    """The generator that `config` names, as one of (picture -1..1 `[N, 3, H, W]`, label `[N, labels]`).
+    """Build the generator of `config`, which takes a picture in -1..1 `[N, 3, H, W]` and a label `[N, labels]`.
 
     Raises:
-        ConfigError: it cannot be built, takes neither labels nor further channels, or makes no picture of the size of
-            its input, tried with `crop` pixels.
+        ConfigError: it cannot be built, takes neither labels nor extra channels, or does not return a picture of the
+            size of its input, tried with `crop` pixels.
     """
-    wish = config.generator
-    known = _options(wish.name)
+    network_config = config.generator
+    known = _arguments(network_config.name)
     if "domains" in known:
-        generator = config.build(wish, fixed={"inputs": 3, "domains": labels})
+        generator = config.build(network_config, fixed={"inputs": 3, "domains": labels})
     elif {"inputs", "outputs"} <= known:
-        advice = {"downs": UNet.depth(crop)} if wish.name == "unet" else {"size": crop, "output": "whole"}
-        generator = LabelChannels(config.build(wish, fixed={"inputs": 3 + labels, "outputs": 3}, advice=advice))
+        defaults = {"downs": UNet.depth(crop)} if network_config.name == "unet" else {"size": crop, "output": "whole"}
+        generator = LabelChannels(
+            config.build(network_config, fixed={"inputs": 3 + labels, "outputs": 3}, defaults=defaults)
+        )
     else:
         raise ConfigError(
-            f"generator.name = {wish.name} takes neither labels nor further channels: use stargan, unet or resnet"
+            f"generator.name = {network_config.name} takes neither labels nor extra channels: "
+            "use stargan, unet or resnet"
         )
     empty = torch.zeros(1, 3, crop, crop)
-    result = _try_forward("generator", wish.name, generator, empty, torch.zeros(1, labels))
+    result = _try_forward("generator", network_config.name, generator, empty, torch.zeros(1, labels))
     if not isinstance(result, Tensor) or result.shape != empty.shape:
-        raise ConfigError(f"generator.name = {wish.name}: its result is not a picture of the size of its input")
+        raise ConfigError(f"generator.name = {network_config.name}: its result does not have the size of its input")
     return generator
 
 
 def build_labelled_discriminator(config: GANConfig, domains: int, crop: int) -> nn.Module:
-    """The discriminator that `config` names, as one from `[N, 3, crop, crop]` to (scores, logits `[N, domains]`).
+    """Build the discriminator of `config`, from `[N, 3, crop, crop]` to scores and logits `[N, domains]`.
 
     Raises:
-        ConfigError: it cannot be built, or cannot judge pictures of `crop` pixels.
+        ConfigError: it cannot be built, or does not take pictures of `crop` pixels.
     """
-    wish = config.discriminator
-    if "domains" in _options(wish.name):
-        halvings = min((crop & -crop).bit_length() - 1, PUBLISHED_HALVINGS)
-        advice = {"size": crop, "layers": halvings}
-        discriminator = config.build(wish, fixed={"inputs": 3, "domains": domains}, advice=advice)
+    network_config = config.discriminator
+    if "domains" in _arguments(network_config.name):
+        times_divisible_by_2 = (crop & -crop).bit_length() - 1
+        halvings = min(times_divisible_by_2, PUBLISHED_HALVINGS)
+        defaults = {"size": crop, "layers": halvings}
+        discriminator = config.build(network_config, fixed={"inputs": 3, "domains": domains}, defaults=defaults)
     else:
         discriminator = DiscriminatorWithClassifier(
-            config.build(wish, fixed={"inputs": 3}, advice={"size": crop}), domains, crop
+            config.build(network_config, fixed={"inputs": 3}, defaults={"size": crop}), domains, crop
         )
-    _try_forward("discriminator", wish.name, discriminator, torch.zeros(1, 3, crop, crop))
+    _try_forward("discriminator", network_config.name, discriminator, torch.zeros(1, 3, crop, crop))
     return discriminator
 
 
-def _options(network: str) -> set[str]:
+def _arguments(network: str) -> set[str]:
     return set(inspect.signature(lookup("network", networks.NETWORKS, network)).parameters)
 
 
 @torch.no_grad()
 def _try_forward(role: str, name: str, network: nn.Module, *given: Tensor) -> Any:
-    """What the network, in eval mode, gives; a combination that cannot work is told before the first step."""
+    """Run the network once in eval mode, so that a combination that cannot work fails before the first step."""
     try:
         return network.eval()(*given)
     except TypeError as error:
-        raise ConfigError(f"{role}.name = {name} is no {role}") from error
+        raise ConfigError(f"{role}.name = {name} is not a {role}") from error
     except (ValueError, RuntimeError) as error:
         raise ConfigError(f"{role}.name = {name} at data.crop = {given[0].shape[2]}: {error}") from error
     finally:

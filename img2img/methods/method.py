@@ -1,4 +1,4 @@
-"""What the training loop knows of a method."""
+"""The interface between the training loop and a method."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Mapping, Sequence
@@ -17,21 +17,26 @@ from img2img.runtime.network.card import Card
 Networks = Mapping[str, nn.Module]
 Batch = dict[str, Tensor]
 Facts = Mapping[str, Any]
-"""What networks owe to the data (channels, names of domains): plain values, kept in the run folder as JSON."""
+"""What a method must know about its data to build its networks, such as channels and domain names. Plain values,
+because the run folder keeps them as JSON.
+"""
 
 Step = Generator[tuple[str, Tensor], None, dict[str, Tensor]]
-"""One training step, written as it stands in the paper: `yield "discriminator", loss` descends that loss with the
-optimiser of that name, and what follows sees the moved networks. The scalars to log are returned.
+"""One training step, which reads like the algorithm box of a paper.
 
-The loop owns how (precision, distribution, clipping). A step that hands up its losses, and not one that calls the
-optimiser, lets the loop take a large batch in parts and still descend the loss of the whole batch, update by update.
+`yield "discriminator", loss` minimises the loss with the optimiser of that name. The code after it sees the updated
+networks. The step returns the scalars to log.
+
+A step yields its losses and does not call the optimiser, because the loop owns precision, distribution and gradient
+clipping. The loop can also split a large batch into parts and still minimise the loss of the whole batch, update by
+update.
 """
 
 
 class OptimiserSpec(NamedTuple):
-    """What one optimiser moves, by the names in `Method.networks`, and how.
+    """The networks that one optimiser updates, by their names in `Method.networks`, and its settings.
 
-    `bound` keeps every weight within plus or minus that value after each step (Arjovsky et al. 2017, algorithm 1).
+    `bound` clips every weight to [-bound, bound] after each step (Arjovsky et al. 2017, algorithm 1).
     """
 
     networks: tuple[str, ...]
@@ -40,9 +45,9 @@ class OptimiserSpec(NamedTuple):
 
 
 class Stateful(Protocol):
-    """State of a method that is no network (replay pool, moving averages of an objective): saved and restored.
+    """State of a method besides its networks, such as a replay pool. Checkpoints save and restore it.
 
-    The state dict holds tensors and plain values only, for it is read back without pickle.
+    The state dict holds only tensors and plain values, because it is loaded without pickle.
     """
 
     def state_dict(self) -> dict[str, Any]: ...
@@ -52,13 +57,13 @@ class Stateful(Protocol):
 
 @dataclass(frozen=True)
 class Validation:
-    """What a validation gives.
+    """The result of a validation.
 
     Attributes:
-        figures: name to value; `Method.headline` is among them. The names that `training.health` knows (`diversity`,
-            `label_effect`) are watched.
+        figures: name to value. `Method.headline` is one of them. `training.health` watches `diversity` and
+            `label_effect`.
         columns: captions of the contact sheet.
-        rows: uint8 RGB pictures `[H, W, 3]`, one a column, all of one size in a row.
+        rows: uint8 RGB pictures `[H, W, 3]`, one per column. All pictures of a row have the same size.
     """
 
     figures: dict[str, float]
@@ -68,7 +73,7 @@ class Validation:
 
 @dataclass(frozen=True)
 class ModelExport:
-    """One model that a run leaves: `network` takes and returns pictures 0..1; `card.context` is measured at export."""
+    """A model that a run writes. `network` maps 0..1 to 0..1. Export measures `card.context`."""
 
     network: nn.Module
     card: Card
@@ -76,32 +81,32 @@ class ModelExport:
 
 
 class Method(ABC):
-    """A published method: data plus one step.
+    """A published method: its data and one training step.
 
-    A method names its networks and which of them each optimiser moves, reads its data, and takes one step. The
-    training loop owns precision, devices, distribution, moving averages, schedules, checkpoints and logging, and
-    hands the networks, wrapped as it needs them, to every call.
+    A method names its networks and the networks that each optimiser updates. It reads its data and takes one step. The
+    training loop owns precision, devices, distribution, moving averages, schedules, checkpoints and logging. It wraps
+    the networks as needed and passes them to every call.
 
     Args:
-        config: of the class `recipe`.
-        facts: those of an earlier `Method(config)`, to make the same networks without the data, for export. None: a
-            method that needs them reads its data.
+        config: an instance of `recipe`.
+        facts: the facts of an earlier `Method(config)`. With them, a method builds the same networks without reading
+            its data, for example for export. None: a method that needs facts reads its data.
 
     Attributes:
-        facts: see `Facts`; empty where the configuration alone says how the networks are made.
-        networks: what is trained, by name; checkpoints hold them under these names.
-        optimised: optimiser name to what it moves and how. "generator" is the one whose rate is logged.
-        averaged: names of the networks of which a moving average is kept, validated and exported.
-        batches: how many batches `step` is given (discriminator updates on batches of their own).
-        state: what else a resume needs, by name.
-        notes: what the person should hear before the first step.
+        facts: see `Facts`. Empty if the configuration alone determines the networks.
+        networks: the networks to train, by name. Checkpoints use the same names.
+        optimisers: optimiser name to `OptimiserSpec`. The loop logs the learning rate of "generator".
+        averaged: names of the networks that have a moving average. The average is validated and exported.
+        batches: number of batches that `step` gets. Above 1, each discriminator update has its own batch.
+        state: other state that a resume needs, by name.
+        notes: messages to show before the first step.
     """
 
     recipe: ClassVar[type[RunConfig]]
-    """The configuration with the method's defaults."""
+    """The class of the configuration. Its defaults are those of the method."""
 
     headline: str
-    """The validation figure that decides which checkpoint is the best; higher is better."""
+    """The validation figure that decides which checkpoint is the best. Higher is better."""
 
     networks: dict[str, nn.Module]
     optimisers: dict[str, OptimiserSpec]
@@ -116,20 +121,21 @@ class Method(ABC):
 
     @abstractmethod
     def load(self) -> Dataset[Batch]:
-        """Read and check the data; called once, before the first step. Items are a pure function of their index.
+        """Read and check the data. The loop calls this once, before the first step. Each item depends only on its
+        index.
 
         Raises:
-            DataError: the data cannot be trained on.
+            DataError: the data cannot be used for training.
         """
 
     @abstractmethod
     def step(self, networks: Networks, batches: Sequence[Batch]) -> Step:
-        """One training step on `batches`, `self.batches` of them, already on the device. See `Step`."""
+        """Take one training step on `batches`: `self.batches` batches, already on the device. See `Step`."""
 
     @abstractmethod
     def validate(self, networks: Networks) -> Validation:
-        """Measure `networks` (moving averages where they exist, in eval mode) on the held-out data."""
+        """Measure `networks` on the held-out data. They are in eval mode, as moving averages where those exist."""
 
     @abstractmethod
     def models(self, networks: Networks) -> list[ModelExport]:
-        """The models that a run ends with."""
+        """Return the models that a run writes at its end."""

@@ -29,31 +29,36 @@ SHEET_ROWS = 6
 
 
 class Config(GANConfig):
-    """Section 3.3 and appendix 6: U-Net against a 70x70 PatchGAN, cGAN + 100 L1, Adam 2e-4, batch 1."""
+    """Section 3.3 and appendix 6: U-Net and 70x70 PatchGAN, cGAN + 100 L1, Adam 2e-4, batch 1."""
 
     method: Literal["pix2pix"] = Field(default="pix2pix", description="method")
-    data: PairedData = Field(description="pairs of pictures")
+    data: PairedData = Field(description="paired pictures")
     generator: NetworkConfig = Field(
         default=NetworkConfig(name="unet"),
-        description="generator; the U-Net's depth follows from data.crop",
+        description="generator; data.crop sets the depth of a U-Net",
     )
-    discriminator: NetworkConfig = Field(
-        default=NetworkConfig(name="patchgan"), description="discriminator of (input, picture)"
+    discriminator: NetworkConfig = Field(default=NetworkConfig(name="patchgan"), description="discriminator")
+    conditional: bool = Field(default=True, description="show the input to the discriminator too (equation 1)")
+    adversarial: AdversarialConfig = Field(
+        default=AdversarialConfig(name="non-saturating"), description="adversarial objective"
     )
-    conditional: bool = Field(default=True, description="the discriminator sees the input too (equation 1)")
-    adversarial: AdversarialConfig = Field(default=AdversarialConfig(name="non-saturating"), description="the game")
-    objectives: ObjectiveWeights = Field(default={"l1": 100.0}, description="objective to weight")
+    objectives: ObjectiveWeights = Field(
+        default={"l1": 100.0}, description="reconstruction objectives and their weights"
+    )
     norm_mode: Literal["paper", "running"] = Field(
         default="paper",
-        description="batch norm in validation and export: the statistics of the one picture, or those of training",
+        description="batch norm in validation and export: statistics of the picture (paper) or of training (running)",
     )
-    steps: PositiveInt = Field(default=80_000, description="training steps; in the paper 200 passes over the data")
-    batch: PositiveInt = Field(default=1, description="pairs a step, over all processes")
+    steps: PositiveInt = Field(default=80_000, description="training steps; the paper trains for 200 epochs")
+    batch: PositiveInt = Field(default=1, description="pairs per step, over all processes")
     schedule: ScheduleConfig = ScheduleConfig(shape="linear", flat=0.5)
 
 
 class Pix2Pix(Method):
-    """See the module. Batches: `input` uint8 `[N, C, H, W]` (label maps: class numbers, C = 1), `target` likewise."""
+    """pix2pix.
+
+    Batches hold `input` and `target`, uint8 `[N, C, H, W]`. A label map has one channel of class numbers.
+    """
 
     recipe = Config
     headline = "ssim"
@@ -76,11 +81,11 @@ class Pix2Pix(Method):
         self.palette = None if facts["palette"] is None else np.array(facts["palette"], np.uint8)
         if self.palette is not None and config.generator.options.get("residual"):
             raise ConfigError(
-                "generator.options.residual: label maps are no pictures, nothing can be added to them; set it to false"
+                "generator.options.residual = true: a residual cannot be added to a label map; set it to false"
             )
-        advice = {"downs": UNet.depth(config.data.crop)} if config.generator.name == "unet" else {}
+        defaults = {"downs": UNet.depth(config.data.crop)} if config.generator.name == "unet" else {}
         self.networks = {
-            "generator": config.build(config.generator, fixed={"inputs": inputs, "outputs": outputs}, advice=advice)
+            "generator": config.build(config.generator, fixed={"inputs": inputs, "outputs": outputs}, defaults=defaults)
         }
         check_crop(config.data.crop, config.generator, self.networks["generator"])
         self.optimisers = {"generator": OptimiserSpec(("generator",), config.optimiser)}
@@ -91,13 +96,13 @@ class Pix2Pix(Method):
             discriminator = config.build(
                 config.discriminator,
                 fixed={"inputs": inputs + outputs if config.conditional else outputs},
-                advice={"size": config.data.crop},
+                defaults={"size": config.data.crop},
             )
             check_crop(config.data.crop, config.discriminator, discriminator)
             losses = add_discriminators(self, config, {"discriminator": discriminator})
             self.adversarial = losses["discriminator"]
-        elif not self.terms:  # the objectives alone are the paper's L1 baseline
-            raise ConfigError("no objective has a weight above 0, there is nothing to learn from")
+        elif not self.terms:  # reconstruction alone is the paper's L1 baseline
+            raise ConfigError("no objective has a weight above 0: there is nothing to learn from")
 
     def load(self) -> Dataset[Batch]:
         return self.data.dataset
@@ -105,27 +110,30 @@ class Pix2Pix(Method):
     def step(self, networks: Networks, batches: Sequence[Batch]) -> Step:
         figures: dict[str, Tensor] = {}
         for batch in batches:
-            given, truth = self._given(batch["input"]), to_signed(batch["target"])
+            given, truth = self._to_input(batch["input"]), to_signed(batch["target"])
             result = networks["generator"](given)
             if self.adversarial:
-                loss, figures = self.adversarial.discriminator_loss(self._judge(networks, given), truth, result)
-                yield "discriminator", 0.5 * loss  # slowed down relative to the generator (section 3.3)
+                loss, figures = self.adversarial.discriminator_loss(self._scorer(networks, given), truth, result)
+                yield "discriminator", 0.5 * loss  # halved to slow the discriminator down (section 3.3)
         terms, loss = self.terms(result, truth)
         if self.adversarial:
-            adversarial, more = self.adversarial.generator_loss(self._judge(networks, given), result, truth)
+            adversarial, more = self.adversarial.generator_loss(self._scorer(networks, given), result, truth)
             loss, terms = loss + adversarial, terms | more
         yield "generator", loss
         return {"loss": loss.detach()} | terms | figures | (self.adversarial.gradient() if self.adversarial else {})
 
     @torch.no_grad()
     def validate(self, networks: Networks) -> Validation:
-        """Distances of the results to the truths; with `_input`, where inputs are pictures, those of doing nothing."""
+        """Measure the distances of results to truths.
+
+        If the inputs are pictures, figures ending in `_input` are the distances of the inputs themselves.
+        """
         generator = inference_copy(networks["generator"], self.config.norm_mode)
         device = next(generator.parameters()).device
         results = []
         for held in self.data.held:
             source = torch.from_numpy(held.input).permute(2, 0, 1)[None].to(device)
-            results += to_pictures(generator(self._given(source)))
+            results += to_pictures(generator(self._to_input(source)))
         truths = [to_rgb(held.target) for held in self.data.held]
         figures = distances(results, truths) | {"diversity": diversity(results, truths)}
         sources = [self.data.shown(held.input) for held in self.data.held]
@@ -133,7 +141,7 @@ class Pix2Pix(Method):
             copied = distances(sources, truths)
             figures |= {f"{name}_input": copied[name] for name in ("l1", "psnr", "ssim", "sharpness")}
         rows = list(zip(sources, results, truths, strict=True))
-        return Validation(figures, ["input", "ours", "truth"], spread(rows, SHEET_ROWS))
+        return Validation(figures, ["input", "result", "truth"], spread(rows, SHEET_ROWS))
 
     def models(self, networks: Networks) -> list[ModelExport]:
         generator = inference_copy(networks["generator"], self.config.norm_mode)
@@ -142,13 +150,13 @@ class Pix2Pix(Method):
         card = card_of(self.config, generator, name="pix2pix", task="translate", method=method)
         return [ModelExport(network, card)]
 
-    def _given(self, source: Tensor) -> Tensor:
-        """What the generator is given: -1..1, or one-hot classes."""
+    def _to_input(self, source: Tensor) -> Tensor:
+        """Return the generator's input: values in -1..1, or one-hot classes."""
         if self.palette is None:
             return to_signed(source)
         return F.one_hot(source[:, 0].long(), len(self.palette)).permute(0, 3, 1, 2).float()
 
-    def _judge(self, networks: Networks, given: Tensor) -> Scorer:
+    def _scorer(self, networks: Networks, given: Tensor) -> Scorer:
         if not self.config.conditional:
             return networks["discriminator"]
         return lambda picture: networks["discriminator"](torch.cat((given, picture), 1))

@@ -1,4 +1,4 @@
-"""The replay pool: a discriminator that also meets older results forgets less."""
+"""The replay pool. A discriminator that also sees older results forgets less."""
 
 from typing import Any
 
@@ -7,10 +7,10 @@ from torch import Tensor
 
 
 class Pool:
-    """Up to `size` earlier pictures (Shrivastava et al. 2017, section 2.3; CycleGAN's appendix 7.1 has 50).
+    """Up to `size` earlier pictures (Shrivastava et al. 2017, section 2.3; CycleGAN, appendix 7.1, uses 50).
 
-    Until it is full it keeps and returns every picture; then, with probability 1/2, a picture is exchanged for one of
-    the pool, chosen at random. Size 0 hands pictures through. Random numbers are torch's global ones.
+    Until the pool is full, it keeps and returns every picture. After that, with probability 1/2, it exchanges a picture
+    for a random one from the pool. Size 0 returns the pictures as they are. It uses torch's global random numbers.
     """
 
     def __init__(self, size: int) -> None:
@@ -18,7 +18,7 @@ class Pool:
         self.kept: list[Tensor] = []
 
     def exchange(self, pictures: Tensor) -> Tensor:
-        """`[N, C, H, W]` to the same, detached; some of them are older ones."""
+        """Return `[N, C, H, W]` of the same shape, detached. Some of the pictures are older ones."""
         if not self.size:
             return pictures.detach()
         returned = []

@@ -1,7 +1,7 @@
 """Real-ESRGAN: Wang et al. 2021, "Training Real-World Blind Super-Resolution with Pure Synthetic Data".
 
 The default generator is the compact network of the published general model (realesr-general-x4v3: 64 features, 32
-convolutions), a fourteenth of the work of the paper's RRDB: `--set generator.name=rrdb`.
+convolutions). It takes a fourteenth of the computation of the paper's RRDB, which is `--set generator.name=rrdb`.
 """
 
 from typing import Literal
@@ -15,18 +15,25 @@ from img2img.methods.super_resolution import PhotoData, SuperResolution, SuperRe
 from img2img.objectives.perceptual import REAL_ESRGAN_LAYERS
 
 ADAM = OptimiserConfig(rate=1e-4, betas=(0.9, 0.99))
-"""Of both networks (official options, train_realesrgan_x4plus.yml)."""
+"""For both networks (official options, train_realesrgan_x4plus.yml)."""
 
 
 class RealDegradation(DegradationConfig):
+    """How photos are made small."""
+
     kind: Literal["bicubic", "real"] = Field(
-        default="real", description="bicubic: MATLAB's imresize; real: Real-ESRGAN's two orders, set below"
+        default="real",
+        description="bicubic: MATLAB's imresize; real: Real-ESRGAN's second-order degradation, configured below",
     )
 
 
 class RealPhotos(PhotoData):
-    crop: PositiveInt = Field(default=256, description="side of the high-resolution crop in pixels")
-    candidates: PositiveInt = Field(default=1, description="crops drawn, of which the one with most detail is used")
+    """Photos, and how they are made small."""
+
+    crop: PositiveInt = Field(default=256, description="side of the high-resolution crops in pixels")
+    candidates: PositiveInt = Field(
+        default=1, description="crops to draw for each one used; the one with most detail is used"
+    )
     degradation: RealDegradation = Field(default=RealDegradation(), description="how photos are made small")
 
 
@@ -37,27 +44,29 @@ class Config(SuperResolutionConfig):
     data: RealPhotos = Field(description="photos")
     generator: NetworkConfig = Field(
         default=NetworkConfig(name="compact", options={"features": 64, "convs": 32}),
-        description="generator; its scale is set from `scale`",
+        description="generator; its scale follows `scale`",
     )
-    batch: PositiveInt = Field(default=48, description="crops a step, over all processes")
+    batch: PositiveInt = Field(default=48, description="crops per step, over all processes")
     steps: PositiveInt = Field(default=1_000_000, description="training steps")
     optimiser: OptimiserConfig = OptimiserConfig(rate=2e-4, betas=(0.9, 0.99))
     schedule: ScheduleConfig = ScheduleConfig(shape="constant")
-    validate_every: PositiveInt = Field(default=1000, description="steps between two validations")
+    validate_every: PositiveInt = Field(
+        default=1000, description="steps between validations, which also write a contact sheet"
+    )
 
 
 class Adversarial(Config, GANConfig):
-    """Sections 3.3 and 4.1: L1, VGG19 at five layers before their ReLUs, 0.1 GAN; a U-Net that judges every pixel."""
+    """Sections 3.3 and 4.1: L1, VGG19 at five layers before their ReLUs, 0.1 GAN, U-Net discriminator that scores every
+    pixel.
+    """
 
-    stage: Literal["fidelity", "adversarial"] = Field(
-        default="adversarial", description="part of the method that this run trains"
-    )
+    stage: Literal["fidelity", "adversarial"] = Field(default="adversarial", description="stage to train")
     discriminator: NetworkConfig = Field(
         default=NetworkConfig(name="unet-discriminator"),
         description="discriminator; this one has spectral norm built in",
     )
     adversarial: AdversarialConfig = Field(
-        default=AdversarialConfig(name="non-saturating", weight=0.1), description="the game"
+        default=AdversarialConfig(name="non-saturating", weight=0.1), description="adversarial objective"
     )
     perceptual: PerceptualConfig = PerceptualConfig(weight=1.0, layers=REAL_ESRGAN_LAYERS)
     steps: PositiveInt = Field(default=400_000, description="training steps")
@@ -69,6 +78,6 @@ Config.stages = {"fidelity": Config, "adversarial": Adversarial}
 
 
 class RealESRGAN(SuperResolution):
-    """See the modules, this one for the recipe and `super_resolution` for the steps."""
+    """Real-ESRGAN. See `super_resolution` for the training steps. This module has the recipe."""
 
     recipe = Config

@@ -1,4 +1,4 @@
-"""What a result is compared with its truth by: the weighted words of `objectives`, and the perceptual distance."""
+"""The reconstruction loss: weighted `objectives`, and the perceptual distance between a result and its truth."""
 
 from collections.abc import Mapping
 
@@ -15,23 +15,23 @@ class ReconstructionLoss:
     """A weighted sum of reconstruction objectives.
 
     Args:
-        words: objective to weight; those of weight 0 are left out.
-        perceptual: the distance in VGG19's features, where its weight is above 0.
-        signed: results are -1..1 and not 0..1.
+        weights: objective to weight. Objectives of weight 0 are dropped.
+        perceptual: the distance between VGG19 features, used if its weight is above 0.
+        signed: results are in -1..1 instead of 0..1.
 
     Raises:
-        ConfigError: an objective is unknown or has a negative weight; the perceptual distance has no weights to load.
+        ConfigError: an objective is unknown or has a negative weight, or the VGG19 weights cannot be loaded.
     """
 
-    def __init__(self, words: Mapping[str, float], perceptual: PerceptualConfig, *, signed: bool = True) -> None:
-        for word, weight in words.items():
+    def __init__(self, weights: Mapping[str, float], perceptual: PerceptualConfig, *, signed: bool = True) -> None:
+        for name, weight in weights.items():
             if weight < 0:
-                raise ConfigError(f"objectives.{word} = {weight}: a weight must not be negative")
+                raise ConfigError(f"objectives.{name} = {weight}: a weight must not be negative")
         self.terms: dict[str, tuple[nn.Module, float]] = {}
-        for word, weight in words.items():
+        for name, weight in weights.items():
             if weight:
-                options = {"signed": signed} if word == "ssim" else {}  # the others are the same in every range
-                self.terms[word] = objectives.build(word, **options), weight
+                options = {"signed": signed} if name == "ssim" else {}  # the others do not depend on the range
+                self.terms[name] = objectives.build(name, **options), weight
         self.signed = signed
         self.perceptual_weight = perceptual.weight
         self.perceptual = (
@@ -42,19 +42,23 @@ class ReconstructionLoss:
         return bool(self.terms) or self.perceptual is not None
 
     def __call__(self, result: Tensor, truth: Tensor) -> tuple[dict[str, Tensor], Tensor]:
-        """The terms, unweighted and detached, by name; and their weighted sum. `[N, C, H, W]` both."""
+        """Compare `result` with `truth`, both `[N, C, H, W]`.
+
+        Returns:
+            The unweighted terms by name, detached, and their weighted sum.
+        """
         figures: dict[str, Tensor] = {}
         loss = result.new_zeros((), dtype=torch.float32)
-        for word, (objective, weight) in self.terms.items():
+        for name, (objective, weight) in self.terms.items():
             value = objective(result, truth)
-            figures[word] = value.detach()
+            figures[name] = value.detach()
             loss = loss + weight * value
         if self.perceptual is not None:
-            value = self.perceptual(self._colours(result), self._colours(truth))
+            value = self.perceptual(self._to_colour(result), self._to_colour(truth))
             figures["perceptual"] = value.detach()
             loss = loss + self.perceptual_weight * value
         return figures, loss
 
-    def _colours(self, picture: Tensor) -> Tensor:
+    def _to_colour(self, picture: Tensor) -> Tensor:
         picture = picture.expand(-1, 3, -1, -1)
         return (picture + 1) / 2 if self.signed else picture

@@ -1,7 +1,7 @@
-"""What SRGAN, ESRGAN and Real-ESRGAN have in common: photos are made small, a generator restores them, in two stages.
+"""What SRGAN, ESRGAN and Real-ESRGAN share: photos are made small, and a generator restores them, in two stages.
 
-Fidelity stage ("PSNR-oriented"): the objective is the distance to the truth. Adversarial stage: from that generator
-on, the distance in the features of VGG19 and a discriminator take over, and a little of the first distance remains.
+The fidelity stage ("PSNR-oriented") minimises the distance to the truth. The adversarial stage starts from that
+generator. It adds the distance between VGG19 features and a discriminator, and keeps a little of the first distance.
 """
 
 import math
@@ -38,64 +38,68 @@ from img2img.methods.reconstruction import ReconstructionLoss
 from img2img.networks.norms import inference_copy
 
 WINDOW = 256
-"""Side in pixels of the centre of each held-out photo that a validation looks at."""
+"""Side in pixels of the centre of each held-out photo that a validation measures."""
 
 MAX_HELD_OUT = 12
-"""Held-out photos looked at."""
+"""Maximum number of held-out photos in a validation."""
 
 SHEET_ROWS = 4
 """Rows of the contact sheet."""
 
 WITHOUT_VGG = "--set perceptual.weight=0 --set matching.weight=0.05 --set objectives.l1=1"
-"""The discriminator's features in place of VGG19's; they know nothing at first, so L1 has to hold the picture."""
+"""Settings that replace VGG19's features by the discriminator's. Those are untrained at first, so L1 gets a higher
+weight.
+"""
 
 Pixels = NDArray[np.uint8]
 
 
 class PhotoData(CachedData):
-    folders: tuple[Path, ...] = Field(min_length=1, description="folders of photos; searched with their subfolders")
+    """Photos, and how they are made small."""
+
+    folders: tuple[Path, ...] = Field(min_length=1, description="photo folders, searched recursively")
     validation: tuple[Path, ...] = Field(default=(), description="held-out photos; empty: a twentieth of each folder")
-    crop: PositiveInt = Field(default=144, description="side of the high-resolution crop in pixels")
-    candidates: PositiveInt = Field(default=3, description="crops drawn, of which the one with most detail is used")
+    crop: PositiveInt = Field(default=144, description="side of the high-resolution crops in pixels")
+    candidates: PositiveInt = Field(
+        default=3, description="crops to draw for each one used; the one with most detail is used"
+    )
     shrink: Factors = Field(
-        default=(1.0, 1.0), description="smallest and largest factor that photos are shrunk by before they are cropped"
+        default=(1.0, 1.0), description="smallest and largest factor by which photos are shrunk before they are cropped"
     )
     degradation: DegradationConfig = Field(default=DegradationConfig(), description="how photos are made small")
 
 
 class SuperResolutionConfig(RunConfig):
-    """The settings of both stages.
+    """Settings of both stages.
 
-    A recipe is two classes, one for each stage, listed in `stages`. `with_defaults` and `parse` of either class use the
-    class of the stage that the values name, so each stage has its own defaults.
+    A recipe has one class per stage, named in `stages`. `with_defaults` and `parse` of either class use the class of
+    the stage that the values name, so each stage has its own defaults.
     """
 
     stages: ClassVar[dict[str, "type[SuperResolutionConfig]"]]
 
     channels_last: bool | None = Field(
-        default=True, description="store tensors as NHWC: faster for these networks on a CPU too"
+        default=True, description="NHWC memory layout; these networks are faster with it, also on a CPU"
     )
-    stage: Literal["fidelity", "adversarial"] = Field(
-        default="fidelity", description="part of the method that this run trains"
-    )
+    stage: Literal["fidelity", "adversarial"] = Field(default="fidelity", description="stage to train")
     scale: PositiveInt = Field(default=4, description="upscaling factor; 1 restores without enlarging")
     data: PhotoData = Field(description="photos")
-    generator: NetworkConfig = Field(description="generator; its scale is set from `scale`")
-    objectives: ObjectiveWeights = Field(default={"l1": 1.0}, description="objective to weight")
+    generator: NetworkConfig = Field(description="generator; its scale follows `scale`")
+    objectives: ObjectiveWeights = Field(default={"l1": 1.0}, description="reconstruction objectives and their weights")
     perceptual: PerceptualConfig = PerceptualConfig()
     initialise: Literal["normal", "xavier", "kaiming", "orthogonal", "none"] = Field(
-        default="none", description="initialisation of the networks; none: the one each network is published with"
+        default="none", description="weight initialisation; none: the one that each network was published with"
     )
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
         if self.data.crop % self.scale:
-            raise ValueError(f"data.crop = {self.data.crop} is no multiple of scale = {self.scale}")
+            raise ValueError(f"data.crop = {self.data.crop} is not a multiple of scale = {self.scale}")
         return self
 
     @classmethod
     def of_stage(cls, values: dict[str, Any]) -> type[Self]:
-        """The class for the stage that `values` name."""
+        """Return the class of the stage in `values`."""
         return cast(type[Self], cls.stages.get(str(values.get("stage", "fidelity")), cls))
 
     @classmethod
@@ -110,12 +114,14 @@ class SuperResolutionConfig(RunConfig):
         if values.get("stage", "fidelity") == "fidelity":
             ours, theirs = (cls.stages[stage].model_fields for stage in ("fidelity", "adversarial"))
             if foreign := [key for key in values if key in theirs and key not in ours]:
-                raise ConfigError(f"{where}: {', '.join(foreign)} belongs to the other stage: --stage adversarial")
+                raise ConfigError(
+                    f"{where}: settings of the adversarial stage: {', '.join(foreign)}; add --stage adversarial"
+                )
         return super().parse(values, where=where)
 
 
 def _settings_of_run(start: Path) -> dict[str, Any]:
-    """`scale` and `generator` of the run `start`, or the run of that checkpoint, where they can be known."""
+    """Return `scale` and `generator` of the run or checkpoint folder `start`. Empty if they cannot be read."""
     if not start.exists():
         return {}
     for folder in (start, start.absolute().parent.parent):
@@ -132,25 +138,29 @@ class Foldable(Protocol):
     """A network that is trained in another form than it runs in."""
 
     def folded(self) -> nn.Module:
-        """The same function in the form that runs."""
+        """Return the same function in the form that runs."""
 
 
 class SuperResolution(Method):
-    """See the module. Batches: `low` uint8 `[N, 3, h, w]`, `high` uint8 `[N, 3, h * scale, w * scale]`, and where the
-    degradation sharpens `sharp` like `high`: what objectives of distance learn towards (Wang et al. 2021, section 3.4),
-    while the discriminator's real pictures stay `high`.
+    """The base of the super-resolution methods.
 
-    Networks work in 0..1. Constructing one reads no data and no VGG weights; `load` does.
+    Batches hold `low`, uint8 `[N, 3, h, w]`, and `high`, uint8 `[N, 3, h * scale, w * scale]`. If the degradation
+    sharpens, they also hold `sharp`, of the shape of `high`: the target of the reconstruction objectives (Wang et al.
+    2021, section 3.4). The discriminator's real pictures are `high` in any case.
+
+    Networks work in 0..1. The constructor reads no data and no VGG weights; `load` does.
     """
 
     def __init__(self, config: SuperResolutionConfig, facts: Facts | None = None) -> None:
         self.config = config
         adversarial = config if isinstance(config, GANConfig) else None
-        wish = config.generator
-        generator = built_networks.build_from_spec(wish, scheme=config.initialise, scale=config.scale, channels=3)
-        self.multiple: int = getattr(generator, "multiple", 1)  # networks with strides or unshuffling say so
-        if config.data.crop % (config.scale * self.multiple):
-            raise ConfigError(f"data.crop: {wish.name} needs a multiple of {config.scale * self.multiple}")
+        generator = built_networks.build_from_spec(
+            config.generator, how=config.initialise, scale=config.scale, channels=3
+        )
+        self.multiple: int = getattr(generator, "multiple", 1)  # networks with strides or pixel unshuffling have one
+        unit = config.scale * self.multiple
+        if config.data.crop % unit:
+            raise ConfigError(f"data.crop = {config.data.crop}: {config.generator.name} needs a multiple of {unit}")
         self.networks = {"generator": generator}
         self.optimisers = {"generator": OptimiserSpec(("generator",), config.optimiser)}
         self.averaged = ("generator",)
@@ -160,22 +170,22 @@ class SuperResolution(Method):
             self._add_discriminator(adversarial)
         compared = any(weight > 0 for weight in config.objectives.values()) or config.perceptual.weight
         if not compared and not (adversarial and adversarial.matching.weight):
-            raise ConfigError("objectives: none has a weight above 0, there is nothing to learn from")
-        # Of pictures that are to look real, the ones nearest to the truth are blurred: the best is told by statistics.
+            raise ConfigError("no objective has a weight above 0: there is nothing to learn from")
+        # In the adversarial stage, the results closest to the truth are blurred ones. So distributions are compared.
         self.headline = "closeness" if self.adversarial else "psnr_y"
 
     def _add_discriminator(self, config: GANConfig) -> None:
         crop = self.config.data.crop
-        # Of sides between two multiples of 32, vgg-style averages the last grid.
+        # For sides between two multiples of 32, vgg-style averages its last feature map.
         discriminator = config.build(
-            config.discriminator, fixed={"inputs": 3}, advice={"size": max(crop // 32 * 32, 32)}
+            config.discriminator, fixed={"inputs": 3}, defaults={"size": max(crop // 32 * 32, 32)}
         )
         if crop < (least := getattr(discriminator, "minimum", 1)):
-            raise ConfigError(f"data.crop = {crop}: {config.discriminator.name} needs {least} pixels or more")
+            raise ConfigError(f"data.crop = {crop}: {config.discriminator.name} needs at least {least} pixels")
         self.adversarial = add_discriminators(self, config, {"discriminator": discriminator})["discriminator"]
         if config.start is None:
             self.notes.append(
-                "the adversarial stage begins with an untrained generator; the papers start it from a fidelity run, "
+                "the adversarial stage starts with an untrained generator; the papers start it from a fidelity run, "
                 "which gives fewer artefacts: --set start=RUN"
             )
 
@@ -186,11 +196,11 @@ class SuperResolution(Method):
             held = folders.find(data.validation)
         else:
             paths, held = folders.hold_out(paths)
-        self.terms = self._terms()  # after the folders, before the photos: what fails sooner comes first
+        self.terms = self._reconstruction_loss()  # before photos are decoded, which takes longer
         degrade = degradation.build(data.degradation, config.scale)
         photos = folders.Photos.read(paths, smallest=data.crop, limit_mb=data.cache_mb)
         unit = config.scale * self.multiple
-        least = math.ceil((11 + 2 * config.scale) / unit) * unit  # SSIM's window within the border
+        least = math.ceil((11 + 2 * config.scale) / unit) * unit  # SSIM's window inside the border
         held_out = folders.Photos.read(held[:MAX_HELD_OUT], smallest=max(8 * config.scale, least))
         self.validation = [
             _validation_pair(_centre(photo, unit), degrade, (config.seed, place))
@@ -201,7 +211,7 @@ class SuperResolution(Method):
             f"{len(self.validation)} held out"
         )
         if photos.small:
-            self.notes.append(f"{len(photos.small)} photos are smaller than the {data.crop} px crop and passed over")
+            self.notes.append(f"skipped photos smaller than the {data.crop} px crop: {len(photos.small)}")
         self.notes += [photos.note] if photos.note else []
         return PhotoCrops(
             photos.pixels,
@@ -213,7 +223,7 @@ class SuperResolution(Method):
             shrink=data.shrink,
         )
 
-    def _terms(self) -> ReconstructionLoss:
+    def _reconstruction_loss(self) -> ReconstructionLoss:
         try:
             return ReconstructionLoss(self.config.objectives, self.config.perceptual, signed=False)
         except DownloadError as error:
@@ -231,17 +241,17 @@ class SuperResolution(Method):
         figures: dict[str, Tensor] = {}
         for place, batch in enumerate(batches):
             real = _to_unit(batch["high"])
-            if place == 0:  # as in the official code the generator moves first
-                result = yield from self._move_generator(self.adversarial, networks, batch, real, figures)
+            if place == 0:  # as in the official code, the generator is updated first
+                result = yield from self._update_generator(self.adversarial, networks, batch, real, figures)
             else:
                 with torch.no_grad():
                     result = networks["generator"](_to_unit(batch["low"]))
-            loss, judged = self.adversarial.discriminator_loss(networks["discriminator"], real, result)
+            loss, more = self.adversarial.discriminator_loss(networks["discriminator"], real, result)
             yield "discriminator", loss
-            figures |= judged
+            figures |= more
         return figures | self.adversarial.gradient()
 
-    def _move_generator(
+    def _update_generator(
         self, adversarial: AdversarialLoss, networks: Networks, batch: Batch, real: Tensor, figures: dict[str, Tensor]
     ) -> Generator[tuple[str, Tensor], None, Tensor]:
         terms, distance, result = self._restore(networks, batch)
@@ -252,18 +262,18 @@ class SuperResolution(Method):
         return result.detach()
 
     def _restore(self, networks: Networks, batch: Batch) -> tuple[dict[str, Tensor], Tensor, Tensor]:
-        """The terms of distance by name, their weighted sum, and the result."""
+        """Return the reconstruction terms by name, their weighted sum, and the result."""
         result = networks["generator"](_to_unit(batch["low"]))
         terms, loss = self.terms(result, _to_unit(batch.get("sharp", batch["high"])))
         return terms, loss, result
 
     @torch.no_grad()
     def validate(self, networks: Networks) -> Validation:
-        """`psnr_y` and `ssim_y` as in the papers, the border of `scale` pixels cropped.
+        """Measure `psnr_y` and `ssim_y` as in the papers, without a border of `scale` pixels.
 
-        In the adversarial stage also `sharpness` (1: that of the truths, below blurred, above noisy), `swd`, the sliced
-        Wasserstein distance of results and truths, and `closeness`, which is minus that. Where the degradation
-        sharpens, truths are sharpened photos.
+        The adversarial stage adds `sharpness` (1: that of the truth, below: blurred, above: noisy), `swd`, the sliced
+        Wasserstein distance between results and truths, and `closeness`, which is minus that. If the degradation
+        sharpens, the truths are sharpened photos.
         """
         generator, scale = networks["generator"], self.config.scale
         device = next(generator.parameters()).device
@@ -282,7 +292,7 @@ class SuperResolution(Method):
             [*_enlarged(low, truth.shape), result, truth]
             for (low, truth), result in zip(self.validation[:SHEET_ROWS], results, strict=False)
         ]
-        return Validation(figures, ["low", "bicubic", "ours", "truth"], rows)
+        return Validation(figures, ["low", "bicubic", "result", "truth"], rows)
 
     def models(self, networks: Networks) -> list[ModelExport]:
         network: nn.Module = inference_copy(networks["generator"], "running")
@@ -316,13 +326,13 @@ def _to_picture(batch: Tensor) -> Pixels:
 
 
 def _validation_pair(photo: Pixels, degrade: degradation.Degradation, seed: tuple[int, int]) -> tuple[Pixels, Pixels]:
-    """A held-out photo made small, always in the same way, and what it should become again."""
+    """Make a held-out photo small, always in the same way, and return it with its target."""
     truth = sharpened(photo) if degrade.sharpen else photo
     return degrade(truth, np.random.default_rng(seed)), truth
 
 
 def _centre(photo: Pixels, multiple: int) -> Pixels:
-    """The middle of `photo`, at most WINDOW on a side, sides multiples of `multiple`."""
+    """Return the middle of `photo`: at most WINDOW pixels on a side, and sides that are multiples of `multiple`."""
     height, width = (min(side, WINDOW) // multiple * multiple for side in photo.shape[:2])
     top, left = (photo.shape[0] - height) // 2, (photo.shape[1] - width) // 2
     return photo[top : top + height, left : left + width]

@@ -1,1 +1,3 @@
-"""The loop, checkpoints, resume, sample sheets. Knows `methods.method.Method`, never a particular method."""
+"""The training loop, checkpoints, resume and contact sheets. They know `methods.method.Method` and no particular
+method.
+"""

@@ -1,4 +1,4 @@
-"""The moving average of a network's weights, which is validated and exported in its place."""
+"""The moving average of network weights, which is validated and exported in place of the weights."""
 
 import copy
 
@@ -7,18 +7,18 @@ from torch import nn
 
 
 class Average:
-    """An exponential moving average of the parameters of a network; its buffers are copied.
+    """An exponential moving average of the parameters of a network. Buffers are copied.
 
-    It forgets faster at first, so that short runs are not judged by their start. torch's `AveragedModel` counts on the
-    device, and waits for it at every update; this one counts here.
+    It forgets faster at first, so that short runs are not dominated by their initial weights. torch's `AveragedModel`
+    keeps its counter on the device and waits for it at every update; this class counts on the CPU.
 
     Args:
-        network: the first value of the average.
-        decay: what is kept of the average at each update, once warmed up.
+        network: the initial value of the average.
+        decay: the share of the old average in each update, after the warm-up.
 
     Attributes:
         module: the network with averaged weights.
-        count: updates so far.
+        count: number of updates.
     """
 
     def __init__(self, network: nn.Module, decay: float) -> None:
@@ -28,7 +28,7 @@ class Average:
 
     @torch.no_grad()
     def update(self, network: nn.Module) -> None:
-        """Take the present weights of `network` into the average."""
+        """Update the average with the current weights of `network`."""
         kept = min(self.decay, self.count / (10 + self.count))
         torch._foreach_lerp_(list(self.module.parameters()), list(network.parameters()), 1 - kept)
         for ours, theirs in zip(self.module.buffers(), network.buffers(), strict=True):

@@ -1,4 +1,4 @@
-"""Network interpolation: one model between two (Wang et al. 2018, ESRGAN, section 3.4)."""
+"""Network interpolation: a model between two others (Wang et al. 2018, ESRGAN, section 3.4)."""
 
 import tempfile
 from collections.abc import Callable, Mapping
@@ -13,20 +13,23 @@ from img2img.methods.method import ModelExport
 from img2img.training import export
 from img2img.training.trained import TrainedRun, check_statistics, read
 
-NAMED = 5
-"""Keys that a message names."""
+MAX_KEYS = 5
+"""Maximum number of keys that a message names."""
 
 
 def blend_any(
     a: Path, b: Path, weight: float, target: Path, note: Callable[[str], None], *, name: str | None = None
 ) -> list[Path]:
-    """As `blend` for two runs, and as `exchange.blending.blend` for two model files; a run beside a file is exported.
+    """Blend two runs, two model files, or a run and a model file. A run beside a file is exported first.
+
+    See `blend` for runs and `exchange.blending.blend` for model files.
 
     Args:
-        note: is told what a person should know.
+        note: called with messages for the user.
 
     Raises:
-        UsageError: a run that leaves several models stands beside a file. Else as both, and as `export.from_run`.
+        UsageError: a run with several models stands beside a file. Otherwise as `blend`, `exchange.blending.blend` and
+            `export.from_run`.
     """
     if not a.is_file() and not b.is_file():
         return blend(a, b, weight, target, name=name, note=note)
@@ -37,7 +40,7 @@ def blend_any(
         run = b if a.is_file() else a
         written = export.from_run(run, Path(folder) / "run.onnx", export.ExportOptions(), note)
         if len(written) > 1:
-            raise UsageError(f"{run} leaves {len(written)} models: export it, and blend the file that you mean")
+            raise UsageError(f"{run} has {len(written)} models: export it and blend one of the files")
         exported = written[0].path
         first, second = (a, exported) if a.is_file() else (exported, b)
         blending.blend(
@@ -59,34 +62,35 @@ def blend(
     name: str | None = None,
     note: Callable[[str], None] = lambda text: None,
 ) -> list[Path]:
-    """Write models whose weights are (1 - weight) * those of `a` + weight * those of `b`, verified.
+    """Write models whose weights are (1 - weight) * `a` + weight * `b`, verified.
 
-    What is interpolated are the networks that run: the moving averages where there are any, folded. Both must have the
-    same layers. Usually `b` is an adversarial run that started from `a`, its fidelity run; then every weight between
-    gives a working network, with less of the detail and of the artefacts of `b`.
+    This interpolates the networks that run: the moving averages where they exist, folded. Both must have the same
+    layers. Usually `b` is an adversarial run that started from `a`, its fidelity run. Then every weight gives a working
+    network, and a smaller weight gives less of the detail and of the artefacts of `b`.
 
     Args:
-        a, b: run folders, of which the best checkpoint is taken, or checkpoint folders in one.
+        a, b: run folders, for their best checkpoints, or checkpoint folders of a run.
         weight: share of `b`, 0..1.
-        target: .onnx file; methods that leave several models put what tells them apart before the ending.
-        name: name in the card; none: that of `b` with "-blend".
-        note: is told what a person should know.
+        target: .onnx file. Methods with several models add a suffix before the extension.
+        name: name in the card. None: the name of `b` with "-blend".
+        note: called with messages for the user.
 
-    Returns the files written.
+    Returns:
+        The files written.
 
     Raises:
-        ConfigError: `weight` is out of range, or a folder is no run's, or its configuration cannot be read.
-        CheckpointError: nothing can be read there, or the networks differ; the first keys are named.
-        DataError: a method cannot make its networks without its data, and that is gone.
+        ConfigError: `weight` is out of range, a folder is not a run, or its configuration cannot be read.
+        CheckpointError: nothing can be read there, or the networks differ. The message names the first keys.
+        DataError: a method needs its data to build its networks, and the data is missing.
         ExportError: a model cannot be written.
     """
     if not 0 <= weight <= 1:
-        raise ConfigError(f"the weight of a blend lies between 0, all of {a}, and 1, all of {b}; not {weight:g}")
+        raise ConfigError(f"the weight of a blend must be between 0 (only {a}) and 1 (only {b}), not {weight:g}")
     first, second = read(a), read(b)
     for found, place in ((first, a), (second, b)):
         check_statistics(found, place, note)
     if [one.suffix for one in first.models] != [one.suffix for one in second.models]:
-        raise CheckpointError(f"{a} and {b} cannot be blended: they leave {_files(first)} and {_files(second)}")
+        raise CheckpointError(f"{a} and {b} cannot be blended: their models are {_files(first)} and {_files(second)}")
     written = []
     for one, other, ours, theirs in zip(first.models, second.models, first.weights, second.weights, strict=True):
         check_compatible(one, other, ours, theirs, f"{a} and {b} cannot be blended")
@@ -100,7 +104,7 @@ def blend(
 
 
 def interpolate(a: Mapping[str, Tensor], b: Mapping[str, Tensor], weight: float) -> dict[str, Tensor]:
-    """(1 - weight) * `a` + weight * `b`, key by key; counts and other whole numbers are those of `b`."""
+    """Return (1 - weight) * `a` + weight * `b`, key by key. Integers, such as counters, are those of `b`."""
     return {
         k: (1 - weight) * a[k] + weight * theirs if theirs.is_floating_point() else theirs for k, theirs in b.items()
     }
@@ -109,19 +113,19 @@ def interpolate(a: Mapping[str, Tensor], b: Mapping[str, Tensor], weight: float)
 def check_compatible(
     a: ModelExport, b: ModelExport, ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor], where: str
 ) -> None:
-    """Refuse models, whose weights are `ours` and `theirs`, that differ in their layers or in what they are for.
+    """Check that two models, whose weights are `ours` and `theirs`, have the same layers and the same purpose.
 
     Raises:
-        CheckpointError: they do; the message begins with `where` and names the first keys.
+        CheckpointError: they differ. The message begins with `where` and names the first keys.
     """
     for what, keys in (
         ("only the first has", [k for k in ours if k not in theirs]),
         ("only the second has", [k for k in theirs if k not in ours]),
-        ("other shapes in", [k for k in ours if k in theirs and ours[k].shape != theirs[k].shape]),
+        ("different shapes in", [k for k in ours if k in theirs and ours[k].shape != theirs[k].shape]),
     ):
         if keys:
-            more = f" and {len(keys) - NAMED} more" if len(keys) > NAMED else ""
-            raise CheckpointError(f"{where}, their networks differ: {what} {', '.join(keys[:NAMED])}{more}")
+            more = f" and {len(keys) - MAX_KEYS} more" if len(keys) > MAX_KEYS else ""
+            raise CheckpointError(f"{where}, their networks differ: {what} {', '.join(keys[:MAX_KEYS])}{more}")
     for fact in blending.SAME_IN_BOTH:
         one, other = getattr(a.card, fact), getattr(b.card, fact)
         if one != other:

@@ -1,4 +1,4 @@
-"""Checkpoints: whole folders or none. Weights as safetensors, the rest of the state beside them."""
+"""Checkpoints, written whole or not at all. Weights are safetensors files; the rest of the state lies beside them."""
 
 import json
 import os
@@ -19,12 +19,12 @@ Weights = dict[str, Tensor]
 
 @dataclass
 class Checkpoint:
-    """All that a run needs to go on.
+    """Everything that a run needs to continue.
 
     Attributes:
-        step: steps done.
+        step: number of completed steps.
         weights: file name without suffix (`generator`, `generator.ema`) to state dict.
-        state: optimisers, random number generators and the like: tensors and plain values only.
+        state: optimisers, random number generators and so on, as tensors and plain values only.
     """
 
     step: int
@@ -33,10 +33,10 @@ class Checkpoint:
 
 
 class Store:
-    """The checkpoints of one run, in `folder`: `step-00000500/`, and `best.json` that names the best one.
+    """The checkpoints of one run in `folder`: `step-00000500/` and so on, and `best.json`, which names the best one.
 
-    The last `keep` and the best are kept. A checkpoint is written beside its place and renamed into it, so that a
-    killed process or a full disk never costs the last good one.
+    The last `keep` checkpoints and the best one are kept. A checkpoint is written under a temporary name and then
+    renamed, so a killed process or a full disk never costs the last good one.
     """
 
     def __init__(self, folder: Path, keep: int) -> None:
@@ -44,11 +44,15 @@ class Store:
         self.keep = keep
 
     def steps(self) -> list[int]:
-        """Steps of the checkpoints there are, ascending."""
+        """Return the steps of the existing checkpoints, in ascending order."""
         return sorted(int(path.name[5:]) for path in self.folder.glob("step-*") if path.name[5:].isdigit())
 
     def best(self) -> tuple[int, float] | None:
-        """Step and figure of the best checkpoint, or none."""
+        """Return step and figure of the best checkpoint, or None.
+
+        Raises:
+            CheckpointError: `best.json` is broken.
+        """
         path = self.folder / "best.json"
         if not path.exists():
             return None
@@ -56,13 +60,13 @@ class Store:
             best = json.loads(path.read_text(encoding="utf-8"))
             return int(best["step"]), float(best["figure"])
         except (ValueError, KeyError, TypeError) as error:
-            raise CheckpointError(f"{path}: broken; delete it, the checkpoints themselves are apart") from error
+            raise CheckpointError(f"{path}: broken; delete it (the checkpoints are not affected)") from error
 
     def save(self, checkpoint: Checkpoint, figure: float | None = None) -> Path:
-        """Write `checkpoint`; if `figure` beats the best one so far, it becomes the best.
+        """Write `checkpoint`. If `figure` is higher than that of the best one so far, this one becomes the best.
 
         Raises:
-            CheckpointError: the disk does not take it; what was there before is untouched.
+            CheckpointError: it cannot be written. Earlier checkpoints are not affected.
         """
         place = self.folder / f"step-{checkpoint.step:08d}"
         part = self.folder / f".{place.name}.{os.getpid()}.part"
@@ -91,7 +95,7 @@ class Store:
         """Read the checkpoint of `step`, or the last one.
 
         Raises:
-            CheckpointError: there is none, or it cannot be read.
+            CheckpointError: it does not exist or cannot be read.
         """
         steps = self.steps()
         if not steps or (step is not None and step not in steps):
@@ -104,7 +108,7 @@ class Store:
             if not isinstance(error, OSError | RuntimeError | SafetensorError | EOFError | KeyError | ValueError):
                 raise CheckpointError(f"{place}: unsafe or broken ({type(error).__name__}); not opened") from error
             raise CheckpointError(
-                f"{place}: cannot be read ({error}); delete it to go on from the one before"
+                f"{place}: cannot be read ({error}); delete it to continue from the one before"
             ) from error
         return Checkpoint(state.pop("step"), weights, state)
 
@@ -120,6 +124,6 @@ class Store:
                 shutil.rmtree(self.folder / f"step-{step:08d}", ignore_errors=True)
 
     def last_good(self) -> str:
-        """A clause that says from which step a run could go on."""
+        """Return a clause that says from which step a run can continue."""
         steps = self.steps()
         return f"the last good checkpoint is step {steps[-1]}" if steps else "there is no checkpoint yet"

@@ -1,4 +1,4 @@
-"""Curves without a server: every figure of log.jsonl as a small panel of one picture."""
+"""Training curves as one picture, with a small panel for every figure of log.jsonl."""
 
 import json
 import math
@@ -8,7 +8,7 @@ from typing import Any
 from PIL import Image, ImageDraw
 
 WIDTH, HEIGHT = 250, 150
-"""Of a panel, in pixels."""
+"""Size of a panel, in pixels."""
 
 COLUMNS = 4
 LEFT, TOP, RIGHT, BOTTOM = 8, 22, 8, 18
@@ -18,13 +18,13 @@ Points = list[tuple[int, float]]
 
 
 def curves(lines: Iterable[str]) -> Image.Image | None:
-    """One panel a figure, in the order in which they first appear: training's blue, validations' orange.
+    """Draw one panel per figure, in the order in which they first appear. Training is blue, validation orange.
 
     Args:
-        lines: of log.jsonl.
+        lines: the lines of log.jsonl.
 
     Returns:
-        The picture, or None where no figure has two points yet.
+        The picture, or None if no figure has two points yet.
     """
     found = _figures(lines)
     shown = {name: points for name, points in found.items() if len(points) > 1}
@@ -39,7 +39,7 @@ def curves(lines: Iterable[str]) -> Image.Image | None:
 
 
 def _figures(lines: Iterable[str]) -> dict[tuple[str, bool], Points]:
-    """(name, whether it is a validation's) to its points."""
+    """Return the points of each (name, whether it is a validation figure)."""
     found: dict[tuple[str, bool], Points] = {}
     for line in lines:
         entry: Mapping[str, Any] = json.loads(line)

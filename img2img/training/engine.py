@@ -1,8 +1,9 @@
-"""Networks, optimisers and moving averages on their device; all state that a resume needs.
+"""Networks, optimisers and moving averages on their device, with all state that a resume needs.
 
-Accelerate gives device, precision, loss scaling and communication. The gradients of several processes are averaged
-here, after each backward pass, and not by DistributedDataParallel: its hooks expect one backward pass through all
-parameters after each forward pass, while a GAN's losses pass through a discriminator whose weights they do not move.
+Accelerate provides device, precision, loss scaling and communication. This module averages the gradients of several
+processes after each backward pass and does not use DistributedDataParallel. Its hooks expect one backward pass through
+all parameters after each forward pass, but the losses of a GAN pass through a discriminator whose weights they do not
+update.
 """
 
 from collections.abc import Sequence
@@ -27,29 +28,29 @@ OPTIMISERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
 
 
 class Engine:
-    """Owns what is around a method: precision, device, distribution, optimisers, schedules, moving averages.
+    """Owns precision, device, distribution, optimisers, schedules and moving averages of a method.
 
     Args:
-        method: whose networks are trained. They are moved to the device.
+        method: its networks are trained. They are moved to the device.
         device: "auto", "cpu" or "cuda".
 
     Attributes:
-        channels_last: whether networks and pictures lie in memory as NHWC.
-        slowdown: what every learning rate is multiplied with beside its schedule; below 1 after a loss was not finite.
+        channels_last: whether networks and pictures use the NHWC memory layout.
+        slowdown: factor on every learning rate, on top of the schedule. Below 1 after a loss was not finite.
 
     Raises:
-        DeviceError: the device is not there.
-        ConfigError: the batch cannot be shared by the processes and parts.
+        DeviceError: the device is not available.
+        ConfigError: the batch cannot be divided evenly among processes and parts.
     """
 
     def __init__(self, method: Method, config: RunConfig, device: str = "auto") -> None:
         devices = ["auto", "cpu", "cuda"] if torch.cuda.is_available() else ["auto", "cpu"]
         if device not in devices:
-            raise DeviceError(f"no device '{device}' to train on here; there are {', '.join(devices)}")
+            raise DeviceError(f"cannot train on device '{device}' here; available: {', '.join(devices)}")
         precision = _precision(config.precision, device)
         if precision == "fp16" and (device == "cpu" or not torch.cuda.is_available()):
-            raise ConfigError("precision = fp16 needs a GPU; on a CPU fp32 and bf16 can be had")
-        AcceleratorState._reset_state()  # a process may train twice, at another precision the second time
+            raise ConfigError("precision = fp16 needs a GPU; use fp32 or bf16 on a CPU")
+        AcceleratorState._reset_state()  # a process may train twice, the second time with another precision
         mixed = "no" if precision == "fp32" else precision
         self.accelerator = Accelerator(cpu=device == "cpu", mixed_precision=mixed)
         self.method = method
@@ -80,11 +81,11 @@ class Engine:
         }
 
     def unwrapped(self, name: str) -> nn.Module:
-        """The network called `name` without the wrapper of compilation."""
+        """Return the network called `name` without the wrapper of torch.compile."""
         return self.accelerator.unwrap_model(self.networks[name], keep_torch_compile=False)  # type: ignore[no-any-return]
 
     def set_rates(self, step: int) -> float:
-        """Set the learning rates of `step`; returns the generator's."""
+        """Set the learning rates for `step` and return the generator's."""
         share = factor(self.config.schedule, step, self.config.steps) * self.slowdown
         for name, optimiser in self.optimisers.items():
             for group in optimiser.param_groups:
@@ -92,15 +93,16 @@ class Engine:
         return self.method.optimisers["generator"].config.rate * share
 
     def seed(self, step: int) -> None:
-        """Make all that is random in `step` a function of seed, step and process: there is no state to save."""
+        """Make everything random in `step` a function of seed, step and process, so that there is no state to save."""
         words = np.random.SeedSequence((self.config.seed, step, self.accelerator.process_index)).generate_state(2)
         torch.manual_seed(int(words[0]) << 32 | int(words[1]))
 
     def step(self, batches: Sequence[Batch], *, measure: bool = False) -> dict[str, Tensor]:
-        """One step of the method on `batches`; returns its figures, and with `measure` every optimiser's gradient norm.
+        """Take one step of the method on `batches`. Return its figures and, with `measure`, the gradient norm of each
+        optimiser.
 
-        With `accumulate` above 1 every batch is cut into parts, and one `Method.step` runs on each of them, all up to
-        the same loss: the gradients are those of the mean loss over all parts.
+        With `accumulate` above 1, every batch is split into parts, and one `Method.step` runs on each part. They
+        advance together, loss by loss, so the gradients are those of the mean loss over all parts.
         """
         parts = self.config.accumulate
         runs = [self.method.step(self.networks, [_part(batch, k, parts) for batch in batches]) for k in range(parts)]
@@ -110,26 +112,26 @@ class Engine:
             name = ""
             for run in runs:
                 try:
-                    # Around the step, and not in each network: penalties can then ask for full precision.
+                    # Autocast is around the step and not in each network, so penalties can ask for full precision.
                     with self.accelerator.autocast():
-                        asked, loss = next(run)
+                        requested, loss = next(run)
                 except StopIteration as end:
                     figures.append(end.value)
                     continue
                 if not name:
-                    name = asked
+                    name = requested
                     self.optimisers[name].zero_grad()
-                # Only the gradients of what this loss moves are computed: not, for example, the discriminator's while
-                # the generator learns.
+                # This computes the gradients of the networks that the loss updates, and no others. The generator's
+                # loss, for example, needs none for the discriminator.
                 self.accelerator.backward(loss / parts, inputs=self._parameters[name])
             if name:
-                norms |= self._move(name, measure)
+                norms |= self._update(name, measure)
         return {key: torch.stack([one[key] for one in figures]).mean() for key in figures[0]} | norms
 
-    def _move(self, name: str, measure: bool) -> dict[str, Tensor]:
+    def _update(self, name: str, measure: bool) -> dict[str, Tensor]:
         moved, optimiser = self.method.optimisers[name], self.optimisers[name]
         gradients = [p.grad for p in self._parameters[name] if p.grad is not None]
-        self._share(gradients)
+        self._average_gradients(gradients)
         norms = {}
         if measure or moved.config.clip:
             self.accelerator.unscale_gradients(optimiser)
@@ -144,7 +146,7 @@ class Engine:
                 torch._foreach_clamp_max_(self._parameters[name], moved.bound)
         return norms
 
-    def _share(self, gradients: list[Tensor]) -> None:
+    def _average_gradients(self, gradients: list[Tensor]) -> None:
         """Replace `gradients` by their means over all processes, in one message."""
         if self.accelerator.num_processes == 1 or not gradients:
             return
@@ -152,42 +154,45 @@ class Engine:
         for gradient, mean in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
             gradient.copy_(mean.view(gradient.shape))
 
-    def any_process(self, wish: bool) -> bool:
-        """Whether any process wishes it: all of them stop at the same step, or they would wait for each other."""
+    def any_process(self, flag: bool) -> bool:
+        """Return whether `flag` is true in any process.
+
+        All processes must stop at the same step, or they would wait for each other.
+        """
         if self.accelerator.num_processes == 1:
-            return wish
-        votes = self.accelerator.reduce(torch.tensor(float(wish), device=self.accelerator.device), "sum")
+            return flag
+        votes = self.accelerator.reduce(torch.tensor(float(flag), device=self.accelerator.device), "sum")
         return float(votes) > 0
 
     def mean(self, figures: dict[str, float]) -> dict[str, float]:
-        """The mean of each figure over all processes."""
+        """Return the mean of each figure over all processes."""
         if self.accelerator.num_processes == 1 or not figures:
             return figures
         values = torch.tensor(list(figures.values()), device=self.accelerator.device)
         return dict(zip(figures, self.accelerator.reduce(values, "mean").tolist(), strict=True))
 
     def update_averages(self) -> None:
-        """Take the networks' present weights into their moving averages."""
+        """Update the moving averages with the current weights."""
         for name, average in self.averages.items():
             average.update(self.unwrapped(name))
 
     def evaluation_networks(self) -> dict[str, nn.Module]:
-        """The networks to validate and export, in eval mode: the moving average where there is one."""
-        judged = {
+        """Return the networks to validate and export, in eval mode, as moving averages where they exist."""
+        networks = {
             name: self.averages[name].module if name in self.averages else self.unwrapped(name)
             for name in self.networks
         }
-        for network in judged.values():
+        for network in networks.values():
             network.eval()
-        return judged
+        return networks
 
     def train(self) -> None:
-        """Back to training mode after `evaluation_networks`."""
+        """Return to training mode after `evaluation_networks`."""
         for network in self.networks.values():
             network.train()
 
     def checkpoint(self, step: int, extra: dict[str, Any]) -> Checkpoint:
-        """Everything that `restore` needs to go on after `step` steps. Every process must call it."""
+        """Return everything that `restore` needs to continue after `step` steps. Every process must call it."""
         weights = {name: self.unwrapped(name).state_dict() for name in self.networks}
         weights |= {f"{name}.ema": average.module.state_dict() for name, average in self.averages.items()}
         own = {name: part.state_dict() for name, part in self.method.state.items()}
@@ -203,11 +208,11 @@ class Engine:
         return Checkpoint(step, weights, state)
 
     def restore(self, checkpoint: Checkpoint) -> dict[str, Any]:
-        """Continue from `checkpoint`; returns what was stored as `extra`.
+        """Continue from `checkpoint`. Return the `extra` that was stored with it.
 
         Raises:
-            CheckpointError: it holds other networks, or was written by another number of processes where each has a
-                state of its own.
+            CheckpointError: it holds other networks, or another number of processes wrote it and each process has its
+                own state.
         """
         state = checkpoint.state
         try:
@@ -223,8 +228,8 @@ class Engine:
         if self.method.state:
             if len(state["method"]) != self.accelerator.num_processes:
                 raise CheckpointError(
-                    f"the run was trained by {len(state['method'])} processes, each with a state of its own "
-                    f"({', '.join(self.method.state)}); go on with as many"
+                    f"the run was trained by {len(state['method'])} processes, each with its own state "
+                    f"({', '.join(self.method.state)}); continue with the same number"
                 )
             for name, part in self.method.state.items():
                 part.load_state_dict(state["method"][self.accelerator.process_index][name])
@@ -237,9 +242,11 @@ class Engine:
     def _check_batch(self) -> None:
         batch, processes, parts = self.config.batch, self.accelerator.num_processes, self.config.accumulate
         if batch % processes:
-            raise ConfigError(f"batch = {batch} cannot be shared by {processes} processes evenly")
+            raise ConfigError(f"batch = {batch} cannot be divided evenly among {processes} processes")
         if batch // processes % parts:
-            raise ConfigError(f"batch = {batch}: {batch // processes} a process is no multiple of accumulate = {parts}")
+            raise ConfigError(
+                f"batch = {batch}: {batch // processes} per process is not a multiple of accumulate = {parts}"
+            )
 
 
 def _part(batch: Batch, k: int, parts: int) -> Batch:
@@ -259,8 +266,8 @@ def _precision(wanted: str, device: str) -> str:
         return wanted
     if device != "cpu" and torch.cuda.is_available():
         return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
-    # With AVX512-BF16 1.3 to 1.9 times as fast as fp32 (U-Net, ResNet, RRDB, compact net); a CPU that has neither that
-    # nor AMX tiles emulates bf16, and takes three times as long.
+    # With AVX512-BF16, bf16 is 1.3 to 1.9 times as fast as fp32 (U-Net, ResNet, RRDB, compact network). A CPU with
+    # neither that nor AMX tiles emulates bf16 and takes three times as long.
     native = torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
     return "bf16" if native else "fp32"
 

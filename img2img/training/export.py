@@ -1,4 +1,4 @@
-"""From a run, a checkpoint or a model file to the file that is asked for; written only when all is proven."""
+"""Export of a run, a checkpoint or a model file. A file is written only after all of its checks have passed."""
 
 import dataclasses
 import shutil
@@ -11,7 +11,7 @@ from typing import Literal
 from img2img import exchange
 from img2img.atomic import atomic
 from img2img.errors import ConfigError, DataError, UsageError
-from img2img.exchange import dropout, half_precision, official_weights, quantise, running_statistics, samples
+from img2img.exchange import dropout, half_precision, official_weights, quantise, samples
 from img2img.exchange.half_precision import Fp16Report
 from img2img.exchange.quantise import QuantisationReport
 from img2img.methods.method import ModelExport
@@ -28,11 +28,11 @@ class ExportOptions:
     """How to export.
 
     Attributes:
-        norm_mode: None: of paper and running the one that has the better figure on the run's held-out pictures.
-        live_dropout: dropout stays on.
-        pictures: folders that int8 is calibrated on and fp16 tried on; empty: the run's own, where it may be those.
+        norm_mode: None: the one of paper and running with the better figure on the run's held-out pictures.
+        live_dropout: keep dropout on.
+        pictures: folders to calibrate int8 and to test fp16 on. Empty: the run's own, if they suit the model.
         max_drop: see `quantise.quantise`.
-        name: in the card; of several models what tells them apart is put behind it.
+        name: name in the card. Several models of a run get their suffixes too.
     """
 
     precision: Precision = "fp32"
@@ -45,7 +45,10 @@ class ExportOptions:
 
 @dataclass(frozen=True)
 class ExportedFile:
-    """A file, and how it was proven; `seconds` are CPU seconds for a megapixel of input, one thread, this machine."""
+    """A file and the results of its checks.
+
+    `seconds` are CPU seconds per megapixel of input, on one thread of this machine.
+    """
 
     path: Path
     card: Card
@@ -55,59 +58,59 @@ class ExportedFile:
 
 
 def from_run(place: Path, target: Path, options: ExportOptions, note: Callable[[str], None]) -> list[ExportedFile]:
-    """Write the models of the run or checkpoint folder `place`; all, or none where one cannot be proven.
+    """Write the models of the run or checkpoint folder `place`: all of them, or none if one fails its checks.
 
     Args:
-        target: .onnx file; methods that leave several models put what tells them apart before the ending.
-        note: is told what a person should know.
+        target: .onnx file. Methods with several models add a suffix before the extension.
+        note: called with messages for the user.
 
     Raises:
-        ConfigError, CheckpointError: as of `trained.read`; or `options` does not fit the run.
-        DataError: no pictures to calibrate on.
-        ExportError: a model is not what it should be.
+        ConfigError, CheckpointError: as `trained.read`, or `options` do not fit the run.
+        DataError: there are no pictures to calibrate on.
+        ExportError: a model fails its checks.
     """
     found = read(place, options.norm_mode, note)
     pending: list[tuple[Path, ExportedFile]] = []
     with tempfile.TemporaryDirectory() as folder:
         for one in found.models:
             if options.live_dropout and not dropout.make_live(one.network):
-                raise ConfigError(f"{place}: its network has no dropout; leave --dropout out")
+                raise ConfigError(f"{place}: its network has no dropout; omit --dropout")
             card = _card(one, found, options)
             final = target.with_name(f"{target.stem}{one.suffix}{target.suffix}")
-            made = Path(folder) / f"model{one.suffix}.onnx"
-            proof = exchange.export(one.network, card, made)
+            exported = Path(folder) / f"model{one.suffix}.onnx"
+            proof = exchange.export(one.network, card, exported)
             written = ExportedFile(final, card, proof)
             if options.precision == "fp32":
-                (seconds,) = samples.seconds_per_megapixel([samples.session(made)], card)
+                (seconds,) = samples.seconds_per_megapixel([samples.session(exported)], card)
                 written = dataclasses.replace(written, seconds=seconds)
             else:
                 folders = options.pictures or _own_pictures(place, found, card, options.precision)
-                written = dataclasses.replace(written, reduced=_convert(made, made, folders, options))
-            pending.append((made, written))
-        for made, written in pending:
-            with atomic(written.path) as file, made.open("rb") as source:
+                written = dataclasses.replace(written, reduced=_convert(exported, exported, folders, options))
+            pending.append((exported, written))
+        for exported, written in pending:
+            with atomic(written.path) as file, exported.open("rb") as source:
                 shutil.copyfileobj(source, file)
     return [dataclasses.replace(one, card=_read_card(one.path)) for _, one in pending]
 
 
 def from_model(source: Path, target: Path, options: ExportOptions) -> ExportedFile:
-    """Write the fp32 model file `source` in another precision; `options` says nothing of norm and dropout.
+    """Write the fp32 model file `source` in another precision. `options` for norm mode and dropout do not apply.
 
     Raises:
         UsageError: nothing would change, or int8 has no pictures.
-        ModelError, DataError, ExportError: as of `quantise.quantise` and `half_precision.convert_to_fp16`.
+        ModelError, DataError, ExportError: as `quantise.quantise` and `half.halve`.
     """
     if options.precision == "fp32":
-        raise UsageError(f"{source}: is a model file already; --precision int8 or fp16 makes another of it")
+        raise UsageError(f"{source} is a model file already; convert it with --precision int8 or fp16")
     if options.precision == "int8" and not options.pictures:
-        raise UsageError("int8 needs pictures of the kind that the model is for: --calibrate FOLDER")
+        raise UsageError("int8 needs pictures like those that the model is for: --calibrate FOLDER")
     with tempfile.TemporaryDirectory() as folder:
-        made = Path(folder) / "model.onnx"
-        reduced = _convert(source, made, options.pictures, options)
+        exported = Path(folder) / "model.onnx"
+        reduced = _convert(source, exported, options.pictures, options)
         if options.name:
-            exchange.update_card(made, name=options.name)
+            exchange.update_card(exported, name=options.name)
         with atomic(target) as file:
-            file.write(made.read_bytes())
+            file.write(exported.read_bytes())
     return ExportedFile(target, _read_card(target), reduced=reduced)
 
 
@@ -115,7 +118,7 @@ def weights(place: Path, target: Path) -> list[Path]:
     """Write the generators of the run or checkpoint folder `place` in the official layout (`official_weights.save`).
 
     Raises:
-        ConfigError, CheckpointError, DataError: as of `trained.read`.
+        ConfigError, CheckpointError, DataError: as `trained.read`.
     """
     found = trained.read(place)
     written = []
@@ -128,20 +131,20 @@ def weights(place: Path, target: Path) -> list[Path]:
 
 
 def read(place: Path, norm_mode: NormMode | None, note: Callable[[str], None]) -> TrainedRun:
-    """As `trained.read`; where batch norm leaves a choice and nobody has made it, what is better is taken.
+    """Load a run as `trained.read` does. If batch norm leaves a choice and `norm_mode` is None, use the better mode.
 
     Raises:
-        CheckpointError: also where running statistics that a model uses are not finite.
+        CheckpointError: as `trained.read`, or running statistics that a model uses are not finite.
     """
     found = trained.read(place, norm_mode=norm_mode)
     if norm_mode is None and trained.has_batch_norm(found):
-        found = trained.with_norm_mode(found, _better(found, place, note))
+        found = trained.with_norm_mode(found, _better_norm_mode(found, place, note))
     trained.check_statistics(found, place, note)
     return found
 
 
-def _better(found: TrainedRun, place: Path, note: Callable[[str], None]) -> NormMode:
-    """The norm mode with the better figure on the held-out pictures, or that of the paper where none can be had."""
+def _better_norm_mode(found: TrainedRun, place: Path, note: Callable[[str], None]) -> NormMode:
+    """Return the norm mode with the better figure on the held-out pictures, or paper if they cannot be compared."""
     gathered = running_statistics.examine({name: found.method.networks[name] for name in found.method.averaged})
     if gathered.problem:
         note(f"norm mode paper: {gathered.problem}")
@@ -168,12 +171,12 @@ def _card(one: ModelExport, found: TrainedRun, options: ExportOptions) -> Card:
 
 
 def _own_pictures(place: Path, found: TrainedRun, card: Card, precision: Precision) -> tuple[Path, ...]:
-    """The run's data, where all of its pictures are of the kind that the model is given."""
+    """Return the run's data folders, if all of their pictures are like the inputs of the model."""
     folders = tuple(one for one in trained.data_folders(found) if one.is_dir())
     if card.task == "translate" and not card.domains:
-        folders = ()  # half of them are what the model gives
+        folders = ()  # half of them are targets
     if not folders and precision == "int8":
-        raise ConfigError(f"{place}: say which pictures int8 is to be calibrated on: --calibrate FOLDER")
+        raise ConfigError(f"{place}: name pictures to calibrate int8 on: --calibrate FOLDER")
     return folders
 
 

@@ -1,36 +1,37 @@
-"""Is it working? Known ways in which a GAN's training fails, told from its figures, with the remedy."""
+"""Detects known ways in which the training of a GAN fails, from its figures, and suggests a remedy."""
 
 from collections import deque
 from collections.abc import Mapping
 
 WINDOW = 5
-"""Log lines that a fault must last before it is told: single batches prove nothing."""
+"""A fault must last for this many log lines before it is reported. Single batches prove nothing."""
 
 VALIDATIONS = 3
-"""Validations, likewise."""
+"""A fault must last for this many validations before it is reported."""
 
 REPEAT_AFTER = 20
-"""Log lines after which a fault that lasts is told again."""
+"""A fault that lasts is reported again after this many log lines."""
 
 WINNING_ACCURACY = 0.99
-"""Share of right judgements on real and on generated pictures, above which the discriminator has won."""
+"""Accuracy on real and on generated pictures from which on the discriminator has won."""
 
 MIN_GRADIENT_SHARE = 0.01
-"""Of the largest adversarial gradient seen so far: less of it teaches the generator nothing."""
+"""Fraction of the largest adversarial gradient so far. Below it, the generator learns nothing from the discriminator.
+"""
 
 MIN_DIVERSITY = 0.25
-"""Distance between outputs, as a share of the distance between real pictures: below, they are all alike."""
+"""Distance between outputs, divided by that between real pictures. Below it, all outputs look alike."""
 
 MIN_LABEL_EFFECT = 0.02
-"""Mean change of a picture from one label to another, values 0..1: below, the label is ignored."""
+"""Mean change of a picture from one label to another, values 0..1. Below it, the label is ignored."""
 
 
 class Health:
-    """Listens to log lines and validations and says in plain words what goes wrong.
+    """Reads log lines and validations, and warns in plain words if something goes wrong.
 
-    Figures that it knows, all of them optional: `accuracy_real` and `accuracy_fake`, shares 0..1 that the discriminator
-    judges rightly; `gradient/adversarial`, norm of the gradient that reaches the generator's output from the
-    discriminator; `diversity` and `label_effect` of a validation, see `methods.figures`.
+    It knows these figures, all of them optional: `accuracy_real` and `accuracy_fake`, the fractions of pictures that
+    the discriminator judges correctly; `gradient/adversarial`, the norm of the discriminator's gradient at the output
+    of the generator; and `diversity` and `label_effect` of a validation, see `methods.figures`.
     """
 
     def __init__(self) -> None:
@@ -41,7 +42,7 @@ class Health:
         self._count = 0
 
     def logged(self, figures: Mapping[str, float]) -> list[str]:
-        """The warnings after one more log line."""
+        """Return the warnings after another log line."""
         self._count += 1
         self._lines.append(figures)
         self._largest = max(self._largest, figures.get("gradient/adversarial", 0.0))
@@ -59,12 +60,12 @@ class Health:
             )
         return self._warn(
             "winning",
-            f"the discriminator is right on {100 * min(real, fake):.0f} % of the pictures. While the pictures still "
-            "get better that is no harm; if they do not, lower its rate: --set discriminator_optimiser.rate=...",
+            f"the discriminator is right on {100 * min(real, fake):.0f} % of the pictures. This is fine while the "
+            "results improve. If they do not, lower its learning rate: --set discriminator_optimiser.rate=...",
         )
 
     def validated(self, figures: Mapping[str, float]) -> list[str]:
-        """The warnings after a validation."""
+        """Return the warnings after a validation."""
         self._validations.append(figures)
         if len(self._validations) < VALIDATIONS:
             return []
@@ -74,14 +75,14 @@ class Health:
             warnings += self._warn(
                 "collapsed",
                 f"the outputs are nearly all alike (their distances are {100 * alike:.0f} % of those between real "
-                "pictures): the generator ignores its input. Raise the weight of reconstruction, or try "
-                "--set adversarial.name=wgan-gp; after many steps without change begin anew",
+                "pictures): the generator ignores its input. Raise the weight of the reconstruction, or try "
+                "--set adversarial.name=wgan-gp. If nothing changes for many steps, start again",
             )
         if max(one.get("label_effect", 1.0) for one in self._validations) < MIN_LABEL_EFFECT:
             warnings += self._warn(
                 "deaf",
-                "the pictures hardly change with the label: the generator ignores it. Give it more steps, or raise "
-                "--set classification=...",
+                "the pictures hardly change with the label: the generator ignores it. Train for more steps, or "
+                "raise --set classification=...",
             )
         return warnings
 

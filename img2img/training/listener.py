@@ -1,27 +1,29 @@
-"""What a run tells whoever watches it. The command line draws it; TensorBoard and log.jsonl get it anyway."""
+"""The interface through which a run reports its progress. The command line displays it; TensorBoard and log.jsonl are
+written in any case.
+"""
 
 from collections.abc import Mapping
 from typing import Protocol
 
 
 class Listener(Protocol):
-    """Told what happens; must not change it."""
+    """Receives the events of a run. It must not change the run."""
 
     def note(self, text: str) -> None:
-        """A sentence for the person who watches."""
+        """Show a message to the user."""
 
     def started(self, step: int, steps: int) -> None:
-        """The first step to be taken is `step` (0-based) of `steps`."""
+        """Training starts with step `step` (0-based) of `steps`."""
 
     def stepped(self, step: int, figures: Mapping[str, float]) -> None:
-        """`step` steps are done; `figures` are the newest losses (means), empty between two log lines."""
+        """`step` steps are done. `figures` are the latest mean losses, and empty between two log lines."""
 
     def validated(self, step: int, figures: Mapping[str, float], *, best: bool) -> None:
-        """A validation after `step` steps."""
+        """The networks were validated after `step` steps."""
 
 
 class SilentListener:
-    """A listener that says nothing."""
+    """A listener that shows nothing."""
 
     def note(self, text: str) -> None: ...
 

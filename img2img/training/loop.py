@@ -1,4 +1,4 @@
-"""The training loop: steps, logging, validation, checkpoints, resume. One loop for every method."""
+"""The training loop, the same for every method: steps, logging, validation, checkpoints, resume."""
 
 import math
 import time
@@ -29,7 +29,9 @@ from img2img.training.stop import StopRequest, stop_signals
 from img2img.training.stream import Steps, load_batches
 
 ROLLBACKS = 3
-"""How often a run goes back to its last checkpoint after a loss that is not finite, each time at half the rate."""
+"""How often a run returns to its last checkpoint after a loss that is not finite. Each time the learning rates are
+halved.
+"""
 
 
 @dataclass
@@ -37,12 +39,12 @@ class Outcome:
     """How a run ended.
 
     Attributes:
-        step, steps: steps done, of steps planned.
-        figures: the newest validation figures.
-        models: the model files written, with the cards that they were asked to carry.
-        seconds: time spent in steps, without validation and checkpoints.
-        waiting: seconds of it spent waiting for data.
-        gpu_bytes: largest memory taken on the GPU; 0 without one.
+        step, steps: completed steps, and planned steps.
+        figures: the latest validation figures.
+        models: the model files written, with the cards that they were given.
+        seconds: time spent in steps, without validations and checkpoints.
+        waiting: the part of `seconds` spent waiting for data.
+        gpu_bytes: peak GPU memory; 0 without a GPU.
     """
 
     step: int
@@ -56,7 +58,7 @@ class Outcome:
 
 @dataclass
 class _RunningMeans:
-    """Figures since the last log line, kept on the device so that no step waits for them."""
+    """Means of the figures since the last log line, summed on the device so that no step waits for them."""
 
     count: int = 0
     totals: dict[str, Tensor] = field(default_factory=dict)
@@ -81,19 +83,20 @@ def train(
     max_minutes: float | None = None,
     max_steps: int | None = None,
 ) -> Outcome:
-    """Train from scratch, or go on where the run in `folder` stopped, until `config.steps`.
+    """Train until `config.steps`, from scratch or from where the run in `folder` stopped.
 
-    Ends with a checkpoint and the exported, verified model files in `folder`.
+    This ends with a checkpoint and the exported, verified model files in `folder`.
 
     Args:
-        threads: bounds the CPU threads of torch, for the whole process.
-        max_minutes, max_steps: stop earlier, after so many minutes or steps of this call; the models are written.
+        threads: limit on the CPU threads of torch, for the whole process.
+        max_minutes, max_steps: stop earlier, after this many minutes or steps of this call. The models are still
+            written.
 
     Raises:
-        ConfigError, DataError: before the first step, with the key or file that is wrong.
-        TrainingError: a loss is no longer finite, however often the run went back to its last checkpoint.
-        Interrupted: Ctrl-C or SIGTERM; the state is saved.
-        CheckpointError, ExportError: a file could not be written or read.
+        ConfigError, DataError: before the first step. The message names the key or the file.
+        TrainingError: a loss is not finite, even after several returns to the last checkpoint.
+        Interrupted: Ctrl-C or SIGTERM. The state is saved.
+        CheckpointError, ExportError: a file cannot be written or read.
     """
     started = time.monotonic()
     if threads:
@@ -106,7 +109,7 @@ def train(
         with stop_signals() as stop:
             training.run_steps(stop, started + 60 * max_minutes if max_minutes is not None else math.inf, max_steps)
         return training.finish()
-    except OSError as error:  # log, sheets and events; checkpoints and models have errors of their own
+    except OSError as error:  # from the log, sheets and events; checkpoints and models raise their own
         raise TrainingError(f"{folder}: cannot be written ({error}); {training.run.store.last_good()}") from error
 
 
@@ -135,9 +138,9 @@ class _Training:
         self.outcome = Outcome(0, config.steps, {})
         if self.run.store.steps():
             self._restore(self.run.store.load())
-            self.listener.note(f"going on after step {self.step} of {config.steps}")
+            self.listener.note(f"continuing after step {self.step} of {config.steps}")
         self.initial = self._checkpoint() if not self.step else None
-        if self.initial:  # the networks move on, these must not
+        if self.initial:  # training changes the networks, and must not change this copy
             copies = {n: {k: v.to("cpu", copy=True) for k, v in w.items()} for n, w in self.initial.weights.items()}
             self.initial.weights = copies
         if self.main:
@@ -145,7 +148,7 @@ class _Training:
         self.board = _board(self.run, self.step) if self.main else None
 
     def run_steps(self, stop: StopRequest, deadline: float, max_steps: int | None) -> None:
-        """Take steps until the last one, the deadline, or a wish to stop; every way out has saved."""
+        """Take steps until the last one, the deadline, or a request to stop. The state is saved in every case."""
         end = self.config.steps if max_steps is None else min(self.step + max_steps, self.config.steps)
         self.listener.started(self.step, self.config.steps)
         stopped = False
@@ -172,11 +175,11 @@ class _Training:
         if stopped:
             self._close()
             raise Interrupted(
-                f"stopped after step {self.step} of {self.config.steps}; the same command goes on from there"
+                f"stopped after step {self.step} of {self.config.steps}; run the same command to continue"
             )
 
     def finish(self) -> Outcome:
-        """Write the models of a run that is not interrupted."""
+        """Write the models of a run that was not interrupted."""
         self._close()
         self.outcome.step, self.outcome.figures = self.step, self.figures
         self.outcome.gpu_bytes = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else 0
@@ -190,7 +193,7 @@ class _Training:
         return self.outcome
 
     def _run_step(self, batches: list[Batch]) -> dict[str, float] | None:
-        """One step. Returns the figures to log, empty between log lines; None where they are not finite."""
+        """Take one step. Return the figures to log, empty between log lines, or None if they are not finite."""
         began = time.monotonic()
         log = (self.step + 1) % self.config.log_every == 0
         rate = self.engine.set_rates(self.step)
@@ -283,21 +286,21 @@ class _Training:
         self.sums = _RunningMeans(extra["count"], {name: total.to(device) for name, total in extra["totals"].items()})
 
     def _roll_back(self) -> None:
-        """Back to the last checkpoint, or the start, at half the rate."""
+        """Return to the last checkpoint, or to the start, and halve the learning rates."""
         at, rollbacks, slowdown = self.step, self.rollbacks + 1, self.engine.slowdown / 2
         self.engine.accelerator.wait_for_everyone()
         checkpoint = self.initial or self.run.store.load()
         if rollbacks > ROLLBACKS:
             raise TrainingError(
-                f"a loss is no longer finite at step {at}, after going back {ROLLBACKS} times; the checkpoint of step "
-                f"{checkpoint.step} is from before. Begin a run with a lower --set optimiser.rate=..."
+                f"a loss is not finite at step {at}, after {ROLLBACKS} returns to a checkpoint; the checkpoint of step "
+                f"{checkpoint.step} is good. Start a run with a lower --set optimiser.rate=..."
             )
         self._restore(checkpoint)
         self.rollbacks, self.engine.slowdown = rollbacks, slowdown
         if self.main:
             self.run.rewind_log(self.step)
         self._warn(
-            f"warning: a loss is no longer finite at step {at}: back to step {self.step}, from now on at "
+            f"warning: a loss is not finite at step {at}: returning to step {self.step} with "
             f"{slowdown:g} of the learning rate"
         )
 

@@ -1,4 +1,4 @@
-"""What a network will see of photos: contact sheets of degraded crops and of holes, before any training."""
+"""Previews of what a network will see: contact sheets of degraded crops and of holes."""
 
 from collections.abc import Callable, Sequence
 
@@ -21,13 +21,15 @@ Pixels = NDArray[np.uint8]
 
 
 class Data(Section):
+    """Photos, how they are made small, and the holes to cut into them."""
+
     crop: PositiveInt = Field(default=256, description="side of the crops in pixels")
-    degradation: DegradationConfig = Field(default=DegradationConfig(), description="how crops are shrunk")
+    degradation: DegradationConfig = Field(default=DegradationConfig(), description="how photos are made small")
     masks: MaskConfig = Field(default=MaskConfig(), description="holes")
 
 
 class PreviewConfig(RunConfig):
-    """The part of a training configuration that a preview needs, under the same keys."""
+    """The part of a training configuration that a preview needs, with the same keys."""
 
     method: str = Field(default="degrade", description="method")
     scale: PositiveInt = Field(default=4, description="upscaling factor")
@@ -36,30 +38,32 @@ class PreviewConfig(RunConfig):
     @model_validator(mode="after")
     def _fits(self) -> "PreviewConfig":
         if self.data.crop % self.scale:
-            raise ValueError(f"data.crop = {self.data.crop} is no multiple of scale = {self.scale}")
+            raise ValueError(f"data.crop = {self.data.crop} is not a multiple of scale = {self.scale}")
         return self
 
 
 def degradation_sheet(photos: Sequence[Pixels], settings: PreviewConfig, *, versions: int) -> Image.Image:
-    """A row for each of `photos`: a crop, the crop sharpened where that is the target, and `versions` of the
-    low-resolution picture, enlarged without smoothing."""
-    shrink = degradation.build(settings.data.degradation, settings.scale)
+    """Draw a row for each photo: a crop, the sharpened crop if that is the target, and degraded versions of it.
+
+    The low-resolution versions are enlarged without smoothing.
+    """
+    degrade = degradation.build(settings.data.degradation, settings.scale)
     crops = PhotoCrops(photos, size=settings.data.crop, scale=settings.scale, seed=settings.seed, candidates=3)
 
     def seen(photo: Pixels, rng: np.random.Generator) -> Pixels:
-        return shrink(photo, rng).repeat(settings.scale, axis=0).repeat(settings.scale, axis=1)
+        return degrade(photo, rng).repeat(settings.scale, axis=0).repeat(settings.scale, axis=1)
 
     rows = []
     for row in range(len(photos)):
         high = _picture(crops, "high", row)
-        known = [high, sharpened(high)] if shrink.sharpen else [high]
-        rows.append(known + _versions(seen, known[-1], (settings.seed, row), versions))
-    columns = ["truth", "sharpened"] if shrink.sharpen else ["truth"]
+        targets = [high, sharpened(high)] if degrade.sharpen else [high]
+        rows.append(targets + _versions(seen, targets[-1], (settings.seed, row), versions))
+    columns = ["truth", "sharpened"] if degrade.sharpen else ["truth"]
     return contact_sheet(columns + _names(versions), rows)
 
 
 def mask_sheet(photos: Sequence[Pixels], settings: PreviewConfig, *, versions: int) -> Image.Image:
-    """A row for each of `photos`: a crop, and `versions` of it with a white hole.
+    """Draw a row for each photo: a crop, and versions of it with a white hole.
 
     Raises:
         DataError: the mask files cannot be used.

@@ -1,4 +1,4 @@
-"""The run folder (design, contract 2): config.toml, checkpoints/, samples/, log.jsonl, curves.png, events, models."""
+"""The run folder: config.toml and its schema, checkpoints/, samples/, log.jsonl, curves.png, events and models."""
 
 import json
 from collections.abc import Mapping
@@ -12,19 +12,20 @@ from img2img.methods.method import Facts
 from img2img.training.checkpoints import Store
 
 FACTS = "facts.json"
+"""File with the facts of the method (`methods.method.Facts`), as JSON."""
 
 CHANGEABLE = {"steps", "workers", "log_every", "validate_every", "checkpoint_every", "keep", "compile"}
-"""Keys that may differ when a run goes on: they change how long and how watched it is, not what is learnt.
+"""Keys that may change when a run continues: they affect how long it runs and what it reports, and not what it learns.
 
 A new number of steps stretches the learning-rate schedule.
 """
 
 
 class Run:
-    """A run folder, new or to be continued.
+    """A run folder, new or existing.
 
     Raises:
-        ConfigError: the folder holds another run, or files that are no run's.
+        ConfigError: the folder holds another run, or files that do not belong to a run.
     """
 
     def __init__(self, folder: Path, config: RunConfig, facts: Facts) -> None:
@@ -36,7 +37,9 @@ class Run:
         if self.config_file.exists():
             self._check_same(config, facts)
         elif folder.exists() and any(folder.iterdir()):
-            raise ConfigError(f"{folder}: not empty and no run (it has no config.toml); choose another --out")
+            raise ConfigError(
+                f"{folder}: not empty and not a run folder (there is no config.toml); choose another --out"
+            )
         try:
             for part in (folder, folder / "checkpoints", folder / "samples"):
                 part.mkdir(parents=True, exist_ok=True)
@@ -54,19 +57,19 @@ class Run:
         changed = [key for key in new if key not in CHANGEABLE and old.get(key) != new[key]]
         if changed and self.store.steps():
             raise ConfigError(
-                f"{self.folder} was begun with another configuration ({', '.join(changed)}): "
-                "use another --out, or leave these options out to go on with it"
+                f"{self.folder} was started with another configuration ({', '.join(changed)}): "
+                "use another --out, or omit these options to continue it"
             )
 
         before = read_facts(self.folder)
         if self.store.steps() and before is not None and before != json.loads(json.dumps(dict(facts))):
             raise ConfigError(
-                f"{self.folder}: the data are not those that the run was begun with "
+                f"{self.folder}: the data has changed since the run started "
                 f"({', '.join(key for key in before if before[key] != facts.get(key))}); use another --out"
             )
 
     def rewind_log(self, step: int) -> None:
-        """Drop the lines of log.jsonl after `step`: a killed run may have logged more than its last checkpoint."""
+        """Drop the lines of log.jsonl after `step`, which a killed run wrote after its last checkpoint."""
         if not self.log_file.exists():
             return
         lines = self.log_file.read_text(encoding="utf-8").splitlines()
@@ -77,13 +80,13 @@ class Run:
             part.replace(self.log_file)
 
     def log(self, step: int, values: Mapping[str, Any]) -> None:
-        """Append one line to log.jsonl."""
+        """Append a line to log.jsonl."""
         with self.log_file.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": step, **values}) + "\n")
 
 
 def read_facts(folder: Path) -> Facts | None:
-    """What the networks of the run in `folder` owe to its data; None where nothing is written down.
+    """Return the facts of the run in `folder`, or None if it has none.
 
     Raises:
         ConfigError: the file is broken.
@@ -102,4 +105,4 @@ def _step_of(line: str) -> float:
     try:
         return float(json.loads(line)["step"])
     except (ValueError, KeyError, TypeError):
-        return float("inf")  # the half line of a killed run
+        return float("inf")  # the unfinished line of a killed run

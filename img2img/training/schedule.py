@@ -1,4 +1,4 @@
-"""Learning rates as a pure function of the step: nothing to save, and a resume continues exactly."""
+"""Learning rates as a pure function of the step. There is nothing to save, and a resumed run continues exactly."""
 
 import math
 
@@ -6,10 +6,11 @@ from img2img.methods.config import ScheduleConfig
 
 
 def factor(config: ScheduleConfig, step: int, steps: int) -> float:
-    """What the highest rate is multiplied with at `step` (0-based) of `steps`.
+    """Return the factor on the peak rate at `step` (0-based) of `steps`.
 
-    A linear rise over `warmup` steps; then, for `linear` and `cosine`, the full rate for the share `flat` of all
-    steps, and the fall to `floor`. `linear` with `flat = 0.5` is the schedule of pix2pix, CycleGAN and StarGAN.
+    The rate rises linearly over `warmup` steps. With `linear` and `cosine`, it then stays at the peak for the fraction
+    `flat` of all steps and falls to `floor`. `linear` with `flat = 0.5` is the schedule of pix2pix, CycleGAN and
+    StarGAN.
     """
     if step < config.warmup:
         return (step + 1) / config.warmup

@@ -1,4 +1,4 @@
-"""Contact sheets: rows of pictures under captions."""
+"""Contact sheets: rows of pictures with captions."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,10 @@ CAPTION = 18
 
 
 def contact_sheet(columns: Sequence[str], rows: Sequence[Sequence[NDArray[np.uint8]]]) -> Image.Image:
-    """One picture of all `rows`, each of uint8 RGB `[H, W, 3]` pictures of one size, under the names of `columns`."""
+    """Draw `rows` of uint8 RGB pictures `[H, W, 3]` in one picture, under the captions `columns`.
+
+    All pictures of a row have the same size.
+    """
     widths = [max(row[i].shape[1] for row in rows) for i in range(len(columns))]
     heights = [max(picture.shape[0] for picture in row) for row in rows]
     size = (sum(widths) + GAP * (len(widths) + 1), sum(heights) + GAP * (len(heights) + 1) + CAPTION)

@@ -1,4 +1,4 @@
-"""Weights to begin with: another run's, a checkpoint's, a weights file's, or a model's."""
+"""Initial weights from another run, a checkpoint, a weights file or a model."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,33 +14,37 @@ from img2img.runtime.network import models
 from img2img.training.checkpoints import Store
 
 WRAPPER = "generator."
-"""Before the keys in models of methods that put the network into another one, which knows of masks or domains."""
+"""Prefix of the keys in models of methods that wrap the network, to add a mask or domains."""
 
 
 @runtime_checkable
 class Adaptable(Protocol):
-    """A network that can also begin with weights that are not in its own layout, such as a smaller one's."""
+    """A network that can also start from weights in another layout, such as those of a smaller network."""
 
     def initial_state_from(self, state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], str] | None:
-        """Weights to load in place of `state`, and what became of it, in words, or ""; None: `state` itself is loaded.
+        """Convert `state` to weights of this network.
+
+        Returns:
+            The weights, and what was done in words, or "". None: `state` can be loaded as it is.
 
         Raises:
-            CheckpointError: it cannot begin with them; the message says why, not which file.
+            CheckpointError: it cannot be converted. The message says why, but does not name the file.
         """
 
 
 def load(path: Path, method: Method) -> list[str]:
-    """Fill those networks of `method` that `path` has weights for; returns what was done, a sentence each.
+    """Load the weights at `path` into the networks of `method` that it holds. Return a message for each network.
 
-    A network that can grow (`Adaptable`) may get the weights of a smaller one.
+    A network that can grow (`Adaptable`) can get the weights of a smaller one.
 
     Args:
-        path: a run folder (its best checkpoint, moving averages where it has them), a checkpoint folder, or a file
-            with the generator's weights: .safetensors, .pth read without pickle, or an exported model. Where there is
-            no such file or folder, the name of an installed model.
+        path: a run folder (its best checkpoint, as moving averages where they exist), a checkpoint folder, or a file
+            with the weights of the generator: .safetensors, .pth (read without pickle), or an exported model. If there
+            is no such file or folder, the name of an installed model.
 
     Raises:
-        CheckpointError: nothing to load there, or the weights are another network's; the first keys are named.
+        CheckpointError: there is nothing to load, or the weights belong to another network. The message names the first
+            keys.
         ModelError: a model file is damaged or unsafe.
     """
     path = resolve(path)
@@ -56,9 +60,9 @@ def load(path: Path, method: Method) -> list[str]:
 
 
 def resolve(path: Path) -> Path:
-    """`path` where there is such a file or folder; else the file of the installed model that is called so.
+    """Return `path` if it exists, or the file of the installed model of that name.
 
-    Names are looked up where `path` is in the current folder: configurations make paths of them, and these absolute.
+    A name is looked up if `path` is in the current folder, because configurations turn names into absolute paths.
 
     Raises:
         CheckpointError: there is neither.
@@ -76,10 +80,10 @@ def resolve(path: Path) -> Path:
 
 
 def read(path: Path) -> dict[str, dict[str, Tensor]]:
-    """The weights at `path`, by the names that checkpoints use; a single file's are the generator's.
+    """Return the weights at `path`, by the names that checkpoints use. Those of a single file are the generator's.
 
     Raises:
-        CheckpointError: there is nothing, or it cannot be read safely, or its weights are rounded to fewer bits.
+        CheckpointError: there is nothing, it cannot be read safely, or its weights are rounded to fewer bits.
         ModelError: a model file is damaged or unsafe, or has no card.
     """
     path = resolve(path)
@@ -99,12 +103,12 @@ def load_state(network: nn.Module, state: Mapping[str, Tensor], fault: str) -> N
     """Load `state` into `network`.
 
     Raises:
-        CheckpointError: they do not fit; the message begins with `fault` and names the first keys.
+        CheckpointError: it does not fit. The message begins with `fault` and names the first keys.
     """
     own = network.state_dict()
     missing, strange = [k for k in own if k not in state], [k for k in state if k not in own]
     shapes = [k for k in own if k in state and own[k].shape != state[k].shape]
-    for what, keys in (("lacks", missing), ("has unknown", strange), ("has other shapes for", shapes)):
+    for what, keys in (("lacks", missing), ("has unknown", strange), ("has different shapes for", shapes)):
         if keys:
             more = f" and {len(keys) - 5} more" if len(keys) > 5 else ""
             raise CheckpointError(f"{fault}: the file {what} {', '.join(keys[:5])}{more}")
@@ -112,7 +116,7 @@ def load_state(network: nn.Module, state: Mapping[str, Tensor], fault: str) -> N
 
 
 def _start_from(network: nn.Module, state: Mapping[str, Tensor], path: Path, fault: str) -> str:
-    """Load `state`, or what `network` makes of it; says what was done."""
+    """Load `state`, or what `network` converts it to. Return a message."""
     own = network.state_dict()
     while state and all(key.startswith(WRAPPER) for key in state) and not state.keys() & own.keys():
         state = {key.removeprefix(WRAPPER): value for key, value in state.items()}

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a wish that the loop grants after the running step."""
+"""Ctrl-C and SIGTERM as a request to stop after the current step."""
 
 import signal
 from collections.abc import Iterator
@@ -8,14 +8,14 @@ from dataclasses import dataclass
 
 @dataclass
 class StopRequest:
-    """Whether somebody has asked to stop."""
+    """Whether the user has asked to stop."""
 
     is_set: bool = False
 
 
 @contextmanager
 def stop_signals() -> Iterator[StopRequest]:
-    """The first Ctrl-C or SIGTERM asks for an orderly stop after the running step; the second one interrupts it."""
+    """Handle Ctrl-C and SIGTERM: the first one requests a stop after the current step, the second one interrupts it."""
     stop = StopRequest()
 
     def ask(signum: int, frame: object) -> None:
@@ -27,7 +27,7 @@ def stop_signals() -> Iterator[StopRequest]:
     try:
         for number in (signal.SIGINT, signal.SIGTERM):
             before[number] = signal.signal(number, ask)
-    except ValueError:  # not the main thread: its owner stops us
+    except ValueError:  # not in the main thread, which handles signals itself
         pass
     try:
         yield stop

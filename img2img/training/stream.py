@@ -10,15 +10,15 @@ from img2img.methods.method import Batch
 
 
 class Steps(Sampler[list[int]]):
-    """Batches of indices from step `start` to step `stop`: step `s` holds items `s * batch` to `(s + 1) * batch - 1`.
+    """Batches of indices for the steps from `start` to before `stop`.
 
-    Each of `processes` takes its own share of every batch. Where training stops and starts again does not
-    change which items a step sees.
+    Step `s` holds the items `s * batch` to `(s + 1) * batch - 1`, and each process takes its share of every batch.
+    Stopping and resuming does not change which items a step sees.
 
     Args:
-        start, stop: first step, and the step after the last.
-        batch: items a step over all processes, a multiple of `processes`.
-        process, processes: which one this is, of how many.
+        start, stop: the first step, and the step after the last one.
+        batch: items per step over all processes, a multiple of `processes`.
+        process, processes: index of this process, and number of processes.
     """
 
     def __init__(self, start: int, stop: int, batch: int, *, process: int = 0, processes: int = 1) -> None:

@@ -1,4 +1,4 @@
-"""A trained run or checkpoint, put together again: its method, its networks, and the models that they make."""
+"""Loads a trained run or checkpoint: its method, its networks and its models."""
 
 import dataclasses
 import math
@@ -25,15 +25,15 @@ NORM_MODES: tuple[NormMode, ...] = ("paper", "running")
 
 @dataclass(frozen=True)
 class TrainedRun:
-    """What a run or checkpoint folder holds.
+    """A run or checkpoint folder.
 
     Attributes:
-        name: of the run, and of the checkpoint where one was named.
-        method: without its data; its `networks` have the trained weights, moving averages where there are any.
-        models: what it would be exported as, in eval mode.
+        name: name of the run, with that of the checkpoint if one was named.
+        method: built without its data. Its `networks` have the trained weights, as moving averages where they exist.
+        models: the models to export, in eval mode.
         weights: the state dict of each model, copied, because several models may share a network.
         averaged: whether the weights are moving averages.
-        checkpoint: all weights as they were read, by the names of files: those of the discriminator too.
+        checkpoint: all weights as they were read, by file name, with those of the discriminator.
     """
 
     name: str
@@ -45,16 +45,16 @@ class TrainedRun:
 
 
 def read(place: Path, *, norm_mode: NormMode | None = None) -> TrainedRun:
-    """The models of the run or checkpoint folder `place`, as its own method makes them.
+    """Load the models of the run or checkpoint folder `place`.
 
     Args:
-        place: a run folder, of which the best checkpoint is taken, or a checkpoint folder in one.
-        norm_mode: in place of the configuration's, where the method has one.
+        place: a run folder, for its best checkpoint, or a checkpoint folder of a run.
+        norm_mode: replaces that of the configuration, for methods that have one.
 
     Raises:
-        ConfigError: the folder is no run's, or its configuration cannot be read.
-        CheckpointError: nothing can be read there, or the weights are another network's, or not finite.
-        DataError: a method cannot make its networks without its data, and that is gone.
+        ConfigError: the folder is not a run, or its configuration cannot be read.
+        CheckpointError: nothing can be read there, or the weights are not finite or belong to another network.
+        DataError: the method needs its data to build its networks, and the data is missing.
     """
     run = run_folder_of(place)
     if place == run and not (run / "checkpoints").is_dir():
@@ -69,7 +69,7 @@ def read(place: Path, *, norm_mode: NormMode | None = None) -> TrainedRun:
         start.load_state(networks[name], state, f"{place}: {name} is not the network of {run / 'config.toml'}")
         if wrong := running_statistics.list_not_finite(dict(networks[name].named_parameters())):
             raise CheckpointError(
-                f"{place}: weights of {name} are not finite, in {wrong}: training went wrong before this checkpoint, "
+                f"{place}: weights of {name} are not finite, in {wrong}: training failed before this checkpoint; "
                 "name an earlier one"
             )
     for network in networks.values():
@@ -80,22 +80,24 @@ def read(place: Path, *, norm_mode: NormMode | None = None) -> TrainedRun:
 
 
 def with_norm_mode(trained: TrainedRun, mode: NormMode) -> TrainedRun:
-    """`trained` with its models in this norm mode; for methods that have one. Its method is changed."""
+    """Return `trained` with its models in this norm mode, for methods that have one. This changes its method."""
     _set_norm_mode(trained.method, mode)
     return _with_models(trained)
 
 
 def check_statistics(trained: TrainedRun, place: Path, note: Callable[[str], None]) -> None:
-    """See whether the running statistics that its models use can be used; say so through `note` where it is doubtful.
+    """Check the running statistics that the models use. Report doubtful ones through `note`.
 
-    In norm mode paper nothing of them is left in the models.
+    Models in norm mode paper do not use them.
 
     Raises:
-        CheckpointError: they are not finite, so that no picture would come out.
+        CheckpointError: they are not finite, so no picture would come out.
     """
     found = running_statistics.examine({one.card.name: one.network for one in trained.models})
-    can_do_without = has_batch_norm(trained)
-    advice = "--norm-mode paper does without them" if can_do_without else "train on, or name another checkpoint"
+    has_paper_mode = has_batch_norm(trained)
+    advice = (
+        "--norm-mode paper does not need them" if has_paper_mode else "continue training, or name another checkpoint"
+    )
     if found.not_finite:
         raise CheckpointError(f"{place}: {found.problem}; {advice}")
     if found.never_updated:
@@ -103,21 +105,21 @@ def check_statistics(trained: TrainedRun, place: Path, note: Callable[[str], Non
 
 
 def run_folder_of(place: Path) -> Path:
-    """The run folder that `place` is, or that the checkpoint `place` lies in.
+    """Return the run folder that `place` is, or that holds the checkpoint `place`.
 
     Raises:
         ConfigError: there is none.
     """
     if place.is_file():
-        raise ConfigError(f"{place}: a file does not say how its network is made; name the run folder it comes from")
+        raise ConfigError(f"{place}: a file does not describe its network; name the run folder that it comes from")
     for folder in (place, place.parent.parent):
         if (folder / "config.toml").is_file():
             return folder
-    raise ConfigError(f"{place}: neither a run folder nor a checkpoint in one (there is no config.toml)")
+    raise ConfigError(f"{place}: neither a run folder nor a checkpoint of a run (there is no config.toml)")
 
 
 def has_batch_norm(trained: TrainedRun) -> bool:
-    """Whether `norm_mode` makes a difference: the method knows it, and a network that runs has batch norm."""
+    """Return whether `norm_mode` matters: the method has it, and a network that runs has batch norm."""
     return hasattr(_config(trained.method), "norm_mode") and any(
         isinstance(module, nn.BatchNorm2d | nn.SyncBatchNorm)
         for name in trained.method.averaged
@@ -126,24 +128,24 @@ def has_batch_norm(trained: TrainedRun) -> bool:
 
 
 def norm_mode(trained: TrainedRun) -> NormMode:
-    """The norm mode of its models."""
+    """Return the norm mode of the models."""
     mode: NormMode = getattr(_config(trained.method), "norm_mode", "paper")
     return mode
 
 
 def data_folders(trained: TrainedRun) -> tuple[Path, ...]:
-    """Where the run's pictures are."""
+    """Return the folders of the run's pictures."""
     folders: tuple[Path, ...] = getattr(getattr(_config(trained.method), "data", None), "folders", ())
     return folders
 
 
 def norm_figures(trained: TrainedRun, place: Path) -> dict[NormMode, float]:
-    """The headline figure on the held-out pictures in each norm mode; higher is better, and minus infinity is none.
+    """Return the headline figure on the held-out pictures for each norm mode. Higher is better; minus infinity: none.
 
-    Reads the run's data.
+    This reads the run's data.
 
     Raises:
-        DataError, ConfigError: the data are gone, or others.
+        DataError, ConfigError: the data is missing, or has changed.
     """
     file = run_folder_of(place) / "config.toml"
     found, config = _configuration(file)
@@ -151,7 +153,7 @@ def norm_figures(trained: TrainedRun, place: Path) -> dict[NormMode, float]:
     with torch.random.fork_rng(devices=[]):
         method = found(config)
         method.load()
-    for name, network in method.networks.items():  # the discriminator's judgement may be among the figures
+    for name, network in method.networks.items():  # figures may depend on the discriminator
         state = weights.get(f"{name}.ema", weights.get(name)) if name in method.averaged else weights.get(name)
         if state is not None:
             network.load_state_dict(state)
@@ -165,7 +167,7 @@ def norm_figures(trained: TrainedRun, place: Path) -> dict[NormMode, float]:
 
 
 def _with_models(trained: TrainedRun) -> TrainedRun:
-    """`trained` with the models that its method makes now."""
+    """Return `trained` with the models that its method makes now."""
     models = trained.method.models(trained.method.networks)
     states = [{key: value.detach().clone() for key, value in one.network.state_dict().items()} for one in models]
     return dataclasses.replace(trained, models=models, weights=states)
@@ -177,7 +179,7 @@ def _configuration(file: Path) -> tuple[type[Method], RunConfig]:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{file}: cannot be read as a configuration: {error}") from error
     if not isinstance(word, str):
-        raise ConfigError(f"{file}: does not say which method it is of")
+        raise ConfigError(f"{file}: does not name its method")
     found = methods.find(word)
     return found, found.recipe.load(file)
 
@@ -185,23 +187,23 @@ def _configuration(file: Path) -> tuple[type[Method], RunConfig]:
 def _method(file: Path, norm_mode: NormMode | None) -> Method:
     found, config = _configuration(file)
     facts = read_facts(file.parent)
-    # What the networks start with does not matter, and the caller's random numbers are not to change.
+    # The initial weights do not matter, and the caller's random state must not change.
     with torch.random.fork_rng(devices=[]):
         try:
             method = found(config, facts)
         except DataError as error:
             raise DataError(
-                f"{file}: {config.method} makes its networks to fit its data, which must be where the run found it: "
+                f"{file}: {config.method} needs its data to build its networks, in the place where the run found it: "
                 f"{error}"
             ) from error
         except (LookupError, TypeError, ValueError) as error:
             if facts is None:
                 raise
-            what = f"does not say what {config.method} has to know of its data ({type(error).__name__}: {error})"
-            raise ConfigError(f"{file.parent / FACTS}: {what}; delete it to have the data read again") from error
+            what = f"does not hold what {config.method} must know about its data ({type(error).__name__}: {error})"
+            raise ConfigError(f"{file.parent / FACTS}: {what}; delete it to read the data again") from error
     if norm_mode is not None:
         if not hasattr(config, "norm_mode"):
-            raise ConfigError(f"{config.method} has no norm mode: leave --norm-mode out")
+            raise ConfigError(f"{config.method} has no norm mode: omit --norm-mode")
         _set_norm_mode(method, norm_mode)
     return method
 

@@ -1,4 +1,4 @@
-"""`img2img data check`, with methods that have nothing but a recipe."""
+"""`img2img data check`, with methods that consist of a recipe only."""
 
 import json
 from collections.abc import Callable
@@ -40,7 +40,7 @@ def pairs(photo: Callable[..., Path], tmp_path: Path) -> Path:
     return tmp_path / "street"
 
 
-def test_what_is_found_is_told_on_stderr(img2img: Callable[..., Any], pairs: Path) -> None:
+def test_the_report_is_printed_on_stderr(img2img: Callable[..., Any], pairs: Path) -> None:
     done = img2img("data", "check", pairs, "--for", "pairs", "--set", "data.load=36", "--set", "data.crop=32")
     assert (done.status, done.out) == (0, b"")
     lines = done.err.splitlines()
@@ -61,7 +61,7 @@ def test_json_on_stdout(img2img: Callable[..., Any], pairs: Path) -> None:
     assert levels[0] == "error" and "warning" in levels
 
 
-def test_a_data_set_that_cannot_be_trained_on_is_status_1(img2img: Callable[..., Any], pairs: Path) -> None:
+def test_a_data_set_that_is_not_ready_for_training_is_status_1(img2img: Callable[..., Any], pairs: Path) -> None:
     (pairs / "B" / "3.png").write_bytes(b"no picture")
     (pairs / "A" / "4.png").unlink()
     done = img2img("data", "check", pairs, "--for", "pairs")
@@ -71,26 +71,26 @@ def test_a_data_set_that_cannot_be_trained_on_is_status_1(img2img: Callable[...,
     assert "pairs cannot train on this: 2 errors" in done.err
 
 
-def test_long_lists_are_cut(img2img: Callable[..., Any], pairs: Path) -> None:
+def test_long_lists_are_shortened(img2img: Callable[..., Any], pairs: Path) -> None:
     done = img2img("data", "check", pairs, "--for", "pairs")
     assert "    and 21 more (--json lists all)" in done.err.splitlines()
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["check", "nowhere", "--for", "pairs"], "nowhere: no such folder or file"),
         (["check", ".", "--for", "magic"], "unknown method 'magic'"),
         (["check", ".", "--for", "pairs", "--set", "data.size=3"], "unknown key 'data.size'"),
         (["check", "."], "--for"),
-        (["mend", ".", "--for", "pairs"], "data mend: there is 'img2img data check"),
+        (["mend", ".", "--for", "pairs"], "data mend: use 'img2img data check"),
     ],
 )
-def test_wrong_use(img2img: Callable[..., Any], here: Path, words: list[str], said: str) -> None:
+def test_usage_errors(img2img: Callable[..., Any], here: Path, words: list[str], message: str) -> None:
     done = img2img("data", *words)
-    assert done.status == 2 and said in done.err
+    assert done.status == 2 and message in done.err
 
 
-def test_on_a_terminal_there_is_progress_and_it_goes_away(img2img: Callable[..., Any], pairs: Path) -> None:
+def test_a_terminal_shows_progress_that_disappears(img2img: Callable[..., Any], pairs: Path) -> None:
     done = img2img("data", "check", pairs, "--for", "pairs", terminal=True)
     assert done.status == 0 and "pairs can train on this" in done.err

@@ -1,4 +1,4 @@
-"""`img2img degrade`: a sheet to look at, of the settings that a training would have."""
+"""`img2img degrade`: a contact sheet for the settings of a training run."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -31,7 +31,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def cells(sheet: Path, size: int, rows: int, columns: int) -> np.ndarray:
-    """The pictures of a sheet, `[rows, columns, size, size, 3]`."""
+    """Return the pictures of a sheet, `[rows, columns, size, size, 3]`."""
     pixels = np.asarray(Image.open(sheet))
     assert pixels.shape == (CAPTION + rows * (size + GAP) + GAP, columns * (size + GAP) + GAP, 3)
     step = size + GAP
@@ -60,18 +60,18 @@ def test_the_same_seed_gives_the_same_sheet(img2img: Run, folder: Path, tmp_path
     assert a == b != c
 
 
-def test_settings_are_those_of_a_training(img2img: Run, folder: Path, tmp_path: Path) -> None:
+def test_settings_come_from_a_training_run(img2img: Run, folder: Path, tmp_path: Path) -> None:
     config = tmp_path / "config.toml"
     config.write_text(
         'method = "esrgan"\nscale = 2\nsteps = 7\n[data]\nfolders = ["x"]\ncrop = 48\n'
         '[data.degradation]\nkind = "real"\nsharpen = false\n[optimiser]\nrate = 1e-3\n'
     )
     sheet = tmp_path / "sheet.png"
-    wanted = ["degrade", folder, "-o", sheet, "--config", config, "--count", 1, "--versions", 1]
-    assert img2img(*wanted).status == 0
+    args = ["degrade", folder, "-o", sheet, "--config", config, "--count", 1, "--versions", 1]
+    assert img2img(*args).status == 0
     ((_, seen),) = cells(sheet, 48, 1, 2)
     assert np.array_equal(seen, seen[::2, ::2].repeat(2, 0).repeat(2, 1))
-    assert img2img(*wanted, "--set", "data.degradation.kind=bicubic", "--scale", 4).status == 0
+    assert img2img(*args, "--set", "data.degradation.kind=bicubic", "--scale", 4).status == 0
     ((truth, seen),) = cells(sheet, 48, 1, 2)
     from img2img.data.bicubic import imresize
 
@@ -80,20 +80,20 @@ def test_settings_are_those_of_a_training(img2img: Run, folder: Path, tmp_path: 
 
 def test_masks_are_shown_on_request(img2img: Run, folder: Path, tmp_path: Path) -> None:
     sheet = tmp_path / "sheet.png"
-    wanted = ("--crop", 32, "--count", 1, "--versions", 2, "--set", "data.masks.share=[0.3,0.5]")
-    assert img2img("degrade", folder, "--masks", "-o", sheet, *wanted).status == 0
+    args = ("--crop", 32, "--count", 1, "--versions", 2, "--set", "data.masks.share=[0.3,0.5]")
+    assert img2img("degrade", folder, "--masks", "-o", sheet, *args).status == 0
     ((truth, *seen),) = cells(sheet, 32, 1, 3)
     for version in seen:
         hole = (version != truth).any(2)
         assert 0.25 <= hole.mean() <= 0.5 and (version[hole] == 255).all()
 
 
-def test_small_and_broken_photos_are_passed_over_and_named(img2img: Run, folder: Path, tmp_path: Path) -> None:
+def test_small_and_broken_photos_are_skipped_and_reported(img2img: Run, folder: Path, tmp_path: Path) -> None:
     (folder / "bad.png").write_text("no picture")
     Image.new("RGB", (20, 20)).save(folder / "small.png")
     done = img2img("degrade", folder, "-o", tmp_path / "sheet.png", "--crop", 32)
     assert done.status == 0 and "3 crops" in done.err
-    assert "bad.png" in done.err and "1 photos are smaller than the 32 px crop" in done.err
+    assert "bad.png" in done.err and "skipped photos smaller than the 32 px crop: 1" in done.err
 
 
 @pytest.mark.parametrize(
@@ -102,14 +102,14 @@ def test_small_and_broken_photos_are_passed_over_and_named(img2img: Run, folder:
         (["--set", "data.degradation.frist.jpeg=[1,2]"], "unknown key 'data.degradation.frist'; did you mean 'first'?"),
         (["--set", "data.degradation.first.jpeg=[9,2]"], "data.degradation.first.jpeg: the range [9, 2] must rise"),
         (["--set", "data.degradation.second.blur.kernels.plateau=1"], "the probabilities must sum to 1"),
-        (["--set", "optimiser.rate=1"], "degrade takes scale, data.crop, data.degradation, data.masks"),
+        (["--set", "optimiser.rate=1"], "degrade only uses scale, data.crop, data.degradation, data.masks"),
         (["--config", "missing.toml"], "missing.toml: cannot be read as a configuration"),
-        (["--crop", "30"], "data.crop = 30 is no multiple of scale = 4"),
+        (["--crop", "30"], "data.crop = 30 is not a multiple of scale = 4"),
         (["--crop", "4096"], "choose a smaller --crop"),
-        (["-o", "sheet.xyz"], "say a name that ends in .png"),
+        (["-o", "sheet.xyz"], "use a name that ends in .png"),
     ],
 )
-def test_wrong_use_is_one_line_and_leaves_nothing(
+def test_usage_errors_are_one_line_and_write_nothing(
     args: list[str], message: str, img2img: Run, folder: Path, here: Path
 ) -> None:
     done = img2img("degrade", folder, *args)
@@ -122,4 +122,4 @@ def test_no_photos_is_an_error(img2img: Run, here: Path) -> None:
     (here / "empty").mkdir()
     done = img2img("degrade", "empty")
     assert done.status == 2 and len(done.err.strip().splitlines()) == 1
-    assert "read from files" in img2img("degrade", "-").err
+    assert "reads photos from files" in img2img("degrade", "-").err

@@ -1,4 +1,4 @@
-"""`img2img export`: what it says, what it refuses."""
+"""`img2img export`: its output and its errors."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -26,16 +26,16 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     recipe: Any = methods.find("srgan").recipe
     data = {"folders": [str(trials.photos(place / "photos", size=96))], "crop": 32}
     values = {"scale": 2, "data": data, "generator": TINY, "batch": 2, "steps": 1, "validate_every": 1}
-    trials.learn(methods.find("srgan"), recipe.parse(recipe.with_defaults(values), where="test"), place / "mine")
+    trials.train_to_end(methods.find("srgan"), recipe.parse(recipe.with_defaults(values), where="test"), place / "mine")
     return place / "mine"
 
 
-def test_a_run_becomes_a_model_with_its_proof(run: Path, here: Path, img2img: Callable[..., Any]) -> None:
+def test_a_run_becomes_a_model_and_its_checks_are_shown(run: Path, here: Path, img2img: Callable[..., Any]) -> None:
     done = img2img("export", run, "--name", "my model")
     assert done.status == 0 and done.out == b"", done.err
     card = models.read_card(here / "model.onnx")
     assert card is not None and card.name == "my model" and card.precision == "fp32" and card.context == 3
-    for words in ("largest difference", "compared at", "3 pixels around", "CPU seconds for a megapixel"):
+    for words in ("largest difference", "compared at", "3 pixels around", "CPU seconds per megapixel"):
         assert words in done.err
     assert "wrote model.onnx; use it with\n  img2img upscale PHOTO --model model.onnx" in done.err
     assert [path.name for path in here.iterdir()] == ["model.onnx"]
@@ -69,18 +69,18 @@ def test_a_model_file_or_an_installed_model_in_another_precision(
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (["-o", "model.pth"], "say a name that ends in .onnx"),
-        (["--to", "pth", "-o", "model.onnx"], "say a name that ends in .pth or .pt or .ckpt"),
+        (["-o", "model.pth"], "use a name that ends in .onnx"),
+        (["--to", "pth", "-o", "model.onnx"], "use a name that ends in .pth or .pt or .ckpt"),
         (["-o", "none/model.onnx"], "there is no folder"),
-        (["--to", "pth", "--precision", "int8", "--name", "x"], "--to pth: has nothing to do with --precision, --name"),
+        (["--to", "pth", "--precision", "int8", "--name", "x"], "--to pth cannot be combined with --precision, --name"),
         (["--dropout", "--precision", "fp16"], "cannot be compared"),
-        (["--dropout"], "its network has no dropout; leave --dropout out"),
-        (["--norm-mode", "paper"], "srgan has no norm mode: leave --norm-mode out"),
+        (["--dropout"], "its network has no dropout; omit --dropout"),
+        (["--norm-mode", "paper"], "srgan has no norm mode: omit --norm-mode"),
         (["--precision", "int8", "--calibrate", "nowhere"], "nowhere: there is no such folder"),
         (["--precision", "int4"], "--precision"),
     ],
 )
-def test_wrong_use_is_one_line_and_writes_nothing(
+def test_usage_errors_are_one_line_and_write_nothing(
     args: list[str], message: str, run: Path, here: Path, img2img: Callable[..., Any]
 ) -> None:
     done = img2img("export", run, *args)
@@ -91,17 +91,21 @@ def test_wrong_use_is_one_line_and_writes_nothing(
 @pytest.mark.parametrize(
     ("source", "args", "message"),
     [
-        ("net.onnx", [], "is a model file already; --precision int8 or fp16"),
-        ("net.onnx", ["-p", "int8"], "int8 needs pictures of the kind that the model is for: --calibrate FOLDER"),
-        ("net.onnx", ["-p", "fp16", "--norm-mode", "paper", "--dropout"], "takes no --norm-mode, --dropout"),
-        ("net.onnx", ["--to", "pth"], "takes no --to"),
-        ("bare.onnx", ["-p", "fp16"], "bare.onnx: has no card"),
+        ("net.onnx", [], "is a model file already; convert it with --precision int8 or fp16"),
+        ("net.onnx", ["-p", "int8"], "int8 needs pictures like those that the model is for: --calibrate FOLDER"),
+        (
+            "net.onnx",
+            ["-p", "fp16", "--norm-mode", "paper", "--dropout"],
+            "cannot be combined with --norm-mode, --dropout",
+        ),
+        ("net.onnx", ["--to", "pth"], "cannot be combined with --to"),
+        ("bare.onnx", ["-p", "fp16"], "bare.onnx: it has no card"),
         ("nothing.onnx", ["-p", "fp16"], "nothing.onnx"),
         ("some/run", [], "some/run: neither a run folder nor a checkpoint"),
         ("net.pth", [], "net.pth"),
     ],
 )
-def test_sources_that_will_not_do(
+def test_unsuitable_sources_are_refused(
     source: str, args: list[str], message: str, here: Path, img2img: Callable[..., Any]
 ) -> None:
     onnx_nets.compact(here / "net.onnx")

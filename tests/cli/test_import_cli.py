@@ -1,4 +1,4 @@
-"""`img2img import`, called the way a person does."""
+"""`img2img import`, as called on the command line."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -37,7 +37,7 @@ def test_a_weights_file_becomes_a_model_and_the_command_to_use_it(img2img: Run, 
     assert card.created_with.startswith("img2img")
 
 
-def test_domains_are_asked_for_by_name(img2img: Run, here: Path) -> None:
+def test_missing_domain_names_are_requested(img2img: Run, here: Path) -> None:
     torch.save(networks.build("stargan", domains=2, features=4, blocks=1).state_dict(), "200000-G.ckpt")
     done = img2img("import", "200000-G.ckpt", "-o", "s.onnx")
     assert done.status == 2
@@ -46,10 +46,12 @@ def test_domains_are_asked_for_by_name(img2img: Run, here: Path) -> None:
     assert not Path("s.onnx").exists()
 
 
-def test_what_is_said_of_a_file_goes_into_its_card(img2img: Run, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_options_about_a_file_go_into_its_card(img2img: Run, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cards: list[Card] = []
 
-    def keep(network: object, card: Card, target: Path, *, context: object) -> Verification:  # an export takes seconds
+    def keep(
+        network: object, card: Card, target: Path, *, context: object
+    ) -> Verification:  # an export would take seconds
         cards.append(card)
         return Verification([(1, 8, 8)], 0.0, 0.0, None)
 
@@ -67,14 +69,14 @@ def test_what_is_said_of_a_file_goes_into_its_card(img2img: Run, here: Path, mon
     ("args", "status", "message"),
     [
         (["missing.pth"], 1, "missing.pth: cannot be read (No such file or directory)"),
-        (["page.pth"], 1, "page.pth: is a web page instead of weights"),
-        (["page.pth", "-o", "model.pt"], 2, "say a name that ends in .onnx"),
+        (["page.pth"], 1, "page.pth: is a web page, not weights"),
+        (["page.pth", "-o", "model.pt"], 2, "use a name that ends in .onnx"),
         (["page.pth", "-o", "none/model.onnx"], 2, "there is no folder"),
-        (["page.pth", "--domains", "a,,b"], 2, "names that differ"),
+        (["page.pth", "--domains", "a,,b"], 2, "use different names"),
         (["page.pth", "--norm-mode", "batch"], 2, "--norm-mode"),
     ],
 )
-def test_what_cannot_be_imported_is_one_line(
+def test_files_that_cannot_be_imported_are_a_one_line_error(
     img2img: Run, here: Path, args: list[str], status: int, message: str
 ) -> None:
     Path("page.pth").write_bytes(b"<html>")

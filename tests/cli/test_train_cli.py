@@ -63,7 +63,7 @@ def test_the_same_command_on_a_finished_run_succeeds(
     out, _ = run
     again = img2img("train", "esrgan", "--out", out, "--resume", "--device", "cpu")
     assert again.returncode == 0, again.stderr
-    assert "going on after step 4 of 4" in again.stderr
+    assert "continuing after step 4 of 4" in again.stderr
 
 
 def test_evaluate_prints_a_table_and_json(run: "tuple[Path, subprocess.CompletedProcess[str]]", photos: Path) -> None:
@@ -99,7 +99,7 @@ def test_evaluate_can_record_its_figures_in_the_card(
         (["esrgan", "--data", ".", "--resume"], "holds no run"),
     ],
 )
-def test_wrong_use_is_one_line_and_status_2(args: list[str], message: str, tmp_path: Path) -> None:
+def test_usage_errors_are_one_line_with_status_2(args: list[str], message: str, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "img2img", "train", *args], capture_output=True, text=True, cwd=tmp_path, check=False
     )
@@ -111,11 +111,11 @@ def test_wrong_use_is_one_line_and_status_2(args: list[str], message: str, tmp_p
 
 def test_show_config_explains_every_setting() -> None:
     shown = img2img("train", "esrgan", "--show-config").stdout
-    assert "optimiser.rate = 0.001\n    learning rate at its highest\n" in shown
+    assert "optimiser.rate = 0.001\n    peak learning rate\n" in shown
     assert "data.crop = 144" in shown
 
 
-def test_smoke_tries_everything_and_leaves_nothing(photos: Path, tmp_path: Path) -> None:
+def test_smoke_tests_everything_and_keeps_nothing(photos: Path, tmp_path: Path) -> None:
     words = ["--data", photos, "--smoke", "--device", "cpu", *TINY, "--set", "data.crop=32"]
     command = [sys.executable, "-m", "img2img", "train", "esrgan", *words]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
@@ -125,7 +125,7 @@ def test_smoke_tries_everything_and_leaves_nothing(photos: Path, tmp_path: Path)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_adversarial_stage_starts_from_the_fidelity_run_and_takes_its_network(
+def test_the_adversarial_stage_starts_from_the_fidelity_run_with_its_network(
     run: "tuple[Path, subprocess.CompletedProcess[str]]", photos: Path, tmp_path: Path
 ) -> None:
     small = ["discriminator.name=patchgan", "discriminator.options={features=4, layers=1, norm='none'}"]
@@ -139,20 +139,20 @@ def test_the_adversarial_stage_starts_from_the_fidelity_run_and_takes_its_networ
     assert "features = 8" in (tmp_path / "run" / "config.toml").read_text()
 
 
-def test_settings_of_one_stage_are_not_taken_for_the_other(
+def test_settings_of_one_stage_are_refused_for_the_other(
     run: "tuple[Path, subprocess.CompletedProcess[str]]", photos: Path, tmp_path: Path
 ) -> None:
     done = img2img("train", "esrgan", "--config", run[0] / "config.toml", "--stage", "adversarial", "--out", tmp_path)
     assert done.returncode == 2
-    assert "settings of the fidelity stage cannot be those of the adversarial stage" in done.stderr
+    assert "these are settings of the fidelity stage, not of the adversarial stage" in done.stderr
 
 
-def test_show_config_shows_the_stage_that_is_asked_for() -> None:
+def test_show_config_shows_the_requested_stage() -> None:
     assert "adversarial.name" not in img2img("train", "esrgan", "--show-config").stdout
     assert "adversarial" in img2img("train", "esrgan", "--show-config", "--stage", "adversarial").stdout
 
 
-def test_schema_prints_the_json_schema_of_the_stage_that_is_asked_for() -> None:
+def test_schema_prints_the_json_schema_of_the_requested_stage() -> None:
     schema = json.loads(img2img("train", "esrgan", "--schema").stdout)
     assert schema["$schema"] == "http://json-schema.org/draft-07/schema#"
     assert schema["title"] == "Settings of img2img train esrgan, fidelity"
@@ -164,7 +164,7 @@ def test_schema_prints_the_json_schema_of_the_stage_that_is_asked_for() -> None:
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
-def test_compiled_networks_train_where_the_discriminator_cannot_be_compiled(tmp_path: Path) -> None:
+def test_compiled_networks_train_even_if_the_discriminator_cannot_be_compiled(tmp_path: Path) -> None:
     pairs = trials.paired(tmp_path / "pairs", 4)
     words = ["generator.options={features=4, downs=2, norm='none', dropout=false}", "adversarial.name=wgan-gp"]
     words += ["discriminator.options={features=4, layers=1, norm='none'}", "data.load=36", "data.crop=32"]

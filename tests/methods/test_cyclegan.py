@@ -31,11 +31,11 @@ def config(sides: Path, **changes: Any) -> Config:
     return Config.parse(Config.with_defaults({**values, **changes}), where="test")
 
 
-def test_a_stopped_run_goes_on_exactly_with_its_pool_and_exports_both_directions(sides: Path, tmp_path: Path) -> None:
+def test_a_stopped_run_continues_exactly_with_its_pool_and_exports_both_directions(sides: Path, tmp_path: Path) -> None:
     run = trials.check_resume(CycleGAN, config(sides), tmp_path, stop=5)
-    assert list(trials.exported(CycleGAN(config(sides)), tmp_path)) == [".AtoB", ".BtoA"]
+    assert list(trials.export(CycleGAN(config(sides)), tmp_path)) == [".AtoB", ".BtoA"]
     figures = trials.log(run)[-1]["validation"]
-    assert figures["l1_AtoB_input"] > 0.01, "the same names on both sides make an honest comparison possible"
+    assert figures["l1_AtoB_input"] > 0.01, "equal names on both sides give a truth to compare with"
 
 
 @pytest.mark.parametrize(
@@ -50,8 +50,8 @@ def test_a_stopped_run_goes_on_exactly_with_its_pool_and_exports_both_directions
     ],
     ids=str,
 )
-def test_other_parts_fit(changes: dict[str, Any], sides: Path, tmp_path: Path) -> None:
-    lines = trials.few(CycleGAN, config(sides, **{"log_every": 1, **changes}), tmp_path / "run")
+def test_parts_can_be_combined_freely(changes: dict[str, Any], sides: Path, tmp_path: Path) -> None:
+    lines = trials.train_steps(CycleGAN, config(sides, **{"log_every": 1, **changes}), tmp_path / "run")
     assert len(lines) == 2 and all(np.isfinite(line["loss"]) for line in lines)
 
 
@@ -67,11 +67,11 @@ def test_it_learns_the_other_sides_colour(sides: Path, tmp_path: Path) -> None:
         discriminator={"name": "patchgan", "options": {"features": 8, "layers": 1, "norm": "none"}},
         optimiser={"rate": 2e-3, "betas": [0.5, 0.999]},
     )
-    figures = trials.learn(CycleGAN, settings, tmp_path / "run")[-1]
+    figures = trials.train_to_end(CycleGAN, settings, tmp_path / "run")[-1]
     assert figures["swd_AtoB"] < figures["swd_AtoB_input"] or figures["l1_AtoB"] < figures["l1_AtoB_input"]
 
 
-def test_the_pool_returns_old_pictures_half_of_the_time_once_it_is_full() -> None:
+def test_a_full_pool_returns_old_pictures_half_of_the_time() -> None:
     torch.manual_seed(0)
     pool = Pool(5)
     pictures = torch.arange(400.0)[:, None, None, None]
@@ -83,13 +83,13 @@ def test_the_pool_returns_old_pictures_half_of_the_time_once_it_is_full() -> Non
     assert len(pool.kept) == 5
 
 
-def test_a_pool_of_none_hands_pictures_through() -> None:
+def test_a_pool_of_size_0_returns_pictures_as_they_are() -> None:
     pictures = torch.rand(2, 3, 4, 4, requires_grad=True)
-    handed = Pool(0).exchange(pictures)
-    assert torch.equal(handed, pictures) and not handed.requires_grad
+    returned = Pool(0).exchange(pictures)
+    assert torch.equal(returned, pictures) and not returned.requires_grad
 
 
-def test_the_pools_state_is_all_there_is() -> None:
+def test_a_pool_is_restored_from_its_state() -> None:
     one, other = Pool(3), Pool(3)
     one.exchange(torch.rand(3, 1, 2, 2))
     other.load_state_dict(one.state_dict())

@@ -70,7 +70,7 @@ class Toy(Method):
             (result,) = to_pictures(2 * networks["generator"](source) - 1)
             rows.append([to_rgb(held.input), result, to_rgb(held.target)])
         figures = distances([row[1] for row in rows], [row[2] for row in rows])
-        return Validation(figures, ["input", "ours", "truth"], rows)
+        return Validation(figures, ["input", "result", "truth"], rows)
 
     def models(self, networks: Networks) -> list[ModelExport]:
         generator = networks["generator"]
@@ -127,11 +127,11 @@ def test_the_model_runs(run: Path, pairs: Path, tmp_path: Path, img2img: Callabl
     assert Image.open(tmp_path / "result.png").size == Image.open(picture).size
 
 
-def test_the_same_command_goes_on(run: Path, pairs: Path, tmp_path: Path, img2img: Callable[..., Any]) -> None:
+def test_the_same_command_continues(run: Path, pairs: Path, tmp_path: Path, img2img: Callable[..., Any]) -> None:
     copy = shutil.copytree(run, tmp_path / "copy")
     done = img2img("train", "toy", "--data", pairs, "--out", copy, "--steps", 3, "--device", "cpu", *SETTINGS)
     assert done.status == 0, done.err
-    assert "going on after step 2 of 3" in done.err
+    assert "continuing after step 2 of 3" in done.err
     assert f"img2img translate PICTURE --model {copy / 'model.onnx'}" in done.err
 
 

@@ -1,4 +1,4 @@
-"""pix2pix on tiny pairs: learns, resumes exactly, exports; every objective, generator and discriminator fits in."""
+"""pix2pix on tiny pairs: it learns, resumes exactly and exports, with every objective, generator and discriminator."""
 
 from pathlib import Path
 from typing import Any
@@ -36,9 +36,9 @@ def config(pairs: Path, **changes: Any) -> Config:
     return Config.parse(Config.with_defaults({**values, **changes}), where="test")
 
 
-def test_a_stopped_run_goes_on_exactly_and_ends_with_a_model(pairs: Path, tmp_path: Path) -> None:
+def test_a_stopped_run_continues_exactly_and_ends_with_a_model(pairs: Path, tmp_path: Path) -> None:
     trials.check_resume(Pix2Pix, config(pairs), tmp_path, stop=4)
-    session = trials.exported(Pix2Pix(config(pairs)), tmp_path)[""]
+    session = trials.export(Pix2Pix(config(pairs)), tmp_path)[""]
     card = Card.from_json(session.get_modelmeta().custom_metadata_map[METADATA_KEY], where="model")
     assert (card.task, card.scale, card.multiple, card.context) == ("translate", 1, 8, None)
     assert card.side == 32  # whole pictures are resized before they are cropped
@@ -57,18 +57,18 @@ def test_it_learns_to_fill_outlines(pairs: Path, tmp_path: Path) -> None:
         generator={"name": "unet", "options": {"features": 8, "downs": 3, "dropout": False}},
         optimiser={"rate": 2e-3, "betas": [0.5, 0.999]},
     )
-    first, last = trials.learn(Pix2Pix, settings, tmp_path / "run")
+    first, last = trials.train_to_end(Pix2Pix, settings, tmp_path / "run")
     assert last["l1"] < 0.2 and last["l1"] < first["l1"]
     assert Image.open(tmp_path / "run" / "samples" / "step-00000080.png").size[0] == 3 * 32 + 4 * 6
 
 
-@pytest.mark.parametrize("word", ADVERSARIAL)
-def test_every_adversarial_objective_fits(word: str, pairs: Path, tmp_path: Path) -> None:
-    judge: dict[str, Any] = {"name": "patchgan", "options": {"features": 4, "layers": 1, "norm": "instance"}}
-    if word in ("ebgan", "began"):
-        judge = {"name": "auto-encoder", "options": {"features": 4}}
-    settings = config(pairs, adversarial={"name": word}, discriminator=judge, log_every=1)
-    lines = trials.few(Pix2Pix, settings, tmp_path / "run")
+@pytest.mark.parametrize("name", ADVERSARIAL)
+def test_every_adversarial_objective_trains(name: str, pairs: Path, tmp_path: Path) -> None:
+    discriminator: dict[str, Any] = {"name": "patchgan", "options": {"features": 4, "layers": 1, "norm": "instance"}}
+    if name in ("ebgan", "began"):
+        discriminator = {"name": "auto-encoder", "options": {"features": 4}}
+    settings = config(pairs, adversarial={"name": name}, discriminator=discriminator, log_every=1)
+    lines = trials.train_steps(Pix2Pix, settings, tmp_path / "run")
     assert len(lines) == 2 and all(np.isfinite(line["loss"]) for line in lines)
 
 
@@ -96,41 +96,48 @@ def test_every_adversarial_objective_fits(word: str, pairs: Path, tmp_path: Path
     ],
     ids=str,
 )
-def test_the_parts_are_independent_words(changes: dict[str, Any], pairs: Path, tmp_path: Path) -> None:
-    lines = trials.few(Pix2Pix, config(pairs, **{"log_every": 1, **changes}), tmp_path / "run")
+def test_parts_can_be_combined_freely(changes: dict[str, Any], pairs: Path, tmp_path: Path) -> None:
+    lines = trials.train_steps(Pix2Pix, config(pairs, **{"log_every": 1, **changes}), tmp_path / "run")
     assert len(lines) == 2 and all(np.isfinite(line["loss"]) for line in lines)
 
 
 def test_weights_of_wgans_discriminator_stay_within_the_bound(pairs: Path, tmp_path: Path) -> None:
-    trials.few(Pix2Pix, config(pairs, adversarial={"name": "wgan", "options": {"clip": 0.005}}), tmp_path / "run")
-    judged = {k: v for k, v in trials.weights(tmp_path / "run").items() if k.startswith("discriminator/")}
-    bounded = [v for k, v in judged.items() if k.endswith(("weight", "bias"))]
+    trials.train_steps(
+        Pix2Pix, config(pairs, adversarial={"name": "wgan", "options": {"clip": 0.005}}), tmp_path / "run"
+    )
+    discriminator = {k: v for k, v in trials.weights(tmp_path / "run").items() if k.startswith("discriminator/")}
+    bounded = [v for k, v in discriminator.items() if k.endswith(("weight", "bias"))]
     assert bounded and all(v.abs().max() <= 0.005 for v in bounded)
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"adversarial": {"name": "wgan-gp"}}, "batch norm mixes them.*norm=instance"),
+        ({"adversarial": {"name": "wgan-gp"}}, "batch norm mixes the batch.*norm=instance"),
         ({"adversarial": {"name": "began"}}, "discriminator.name=auto-encoder"),
         ({"discriminator": {"name": "auto-encoder"}}, "must be ebgan or began"),
         ({"adversarial": {"weight": 0.0}, "objectives": {"l1": 0.0}}, "nothing to learn from"),
         ({"objectives": {"l3": 1.0}}, "unknown objective 'l3'; choose from l1"),
         ({"objectives": {"l1": -1.0}}, "must not be negative"),
         ({"generator": {"name": "unet", "options": {"inputs": 5}}}, "inputs = 5, but here it must be 3"),
-        ({"generator": {"name": "unet", "options": {"depth": 5}}}, "no option 'depth'; its options are inputs"),
-        ({"generator": {"name": "unet", "options": {"downs": 6}}}, r"multiples of 64 \(64 or 64\); a smaller"),
-        ({"discriminator": {"name": "patchgan", "options": {"layers": 5}}}, "patchgan takes 96 pixels or more"),
+        ({"generator": {"name": "unet", "options": {"depth": 5}}}, "no option 'depth'; it has inputs"),
+        (
+            {"generator": {"name": "unet", "options": {"downs": 6}}},
+            r"a multiple of 64 \(64\), or a smaller generator\.options\.downs",
+        ),
+        ({"discriminator": {"name": "patchgan", "options": {"layers": 5}}}, "patchgan needs at least 96 pixels"),
         ({"perceptual": {"weight": 1.0, "weights": "/missing.pth"}}, "no such file of VGG19 weights"),
     ],
     ids=str,
 )
-def test_words_that_do_not_fit_are_refused_before_training(changes: dict[str, Any], message: str, pairs: Path) -> None:
+def test_settings_that_do_not_fit_are_refused_before_training(
+    changes: dict[str, Any], message: str, pairs: Path
+) -> None:
     with pytest.raises(ConfigError, match=message):
         Pix2Pix(config(pairs, **changes))
 
 
-def test_label_maps_are_taken_one_hot_and_the_model_takes_the_picture(tmp_path: Path) -> None:
+def test_label_maps_become_one_hot_and_the_model_takes_pictures(tmp_path: Path) -> None:
     palette = [(0, 0, 0), (250, 10, 10), (10, 10, 250)]
     rng = np.random.default_rng(0)
     for i in range(6):
@@ -144,12 +151,12 @@ def test_label_maps_are_taken_one_hot_and_the_model_takes_the_picture(tmp_path: 
     settings = config(tmp_path / "data")
     method = Pix2Pix(settings)
     assert method.data.palette is not None and len(method.data.palette) == 3
-    with pytest.raises(ConfigError, match="residual: label maps are no pictures"):
+    with pytest.raises(ConfigError, match="residual = true: a residual cannot be added to a label map"):
         Pix2Pix(config(tmp_path / "data", generator={"name": "unet", "options": {"features": 4, "residual": True}}))
-    trials.few(Pix2Pix, settings, tmp_path / "run", steps=1)
-    session = trials.exported(method, tmp_path)[""]
+    trials.train_steps(Pix2Pix, settings, tmp_path / "run", steps=1)
+    session = trials.export(method, tmp_path)[""]
     image = np.zeros((1, 3, 16, 16), np.float32)
-    image[:, 0, :, 8:] = 240 / 255  # JPEG would do as much to (250, 10, 10)
+    image[:, 0, :, 8:] = 240 / 255  # about as far from (250, 10, 10) as after JPEG compression
     (result,) = session.run(["result"], {"image": image})
     exact = np.zeros((1, 3, 16, 16), np.float32)
     exact[:, :, :, 8:] = np.array([250, 10, 10], np.float32)[None, :, None, None] / 255
@@ -159,13 +166,13 @@ def test_label_maps_are_taken_one_hot_and_the_model_takes_the_picture(tmp_path: 
 def test_grey_pictures_in_and_out(pairs: Path, tmp_path: Path) -> None:
     data = {"folders": [str(pairs)], "load": 36, "crop": 32, "input": "grey", "target": "grey"}
     settings = config(pairs, data=data)
-    trials.few(Pix2Pix, settings, tmp_path / "run", steps=1)
-    session = trials.exported(Pix2Pix(settings), tmp_path)[""]
+    trials.train_steps(Pix2Pix, settings, tmp_path / "run", steps=1)
+    session = trials.export(Pix2Pix(settings), tmp_path)[""]
     (result,) = session.run(["result"], {"image": np.random.default_rng(0).random((1, 3, 8, 16), np.float32)})
     assert result.shape == (1, 3, 8, 16) and np.array_equal(result[:, 0], result[:, 2])
 
 
-def test_paper_mode_is_what_the_network_does_in_training_to_one_picture(pairs: Path) -> None:
+def test_paper_mode_equals_the_network_in_training_mode_on_one_picture(pairs: Path) -> None:
     plain = {"name": "unet", "options": {"features": 4, "downs": 3, "dropout": False}}
     method = Pix2Pix(config(pairs, generator=plain))
     (model,) = method.models(method.networks)
@@ -175,22 +182,22 @@ def test_paper_mode_is_what_the_network_does_in_training_to_one_picture(pairs: P
         assert torch.allclose(model.network(image), (trained + 1) / 2, atol=1e-5)
 
 
-def test_the_networks_can_be_made_again_without_the_data(pairs: Path) -> None:
+def test_networks_can_be_rebuilt_without_the_data(pairs: Path) -> None:
     whole = Pix2Pix(config(pairs))
     again = Pix2Pix(config(pairs, data={"folders": ["/gone"], "load": 36, "crop": 32}), whole.facts)
     again.networks["generator"].load_state_dict(whole.networks["generator"].state_dict())
     assert again.models(again.networks)[0].card.trained_on == ("gone",)
 
 
-def test_what_a_residual_generator_makes_beyond_white_is_cut_off_in_the_file(pairs: Path, tmp_path: Path) -> None:
+def test_the_model_file_clips_results_of_a_residual_generator(pairs: Path, tmp_path: Path) -> None:
     generator = {"name": "unet", "options": {"features": 4, "downs": 3, "residual": True, "upsampling": "resize"}}
     method = Pix2Pix(config(pairs, generator=generator, objectives={"l1": 100.0, "ssim": 10.0}, precision="bf16"))
-    trials.few(Pix2Pix, method.config, tmp_path / "run", steps=1)
+    trials.train_steps(Pix2Pix, method.config, tmp_path / "run", steps=1)
     last = method.networks["generator"].model.last[-1]
     with torch.no_grad():
         last.weight.normal_(0, 0.5)
         last.bias.copy_(torch.tensor([1.0, 0.0, -1.0]))
-    session = trials.exported(method, tmp_path)[""]
+    session = trials.export(method, tmp_path)[""]
     image = np.random.default_rng(0).random((1, 3, 16, 24), np.float32)
     (result,) = session.run(["result"], {"image": image})
     (model,) = method.models(method.networks)

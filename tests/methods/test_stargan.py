@@ -1,4 +1,4 @@
-"""StarGAN trains on folders, tables and both, as published; one file then holds all domains."""
+"""StarGAN trains on folders, on tables and on both, as published. One file then holds all domains."""
 
 import csv
 import json
@@ -31,7 +31,7 @@ STEPS = 6
 
 
 def drawing(seed: int, colour: tuple[int, int, int]) -> tuple[Image.Image, bool, bool]:
-    """A disc or a square on grey; the picture, whether it is round, and whether it is large."""
+    """Draw a disc or a square on grey. Return the picture, whether it is round, and whether it is large."""
     rng = np.random.default_rng(seed)
     picture = Image.new("RGB", (32, 32), (128, 128, 128))
     side = int(rng.integers(10, 20))
@@ -44,7 +44,7 @@ def drawing(seed: int, colour: tuple[int, int, int]) -> tuple[Image.Image, bool,
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder a colour; one name is one shape in every colour."""
+    """A folder per colour. Files of the same name show the same shape."""
     root = tmp_path_factory.mktemp("colours")
     for part, seeds in (("train", range(12)), ("test", range(100, 104))):
         for name, colour in COLOURS.items():
@@ -56,7 +56,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A table of attributes, as CelebA has one, beside its pictures."""
+    """A table of attributes like CelebA's, with its pictures."""
     root = tmp_path_factory.mktemp("attributes")
     with (root / "list.csv").open("w", newline="") as file:
         writer = csv.writer(file)
@@ -98,7 +98,7 @@ def batches(method: StarGAN, count: int, start: int = 0) -> list[dict[str, torch
     return [{name: torch.stack([item[name] for item in one]) for name in one[0]} for one in items]
 
 
-def asked(run: Path, image: np.ndarray, domain: list[float]) -> np.ndarray:
+def translate(run: Path, image: np.ndarray, domain: list[float]) -> np.ndarray:
     model = ort.InferenceSession(run / "model.onnx", providers=["CPUExecutionProvider"])
     (result,) = model.run(["result"], {"image": image, "domain": np.array([domain], np.float32)})
     return np.asarray(result)
@@ -111,7 +111,7 @@ def whole(folders: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run
 
 
-def test_the_recipe_is_the_published_one(folders: Path) -> None:
+def test_the_recipe_is_as_published(folders: Path) -> None:
     recipe = Config.parse({"method": "stargan", "data": {"folders": [str(folders)]}}, where="test")
     assert (recipe.optimiser.rate, recipe.optimiser.betas, recipe.batch, recipe.data.crop) == (
         1e-4,
@@ -139,7 +139,7 @@ def test_the_losses_are_those_of_the_paper(folders: Path) -> None:
     torch.manual_seed(5)
     others = permute_within_sets(batch["set"])
     real, origin, target = to_signed(batch["image"]), batch["label"], batch["label"][others]
-    assert not torch.equal(origin, target), "this seed must exchange labels, or nothing is tested"
+    assert not torch.equal(origin, target), "this seed must exchange labels, or the test shows nothing"
     with torch.no_grad():
         fake = generator(real, target)
         (source, domains), (source_fake, domains_fake) = discriminator(real), discriminator(fake)
@@ -174,23 +174,25 @@ PLAIN = {"penalty_weight": 0, "discriminator_steps": 1}
 
 
 def paired(*folders: Path, **changes: object) -> StarGAN:
-    """Taught by pairs too, with whole pictures, so that truths can be drawn."""
+    """StarGAN with pairs and with whole pictures, so that the truth can be truth_of."""
     data = {"folders": [str(folder) for folder in folders], "load": 32, "crop": 32, "flip": False}
     return StarGAN(config(*folders, **{"data": data, "pairs": PAIRS, "adversarial": PLAIN, **changes}))
 
 
-def drawn(method: StarGAN, index: int, label: torch.Tensor) -> torch.Tensor:
-    """What item `index` looks like in the colour of `label`, -1..1."""
+def truth_of(method: StarGAN, index: int, label: torch.Tensor) -> torch.Tensor:
+    """Draw item `index` in the colour of `label`, values -1..1."""
     crops = method.data.dataset
     shape = int(crops.pictures.items[crops.place(index)].stem)  # type: ignore[attr-defined]
     picture, _, _ = drawing(shape, COLOURS[method.data.domains[int(label.argmax())]])
     return to_signed(torch.from_numpy(np.array(picture))).permute(2, 0, 1)
 
 
-def taught(method: StarGAN, batch: dict[str, torch.Tensor]) -> tuple[list[torch.Tensor], dict[str, torch.Tensor]]:
-    """Labels that the generator was asked for in one step, and the figures."""
-    asked_for: list[torch.Tensor] = []
-    hook = method.networks["generator"].register_forward_pre_hook(lambda _, given: asked_for.append(given[1]))
+def step_with_labels(
+    method: StarGAN, batch: dict[str, torch.Tensor]
+) -> tuple[list[torch.Tensor], dict[str, torch.Tensor]]:
+    """Take one step. Return the labels that the generator was given, and the figures."""
+    labels: list[torch.Tensor] = []
+    hook = method.networks["generator"].register_forward_pre_hook(lambda _, given: labels.append(given[1]))
     torch.manual_seed(5)
     step = method.step(method.networks, [batch])
     try:
@@ -198,10 +200,10 @@ def taught(method: StarGAN, batch: dict[str, torch.Tensor]) -> tuple[list[torch.
             next(step)
     except StopIteration as end:
         hook.remove()
-        return asked_for, end.value
+        return labels, end.value
 
 
-def test_with_pairs_results_are_compared_with_the_true_drawing(folders: Path) -> None:
+def test_with_pairs_results_are_compared_with_the_truth(folders: Path) -> None:
     method = paired(folders)
     assert "36 of 36 pictures have the same name in another domain" in method.notes
     generator, discriminator = method.networks["generator"], method.networks["discriminator"]
@@ -210,7 +212,7 @@ def test_with_pairs_results_are_compared_with_the_true_drawing(folders: Path) ->
     assert batch["told"].all() and not (origin * wanted).any(), "never the picture's own domain"
     with torch.no_grad():
         fake = generator(real, wanted)
-        truth = torch.stack([drawn(method, i, label) for i, label in enumerate(wanted)])
+        truth = torch.stack([truth_of(method, i, label) for i, label in enumerate(wanted)])
         (source, _), (source_fake, domains_fake) = discriminator(real), discriminator(fake)
         back = generator(fake, origin)
     step = method.step(method.networks, [batch])
@@ -226,7 +228,7 @@ def test_with_pairs_results_are_compared_with_the_true_drawing(folders: Path) ->
     assert end.value.value["pairs"].item() == pytest.approx(F.l1_loss(fake, truth).item(), rel=1e-4)
 
 
-def test_pictures_without_a_partner_are_taught_as_published(folders: Path) -> None:
+def test_pictures_without_a_partner_train_as_published(folders: Path) -> None:
     method = paired(folders)
     (batch,) = batches(method, 1)
     for told in ([1.0, 0, 0, 1, 0, 0], [0.0] * 6):
@@ -234,18 +236,18 @@ def test_pictures_without_a_partner_are_taught_as_published(folders: Path) -> No
         torch.manual_seed(5)
         exchanged = batch["label"][permute_within_sets(batch["set"])]
         wanted = torch.where(batch["told"][:, None] > 0, batch["partner_label"], exchanged)
-        (target, origin), figures = taught(method, batch)
+        (target, origin), figures = step_with_labels(method, batch)
         assert torch.equal(target, wanted) and torch.equal(origin, batch["label"])
         with torch.no_grad():
             fake = method.networks["generator"](to_signed(batch["image"]), wanted)
         distances = [
-            F.l1_loss(fake[i], drawn(method, i, wanted[i])).item() if known else 0.0 for i, known in enumerate(told)
+            F.l1_loss(fake[i], truth_of(method, i, wanted[i])).item() if known else 0.0 for i, known in enumerate(told)
         ]
         assert figures["pairs"].item() == pytest.approx(np.mean(distances), rel=1e-4), "over all pictures"
 
 
 @pytest.mark.parametrize("told", [[1, 1, 1, 0, 0, 0], [0, 0, 0, 0, 1, 1], [0] * 6], ids=str)
-def test_parts_of_a_batch_need_no_partners_each(told: list[int], folders: Path) -> None:
+def test_a_part_of_a_batch_may_have_no_partners(told: list[int], folders: Path) -> None:
     losses, gradients = [], []
     for parts in (1, 2):
         torch.manual_seed(0)
@@ -263,12 +265,12 @@ def test_parts_of_a_batch_need_no_partners_each(told: list[int], folders: Path) 
     assert gradients[0] == pytest.approx(gradients[1], rel=1e-3, abs=1e-6)
 
 
-def test_features_and_relative_scores_are_compared_with_the_true_drawing(folders: Path) -> None:
+def test_relativistic_scores_compare_with_the_truth(folders: Path) -> None:
     method = paired(folders, adversarial={"name": "relativistic", **PLAIN})
     seen: list[torch.Tensor] = []
     method.networks["discriminator"].register_forward_pre_hook(lambda _, given: seen.append(given[0]))
     (batch,) = batches(method, 1)
-    taught(method, batch)
+    step_with_labels(method, batch)
     source, fake, truth, result = seen
     assert torch.equal(source, to_signed(batch["image"])) and torch.equal(fake, result)
     assert torch.equal(truth, to_signed(batch["partner"]))
@@ -278,7 +280,7 @@ def test_pairs_within_one_of_two_data_sets(folders: Path, table: Path) -> None:
     method = paired(folders, table, batch=8)
     (batch,) = batches(method, 1)
     assert torch.equal(batch["told"] > 0, batch["set"] == 0)
-    (target, _), figures = taught(method, batch)
+    (target, _), figures = step_with_labels(method, batch)
     first = batch["set"] == 0
     assert torch.equal(target[first, :5], batch["partner_label"][first])
     assert torch.equal(target[:, 5:].argmax(1), batch["set"]), "the mask vector"
@@ -286,12 +288,12 @@ def test_pairs_within_one_of_two_data_sets(folders: Path, table: Path) -> None:
     assert figures["pairs"] > 0
 
 
-def test_a_run_with_pairs_goes_on_exactly(folders: Path, tmp_path: Path) -> None:
+def test_a_run_with_pairs_continues_exactly(folders: Path, tmp_path: Path) -> None:
     run = trials.check_resume(StarGAN, config(folders, pairs=PAIRS, steps=4, validate_every=4), tmp_path, stop=3)
     assert all(line["pairs"] > 0 for line in log(run) if "loss" in line)
 
 
-def test_pairs_that_are_not_there_are_told(folders: Path, table: Path) -> None:
+def test_missing_pairs_are_an_error(folders: Path, table: Path) -> None:
     with pytest.raises(DataError, match=r"no picture has the same name in two domains.*set pairs = 0"):
         StarGAN(config(table, pairs=1.0))
     with pytest.raises(ConfigError, match="pairs"):
@@ -300,7 +302,7 @@ def test_pairs_that_are_not_there_are_told(folders: Path, table: Path) -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.integers(0, 2), min_size=1, max_size=12), st.integers(0, 99))
-def test_labels_are_exchanged_within_a_data_set(sets: list[int], seed: int) -> None:
+def test_labels_are_permuted_within_a_data_set(sets: list[int], seed: int) -> None:
     torch.manual_seed(seed)
     tensor = torch.tensor(sets)
     order = permute_within_sets(tensor)
@@ -308,7 +310,7 @@ def test_labels_are_exchanged_within_a_data_set(sets: list[int], seed: int) -> N
     assert torch.equal(tensor[order], tensor)
 
 
-def test_every_label_is_exchanged_with_every_other() -> None:
+def test_every_permutation_of_labels_is_equally_likely() -> None:
     torch.manual_seed(0)
     counts = torch.zeros(4, 4)
     for _ in range(2000):
@@ -317,7 +319,7 @@ def test_every_label_is_exchanged_with_every_other() -> None:
 
 
 @pytest.mark.parametrize("stop", [3])
-def test_a_resumed_run_equals_an_undisturbed_one(stop: int, folders: Path, whole: Path, tmp_path: Path) -> None:
+def test_a_resumed_run_equals_an_uninterrupted_one(stop: int, folders: Path, whole: Path, tmp_path: Path) -> None:
     class Stopping(SilentListener):
         def stepped(self, step: int, figures: object) -> None:
             if step == stop:
@@ -346,7 +348,7 @@ def test_figures_and_contact_sheet(whole: Path) -> None:
 
 
 def test_figures_of_a_perfect_translator_and_of_one_that_copies(folders: Path) -> None:
-    """The figures know what is right: held-out pictures painted in the wanted colour."""
+    """The perfect translator paints held-out pictures in the target colour."""
 
     class Painter(torch.nn.Module):
         def __init__(self) -> None:
@@ -380,7 +382,7 @@ def test_figures_of_a_perfect_translator_and_of_one_that_copies(folders: Path) -
     assert all(copied[name] == copied[f"{name}_input"] for name in ("swd", "l1", "ssim"))
 
 
-def test_the_file_has_a_result_for_each_domain_and_they_are_the_networks(folders: Path, whole: Path) -> None:
+def test_the_model_file_equals_the_network_for_each_domain(folders: Path, whole: Path) -> None:
     card = session.load(whole / "model.onnx").card
     assert (card.domains, card.exclusive, card.multiple, card.context) == (("blue", "green", "red"), True, 4, None)
     assert (card.task, card.method, card.trained_on) == ("translate", "stargan", (folders.name,))
@@ -389,7 +391,7 @@ def test_the_file_has_a_result_for_each_domain_and_they_are_the_networks(folders
     generator.load_state_dict(weights(whole, "generator.ema"))
     results = []
     for domain in np.eye(3, dtype=np.float32):
-        results.append(asked(whole, image, domain.tolist()))
+        results.append(translate(whole, image, domain.tolist()))
         with torch.no_grad():
             truth = generator(torch.from_numpy(image) * 2 - 1, torch.from_numpy(domain)[None]) / 2 + 0.5
         assert np.abs(results[-1] - truth.numpy()).max() < 1e-4
@@ -401,7 +403,7 @@ def test_attributes_of_a_table(table: Path) -> None:
     method.load()
     held = next(one for one in method.domain_validation.sources if one.label.tolist() == [1, 0])
     labels, _ = method.domain_validation.target_labels(held)
-    assert labels.tolist() == [[0, 0], [1, 1], [1, 0]], "round turned off, large turned on, nothing"
+    assert labels.tolist() == [[0, 0], [1, 1], [1, 0]], "round flipped, large flipped, no change"
     (model,) = method.models(method.networks)
     assert (model.card.domains, model.card.exclusive) == (("round", "large"), False)
     image = torch.rand(1, 3, 32, 32)
@@ -412,7 +414,7 @@ def test_attributes_of_a_table(table: Path) -> None:
         network.eval()
     validation = method.validate(method.networks)
     assert "l1" not in validation.figures and validation.figures["label_effect"] > 0
-    assert list(validation.columns) == ["input", "turn round", "turn large"]
+    assert list(validation.columns) == ["input", "flip round", "flip large"]
     assert all(len(row) == 3 for row in validation.rows)
 
 
@@ -441,16 +443,16 @@ def test_two_data_sets_with_labels_of_their_own(folders: Path, table: Path, tmp_
         label = torch.tensor([domain + mask], dtype=torch.float32)
         with torch.no_grad():
             truth = generator(torch.from_numpy(image) * 2 - 1, label) / 2 + 0.5
-        assert np.abs(asked(tmp_path / "run", image, domain) - truth.numpy()).max() < 1e-4
+        assert np.abs(translate(tmp_path / "run", image, domain) - truth.numpy()).max() < 1e-4
 
 
-def test_of_two_data_sets_the_stronger_labels_count() -> None:
+def test_the_data_set_with_the_stronger_labels_is_selected() -> None:
     seen: list[torch.Tensor] = []
     recording = torch.nn.Module()
     recording.forward = lambda image, label: seen.append(label) or image  # type: ignore[method-assign]
-    face = MultiSetGenerator(recording, [slice(0, 2), slice(2, 4)], [True, False])
+    generator = MultiSetGenerator(recording, [slice(0, 2), slice(2, 4)], [True, False])
     image = torch.zeros(4, 3, 8, 8)
-    face(image, torch.tensor([[0.6, 0.4, 0.2, 0], [0, 0.5, 1, 1], [1, 0, 1, 0], [0, 0, 0, 0]]))
+    generator(image, torch.tensor([[0.6, 0.4, 0.2, 0], [0, 0.5, 1, 1], [1, 0, 1, 0], [0, 0, 0, 0]]))
     assert seen[0].tolist() == [
         pytest.approx([0.6, 0.4, 0, 0, 1, 0]),
         [0, 0, 1, 1, 0, 1],
@@ -459,7 +461,7 @@ def test_of_two_data_sets_the_stronger_labels_count() -> None:
     ]
 
 
-def test_what_is_unknown_of_a_picture_teaches_nothing() -> None:
+def test_unknown_labels_give_no_gradient() -> None:
     classify = ClassificationLoss([slice(0, 3), slice(3, 5)], [True, False])
     logits = torch.randn(2, 5, generator=torch.Generator().manual_seed(0)).requires_grad_()
     label = torch.tensor([[0.0, 1, 0, 0, 0], [0, 0, 0, 1, 0]])
@@ -503,7 +505,7 @@ def test_what_is_unknown_of_a_picture_teaches_nothing() -> None:
     ],
     ids=["unet", "resnet-patchgan", "multi-scale", "auto-encoder", "matching-alone", "accumulated", "pairs"],
 )
-def test_any_network_and_objective_can_be_put_in(changes: dict[str, object], folders: Path) -> None:
+def test_networks_and_objectives_can_be_combined_freely(changes: dict[str, object], folders: Path) -> None:
     method = StarGAN(config(folders, **changes))
     engine = Engine(method, method.config, "cpu")
     before = {name: [p.clone() for p in network.parameters()] for name, network in method.networks.items()}
@@ -517,22 +519,22 @@ def test_any_network_and_objective_can_be_put_in(changes: dict[str, object], fol
     assert np.isfinite(method.validate(engine.evaluation_networks()).figures["closeness"])
 
 
-def test_a_unet_becomes_one_file_too(folders: Path, tmp_path: Path) -> None:
+def test_a_unet_is_exported_as_one_file_too(folders: Path, tmp_path: Path) -> None:
     method = StarGAN(config(folders, generator={"name": "unet", "options": {"features": 4}}))
     (model,) = method.models(method.networks)
     assert model.card.multiple == 32
     exchange.export(model.network, model.card, tmp_path / "model.onnx")
     image = np.random.default_rng(0).random((1, 3, 32, 64), dtype=np.float32)
-    assert np.abs(asked(tmp_path, image, [1, 0, 0]) - asked(tmp_path, image, [0, 0, 1])).mean() > 1e-4
+    assert np.abs(translate(tmp_path, image, [1, 0, 0]) - translate(tmp_path, image, [0, 0, 1])).mean() > 1e-4
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"generator": {"name": "gated"}}, "takes neither labels nor further channels"),
-        ({"generator": {"name": "stargan-discriminator"}}, "stargan-discriminator is no generator"),
+        ({"generator": {"name": "gated"}}, "takes neither labels nor extra channels"),
+        ({"generator": {"name": "stargan-discriminator"}}, "stargan-discriminator is not a generator"),
         ({"generator": {"name": "patchgan"}}, "takes neither labels"),
-        ({"discriminator": {"name": "stargan"}}, "stargan is no discriminator"),
+        ({"discriminator": {"name": "stargan"}}, "stargan is not a discriminator"),
         ({"discriminator": {"name": "patchgan"}}, r"penalty = gradient .* discriminator.options.norm=instance"),
         ({"discriminator": {"options": {"layers": 6}}}, "cannot be halved layers = 6 times"),
         ({"discriminator": {"name": "patchgan", "options": {"layers": 5, "norm": "none"}}}, "at data.crop = 32"),
@@ -542,12 +544,12 @@ def test_a_unet_becomes_one_file_too(folders: Path, tmp_path: Path) -> None:
         ({"batch": 4, "accumulate": 4}, "needs 2 pictures"),
     ],
 )
-def test_what_does_not_go_together_is_told(changes: dict[str, object], message: str, folders: Path) -> None:
+def test_settings_that_do_not_fit_are_refused(changes: dict[str, object], message: str, folders: Path) -> None:
     with pytest.raises(ConfigError, match=message):
         StarGAN(config(folders, **changes))
 
 
-def test_held_out_pictures_that_measure_nothing_are_told(table: Path, tmp_path: Path) -> None:
+def test_held_out_pictures_of_no_use_are_an_error(table: Path, tmp_path: Path) -> None:
     for seed in range(20):
         drawing(2 * seed, (1, 2, 3))[0].save(tmp_path / f"{seed}.png")
     rows = "".join(f"{seed}.png,{int(seed == 19)},0\n" for seed in range(20))
@@ -556,7 +558,7 @@ def test_held_out_pictures_that_measure_nothing_are_told(table: Path, tmp_path: 
         StarGAN(config(tmp_path)).load()
 
 
-def test_the_classification_makes_the_generator_heed_its_label(folders: Path) -> None:
+def test_the_classification_makes_the_generator_follow_its_label(folders: Path) -> None:
     def trained(classification: float) -> dict[str, float]:
         torch.manual_seed(0)
         changes = {
@@ -576,6 +578,6 @@ def test_the_classification_makes_the_generator_heed_its_label(folders: Path) ->
             engine.step(batches(method, 1, k * method.config.batch))
         return method.validate(engine.evaluation_networks()).figures
 
-    heeding, deaf = trained(1.0), trained(0.0)
-    assert heeding["recognised"] > 0.9
-    assert heeding["label_effect"] > 2 * deaf["label_effect"]
+    with_classification, without = trained(1.0), trained(0.0)
+    assert with_classification["recognised"] > 0.9
+    assert with_classification["label_effect"] > 2 * without["label_effect"]

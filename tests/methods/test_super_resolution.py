@@ -1,4 +1,4 @@
-"""SRGAN, ESRGAN and Real-ESRGAN on tiny photos: recipes, both stages, steps by hand, exact resume, export."""
+"""SRGAN, ESRGAN and Real-ESRGAN on tiny photos: recipes, both stages, single steps, exact resume, export."""
 
 import tomllib
 import urllib.error
@@ -60,10 +60,10 @@ def config(method: type[SuperResolution], photos: Path, **changes: Any) -> Any:
 
 
 def adversarial(method: type[SuperResolution], photos: Path, **changes: Any) -> Any:
-    judges = {RealESRGAN: {"name": "unet-discriminator", "options": {"features": 4}}}
+    discriminators = {RealESRGAN: {"name": "unet-discriminator", "options": {"features": 4}}}
     values = {
         "stage": "adversarial",
-        "discriminator": judges.get(method, {"name": "vgg-style", "options": {"features": 4}}),
+        "discriminator": discriminators.get(method, {"name": "vgg-style", "options": {"features": 4}}),
         "perceptual": NO_VGG,
     }
     return config(method, photos, **{**values, **changes})
@@ -94,28 +94,28 @@ def test_config_toml_holds_the_whole_recipe(method: type[SuperResolution], stage
 
 
 @pytest.mark.parametrize(
-    ("method", "game", "weight", "l1", "rates"),
+    ("method", "objective", "weight", "l1", "rates"),
     [
         (SRGAN, "non-saturating", 0.005, 0.01, [1e-4, 5e-5, 6.25e-6]),
         (ESRGAN, "relativistic-average", 0.005, 0.01, [1e-4, 5e-5, 6.25e-6]),
         (RealESRGAN, "non-saturating", 0.1, 1.0, [1e-4, 1e-4, 1e-4]),
     ],
 )
-def test_the_adversarial_stages_are_the_published_ones(
-    method: type[SuperResolution], game: str, weight: float, l1: float, rates: list[float]
+def test_the_adversarial_stages_are_as_published(
+    method: type[SuperResolution], objective: str, weight: float, l1: float, rates: list[float]
 ) -> None:
     from img2img.training.schedule import factor
 
     recipe: Any = method.recipe
     resolved = recipe.parse(recipe.with_defaults({"stage": "adversarial", "data": {"folders": ["x"]}}), where="test")
-    assert (resolved.adversarial.name, resolved.adversarial.weight) == (game, weight)
+    assert (resolved.adversarial.name, resolved.adversarial.weight) == (objective, weight)
     assert resolved.objectives == {"l1": l1} and resolved.perceptual.weight == 1 and resolved.steps == 400_000
     for optimiser in (resolved.optimiser, resolved.discriminator_optimiser):
         assert [optimiser.rate * factor(resolved.schedule, step, 400_000) for step in (0, 60_000, 399_999)] == rates
         assert optimiser.betas == (0.9, 0.99)
 
 
-def test_the_recipe_of_the_bundled_models_stays_as_it_was() -> None:
+def test_the_recipes_of_the_bundled_models_do_not_change() -> None:
     for scale, crop, steps in ((4, 144, 44500), (2, 72, 24100)):
         values = tomllib.loads((EXAMPLES / f"upscale-x{scale}.toml").read_text())
         values["data"]["folders"] = ["x"]
@@ -132,13 +132,13 @@ def test_the_recipe_of_the_bundled_models_stays_as_it_was() -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_the_adversarial_stage_goes_on_from_the_fidelity_stage(
+def test_the_adversarial_stage_starts_from_the_fidelity_stage(
     method: type[SuperResolution], photos: Path, tmp_path: Path
 ) -> None:
     first, second = tmp_path / "fidelity", tmp_path / "adversarial"
-    (fidelity,) = trials.learn(method, config(method, photos), first)
+    (fidelity,) = trials.train_to_end(method, config(method, photos), first)
     assert set(fidelity) == {"psnr_y", "ssim_y"}
-    begun = read(first)["generator.ema"]
+    initial = read(first)["generator.ema"]
 
     class Watched(method):  # type: ignore[misc,valid-type]
         def step(self, networks: Any, batches: Any) -> Any:
@@ -147,18 +147,18 @@ def test_the_adversarial_stage_goes_on_from_the_fidelity_stage(
             return super().step(networks, batches)
 
     seen: dict[str, torch.Tensor] = {}
-    (figures,) = trials.learn(Watched, adversarial(method, photos, start=str(first)), second)
-    assert all(torch.equal(seen[key], begun[key]) for key in begun)
+    (figures,) = trials.train_to_end(Watched, adversarial(method, photos, start=str(first)), second)
+    assert all(torch.equal(seen[key], initial[key]) for key in initial)
     assert {"psnr_y", "ssim_y", "sharpness", "swd", "closeness"} == set(figures)
     assert figures["closeness"] == -figures["swd"] < 0
     lines = [line for line in trials.log(second) if "loss" in line]
     names = {"l1", "adversarial", "discriminator", "accuracy_real", "accuracy_fake", "gradient/adversarial"}
     assert lines and names <= set(lines[0]) and all(np.isfinite(line["loss"]) for line in lines)
     after = trials.weights(second)
-    assert any(not torch.equal(after[f"generator/{key}"], begun[key]) for key in begun)
+    assert any(not torch.equal(after[f"generator/{key}"], initial[key]) for key in initial)
 
 
-def test_scale_and_generator_follow_from_the_run_that_it_starts_from(photos: Path, tmp_path: Path) -> None:
+def test_scale_and_generator_come_from_the_run_to_start_from(photos: Path, tmp_path: Path) -> None:
     config(ESRGAN, photos).save(tmp_path / "config.toml")
     (tmp_path / "checkpoints" / "step-00000006").mkdir(parents=True)
     for start in (tmp_path, tmp_path / "checkpoints" / "step-00000006"):
@@ -188,9 +188,11 @@ def test_a_step_is_what_the_paper_says(photos: Path, vgg: Path) -> None:
             hidden = F.relu(F.conv2d(hidden, state["features.0.weight"], state["features.0.bias"], padding=1))
             features.append(F.conv2d(hidden, state["features.2.weight"], state["features.2.bias"], padding=1))
         fake, real = discriminator(result), discriminator(truth)
-        game = (F.softplus(real.mean() - fake).mean() + F.softplus(real - fake.mean()).mean()) / 2
+        objective = (F.softplus(real.mean() - fake).mean() + F.softplus(real - fake.mean()).mean()) / 2
         wanted = (
-            0.01 * (result - truth).abs().mean() + 0.5 * 2 * (features[0] - features[1]).abs().mean() + 0.005 * game
+            0.01 * (result - truth).abs().mean()
+            + 0.5 * 2 * (features[0] - features[1]).abs().mean()
+            + 0.005 * objective
         )
         other = (F.softplus(fake.mean() - real).mean() + F.softplus(fake - real.mean()).mean()) / 2
     steps = method.step(method.networks, [given])
@@ -206,7 +208,7 @@ def test_a_step_is_what_the_paper_says(photos: Path, vgg: Path) -> None:
     assert {"loss", "l1", "perceptual", "adversarial", "discriminator"} <= set(end.value.value)
 
 
-def test_pixels_learn_towards_the_sharpened_photo_and_the_discriminator_sees_the_plain_one(
+def test_the_target_is_the_sharpened_photo_and_the_discriminator_sees_the_plain_one(
     photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     method = RealESRGAN(adversarial(RealESRGAN, photos))
@@ -214,11 +216,12 @@ def test_pixels_learn_towards_the_sharpened_photo_and_the_discriminator_sees_the
     assert given["sharp"].shape == given["high"].shape and not torch.equal(given["sharp"], given["high"])
     real = []
     discriminator_loss = method.adversarial.discriminator_loss  # type: ignore[union-attr]
-    monkeypatch.setattr(
-        method.adversarial,
-        "discriminator_loss",
-        lambda judge, one, fake: (real.append(one), discriminator_loss(judge, one, fake))[1],
-    )
+
+    def recording(scorer: Any, pictures: torch.Tensor, fake: torch.Tensor) -> Any:
+        real.append(pictures)
+        return discriminator_loss(scorer, pictures, fake)
+
+    monkeypatch.setattr(method.adversarial, "discriminator_loss", recording)
     steps = method.step(method.networks, [given])
     next(steps)
     next(steps)
@@ -230,7 +233,7 @@ def test_pixels_learn_towards_the_sharpened_photo_and_the_discriminator_sees_the
     assert torch.equal(real[0], unit(given["high"]))
 
 
-def test_held_out_photos_are_always_degraded_alike(photos: Path) -> None:
+def test_held_out_photos_are_always_degraded_in_the_same_way(photos: Path) -> None:
     lows = []
     for changes in ({}, {}, {"seed": 1}):
         method = RealESRGAN(config(RealESRGAN, photos, **changes))
@@ -247,7 +250,7 @@ def test_held_out_photos_are_always_degraded_alike(photos: Path) -> None:
         (RealESRGAN, {"matching": {"weight": 0.1, "kind": "mean"}, "adversarial": {"discriminator_steps": 2}}),
     ],
 )
-def test_a_stopped_adversarial_run_goes_on_exactly(
+def test_a_stopped_adversarial_run_continues_exactly(
     method: type[SuperResolution], changes: Any, photos: Path, tmp_path: Path
 ) -> None:
     trials.check_resume(method, adversarial(method, photos, **changes), tmp_path, stop=4)
@@ -271,9 +274,9 @@ def test_a_stopped_adversarial_run_goes_on_exactly(
     ],
     ids=str,
 )
-def test_the_parts_are_independent_words(changes: dict[str, Any], photos: Path, tmp_path: Path) -> None:
+def test_parts_can_be_combined_freely(changes: dict[str, Any], photos: Path, tmp_path: Path) -> None:
     settings = adversarial(SRGAN, photos, **{"log_every": 1, "data": {"folders": [str(photos)], "crop": 44}, **changes})
-    lines = trials.few(SRGAN, settings, tmp_path / "run")
+    lines = trials.train_steps(SRGAN, settings, tmp_path / "run")
     assert len(lines) == 2 and all(np.isfinite(line["loss"]) for line in lines)
 
 
@@ -289,29 +292,29 @@ def test_the_parts_are_independent_words(changes: dict[str, Any], photos: Path, 
 def test_a_run_ends_with_a_model_that_equals_the_network(
     method: type[SuperResolution], changes: dict[str, Any], photos: Path, tmp_path: Path
 ) -> None:
-    made = method(adversarial(method, photos, **changes))
-    generator = made.networks["generator"]
-    generator(torch.rand(4, 3, 16, 16))  # statistics of batch norm, if there are any
+    trained = method(adversarial(method, photos, **changes))
+    generator = trained.networks["generator"]
+    generator(torch.rand(4, 3, 16, 16))  # gathers the statistics of batch norm, if there is any
     generator.eval()
-    session = trials.exported(made, tmp_path)[""]
+    session = trials.export(trained, tmp_path)[""]
     image = np.random.default_rng(0).random((2, 3, 12, 20), np.float32)
     (result,) = session.run(["result"], {"image": image})
     with torch.no_grad():
         wanted = generator(torch.from_numpy(image)).clamp(0, 1).numpy()
-    assert result.shape == (2, 3, 12 * made.config.scale, 20 * made.config.scale)
+    assert result.shape == (2, 3, 12 * trained.config.scale, 20 * trained.config.scale)
     assert np.abs(result - wanted).max() < 1e-4
-    assert f"{made.config.method}, adversarial stage" in session.get_modelmeta().custom_metadata_map["img2img"]
+    assert f"{trained.config.method}, adversarial stage" in session.get_modelmeta().custom_metadata_map["img2img"]
 
 
-def test_the_adversarial_stage_brings_back_gradients_that_l1_loses(tmp_path: Path) -> None:
+def test_the_adversarial_stage_restores_detail_that_l1_blurs(tmp_path: Path) -> None:
     photos = tmp_path / "noisy"
     photos.mkdir()
     rng = np.random.default_rng(0)
-    for i in range(4):  # detail that cannot be known from the small picture: L1 must blur it
+    for i in range(4):  # noise cannot be inferred from the small picture, so L1 blurs it
         trials.Image.fromarray(rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(photos / f"{i}.png")
     shared = {"steps": 60, "validate_every": 60, "ema": 0.0, "schedule": {"shape": "constant"}, "batch": 4}
     fidelity = config(ESRGAN, photos, **shared, optimiser={"rate": 3e-3})
-    trials.learn(ESRGAN, fidelity, tmp_path / "fidelity")
+    trials.train_to_end(ESRGAN, fidelity, tmp_path / "fidelity")
     figures = {}
     for name, weight in (("without", 1e-12), ("with", 0.1)):
         settings = adversarial(
@@ -325,19 +328,19 @@ def test_the_adversarial_stage_brings_back_gradients_that_l1_loses(tmp_path: Pat
             optimiser={"rate": 3e-3},
             discriminator_optimiser={"rate": 3e-3},
         )
-        (figures[name],) = trials.learn(ESRGAN, settings, tmp_path / name)
+        (figures[name],) = trials.train_to_end(ESRGAN, settings, tmp_path / name)
     assert figures["with"]["sharpness"] > figures["without"]["sharpness"] + 0.1
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"adversarial": {"weight": 1.0}}, "adversarial belongs to the other stage: --stage adversarial"),
-        ({"stage": "adversarial", "data": {"folders": ["x"], "crop": 16}}, "vgg-style needs 32 pixels or more"),
+        ({"adversarial": {"weight": 1.0}}, "settings of the adversarial stage: adversarial; add --stage adversarial"),
+        ({"stage": "adversarial", "data": {"folders": ["x"], "crop": 16}}, "vgg-style needs at least 32 pixels"),
         ({"stage": "both"}, "stage: Input should be 'fidelity' or 'adversarial'"),
         ({"stage": "adversarial", "objectives": {}, "perceptual": NO_VGG}, "nothing to learn from"),
         ({"objectives": {"l1": 0.0}}, "nothing to learn from"),
-        ({"data": {"folders": ["x"], "crop": 33}}, "no multiple of scale = 2"),
+        ({"data": {"folders": ["x"], "crop": 33}}, "not a multiple of scale = 2"),
         ({"generator": {"name": "unet"}}, "network 'unet' has no option"),
         ({"generator": {"name": "compact", "options": {"scale": 3}}}, "scale = 3, but here it must be 2"),
         ({"data": {"folders": ["x"], "degradation": {"kind": "real", "sharp": True}}}, "did you mean 'sharpen'"),
@@ -349,12 +352,12 @@ def test_what_does_not_fit_is_refused_before_training(changes: dict[str, Any], m
         ESRGAN(config(ESRGAN, photos, **changes))
 
 
-def test_without_a_fidelity_run_the_person_is_told(photos: Path, tmp_path: Path) -> None:
+def test_starting_without_a_fidelity_run_gives_a_note(photos: Path, tmp_path: Path) -> None:
     assert any("--set start=RUN" in note for note in ESRGAN(adversarial(ESRGAN, photos)).notes)
     assert ESRGAN(adversarial(ESRGAN, photos, start=str(tmp_path))).notes == []
 
 
-def test_offline_both_ways_out_are_named_and_missing_folders_come_first(
+def test_offline_the_error_names_both_alternatives_and_missing_folders_come_first(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def offline(*args: object, **kwargs: object) -> None:

@@ -4,7 +4,7 @@ from torch import nn
 from img2img.training.averages import Average
 
 
-def test_it_begins_with_the_first_weights_and_warms_up_to_its_decay() -> None:
+def test_an_average_starts_with_the_first_weights_and_warms_up_to_its_decay() -> None:
     network = nn.BatchNorm1d(1)
     average = Average(network, 0.5)
     with torch.no_grad():

@@ -11,7 +11,7 @@ def checkpoint(step: int) -> Checkpoint:
     return Checkpoint(step, {"generator": {"w": torch.full((2,), float(step))}}, {"rng": [1, 2]})
 
 
-def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
+def test_a_saved_checkpoint_is_loaded(tmp_path: Path) -> None:
     store = Store(tmp_path, keep=3)
     store.save(checkpoint(5))
     loaded = store.load()
@@ -19,7 +19,7 @@ def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
     assert torch.equal(loaded.weights["generator"]["w"], torch.tensor([5.0, 5.0]))
 
 
-def test_the_last_ones_and_the_best_are_kept(tmp_path: Path) -> None:
+def test_the_last_checkpoints_and_the_best_are_kept(tmp_path: Path) -> None:
     store = Store(tmp_path, keep=2)
     for step, figure in ((1, 30.0), (2, 33.0), (3, 31.0), (4, None), (5, 32.0)):
         store.save(checkpoint(step), figure)
@@ -54,7 +54,7 @@ def test_a_broken_file_is_named(tmp_path: Path, name: str) -> None:
         store.load()
 
 
-def test_pickled_code_is_not_run(tmp_path: Path) -> None:
+def test_pickled_code_is_not_executed(tmp_path: Path) -> None:
     store = Store(tmp_path, keep=1)
     place = store.save(checkpoint(1))
     torch.save({"step": 1, "hook": Path("x")}, place / "state.pt")

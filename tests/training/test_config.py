@@ -18,7 +18,7 @@ def resolved(*assignments: str) -> Config:
     return Config.parse(values, where="settings")
 
 
-def test_set_changes_one_key_and_keeps_the_recipes_others() -> None:
+def test_set_changes_one_key_and_keeps_the_others() -> None:
     config = resolved("optimiser.betas=[0.5, 0.999]", "generator.options.features=16", "card.name=mine")
     assert config.optimiser.betas == (0.5, 0.999)
     assert config.optimiser.rate == resolved().optimiser.rate
@@ -37,23 +37,23 @@ def test_a_new_network_does_not_inherit_the_old_ones_options() -> None:
         ("step=1", r"unknown key 'step'; did you mean 'steps'"),
         ("colour=1", r"unknown key 'colour'; there are method, steps"),
         ("optimiser.rate=-1", r"optimiser\.rate: .*greater than 0"),
-        ("data.crop=161", r"no multiple of scale"),
+        ("data.crop=161", r"not a multiple of scale"),
         ("steps", r"write KEY=VALUE"),
         ("steps.more=1", r"'steps' is a value"),
     ],
 )
-def test_faults_are_named(assignment: str, message: str) -> None:
+def test_invalid_settings_are_named(assignment: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         resolved(assignment)
 
 
-def test_the_saved_configuration_is_the_same(tmp_path: Path) -> None:
+def test_a_saved_configuration_is_read_back_equal(tmp_path: Path) -> None:
     config = resolved("optimiser.clip=0.5", "steps=7")
     config.save(tmp_path / "config.toml")
     assert Config.load(tmp_path / "config.toml") == config
 
 
-def test_unknown_words_list_the_known_ones() -> None:
+def test_an_unknown_name_lists_the_known_ones() -> None:
     for build in (methods.find, networks.build, objectives.build):
         with pytest.raises(ConfigError, match=r"unknown .* 'nonsense'; choose from"):
             build("nonsense")
@@ -70,11 +70,11 @@ def test_cosine_rises_falls_and_ends_at_its_floor() -> None:
     assert rates[10:] == sorted(rates[10:], reverse=True)
 
 
-def test_constant_stays() -> None:
+def test_the_constant_schedule_does_not_change() -> None:
     assert factor(ScheduleConfig(shape="constant"), 10**6, 1) == 1
 
 
-def test_linear_is_flat_and_then_falls_to_nothing() -> None:
+def test_linear_is_flat_and_then_falls_to_0() -> None:
     config = ScheduleConfig(shape="linear", flat=0.5)
     assert [factor(config, step, 100) for step in (0, 50, 75, 100)] == pytest.approx([1, 1, 0.5, 0])
 
@@ -89,14 +89,14 @@ def test_milestones_must_rise() -> None:
         resolved("schedule.shape=multi-step", "schedule.milestones=[0.5, 0.2]")
 
 
-def test_none_is_written_and_read_as_the_absence_of_a_value(tmp_path: Path) -> None:
+def test_none_stands_for_a_missing_value(tmp_path: Path) -> None:
     config = resolved("optimiser.clip=none", "card.licence=none")
     assert config.optimiser.clip is None and Config.parse(Config.with_defaults(DATA), where="x").optimiser.clip == 0.5
     config.save(tmp_path / "config.toml")
     assert Config.load(tmp_path / "config.toml") == config
 
 
-def test_none_is_a_word_like_others_where_a_value_cannot_be_absent() -> None:
+def test_none_is_ordinary_text_where_a_value_cannot_be_missing() -> None:
     from img2img.methods.pix2pix import Config as Pix2PixConfig
 
     values = Pix2PixConfig.with_defaults(DATA)

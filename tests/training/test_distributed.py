@@ -1,4 +1,4 @@
-"""Several processes learn what one learns from the same batch. The game is played too: gradients of two optimisers."""
+"""Several processes learn what one process learns from the same batch, also with the two optimisers of a GAN."""
 
 import subprocess
 import sys
@@ -22,7 +22,7 @@ def settings(*words: str) -> list[str]:
 def compare(one: Path, two: Path) -> None:
     a, b = trials.weights(one), trials.weights(two)
     assert a.keys() == b.keys()
-    # Adam magnifies the rounding of gradients that are nearly 0, so single weights may differ more than the mean.
+    # Adam amplifies the rounding of gradients near 0, so single weights may differ more than the mean.
     assert all((a[key].float() - b[key].float()).abs().mean() < 1e-5 for key in a)
     losses = [[entry["loss"] for entry in trials.log(place) if "loss" in entry] for place in (one, two)]
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
@@ -34,12 +34,12 @@ def test_two_processes_learn_what_one_learns(tmp_path: Path) -> None:
     args += settings("batch=4", "data.crop=16", "generator.options.features=8", "generator.options.convs=1")
     args += settings("log_every=2")
     run(tmp_path / "one", args, [])
-    said = run(tmp_path / "two", args, ["-m", "torch.distributed.run", "--nproc_per_node", "2"])
-    assert said.count("photos to train on") == 1
+    output = run(tmp_path / "two", args, ["-m", "torch.distributed.run", "--nproc_per_node", "2"])
+    assert output.count("photos to train on") == 1
     compare(tmp_path / "one", tmp_path / "two")
 
 
-def test_two_processes_play_the_game_of_one_and_go_on(tmp_path: Path) -> None:
+def test_two_processes_train_a_gan_like_one_and_continue(tmp_path: Path) -> None:
     pairs = trials.paired(tmp_path / "pairs", 8)
     args = ["pix2pix", "--data", str(pairs), "--steps", "6"]
     args += settings("batch=4", "data.load=36", "data.crop=32", "log_every=2", "validate_every=6", "checkpoint_every=3")
@@ -49,4 +49,4 @@ def test_two_processes_play_the_game_of_one_and_go_on(tmp_path: Path) -> None:
     run(tmp_path / "one", args, [])
     run(tmp_path / "two", args, launcher)
     compare(tmp_path / "one", tmp_path / "two")
-    assert "going on after step 6 of 6" in run(tmp_path / "two", args, launcher)
+    assert "continuing after step 6 of 6" in run(tmp_path / "two", args, launcher)

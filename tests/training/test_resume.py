@@ -1,4 +1,4 @@
-"""A run that stops and goes on equals a run that was never stopped."""
+"""A run that stops and continues equals a run that never stopped."""
 
 import threading
 from collections.abc import Sequence
@@ -53,7 +53,7 @@ def whole(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("stop", [1, 6, 7, 11])
-def test_losses_and_weights_equal_those_of_an_undisturbed_run(
+def test_losses_and_weights_equal_those_of_an_uninterrupted_run(
     stop: int, photos: Path, whole: Path, tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
@@ -67,11 +67,11 @@ def test_losses_and_weights_equal_those_of_an_undisturbed_run(
     assert all(torch.equal(ours[key], theirs[key]) for key in ours)
 
 
-def test_a_killed_run_goes_on_from_its_last_checkpoint(photos: Path, whole: Path, tmp_path: Path) -> None:
+def test_a_killed_run_continues_from_its_last_checkpoint(photos: Path, whole: Path, tmp_path: Path) -> None:
     class Killed(SilentListener):
         def stepped(self, step: int, figures: object) -> None:
             if step == 9:
-                raise SystemExit  # no orderly stop: what was logged after step 6 is ahead of the checkpoint
+                raise SystemExit  # not an orderly stop, so the log is ahead of the checkpoint of step 6
 
     run = tmp_path / "run"
     with pytest.raises(SystemExit):
@@ -82,7 +82,7 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint(photos: Path, whole: Path
     assert log(run) == log(whole)
 
 
-def test_the_run_folder_holds_what_the_design_promises(whole: Path) -> None:
+def test_the_run_folder_holds_every_promised_file(whole: Path) -> None:
     assert (whole / "model.onnx").exists()
     assert sorted(path.name for path in (whole / "samples").iterdir()) == ["step-00000006.png", "step-00000012.png"]
     assert list((whole / "events").glob("events.out.tfevents.*"))
@@ -90,14 +90,14 @@ def test_the_run_folder_holds_what_the_design_promises(whole: Path) -> None:
     assert [entry["step"] for entry in log(whole)] == [4, 6, 8, 12, 12]
 
 
-def test_a_finished_run_only_writes_its_model_again(photos: Path, whole: Path) -> None:
+def test_a_finished_run_only_rewrites_its_model(photos: Path, whole: Path) -> None:
     before = weights(whole)
     outcome = train(ESRGAN, config(photos), whole, SilentListener(), device="cpu")
     assert outcome.step == 12 and list(outcome.models) == [whole / "model.onnx"]
     assert all(torch.equal(value, before[key]) for key, value in weights(whole).items())
 
 
-def test_max_minutes_leaves_a_run_that_goes_on(photos: Path, whole: Path, tmp_path: Path) -> None:
+def test_max_minutes_leaves_a_run_that_can_continue(photos: Path, whole: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     outcome = train(ESRGAN, config(photos), run, SilentListener(), device="cpu", max_minutes=0)
     assert outcome.step == 1 and (run / "model.onnx").exists()
@@ -106,14 +106,14 @@ def test_max_minutes_leaves_a_run_that_goes_on(photos: Path, whole: Path, tmp_pa
     assert all(torch.equal(ours[key], theirs[key]) for key in ours)
 
 
-def test_another_configuration_is_refused_by_key(photos: Path, whole: Path) -> None:
+def test_another_configuration_is_refused_and_its_keys_are_named(photos: Path, whole: Path) -> None:
     with pytest.raises(
         ConfigError, match=r"another configuration \(seed, scale\)|another configuration \(scale, seed\)"
     ):
         train(ESRGAN, config(photos, seed=3, scale=4), whole, SilentListener(), device="cpu")
 
 
-def test_a_folder_that_is_no_run_is_left_alone(photos: Path, tmp_path: Path) -> None:
+def test_a_folder_that_is_not_a_run_is_left_alone(photos: Path, tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("mine")
     with pytest.raises(ConfigError, match="not empty"):
         train(ESRGAN, config(photos), tmp_path, SilentListener(), device="cpu")
@@ -131,7 +131,7 @@ def test_bad_data_leaves_no_run_behind(tmp_path: Path) -> None:
 
 
 class Explosive(ESRGAN):
-    """Its loss is not a number at step 7, `times` times."""
+    """Its loss is not a number from step 7 on, `times` times."""
 
     times = 1
     taken = 0
@@ -153,12 +153,14 @@ class Notes(SilentListener):
         self.texts.append(text)
 
 
-def test_a_loss_that_is_not_finite_takes_the_run_back_at_half_the_rate(photos: Path, tmp_path: Path) -> None:
+def test_after_a_loss_that_is_not_finite_the_run_returns_to_a_checkpoint_at_half_the_rate(
+    photos: Path, tmp_path: Path
+) -> None:
     notes = Notes()
     Explosive.times = 1
     outcome = train(Explosive, config(photos), tmp_path / "run", notes, device="cpu")
     assert outcome.step == 12
-    assert any("no longer finite at step 8: back to step 6, from now on at 0.5" in text for text in notes.texts)
+    assert any("not finite at step 8: returning to step 6 with 0.5" in text for text in notes.texts)
     entries = log(tmp_path / "run")
     assert [entry["step"] for entry in entries if "loss" in entry] == [4, 8, 12]
     assert all(np.isfinite(entry["loss"]) for entry in entries if "loss" in entry)
@@ -166,22 +168,24 @@ def test_a_loss_that_is_not_finite_takes_the_run_back_at_half_the_rate(photos: P
     assert whole_rate[1] < 0.6 * whole_rate[0]
 
 
-def test_a_loss_that_never_gets_finite_ends_the_run_and_is_not_saved(photos: Path, tmp_path: Path) -> None:
+def test_a_loss_that_stays_not_finite_ends_the_run_and_is_not_saved(photos: Path, tmp_path: Path) -> None:
     Explosive.times = 10**6
-    with pytest.raises(TrainingError, match=r"step 8, after going back 3 times; the checkpoint of step 6 .* lower"):
+    with pytest.raises(
+        TrainingError, match=r"step 8, after 3 returns to a checkpoint; the checkpoint of step 6 .* lower"
+    ):
         train(Explosive, config(photos), tmp_path / "run", SilentListener(), device="cpu")
     assert not (tmp_path / "run" / "checkpoints" / "step-00000008").exists()
 
 
-def test_a_fault_before_the_first_checkpoint_begins_anew(photos: Path, tmp_path: Path) -> None:
+def test_a_fault_before_the_first_checkpoint_restarts_the_run(photos: Path, tmp_path: Path) -> None:
     notes = Notes()
     Explosive.times = 1
     train(Explosive, config(photos, checkpoint_every=50, validate_every=50), tmp_path / "run", notes, device="cpu")
-    assert any("back to step 0" in text for text in notes.texts)
+    assert any("returning to step 0" in text for text in notes.texts)
 
 
 @pytest.mark.parametrize("parts", [2, 4])
-def test_a_batch_taken_in_parts_teaches_the_same(parts: int, photos: Path, tmp_path: Path) -> None:
+def test_a_batch_split_into_parts_trains_the_same(parts: int, photos: Path, tmp_path: Path) -> None:
     for name, count in (("whole", 1), ("parts", parts)):
         train(
             ESRGAN,
@@ -191,7 +195,7 @@ def test_a_batch_taken_in_parts_teaches_the_same(parts: int, photos: Path, tmp_p
             device="cpu",
         )
     ours, theirs = weights(tmp_path / "parts"), weights(tmp_path / "whole")
-    # Adam magnifies the rounding of gradients that are nearly 0, so single weights may differ more than the mean.
+    # Adam amplifies the rounding of gradients near 0, so single weights may differ more than the mean.
     assert all((ours[key] - theirs[key]).abs().mean() < 1e-5 for key in ours)
     losses = [[entry["loss"] for entry in log(tmp_path / run) if "loss" in entry] for run in ("parts", "whole")]
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
@@ -244,7 +248,7 @@ def test_a_network_that_needs_multiples_trains_and_exports(scale: int, photos: P
         ESRGAN(config(photos, scale=scale, generator=small, data={"folders": ["x"], "crop": 18}))
 
 
-def test_a_full_disk_is_told_and_costs_no_checkpoint(
+def test_a_full_disk_is_reported_and_costs_no_checkpoint(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*args: object) -> None:
@@ -259,7 +263,7 @@ def test_a_full_disk_is_told_and_costs_no_checkpoint(
         train(ESRGAN, config(photos), tmp_path / "run", Full(), device="cpu")
 
 
-def test_a_picture_that_breaks_mid_run_is_named_even_by_a_worker(photos: Path, tmp_path: Path) -> None:
+def test_a_picture_that_breaks_during_the_run_is_named_even_by_a_worker(photos: Path, tmp_path: Path) -> None:
     import shutil
 
     import trials

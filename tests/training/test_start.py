@@ -1,4 +1,4 @@
-"""What a training can begin with: a run, a weights file, an exported model, an installed one; and what it refuses."""
+"""Training can start from a run, a weights file, an exported model or an installed one."""
 
 import dataclasses
 from collections.abc import Callable
@@ -27,7 +27,7 @@ PRECISE = 1e-6
 
 @dataclasses.dataclass
 class Networks:
-    """As much of a method as `start.load` looks at."""
+    """The part of a method that `start.load` uses."""
 
     networks: dict[str, nn.Module]
 
@@ -117,7 +117,7 @@ def test_weights_files_are_read(ending: str, small: Compact, tmp_path: Path) -> 
     assert same(start.read(path)["generator"], small.state_dict())
 
 
-def test_a_larger_network_grows_and_says_so(small: Compact, model: Path) -> None:
+def test_a_larger_network_grows_and_reports_it(small: Compact, model: Path) -> None:
     large = CollapsibleCompact(scale=2, features=6, convs=3, expand=5)
     assert start.load(model, method(large)) == [
         f"generator grows from 4 to 6 features and from 2 to 3 convolutions, starting from {model}"
@@ -144,7 +144,7 @@ def test_a_network_of_the_same_layout_gets_the_weights_bit_by_bit(small: Compact
         assert all(torch.equal(value, loaded[key]) for key, value in network.state_dict().items())
 
 
-def test_what_does_not_fit_is_refused_and_changes_nothing(small: Compact, model: Path) -> None:
+def test_weights_that_do_not_fit_are_refused_and_change_nothing(small: Compact, model: Path) -> None:
     for network, message in (
         (Compact(2, 3, 2), r"mine\.onnx: generator is another network: it has 4 features .* can grow but not shrink"),
         (CollapsibleCompact(4, 6, 2), r"are enlarged x2, here 3 channels and x4"),
@@ -159,7 +159,7 @@ def test_what_does_not_fit_is_refused_and_changes_nothing(small: Compact, model:
 
 
 def test_a_checkpoint_of_a_smaller_network_is_still_another_network(small: Compact) -> None:
-    """`load_state`, with which runs are read again, loads what the configuration says and nothing else."""
+    """`load_state` reads runs again, so it loads exactly what the configuration says."""
     with pytest.raises(
         CheckpointError, match=r"^here: the file lacks body\.7\.weight, body\.8\.weight, body\.8\.bias$"
     ):
@@ -189,7 +189,7 @@ def test_rounded_and_damaged_models_are_refused(model: Path, tmp_path: Path) -> 
         (".", "neither a run folder, nor a checkpoint, nor a weights file"),
     ],
 )
-def test_unknown_places_are_named(
+def test_unknown_paths_are_named(
     place: str, message: str, model: Path, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("IMG2IMG_MODELS", str(model.parent))
@@ -211,7 +211,7 @@ def test_a_run_folder_gives_its_best_checkpoint_to_a_larger_network(tmp_path: Pa
         **{"ema": 0.5, "batch": 2, "steps": 2, "log_every": 1, "validate_every": 2, "checkpoint_every": 1},
     }
     parse: Callable[[dict[str, Any]], Any] = lambda given: recipe.parse(recipe.with_defaults(given), where="test")  # noqa: E731
-    trials.few(methods.find("esrgan"), parse(values), tmp_path / "run")
+    trials.train_steps(methods.find("esrgan"), parse(values), tmp_path / "run")
     weights = start.read(tmp_path / "run")
     assert {"generator", "generator.ema"} <= set(weights)
     old = CollapsibleCompact(scale=2, features=4, convs=1, expand=4)

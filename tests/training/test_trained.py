@@ -1,4 +1,4 @@
-"""What a run folder is exported as: its weights, its norm mode, its dropout; and official weight files of it."""
+"""How a run folder is exported: its weights, norm mode and dropout, and its weights in official layouts."""
 
 import json
 import shutil
@@ -61,7 +61,7 @@ def image(side: int = 32) -> Any:
     return np.random.default_rng(0).random((1, 3, side, side), np.float32)
 
 
-def test_a_run_is_its_best_checkpoint_and_a_checkpoint_is_itself(upscaler: Path) -> None:
+def test_a_run_stands_for_its_best_checkpoint(upscaler: Path) -> None:
     best = json.loads((upscaler / "checkpoints" / "best.json").read_text())["step"]
     found = read(upscaler)
     assert found.name == "mine" and found.averaged and found.method.facts == {}
@@ -85,23 +85,22 @@ def test_weights_of_another_network_are_refused(upscaler: Path, tmp_path: Path) 
         read(broken)
 
 
-def test_the_better_norm_mode_is_taken_and_said(painter: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_better_norm_mode_is_used_and_reported(painter: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     figures = norm_figures(read(painter), painter)
     assert figures.keys() == {"paper", "running"} and figures["paper"] != figures["running"]
     validated = json.loads((painter / "log.jsonl").read_text().splitlines()[-1])["validation"]["ssim"]
-    assert figures["paper"] == pytest.approx(validated, abs=1e-3), "what the run itself measured"
-    for better in ("paper", "running"):
-        monkeypatch.setattr(
-            "img2img.training.trained.norm_figures", lambda *args, b=better: {m: m == b for m in ("paper", "running")}
-        )
-        said: list[str] = []
-        assert norm_mode(export.read(painter, None, said.append)) == better
-        assert said[0].startswith(f"norm mode {better}: ssim on the held-out pictures is paper")
+    assert figures["paper"] == pytest.approx(validated, abs=1e-3), "as the run itself measured it"
+    for better, worse in (("paper", "running"), ("running", "paper")):
+        found = {better: 1.0, worse: 0.0}
+        monkeypatch.setattr("img2img.training.trained.norm_figures", lambda *args, found=found: found)
+        notes: list[str] = []
+        assert norm_mode(export.read(painter, None, notes.append)) == better
+        assert notes[0].startswith(f"norm mode {better}: ssim on the held-out pictures is paper")
     assert norm_mode(export.read(painter, "paper", NOTHING)) == "paper"
 
 
 def changed(run: Path, place: Path, change: Callable[[str, torch.Tensor], None]) -> Path:
-    """A copy of `run` with the generator's values changed in all checkpoints: `change(key, value)`, in place."""
+    """Copy `run` and change the values of the generator in all checkpoints, in place, with `change(key, value)`."""
     shutil.copytree(run, place)
     for file in place.glob("checkpoints/*/generator*.safetensors"):
         state = load_file(file)
@@ -111,28 +110,30 @@ def changed(run: Path, place: Path, change: Callable[[str, torch.Tensor], None])
     return place
 
 
-def forget(key: str, value: torch.Tensor) -> None:
+def reset(key: str, value: torch.Tensor) -> None:
     if "running" in key:
         value.fill_(1.0 if key.endswith("var") else 0.0)
 
 
-def spoil(key: str, value: torch.Tensor) -> None:
+def break_variance(key: str, value: torch.Tensor) -> None:
     if key.endswith("running_var"):
         value.fill_(float("nan"))
 
 
-def test_statistics_that_cannot_be_used_are_not_used_or_warned_about(painter: Path, tmp_path: Path) -> None:
-    for name, change, fault in (("fresh", forget, "were never updated"), ("broken", spoil, "are not finite")):
-        said: list[str] = []
+def test_bad_running_statistics_are_not_used_or_give_a_warning(painter: Path, tmp_path: Path) -> None:
+    for name, change, fault in (("fresh", reset, "were never gathered"), ("broken", break_variance, "are not finite")):
+        notes: list[str] = []
         place = changed(painter, tmp_path / name, change)
-        found = export.read(place, None, said.append)
-        assert norm_mode(found) == "paper" and len(said) == 1, said
-        assert said[0].startswith("norm mode paper: the running statistics of") and fault in said[0]
-        assert norm_mode(export.read(place, "paper", said.append)) == "paper" and len(said) == 1, "unused, no word"
-    said = []
-    found = export.read(tmp_path / "fresh", "running", said.append)
-    assert norm_mode(found) == "running" and len(said) == 1
-    assert said[0].startswith("warning: ") and "--norm-mode paper does without them" in said[0]
+        found = export.read(place, None, notes.append)
+        assert norm_mode(found) == "paper" and len(notes) == 1, notes
+        assert notes[0].startswith("norm mode paper: the running statistics of") and fault in notes[0]
+        assert norm_mode(export.read(place, "paper", notes.append)) == "paper" and len(notes) == 1, (
+            "unused, so not reported"
+        )
+    notes = []
+    found = export.read(tmp_path / "fresh", "running", notes.append)
+    assert norm_mode(found) == "running" and len(notes) == 1
+    assert notes[0].startswith("warning: ") and "--norm-mode paper does not need them" in notes[0]
     with pytest.raises(
         CheckpointError, match=r"broken: the running statistics of .* and \d+ more are not finite; --norm"
     ):
@@ -140,47 +141,51 @@ def test_statistics_that_cannot_be_used_are_not_used_or_warned_about(painter: Pa
 
 
 def test_weights_that_are_not_finite_are_named(painter: Path, tmp_path: Path) -> None:
-    def burst(key: str, value: torch.Tensor) -> None:
+    def overflow(key: str, value: torch.Tensor) -> None:
         if key == "model.model.0.weight":
             value[0] = float("inf")
 
     with pytest.raises(
         CheckpointError, match=r"weights of generator are not finite, in model\.model\.0\.weight: train"
     ):
-        read(changed(painter, tmp_path / "burst", burst))
+        read(changed(painter, tmp_path / "overflow", overflow))
 
 
 def test_a_checkpoint_is_read_once(painter: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     reads: list[Path] = []
-    honest = read_weights
-    monkeypatch.setattr("img2img.training.start.read", lambda place: (reads.append(place), honest(place))[1])
+
+    def recording(place: Path) -> dict[str, dict[str, torch.Tensor]]:
+        reads.append(place)
+        return read_weights(place)
+
+    monkeypatch.setattr("img2img.training.start.read", recording)
     export.read(painter, None, NOTHING)
     assert reads == [painter]
 
 
-def test_a_run_that_has_not_begun_or_is_damaged_is_named(painter: Path, tmp_path: Path) -> None:
+def test_a_run_without_checkpoints_or_with_broken_facts_is_an_error(painter: Path, tmp_path: Path) -> None:
     place = tmp_path / "run"
     shutil.copytree(painter, place, ignore=shutil.ignore_patterns("checkpoints"))
     with pytest.raises(CheckpointError, match=r"run: the run has no checkpoint yet"):
         read(place)
     shutil.copytree(painter / "checkpoints", place / "checkpoints")
     (place / "facts.json").write_text('{"inputs": 3}')
-    with pytest.raises(ConfigError, match=r"facts\.json: does not say what pix2pix has to know of its data"):
+    with pytest.raises(ConfigError, match=r"facts\.json: does not hold what pix2pix must know about its data"):
         read(place)
 
 
-def test_without_the_data_the_norm_mode_is_that_of_the_paper(painter: Path) -> None:
+def test_without_the_data_the_norm_mode_is_paper(painter: Path) -> None:
     pairs = painter.parent / "pairs"
     pairs.rename(painter.parent / "gone")
     try:
-        said: list[str] = []
-        assert norm_mode(export.read(painter, None, said.append)) == "paper"
-        assert "held-out pictures cannot be read" in said[0]
+        notes: list[str] = []
+        assert norm_mode(export.read(painter, None, notes.append)) == "paper"
+        assert "held-out pictures cannot be read" in notes[0]
     finally:
         (painter.parent / "gone").rename(pairs)
 
 
-def test_norm_mode_and_dropout_are_in_the_file_and_in_the_card(
+def test_norm_mode_and_dropout_reach_the_file_and_the_card(
     painter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("img2img.exchange.receptive_field.measure", lambda *args: None)  # takes most of the time
@@ -193,8 +198,10 @@ def test_norm_mode_and_dropout_are_in_the_file_and_in_the_card(
     assert plain.proof is not None and plain.proof.largest < 1e-4 and (plain.seconds or 0) > 0
     assert card_of(plain.path)["metrics"]["export"]["largest"] == plain.proof.largest
     with torch.no_grad():
-        wanted = inference_copy(network, "running")(torch.from_numpy(image()) * 2 - 1).add(1).div(2).clamp(0, 1).numpy()
-    assert np.abs(run(plain.path, image=image()) - wanted).max() < 1e-4
+        expected = (
+            inference_copy(network, "running")(torch.from_numpy(image()) * 2 - 1).add(1).div(2).clamp(0, 1).numpy()
+        )
+    assert np.abs(run(plain.path, image=image()) - expected).max() < 1e-4
 
     options = ExportOptions(norm_mode="paper", live_dropout=True)
     (live,) = export.from_run(painter, tmp_path / "live.onnx", options, NOTHING)
@@ -215,7 +222,7 @@ def test_live_dropout_drops_its_share_and_keeps_the_mean() -> None:
     assert torch.allclose(network(torch.ones(5)), torch.full((5,), 1 / 0.75))
 
 
-def test_nothing_is_written_where_one_of_the_models_fails(
+def test_nothing_is_written_if_one_of_the_models_fails(
     upscaler: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(ConfigError, match="has no dropout"):
@@ -226,7 +233,7 @@ def test_nothing_is_written_where_one_of_the_models_fails(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_run_is_reduced_on_its_own_photos(upscaler: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_is_calibrated_on_its_own_photos(upscaler: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """TINY has one inner convolution."""
     monkeypatch.setattr("img2img.exchange.samples.seconds_per_megapixel", lambda *args, **more: [2.0, 1.0])
     (small,) = export.from_run(upscaler, tmp_path / "small.onnx", ExportOptions("int8", max_drop=3.0), NOTHING)
@@ -235,19 +242,19 @@ def test_a_run_is_reduced_on_its_own_photos(upscaler: Path, tmp_path: Path, monk
     assert half.card.precision == "fp16" and half.card.context == small.card.context is not None
 
 
-def test_weights_go_out_folded_and_in_the_official_wrapper(upscaler: Path, painter: Path, tmp_path: Path) -> None:
+def test_weights_are_written_folded_and_in_the_official_layout(upscaler: Path, painter: Path, tmp_path: Path) -> None:
     (file,) = export.weights(upscaler, tmp_path / "net.pth")
     state = torch.load(file, weights_only=True)["params_ema"]
     plain = Compact(scale=2, features=4, convs=1)
     plain.load_state_dict(state)
-    wanted = read(upscaler).models[0].network
+    expected = read(upscaler).models[0].network
     with torch.no_grad():
-        assert torch.allclose(plain(torch.from_numpy(image())), wanted(torch.from_numpy(image())), atol=1e-6)
+        assert torch.allclose(plain(torch.from_numpy(image())), expected(torch.from_numpy(image())), atol=1e-6)
     (file,) = export.weights(painter, tmp_path / "latest_net_G.pth")
     state = torch.load(file, weights_only=True)
     own = read_weights(painter)["generator"]
     assert state.keys() == own.keys() and all(torch.equal(state[key], own[key]) for key in own)
-    assert any("running_mean" in key for key in state), "batch norm as it is trained, not as one picture's"
+    assert any("running_mean" in key for key in state), "batch norm with the statistics of training, not of one picture"
     (file,) = export.weights(painter, tmp_path / "net.safetensors")
     assert load_file(file).keys() == own.keys()
 

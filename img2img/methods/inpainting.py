@@ -31,6 +31,7 @@ from img2img.methods.method import Batch, Method, ModelExport, Networks, Validat
 from img2img.methods.reconstruction import ReconstructionLoss
 from img2img.networks.norms import inference_copy
 from img2img.networks.unet import UNet
+from img2img.objectives.reconstruction import MaskedReconstruction
 from img2img.section import Section
 
 MAX_HELD_OUT = 48

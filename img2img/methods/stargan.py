@@ -13,6 +13,7 @@ from img2img import objectives
 from img2img.data.domains import DomainData
 from img2img.data.labelled import DomainSet
 from img2img.errors import ConfigError
+from img2img.exchange.wrappers import DomainWrapper
 from img2img.methods.adversarial import add_discriminators
 from img2img.methods.cards import card_of
 from img2img.methods.config import (

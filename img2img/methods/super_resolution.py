@@ -155,7 +155,7 @@ class SuperResolution(Method):
         self.config = config
         adversarial = config if isinstance(config, GANConfig) else None
         generator = built_networks.build_from_spec(
-            config.generator, how=config.initialise, scale=config.scale, channels=3
+            config.generator, scheme=config.initialise, scale=config.scale, channels=3
         )
         self.multiple: int = getattr(generator, "multiple", 1)  # networks with strides or pixel unshuffling have one
         unit = config.scale * self.multiple

@@ -11,7 +11,7 @@ from typing import Literal
 from img2img import exchange
 from img2img.atomic import atomic
 from img2img.errors import ConfigError, DataError, UsageError
-from img2img.exchange import dropout, half_precision, official_weights, quantise, samples
+from img2img.exchange import dropout, half_precision, official_weights, quantise, running_statistics, samples
 from img2img.exchange.half_precision import Fp16Report
 from img2img.exchange.quantise import QuantisationReport
 from img2img.methods.method import ModelExport

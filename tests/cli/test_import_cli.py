@@ -49,9 +49,7 @@ def test_missing_domain_names_are_requested(img2img: Run, here: Path) -> None:
 def test_options_about_a_file_go_into_its_card(img2img: Run, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cards: list[Card] = []
 
-    def keep(
-        network: object, card: Card, target: Path, *, context: object
-    ) -> Verification:  # an export would take seconds
+    def keep(network: object, card: Card, target: Path, *, context: object) -> Verification:  # an export takes seconds
         cards.append(card)
         return Verification([(1, 8, 8)], 0.0, 0.0, None)
 

@@ -1,4 +1,4 @@
-"""`--dry-run`: what a batch would do, and how long that would take."""
+"""`--dry-run`: lists the jobs of a batch and estimates the time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def list_jobs(batch: Batch, *, json: bool) -> ExitStatus:
-    """One line a job on stdout; the sum, and the estimate, on stderr. Nothing is run but a short measurement."""
+    """Print one line per job on stdout, the totals and the estimate on stderr. Runs only a short measurement."""
     counts = {"to do": 0, "skipped": 0, "failed": 0}
     for job in batch.jobs:
         state = "failed" if job.problem is not None else "skipped" if job.skip is not None else "to do"

@@ -1,4 +1,4 @@
-"""What a person is told before a long batch: how long it will take on this machine, and how much memory."""
+"""Estimates the time and memory of a batch on this machine."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ if TYPE_CHECKING:
 
 
 SAMPLE = 500
-"""Pictures whose headers are read: a hundred thousand would take half a minute."""
+"""Number of pictures whose headers are read; a hundred thousand would take half a minute."""
 
 
 def forecast(batch: Batch) -> str:
-    """One line, from a short measurement of the model that is kept in the user's cache."""
+    """One line, based on a short measurement of the model (kept in the user's cache)."""
     from img2img.runtime.batch import prepare
     from img2img.runtime.network import estimate
 
     settings, model_choice = batch.settings, batch.model_choice
     sizes = batch.sizes(SAMPLE)
     if not sizes:
-        return "no estimate: no picture's size is known"
+        return "no estimate: the sizes of the pictures are unknown"
     task = prepare.within_memory(batch.task, model_choice, settings, lambda: sizes)
     speed = model_choice.speed()
     share = min(len(batch.to_do), SAMPLE) / len(batch.to_do)

@@ -1,4 +1,4 @@
-"""`--raw WxH`: a task applied to the frames of a video."""
+"""`--raw WxH`: applies a task to the frames of a video."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def stream(
     quiet: bool,
     wrong: Mapping[str, bool],
 ) -> ExitStatus:
-    """Frames of `size` ("640x360") from stdin, their results to stdout. `wrong`: options that do not go with that."""
+    """Stream frames of `size` ("640x360") from stdin to stdout. `wrong`: options that --raw does not support."""
     from img2img.runtime.batch import prepare
     from img2img.runtime.files.jobs import Job
     from img2img.runtime.tasks.retry import RetryingTask
@@ -38,7 +38,7 @@ def stream(
         "--engine ray": settings.engine != "local",
     }
     if given := [option for option, is_given in wrong.items() if is_given]:
-        raise UsageError(f"--raw is for a stream of frames and goes without {', '.join(given)}")
+        raise UsageError(f"--raw does not support {', '.join(given)}")
     frame = raw.parse_raw(size, settings.max_pixels)
     raw.check_streams(inputs or ("-",), settings.output)
     notify = console.say if console.is_terminal() and not quiet else None
@@ -46,7 +46,7 @@ def stream(
     task = task.with_card(model_choice.card)
     namings = task.namings(model_choice.card, settings)
     if len(namings) > 1:
-        raise UsageError(f"--raw makes one frame of each, not {len(namings)}: say one --to")
+        raise UsageError(f"--raw needs one result per frame, not {len(namings)}: choose one with --to")
     job = Job(None, None, domain=namings[0].domain)
 
     def apply() -> Callable[[Picture], Picture]:

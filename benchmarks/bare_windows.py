@@ -22,7 +22,7 @@ from img2img.runtime.network.tiling import run_tiled
 class Seen:
     """Stands in for a model and notes the shapes of what it is to run."""
 
-    def __init__(self, model: session.Model) -> None:
+    def __init__(self, model: session.LoadedModel) -> None:
         self.card, self.path = model.card, model.path
         self.shapes: list[tuple[int, ...]] = []
 

@@ -17,9 +17,10 @@ from pathlib import Path
 
 from PIL import Image
 
-from img2img.runtime.batches import engine, ray_cluster
-from img2img.runtime.batches.settings import Engine, Settings
-from img2img.runtime.verbs.upscaling import Upscaling
+from img2img.runtime.batch import plan, run
+from img2img.runtime.batch.ray.cluster import STORE, quiet
+from img2img.runtime.tasks.settings import Engine, Settings
+from img2img.runtime.tasks.upscale import UpscaleTask
 
 PHOTO = Path(__file__).parents[1] / "examples" / "olives.jpg"
 
@@ -41,14 +42,14 @@ def cluster(workers: int) -> Iterator[None]:
     if not workers:
         yield
         return
-    with ray_cluster.quiet():
+    with quiet():
         import ray
 
         ray.init(
             "local",
             num_cpus=workers,
             include_dashboard=False,
-            object_store_memory=ray_cluster.STORE,
+            object_store_memory=STORE,
             log_to_driver=False,
             logging_level="ERROR",
         )
@@ -65,7 +66,7 @@ def timed(photos: Path, output: Path, model: str, workers: int) -> tuple[float, 
     with cluster(workers):
         begin = time.perf_counter()
         ends = []
-        for event in engine.run(engine.prepare([str(photos)], Upscaling(), settings)):
+        for event in run.run(plan.prepare([str(photos)], UpscaleTask(), settings)):
             if event.status != "done":
                 raise SystemExit(event.message)
             ends.append(time.perf_counter())

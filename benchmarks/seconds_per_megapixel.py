@@ -18,7 +18,7 @@ loaded = {name: session.load(name, device="cpu", threads=1) for name in names}
 image = np.random.default_rng(0).random((1, 3, SIDE, SIDE), dtype=np.float32)
 
 
-def inputs(model: session.Model) -> dict[str, np.ndarray]:
+def inputs(model: session.LoadedModel) -> dict[str, np.ndarray]:
     """What the model needs beside the picture."""
     found = {}
     if model.card.task == "inpaint":

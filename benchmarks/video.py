@@ -21,10 +21,10 @@ import numpy as np
 from PIL import Image
 
 from img2img.cli.raw import parse_raw
-from img2img.runtime.batches.frames import read_frames, stream, write_frame
+from img2img.runtime.batch.video import read_frames, stream, write_frame
 from img2img.runtime.image.pictures import Picture
 from img2img.runtime.network import models, session
-from img2img.runtime.verbs.upscale import upscale
+from img2img.runtime.tasks.upscale import upscale
 
 PHOTO = Path(__file__).parents[1] / "examples" / "olives.jpg"
 Size = tuple[int, int]

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from img2img.data.paired import PairedSet
-from img2img.evaluation.distribution import sliced_wasserstein
+from img2img.evaluation.sliced_wasserstein import sliced_wasserstein
 from img2img.methods.figures import distances, spread, to_rgb
 from img2img.methods.pix2pix import Config
 from img2img.runtime.network import session, tiling

@@ -11,9 +11,9 @@ from 783 freely licensed photos and tiles of photos. Use another file by `img2im
 import argparse
 from pathlib import Path
 
+from img2img.atomic import atomic
 from img2img.data.folders import find, read_rgb
 from img2img.evaluation import niqe
-from img2img.runtime.image.atomic import atomic
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("out", type=Path)

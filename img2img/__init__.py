@@ -9,21 +9,18 @@
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from img2img.version import __version__
+
 if TYPE_CHECKING:
-    from img2img.runtime.batches.api import batch
-    from img2img.runtime.batches.batch import Event
-    from img2img.runtime.network.session import Model, load
+    from img2img.runtime.api import Event, Model, batch, load
 
-__version__ = "0.1.0"
 __all__ = ["Event", "Model", "__version__", "batch", "load"]
-
-_HOMES = {"Event": "batches.batch", "Model": "network.session", "batch": "batches.api", "load": "network.session"}
 
 
 def __getattr__(name: str) -> Any:
     # Late, so that `import img2img` costs nothing: the command line pays for numpy and onnxruntime only if it runs.
-    if name in _HOMES:
-        return getattr(importlib.import_module(f"img2img.runtime.{_HOMES[name]}"), name)
+    if name in __all__:
+        return getattr(importlib.import_module("img2img.runtime.api"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

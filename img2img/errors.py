@@ -1,11 +1,11 @@
-"""What can go wrong, as types. Every room may import this module; it imports none of them."""
+"""The error types of the project. Any module may import this one; it imports no other."""
 
 from enum import IntEnum
 from pathlib import Path
 
 
 class ExitStatus(IntEnum):
-    """Exit status of every command; scripts may rely on it."""
+    """Exit status of a command. Scripts may rely on these values."""
 
     OK = 0
     SOME_FAILED = 1
@@ -32,29 +32,29 @@ class Img2ImgError(Exception):
 
 
 class UsageError(Img2ImgError):
-    """The command line asks for something that cannot be done, whatever the files hold."""
+    """The command line asks for something impossible, whatever the files contain."""
 
     status = ExitStatus.USAGE
 
 
 class PictureError(Img2ImgError):
-    """A picture cannot be read, or cannot be written in the wanted format."""
+    """A picture cannot be read, or cannot be written in the requested format."""
 
 
 class ModelError(Img2ImgError):
-    """A model file is missing, broken, unsafe, or does not do what is asked of it."""
+    """A model file is missing, broken or unsafe, or cannot do what the command asks for."""
 
     status = ExitStatus.USAGE
 
 
 class DeviceError(Img2ImgError):
-    """The wanted device (an onnxruntime provider) is not available."""
+    """The requested device (an onnxruntime provider) is not available."""
 
     status = ExitStatus.USAGE
 
 
 class ConfigError(Img2ImgError):
-    """A training configuration has an unknown key, a wrong value, or contradicts its run folder."""
+    """A training configuration has an unknown key or a wrong value, or contradicts its run folder."""
 
     status = ExitStatus.USAGE
 
@@ -64,24 +64,24 @@ class DownloadError(ConfigError):
 
 
 class DataError(Img2ImgError):
-    """A data set cannot be trained on or measured with."""
+    """A data set cannot be used for training or evaluation."""
 
     status = ExitStatus.USAGE
 
 
 class ExportError(Img2ImgError):
-    """A network could not be exported, or the exported file does not equal the network."""
+    """A network cannot be exported, or the exported file does not match the network."""
 
 
 class CheckpointError(Img2ImgError):
-    """A checkpoint is missing, broken, or belongs to another network."""
+    """A checkpoint is missing, broken, or belongs to a different network."""
 
 
 class TrainingError(Img2ImgError):
-    """Training cannot go on: for example, a loss is no longer finite."""
+    """Training cannot continue, for example because a loss is no longer finite."""
 
 
 class Interrupted(Img2ImgError):
-    """The user stopped a run; what was done is saved."""
+    """The user stopped a run. Finished work is saved."""
 
     status = ExitStatus.INTERRUPTED

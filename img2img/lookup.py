@@ -1,4 +1,4 @@
-"""From a word of the configuration to the class it stands for. Only the module that holds the class is imported."""
+"""Looks up the class behind a name in the configuration. Imports only the module that defines it."""
 
 import importlib
 from collections.abc import Mapping
@@ -8,12 +8,16 @@ from img2img.errors import ConfigError
 
 
 def lookup(kind: str, table: Mapping[str, str], name: str) -> Any:
-    """The attribute that `table` has for `name`, written there as "module:attribute"; `kind` is used in the message.
+    """Return the attribute that `table` lists for `name`.
+
+    Args:
+        kind: what the table lists, for the error message, such as "network".
+        table: name to "module:attribute".
 
     Raises:
-        ConfigError: there is no such name; the message lists those that exist.
+        ConfigError: the name is unknown; the message lists the known names.
     """
     if name not in table:
-        raise ConfigError(f"unknown {kind} '{name}'; there are {', '.join(table)}")
+        raise ConfigError(f"unknown {kind} '{name}'; choose from {', '.join(table)}")
     module, _, attribute = table[name].partition(":")
     return getattr(importlib.import_module(module), attribute)

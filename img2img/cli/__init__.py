@@ -1,4 +1,4 @@
-"""What a person types. `main` is the entry point of the installed command; everything else is imported when needed."""
+"""The command line. `main` is the entry point of the installed command; it imports everything else when needed."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    """Run the command line `args` (default: the process's own) and return its exit status; say what went wrong.
+    """Run the command line `args` (default: those of the process) and return the exit status.
 
-    One line on stderr for an error; `--debug`, anywhere on the line, adds the traceback.
+    Errors print one line on stderr; `--debug`, anywhere on the line, adds the traceback.
     """
     from img2img.cli import app, console
     from img2img.errors import ExitStatus, Img2ImgError
@@ -23,7 +23,7 @@ def main(args: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         console.say("interrupted")
         return ExitStatus.INTERRUPTED
-    except BrokenPipeError:  # the reader of our output has gone, as in `img2img models | head -1`
+    except BrokenPipeError:  # nobody reads our output any more, as in `img2img models | head -1`
         console.forget_stdout()
         return ExitStatus.SOME_FAILED
     except Img2ImgError as error:

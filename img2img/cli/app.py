@@ -1,9 +1,10 @@
-"""The table of commands, and a Typer program that imports a command's module only when that command is called."""
+"""The table of commands, and a Typer program that imports a command only when it is called."""
 
 from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -17,28 +18,35 @@ from img2img.errors import ExitStatus, UsageError
 
 PROGRAM = "img2img"
 
-# name: (module:function, one line of help). This is all there is to adding a command.
+_METAVAR = re.compile(r"<(.*?)>")  # Typer's: <float>, <int range>, <png|jpg>
+_NOTES = re.compile(r"\s*\[([^\[\]]*)\]$")  # [default: 3; 0<=x<=10; required]
+_LIMITS = re.compile(r"x[<>]|<=?x")
+
+# name: (module:function, one line of help). To add a command, add a line.
 COMMANDS = {
-    "upscale": ("img2img.cli.upscale:upscale", "Enlarge photos: files, folders, globs, or - for stdin."),
-    "translate": ("img2img.cli.translate:translate", "Turn pictures into another domain with a model of your own."),
-    "inpaint": ("img2img.cli.inpaint:inpaint", "Fill holes in photos: by masks, transparency, a colour or boxes."),
+    "upscale": ("img2img.cli.upscale:upscale", "Enlarge photos."),
+    "translate": ("img2img.cli.translate:translate", "Translate pictures into another domain."),
+    "inpaint": ("img2img.cli.inpaint:inpaint", "Fill holes in photos."),
     "train": ("img2img.cli.train:train", "Train a model on your own pictures."),
-    "export": ("img2img.cli.export:export", "Write a trained network as a model file; change its precision."),
-    "import": ("img2img.cli.import_:import_", "Make a model file of published weights (.pth, .safetensors)."),
-    "blend": ("img2img.cli.blend:blend", "Make a model between two training runs or model files."),
-    "evaluate": ("img2img.cli.evaluate:evaluate", "Measure a model beside what can be had without it."),
-    "data": ("img2img.cli.data:data", "Check a data set before you train on it."),
-    "degrade": ("img2img.cli.degrade:degrade", "Show what training makes of your photos, before you train."),
-    "doctor": ("img2img.cli.doctor:doctor", "Show what works on this machine, how fast, and what to do."),
-    "models": ("img2img.cli.models:models", "List, show and check the installed models."),
+    "export": ("img2img.cli.export:export", "Export a trained network to ONNX, or change its precision."),
+    "import": ("img2img.cli.import_:import_", "Import third-party checkpoints (.pth, .safetensors)."),
+    "blend": ("img2img.cli.blend:blend", "Interpolate between two runs or model files."),
+    "evaluate": ("img2img.cli.evaluate:evaluate", "Compare a model with simple baselines."),
+    "data": ("img2img.cli.data:data", "Check a data set before training."),
+    "degrade": ("img2img.cli.degrade:degrade", "Preview the training degradations on your photos."),
+    "doctor": ("img2img.cli.doctor:doctor", "Check this machine: what works and how fast."),
+    "models": ("img2img.cli.models:models", "List, show and verify models."),
 }
 
-# Typer carries its own copy of Click since 0.2x and used the installed one before; this is the base class in both.
-_ClickException = cast(Any, typer.BadParameter.__mro__[2])
+# The base class of all errors in a command line. Newer versions of Typer bundle Click, older ones import it.
+try:
+    _click: Any = import_module("typer._click.exceptions")
+except ImportError:
+    _click = import_module("click.exceptions")
 
 
 def run(args: Sequence[str]) -> int:
-    """Parse `args`, run the command, return its exit status. Raises what the command raises; UsageError for bad use."""
+    """Parse `args`, run the command and return its exit status. Raises UsageError, and what the command raises."""
     program = build()
     if f"_{PROGRAM}_COMPLETE".upper() in os.environ:
         program.main(list(args), prog_name=PROGRAM)
@@ -47,15 +55,15 @@ def run(args: Sequence[str]) -> int:
             return int(program.invoke(context) or ExitStatus.OK)
     except typer.Exit as end:
         return end.exit_code
-    except _ClickException as error:
-        if not args:  # the help, shown because nothing was asked for
+    except _click.ClickException as error:
+        if not args:  # no arguments: show the help
             error.show()
             return ExitStatus.USAGE
         raise UsageError(_one_line(error, args)) from error
 
 
 def build() -> TyperGroup:
-    """The program: global options, and commands that are still to be imported."""
+    """The program: global options, and commands that are imported when called."""
     shell = typer.Typer(
         name=PROGRAM,
         no_args_is_help=True,
@@ -70,7 +78,7 @@ def build() -> TyperGroup:
 
 
 def without_debug(args: Sequence[str]) -> tuple[list[str], bool]:
-    """`args` without --debug, which is taken before and after the command; and whether it was there."""
+    """`args` without --debug, which is valid before and after the command, and whether it was there."""
     end = args.index("--") if "--" in args else len(args)
     before = [word for word in args[:end] if word != "--debug"]
     return [*before, *args[end:]], len(before) < end
@@ -86,16 +94,16 @@ def _global_options(
     version: Annotated[
         bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Show the version and exit.")
     ] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks; also taken after the command.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks. Also valid after the command.")] = False,
 ) -> None:
-    """Image-to-image with GANs: upscale photos with a model file, or train a model of your own.
+    """Image-to-image translation with GANs: use a model on your pictures, or train your own.
 
-    Exit status: 0 all done, 1 some files failed, 2 wrong use, 130 interrupted.
+    Exit status: 0 all done, 1 some files failed, 2 usage error, 130 interrupted.
     """
 
 
 class _Lazy(TyperCommand):
-    """A name and a line of help; becomes the real command when somebody calls it or asks for its options."""
+    """A name and a line of help. Imports the real command when it is called or its options are needed."""
 
     def __init__(self, name: str, target: str, help_line: str) -> None:
         super().__init__(name, help=help_line, rich_markup_mode=None)
@@ -107,19 +115,44 @@ class _Lazy(TyperCommand):
         return real.make_context(info_name, args, parent, **extra)
 
 
-class _Sectioned(TyperCommand):
-    """A command whose --help lists the options under their `rich_help_panel`, without rich."""
+class _PanelCommand(TyperCommand):
+    """A command whose --help groups the options by their `rich_help_panel`, without rich."""
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
-        sections: dict[str, list[tuple[str, str]]] = {}
+        panels: dict[str, list[tuple[str, str]]] = {}
         for param in self.get_params(ctx):
             record = param.get_help_record(ctx)
             if record is not None:
                 default = "Arguments" if param.param_type_name == "argument" else "Options"
-                sections.setdefault(getattr(param, "rich_help_panel", None) or default, []).append(record)
-        for title, records in sections.items():
+                panel = getattr(param, "rich_help_panel", None) or default
+                panels.setdefault(panel, []).append(_help_entry(param, *record))
+        for title, entries in panels.items():
             with formatter.section(title):
-                formatter.write_dl(records)
+                formatter.write_dl(entries)
+
+
+def _help_entry(param: Any, names: str, text: str) -> tuple[str, str]:
+    """One entry of --help: names with a short metavar, and a range only once, as `1..100`."""
+    # Newer versions of Typer keep the limits in the parameter, older ones in its type.
+    low, high = (getattr(param, end, None) for end in ("min", "max"))
+    if low is None and high is None:
+        kind = getattr(param, "type", None)
+        low, high = getattr(kind, "min", None), getattr(kind, "max", None)
+    limits = "" if low is None and high is None else f"{'' if low is None else low}..{'' if high is None else high}"
+    if param.param_type_name == "argument":
+        names = param.metavar or names
+    elif limits and param.metavar is None:
+        names = _METAVAR.sub(limits, names)
+        limits = ""
+    elif param.metavar is None:
+        names = _METAVAR.sub(lambda match: match[1], names)
+    notes = _NOTES.search(text)
+    if notes is None:
+        return names, text
+    kept = [note for note in notes[1].split("; ") if not _LIMITS.search(note)]
+    if limits not in ("", "1..", "0.."):  # a count needs no explanation
+        kept.append(limits)
+    return names, text[: notes.start()] + (f"  [{'; '.join(kept)}]" if kept else "")
 
 
 def _command(name: str, function: Callable[..., Any]) -> Any:
@@ -128,7 +161,7 @@ def _command(name: str, function: Callable[..., Any]) -> Any:
         rich_markup_mode=None,
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     )
-    shell.command(name, cls=_Sectioned)(function)
+    shell.command(name, cls=_PanelCommand)(function)
     return typer.main.get_command(shell)
 
 
@@ -137,9 +170,9 @@ def _one_line(error: Any, args: Sequence[str]) -> str:
     words = [word for word in args if not word.startswith("-")]
     if words and words[0] not in COMMANDS and text.startswith("No such command"):
         close = difflib.get_close_matches(words[0], COMMANDS, n=1)
-        guess = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(COMMANDS)}"
+        guess = f"did you mean {close[0]!r}?" if close else f"commands: {', '.join(COMMANDS)}"
         if not close and Path(words[0]).exists():
             guess = f"to enlarge that file: {PROGRAM} upscale {words[0]}"
-        return f"there is no command {words[0]!r}; {guess}"
+        return f"no such command: {words[0]!r}; {guess}"
     command = f"{PROGRAM} {words[0]}" if words and words[0] in COMMANDS else PROGRAM
     return f"{text[:1].lower()}{text[1:].rstrip('.')} (see {command} --help)"

@@ -1,4 +1,4 @@
-"""Speaking to a person on stderr, and listening to signals. stdout is for data."""
+"""Messages on stderr, and signals. stdout is for data."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from img2img.runtime.listing.naming import show
+from img2img.text import show
 
 debug = False  # --debug was given: show tracebacks
 
 
 def say(text: str) -> None:
-    """One line on stderr. Whatever is in `text`, no control character of a file name reaches the terminal."""
+    """Print one line on stderr. Control characters, for example of file names, are escaped."""
     print(show(text), file=sys.stderr, flush=True)
 
 
 def error(text: str, exception: BaseException | None = None, *, say: Callable[[str], None] = say) -> None:
-    """`error: TEXT`, before it the traceback where --debug asks for it. `say` takes one line."""
+    """Print `error: TEXT`, after the traceback if --debug was given. `say` prints one line."""
     if debug and exception is not None:
         import traceback
 
@@ -30,20 +30,20 @@ def error(text: str, exception: BaseException | None = None, *, say: Callable[[s
 
 
 def is_terminal() -> bool:
-    """Somebody is watching stderr, on a terminal that can redraw a line."""
+    """Whether stderr is a terminal that can redraw a line."""
     return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
 
 
 @contextmanager
 def signals() -> Iterator[None]:
-    """Within the block SIGTERM is a Ctrl-C; a second one ends the process at once, whatever it is busy with."""
+    """Treat SIGTERM as Ctrl-C inside the block. A second signal ends the process at once."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         for one in before:
             signal.signal(one, signal.SIG_DFL)
         raise KeyboardInterrupt
 
-    # Left alone where it is ignored (a background job of a shell), or somebody who embeds `main` has a handler.
+    # Keep ignored signals (background jobs of a shell) and the handlers of a program that embeds `main`.
     usual = (signal.SIG_DFL, signal.default_int_handler)
     before = {one: now for one in (signal.SIGINT, signal.SIGTERM) if (now := signal.getsignal(one)) in usual}
     for one in before:
@@ -56,5 +56,5 @@ def signals() -> Iterator[None]:
 
 
 def forget_stdout() -> None:
-    """Point stdout nowhere, so that the interpreter's last flush does not fail as well."""
+    """Redirect stdout to nowhere, so that the interpreter's last flush does not fail too."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -15,7 +15,7 @@ import typer
 from img2img.cli import console
 from img2img.errors import ConfigError, ExitStatus, UsageError
 from img2img.methods import METHODS
-from img2img.runtime.listing.naming import show
+from img2img.text import show
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,7 +9,7 @@ import typer
 
 from img2img.cli import console, trainer
 from img2img.errors import ConfigError, DataError, PictureError, UsageError
-from img2img.runtime.listing import files
+from img2img.runtime.files import find
 
 if TYPE_CHECKING:
     import numpy as np
@@ -63,7 +63,7 @@ def degrade(
     settings = _settings(config, assignments or [], scale=scale, crop=crop, seed=seed)
     chosen = _choose(photos, count, settings.data.crop, seed)
 
-    from img2img.runtime.image.atomic import atomic
+    from img2img.atomic import atomic
     from img2img.training import preview
 
     draw = preview.mask_sheet if masks else preview.degradation_sheet
@@ -106,7 +106,7 @@ def _choose(inputs: list[str], count: int, smallest: int, seed: int) -> list[NDA
 
     from img2img.data.folders import read_rgb
 
-    sources = files.collect(inputs, recursive=True)
+    sources = find.collect(inputs, recursive=True)
     order = range(len(sources)) if len(sources) <= count else np.random.default_rng(seed).permutation(len(sources))
     chosen: list[NDArray[np.uint8]] = []
     small = 0

@@ -14,9 +14,8 @@ import typer
 
 import img2img
 from img2img.errors import ExitStatus, Img2ImgError
-from img2img.runtime.listing.naming import show
 from img2img.runtime.network import cache, cpu, devices, memory, models
-from img2img.runtime.network.units import show_memory
+from img2img.text import show, show_memory
 
 _PACKAGES = ("onnxruntime", "onnxruntime-gpu", "numpy", "pillow", "torch")
 _GPU = "onnxruntime-gpu"

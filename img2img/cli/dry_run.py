@@ -1,4 +1,4 @@
-"""`--dry-run`: what a batch would do, and how long that would take."""
+"""`--dry-run`: lists the jobs of a batch and estimates the time."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 from img2img.cli import console
 from img2img.errors import ExitStatus
-from img2img.runtime.listing import targets
+from img2img.runtime.files import jobs
 
 if TYPE_CHECKING:
-    from img2img.runtime.batches.planned import Batch
+    from img2img.runtime.batch.prepare import Batch
 
 
 def list_jobs(batch: Batch, *, json: bool) -> ExitStatus:
-    """One line a job on stdout; the sum, and the estimate, on stderr. Nothing is run but a short measurement."""
+    """Print one line per job on stdout, the totals and the estimate on stderr. Runs only a short measurement."""
     counts = {"to do": 0, "skipped": 0, "failed": 0}
     for job in batch.jobs:
         state = "failed" if job.problem is not None else "skipped" if job.skip is not None else "to do"
@@ -29,7 +29,7 @@ def list_jobs(batch: Batch, *, json: bool) -> ExitStatus:
             }
             sys.stdout.write(jsonlib.dumps(record) + "\n")
         else:
-            sys.stdout.write(targets.describe(job) + "\n")
+            sys.stdout.write(jobs.describe(job) + "\n")
     if not json:
         console.say(", ".join(f"{count} {state}" for state, count in counts.items() if count or state == "to do"))
         if batch.to_do:

@@ -10,7 +10,7 @@ import typer
 
 from img2img.cli import console, trainer
 from img2img.errors import UsageError
-from img2img.runtime.listing.naming import show
+from img2img.text import show
 
 if TYPE_CHECKING:
     from img2img.training.export import ExportedFile

@@ -7,10 +7,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from img2img.runtime.listing.naming import show
+from img2img.text import show
 
 if TYPE_CHECKING:
-    from img2img.evaluation.cases import Case
+    from img2img.evaluation.results import Case
 
 LOWER = ("l1", "niqe")  # less is better
 DISTANCES = ("kid", "fid", "swd")
@@ -41,7 +41,7 @@ class Printer:
 
     def case(self, case: Case) -> None:
         """One line."""
-        from img2img.evaluation.cases import value
+        from img2img.evaluation.results import value
 
         self._row(case.name, {way: {k: value(v) for k, v in found.items()} for way, found in case.figures.items()})
 
@@ -76,7 +76,7 @@ class Printer:
 
 def better(cases: Sequence[Case], rival: str, own: str, figure: str) -> int:
     """In how many cases the model is better than a rival."""
-    from img2img.evaluation.cases import value
+    from img2img.evaluation.results import value
 
     sign = -1 if figure in LOWER else 1
     return sum(sign * value(case.figures[own][figure]) > sign * value(case.figures[rival][figure]) for case in cases)

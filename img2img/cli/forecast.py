@@ -1,35 +1,35 @@
-"""What a person is told before a long batch: how long it will take on this machine, and how much memory."""
+"""Estimates the time and memory of a batch on this machine."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from img2img.runtime.batches.planned import Batch
+    from img2img.runtime.batch.prepare import Batch
 
 
 SAMPLE = 500
-"""Pictures whose headers are read: a hundred thousand would take half a minute."""
+"""Number of pictures whose headers are read; a hundred thousand would take half a minute."""
 
 
 def forecast(batch: Batch) -> str:
-    """One line, from a short measurement of the model that is kept in the user's cache."""
-    from img2img.runtime.batches import planned
+    """One line, based on a short measurement of the model (kept in the user's cache)."""
+    from img2img.runtime.batch import prepare
     from img2img.runtime.network import estimate
 
-    settings, chosen = batch.settings, batch.chosen
+    settings, model_choice = batch.settings, batch.model_choice
     sizes = batch.sizes(SAMPLE)
     if not sizes:
-        return "no estimate: no picture's size is known"
-    verb = planned.within_memory(batch.verb, chosen, settings, lambda: sizes)
-    speed = chosen.speed()
+        return "no estimate: the sizes of the pictures are unknown"
+    task = prepare.within_memory(batch.task, model_choice, settings, lambda: sizes)
+    speed = model_choice.speed()
     share = min(len(batch.to_do), SAMPLE) / len(batch.to_do)
-    seconds = estimate.seconds(speed, sum(estimate.work(chosen.card, size, verb.tile) for size in sizes)) / share
+    seconds = estimate.seconds(speed, sum(estimate.work(model_choice.card, size, task.tile) for size in sizes)) / share
     largest = max(sizes, key=lambda size: size[0] * size[1])
-    scale = verb.area(chosen.card) ** 0.5
-    memory = estimate.peak(speed, chosen.card, largest, verb.tile, scale=scale, several=len(sizes) > 1)
+    scale = task.area_factor(model_choice.card) ** 0.5
+    memory = estimate.peak(speed, model_choice.card, largest, task.tile, scale=scale, several=len(sizes) > 1)
     megapixels = sum(width * height for width, height in sizes) / share / 1e6
     return (
         f"about {estimate.show_duration(seconds)} on {speed.device} and {estimate.show_memory(memory)} of memory for"
-        f" {megapixels:.1f} megapixels of input with {chosen.card.name}"
+        f" {megapixels:.1f} megapixels of input with {model_choice.card.name}"
     )

@@ -68,7 +68,7 @@ def import_(
         if not all(names) or len(set(names)) < len(names):
             raise UsageError(f"--domains {domains}: use different names, separated by commas")
     trainer.need_training_packages()
-    from img2img.exchange.foreign import Options, import_file
+    from img2img.exchange.importers import Options, import_file
 
     mode: Literal["paper", "running"] | None = norm_mode.value if norm_mode else None
     options = Options(name=name, norm_mode=mode, domains=names, exclusive=exclusive, licence=licence)
@@ -78,6 +78,6 @@ def import_(
     card = done.card
     console.say(
         f"wrote {output}: {card.method}, x{card.scale}, {card.parameters:,} parameters; matches the network within"
-        f" {done.proof.largest:.1g} at {len(done.proof.sizes)} sizes; use it with"
+        f" {done.verification.largest:.1g} at {len(done.verification.sizes)} sizes; use it with"
     )
     console.say(f"  {trainer.usage(output, card)}")

@@ -8,12 +8,12 @@ import typer
 
 from img2img.cli import options
 from img2img.errors import ExitStatus, UsageError
-from img2img.runtime.batches.settings import Settings
+from img2img.runtime.tasks.settings import Settings
 
 _HOLES = "Holes"
 
 
-@options.with_settings
+@options.with_options(Settings, "settings")
 def inpaint(
     photos: options.Photos = None,
     mask: Annotated[
@@ -21,8 +21,8 @@ def inpaint(
         typer.Option(
             "--mask",
             metavar="FILE|FOLDER|alpha",
-            help="A picture of the photo's size, white where to fill; a folder of such pictures, named like the "
-            "photos; or alpha: fill what is transparent in the photo itself, so that the result is opaque.",
+            help="A picture of the photo's size that is white where to fill; a folder of such pictures, named like the "
+            "photos; or alpha: fill the transparent parts of the photo (the result is opaque).",
             show_default=False,
             rich_help_panel=_HOLES,
         ),
@@ -31,7 +31,7 @@ def inpaint(
         str | None,
         typer.Option(
             metavar="#RRGGBB",
-            help="Fill what has this colour in the photo.",
+            help="Fill the parts of the photo that have this colour.",
             show_default=False,
             rich_help_panel=_HOLES,
         ),
@@ -41,7 +41,7 @@ def inpaint(
         typer.Option(
             min=0,
             max=255,
-            help="How far a pixel may be from --mask-color, in steps of 255 in every channel.",
+            help="Largest distance from --mask-color per channel, in steps of 1/255.",
             rich_help_panel=_HOLES,
         ),
     ] = 16,
@@ -49,7 +49,7 @@ def inpaint(
         list[str] | None,
         typer.Option(
             metavar="X,Y,W,H",
-            help="Fill this box, in pixels from the left and the top; may be repeated.",
+            help="Fill this box: left, top, width and height in pixels. Repeatable.",
             show_default=False,
             rich_help_panel=_HOLES,
         ),
@@ -60,7 +60,7 @@ def inpaint(
             min=0,
             max=1000,
             metavar="PIXELS",
-            help="Make the holes larger on every side: for masks that are a little too tight.",
+            help="Grow the holes on every side, for masks that are a little too tight.",
             rich_help_panel=_HOLES,
         ),
     ] = 0,
@@ -70,7 +70,7 @@ def inpaint(
             min=0,
             max=1000,
             metavar="PIXELS",
-            help="Width of the rim inside a hole where the result runs into its surroundings, so that no seam shows.",
+            help="Width of the rim inside a hole where the result blends into the photo, so that no seam shows.",
             rich_help_panel=_HOLES,
         ),
     ] = 3,
@@ -78,8 +78,8 @@ def inpaint(
         str,
         typer.Option(
             metavar="N|keep|fit",
-            help="The network sees a hole and its surroundings. Where these are larger than N pixels it sees them "
-            "reduced, and what it has filled is enlarged; keep never reduces, fit only where memory runs out.",
+            help="Largest side at which the network sees a hole and its surroundings. Larger windows are reduced, and "
+            "the filling is enlarged again. keep: never reduce. fit: reduce only if memory runs out.",
             rich_help_panel="Model",
         ),
     ] = "512",
@@ -89,21 +89,21 @@ def inpaint(
     *,
     settings: Settings,
 ) -> ExitStatus:
-    """Fill holes in photos: remove things, mend scratches, complete what is missing.
+    """Fill holes in photos: remove objects, repair scratches, complete missing parts.
 
     \b
-    img2img inpaint photo.png --mask mask.png -m RUN/model.onnx   beside it: photo_MODEL.png
-    img2img inpaint photos/ --mask masks/                         masks of the same names
-    img2img inpaint cut.png --mask alpha                          what was erased
+    img2img inpaint photo.png --mask mask.png -m RUN/model.onnx   writes photo_MODEL.png
+    img2img inpaint photos/ --mask masks/                         masks have the names of the photos
+    img2img inpaint cut.png --mask alpha                          fills the erased parts
     img2img inpaint photo.jpg --box 40,30,200,80 --dilate 4
     img2img inpaint photo.png --mask-color '#ff00ff' -o mended.png
 
-    Pixels outside the holes come back as they were, bit for bit; formats with loss (jpg) encode the whole photo anew.
+    Pixels outside the holes stay the same, bit for bit. Lossy formats (jpg) encode the whole photo again.
     """
     from img2img.cli.process import process
-    from img2img.runtime.verbs.inpainting import Inpainting
+    from img2img.runtime.tasks.inpaint import InpaintTask
 
-    verb = Inpainting(
+    task = InpaintTask(
         mask=mask,
         key=None if mask_color is None else options.parse_colour(mask_color, "--mask-color"),
         tolerance=tolerance,
@@ -114,7 +114,7 @@ def inpaint(
         max_pixels=settings.max_pixels,
         strength=settings.strength,
     )
-    return process(photos, verb, settings, dry_run=dry_run, json=json, quiet=quiet)
+    return process(photos, task, settings, dry_run=dry_run, json=json, quiet=quiet)
 
 
 def _box(text: str) -> tuple[int, int, int, int]:
@@ -123,5 +123,5 @@ def _box(text: str) -> tuple[int, int, int, int]:
     except ValueError:
         width = height = 0
     if width < 1 or height < 1:
-        raise UsageError(f"--box {text}: say four whole numbers: left, top, width and height, such as 40,30,200,80")
+        raise UsageError(f"--box {text}: use left, top, width and height as whole numbers, such as 40,30,200,80")
     return x, y, width, height

@@ -1,54 +1,48 @@
-"""What `img2img evaluate` measures: the options, and what they mean for a model of each task."""
+"""The options of `img2img evaluate`, and what they measure for a model of each task."""
 
 from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from img2img.cli import console, options
 from img2img.errors import ModelError, UsageError
+from img2img.runtime.tasks.settings import option
 
 if TYPE_CHECKING:
-    from img2img.evaluation.cases import Case
-    from img2img.evaluation.recognition import Recogniser
+    from img2img.evaluation.domain_classifier import DomainClassifier
+    from img2img.evaluation.results import Case
     from img2img.evaluation.translation import Translate
-    from img2img.runtime.network.session import Model
+    from img2img.runtime.network.session import LoadedModel
 
-TASK_OF = {
-    "no_reference": "upscale",
-    "niqe": "upscale",
-    "side": "inpaint",
-    "train": "translate",
-    "real": "translate",
-    "to": "translate",
-    "features": "translate",
-    "size": "translate",
-    "seed": "translate",
-    "classifier_steps": "translate",
-}
-"""Options that make sense for one task only."""
+UPSCALING, INPAINTING, TRANSLATION = "Upscaling", "Inpainting", "Translation"
 
-TAKEN = (
+TASK_OF_PANEL = {UPSCALING: "upscale", INPAINTING: "inpaint", TRANSLATION: "translate"}
+"""The only task for which the options of a panel are valid."""
+
+RESERVED_NAMES = (
     *("bicubic", "copy", "nearest", "telea", "navier-stokes", "biharmonic"),
     *("truth", "input", "real", "picture", "data"),
 )
-"""Names that a model must not have in a table."""
+"""Names in a table that a model cannot have."""
+
+_NOT_IN_COMMAND = ("data", "against", "sheet", "device", "threads", "record", "json")
+"""Options that `command` writes itself or that do not affect the figures."""
 
 
 @dataclass(frozen=True)
 class Measure:
-    """Something to measure on one data set.
+    """One measurement on one data set.
 
     Attributes:
-        about: what is measured, for a person.
-        main: the figures that matter most, one or two; the first says which of two ways is better.
-        suffix: of the data set's name in a card.
-        beside: what else is to be said where the figures are shown.
-        whole: figures of all cases together, by way, once all have been seen; those of "real" are no way's: what real
-            pictures come to.
+        about: description of the measurement.
+        main: the one or two most important figures; the first decides which of two methods is better.
+        suffix: appended to the name of the data set in a card.
+        beside: further facts to print with the figures.
+        whole: figures of the whole set by method, available after all cases; "real" holds those of real pictures.
     """
 
     about: str
@@ -59,73 +53,124 @@ class Measure:
     whole: Callable[[], dict[str, dict[str, float]]] = dict
 
 
-@dataclass(frozen=True)
-class Asked:
-    """The options of the command line, under their names."""
+@dataclass(frozen=True, kw_only=True)
+class EvaluateOptions:
+    """The options of `img2img evaluate`."""
 
-    data: list[Path]
-    held_out: bool = False
-    count: int | None = None
-    no_reference: bool = False
-    niqe: Path | None = None
-    side: int | None = None
-    train: list[Path] = field(default_factory=list)
-    real: Path | None = None
-    to: str = ""
-    features: str = ""
-    size: str = "keep"
-    seed: int = 0
-    classifier_steps: int | None = None
-    threads: int | None = None
+    data: tuple[Path, ...] = option(
+        (), "-d", required=True, metavar="FOLDER", help="Pictures to measure with. Repeatable."
+    )
+    held_out: bool = option(False, help="Only use the pictures that training on these folders holds out.")
+    count: int | None = option(
+        None, min=1, metavar="N", help="Use at most N items per data set, evenly spread (pictures, pairs, or objects)."
+    )
+    against: tuple[str, ...] = option((), metavar="MODEL", help="Another model for the same task. Repeatable.")
+    sheet: Path | None = option(
+        None, metavar="FILE", help="Also write a contact sheet: input, rivals, result and truth in up to 24 rows."
+    )
+    device: str = option("auto", metavar="auto|cpu|cuda[:N]", help="Where the network runs.")
+    threads: int | None = option(None, min=1, metavar="N", help="CPU threads. Default: all cores.")
+    record: bool = option(False, help="Write the means and this command into the model's card.")
+    json: bool = option(False, help="Print one JSON line per picture and one for the mean.")
+    no_reference: bool = option(
+        False,
+        panel=UPSCALING,
+        help="Enlarge the pictures themselves and measure how natural the results look (NIQE; lower is better).",
+    )
+    niqe: Path | None = option(
+        None,
+        panel=UPSCALING,
+        metavar="FILE",
+        help="NIQE's statistics of good photos (.npz), such as the published ones. Default: fitted on free photos.",
+    )
+    side: int | None = option(
+        None,
+        panel=INPAINTING,
+        min=0,
+        metavar="PIXELS",
+        help="Crop each photo to its central square and reduce it to this side; 0 uses whole photos. Default: 256.",
+    )
+    train: tuple[Path, ...] = option(
+        (),
+        panel=TRANSLATION,
+        metavar="FOLDER",
+        help="Training data. Pairs: for the nearest neighbour. Styles: for the classifier. With --real, give it twice: "
+        "source domain, then target domain. Default: all that --held-out does not hold out.",
+    )
+    real: Path | None = option(
+        None,
+        panel=TRANSLATION,
+        metavar="FOLDER",
+        help="For unpaired data: real pictures of the target domain to compare the results with.",
+    )
+    to: str = option("", panel=TRANSLATION, metavar="DOMAIN", help="With --real: the target domain of the model.")
+    features: str = option(
+        "",
+        panel=TRANSLATION,
+        metavar="inception|FILE",
+        help="With --real: also compute KID and FID in the features of Inception-v3 (torchmetrics, torch-fidelity). "
+        "Downloads its weights (95 MB) unless FILE has them.",
+    )
+    size: str = option(
+        "keep", panel=TRANSLATION, metavar="keep|fit|N", help="Size at which the network sees pictures; see translate."
+    )
+    seed: int = option(0, panel=TRANSLATION, min=0, metavar="N", help="Random seed of the classifier.")
+    classifier_steps: int | None = option(
+        None,
+        panel=TRANSLATION,
+        min=1,
+        metavar="N",
+        help="Training steps of the classifier. Default: 1400, about two minutes on one CPU core.",
+    )
 
-    def check(self, model: Model) -> None:
-        """Refuse what cannot be done, before anything is computed.
+    def check(self, model: LoadedModel) -> None:
+        """Check the options before anything is computed.
 
         Raises:
             UsageError: an option does not fit the model's task.
             ModelError: the model cannot be measured.
         """
-        task, plain = model.card.task, Asked([])
-        for name, where in TASK_OF.items():
-            if where != task and getattr(self, name) != getattr(plain, name):
-                raise UsageError(f"--{name.replace('_', '-')} is for models to {where}; {model.name} is to {task}")
+        task = model.card.task
+        for one in fields(self):
+            valid_for = TASK_OF_PANEL.get(one.metadata["panel"], task)
+            if valid_for != task and getattr(self, one.name) != one.default:
+                raise UsageError(f"{_flag(one.name)} is for models that {valid_for}; {model.name} is for {task!r}")
         if task == "upscale" and model.card.scale < 2:
-            raise ModelError(f"{model.path}: an upscaler of scale {model.card.scale} enlarges nothing")
+            raise ModelError(f"{model.path}: an upscaler of scale {model.card.scale} does not enlarge")
         if self.real is not None:
             self._check_unpaired(model)
         elif given := [f"--{name}" for name in ("to", "features") if getattr(self, name)]:
-            raise UsageError(f"{given[0]} goes with --real, the pictures that the results are to be like")
+            raise UsageError(f"{given[0]} requires --real, real pictures of the target domain")
         elif task == "translate" and model.card.domains and not model.card.exclusive:
-            raise ModelError(f"{model.path}: its domains do not exclude each other, so no folder holds the truth")
+            raise ModelError(f"{model.path}: its domains are not exclusive, so no folder has the true pictures")
         if task == "inpaint" and model.card.domains:
-            raise ModelError(f"{model.path}: it needs a domain beside the mask, which evaluate does not give")
+            raise ModelError(f"{model.path}: evaluate does not support a mask and a domain together")
         if self.niqe is not None and not self.no_reference:
-            raise UsageError("--niqe goes with --no-reference")
+            raise UsageError("--niqe requires --no-reference")
 
-    def _check_unpaired(self, model: Model) -> None:
+    def _check_unpaired(self, model: LoadedModel) -> None:
         domains = model.card.domains
         if domains and self.to not in domains:
             wrong = f"{model.name} has no domain {self.to}" if self.to else f"{model.name} has several domains"
-            raise UsageError(f"{wrong}: say --to with one of {', '.join(domains)}")
+            raise UsageError(f"{wrong}; use --to with one of {', '.join(domains)}")
         if self.to and not domains:
             raise UsageError(f"--to {self.to}: {model.name} has no domains to choose from")
         if self.held_out and len(self.data) != 1:
-            raise UsageError("--held-out with --real: give one folder with --data, that of the inputs' side")
+            raise UsageError("--held-out with --real: use --data once, with the folder of the source domain")
         if len(self.train) != 2 and (self.train or not self.held_out):
             raise UsageError(
-                "--real needs --train twice, for a classifier: real training pictures of the inputs' side, then of the "
-                "wanted side; or --held-out"
+                "--real trains a classifier: use --train twice (source domain, then target domain), or --held-out"
             )
 
     def sets(self, task: str) -> list[list[Path]]:
-        """The data sets: folders that are measured together. What is held out depends on all that is trained on."""
-        return [self.data] if task != "upscale" or self.held_out else [[folder] for folder in self.data]
+        """The data sets: groups of folders to measure together. The held-out part depends on all training folders."""
+        return [list(self.data)] if task != "upscale" or self.held_out else [[folder] for folder in self.data]
 
-    def measure(self, models: dict[str, Model], folders: list[Path]) -> Measure:
-        """What the last of `models` is measured by, beside the others.
+    def measure(self, models: dict[str, LoadedModel], folders: list[Path]) -> Measure:
+        """How to measure the last of `models`, next to the others.
 
         Raises:
-            DataError: the folders do not hold what is needed.
+            DataError: the folders lack the pictures that this needs.
         """
         card = list(models.values())[-1].card
         if card.task == "inpaint":
@@ -137,41 +182,35 @@ class Asked:
         return self._styles(models, folders, card.domains) if card.domains else self._pairs(models, folders)
 
     def command(self, models: list[str], folders: list[Path]) -> str:
-        """The command that measured the last of `models` on a data set, without paths that only one machine has."""
+        """The command that measured the last of `models` on a data set, without machine-specific paths."""
         *rivals, own = models
         words = ["img2img", "evaluate", own]
         for folder in folders:
             words += ["--data", short(folder)]
-        words += ["--held-out"] if self.held_out else []
-        words += ["--count", str(self.count)] if self.count else []
-        words += [word for name in rivals for word in ("--against", name)]
-        words += ["--no-reference"] if self.no_reference else []
-        words += ["--niqe", self.niqe.name] if self.niqe is not None else []
-        words += ["--side", str(self.side)] if self.side is not None else []
-        words += [word for folder in self.train for word in ("--train", short(folder))]
-        words += ["--real", short(self.real)] if self.real is not None else []
-        words += ["--to", self.to] if self.to else []
-        words += ["--features", Path(self.features).name] if self.features else []
-        words += ["--size", self.size] if self.size != "keep" else []
-        words += ["--seed", str(self.seed)] if self.seed else []
-        words += ["--classifier-steps", str(self.classifier_steps)] if self.classifier_steps else []
+        for rival in rivals:
+            words += ["--against", rival]
+        for one in fields(self):
+            value = getattr(self, one.name)
+            if one.name in _NOT_IN_COMMAND or value == one.default:
+                continue
+            words += _words(_flag(one.name), value)
         return shlex.join(words)
 
     @property
     def _held(self) -> str:
         return " held out" if self.held_out else ""
 
-    def _upscaling(self, models: dict[str, Model], folders: list[Path], scale: int) -> Measure:
+    def _upscaling(self, models: dict[str, LoadedModel], folders: list[Path], scale: int) -> Measure:
         from img2img.evaluation import niqe, upscaling
-        from img2img.evaluation.cases import spread
+        from img2img.evaluation.results import spread
 
-        ways = {name: upscaling.by_model(model) for name, model in models.items()}
-        if not self.no_reference and not upscaling.lack_truths(folders):
+        ways = {name: upscaling.from_model(model) for name, model in models.items()}
+        if not self.no_reference and not upscaling.has_no_truth(folders):
             found = upscaling.pairs(folders, scale, held_out=self.held_out, count=self.count)
             about = f"PSNR (dB) and SSIM on Y, border {scale}"
             return Measure(about, ("psnr_y", "ssim_y"), upscaling.with_reference(ways, found, scale), self._held)
         statistics = niqe.Statistics.load(self.niqe)
-        paths = spread(upscaling.chosen(folders, held_out=self.held_out), self.count)
+        paths = spread(upscaling.low_resolution_pictures(folders, held_out=self.held_out), self.count)
         return Measure(
             f"NIQE ({statistics.about}) of pictures enlarged {scale} times; lower is better",
             ("niqe",),
@@ -180,18 +219,18 @@ class Asked:
             {"statistics": f"NIQE, {statistics.about}"},
         )
 
-    def _inpainting(self, models: dict[str, Model], folders: list[Path]) -> Measure:
+    def _inpainting(self, models: dict[str, LoadedModel], folders: list[Path]) -> Measure:
         from img2img.data import folders as pictures
         from img2img.evaluation import inpainting
-        from img2img.evaluation.cases import spread
+        from img2img.evaluation.results import spread
 
-        rivals = inpainting.rivals()
+        rivals = inpainting.baselines()
         if "biharmonic" not in rivals:
-            console.say("scikit-image is not installed, so biharmonic inpainting is left out: pip install scikit-image")
+            console.say("biharmonic inpainting is skipped: it needs scikit-image (pip install scikit-image)")
         paths = pictures.find(folders)
         paths = spread(pictures.hold_out(paths)[1] if self.held_out else paths, self.count)
         side = inpainting.SIDE if self.side is None else self.side or None
-        ways = rivals | {name: inpainting.by_model(model) for name, model in models.items()}
+        ways = rivals | {name: inpainting.from_model(model) for name, model in models.items()}
         seen = f"reduced to {side} pixels" if side else "whole"
         return Measure(
             f"PSNR (dB) and SSIM in the hole; {len(paths)} photos, {seen}, with {len(inpainting.HOLES)} holes each",
@@ -200,19 +239,19 @@ class Asked:
             self._held,
         )
 
-    def _translations(self, models: dict[str, Model]) -> dict[str, Translate]:
+    def _translations(self, models: dict[str, LoadedModel]) -> dict[str, Translate]:
         from img2img.evaluation import translation
 
         size = options.parse_size(self.size)
-        return {name: translation.by_model(model, size) for name, model in models.items()}
+        return {name: translation.from_model(model, size) for name, model in models.items()}
 
-    def _recogniser(self, sides: Sequence[Sequence[Path]]) -> Recogniser:
-        from img2img.evaluation import recognition
+    def _recogniser(self, sides: Sequence[Sequence[Path]]) -> DomainClassifier:
+        from img2img.evaluation import domain_classifier
 
-        steps = self.classifier_steps or recognition.STEPS
-        return recognition.learn(sides, seed=self.seed, steps=steps, threads=self.threads)
+        steps = self.classifier_steps or domain_classifier.STEPS
+        return domain_classifier.train(sides, seed=self.seed, steps=steps, threads=self.threads)
 
-    def _unpaired(self, models: dict[str, Model], folders: list[Path], real: Path) -> Measure:
+    def _unpaired(self, models: dict[str, LoadedModel], folders: list[Path], real: Path) -> Measure:
         from img2img.evaluation import inception, unpaired
 
         if absent := [name for name, model in models.items() if self.to and self.to not in model.card.domains]:
@@ -221,14 +260,14 @@ class Asked:
         if self.features:
             weights = None if self.features == "inception" else Path(self.features)
             published = inception.Inception.load(weights)
-        data = unpaired.sides(folders, real, train=self.train, held_out=self.held_out, count=self.count)
+        data = unpaired.domain_pair(folders, real, train=list(self.train), held_out=self.held_out, count=self.count)
         known = ", ".join(map(short, self.train or [*folders, real]))
-        console.say(f"training a classifier on real pictures of both sides: {known}")
+        console.say(f"training a classifier on real pictures of both domains: {known}")
         recogniser = self._recogniser(data.training)
         comparison = unpaired.Comparison(self._translations(models), data, recogniser, to=self.to, published=published)
         return Measure(
-            f"how like {len(data.real)} real pictures of {short(real)} the results of {len(data.inputs)} are: "
-            "recognised as such by a classifier, KID in its features and sliced Wasserstein distance (lower is better)",
+            f"{len(data.inputs)} results compared with {len(data.real)} real pictures of {short(real)}: share that a "
+            "classifier recognises, KID in its features and sliced Wasserstein distance (lower is better)",
             ("recognised",),
             comparison.cases(),
             f" > {short(real)}{self._held}",
@@ -236,18 +275,18 @@ class Asked:
                 "features": f"kid_own: a classifier trained on the spot on {known}"
                 + ("; kid_inception, fid_inception: Inception-v3 of torch-fidelity" if published else ""),
                 "recognised_real": round(comparison.accuracy, 4),
-                "real": f"{len(data.aside)} training pictures of the wanted side that the classifier has not seen",
+                "real": f"{len(data.aside)} training pictures of the target domain that the classifier has not seen",
             },
-            comparison.whole,
+            comparison.set_figures,
         )
 
-    def _pairs(self, models: dict[str, Model], folders: list[Path]) -> Measure:
+    def _pairs(self, models: dict[str, LoadedModel], folders: list[Path]) -> Measure:
         from img2img.evaluation import translation
 
-        found = translation.pairs(folders, train=self.train, held_out=self.held_out, count=self.count)
+        found = translation.pairs(folders, train=list(self.train), held_out=self.held_out, count=self.count)
         ways = self._translations(models)
-        if not found.others:
-            console.say("no training pairs, so the nearest of them is left out: say --held-out, or --train FOLDER")
+        if not found.training:
+            console.say("no training pairs: skipping the nearest neighbour (use --held-out or --train FOLDER)")
         return Measure(
             f"L1 (0..1, lower is better) and SSIM of {len(found.measured)} pairs; {found.about}",
             ("l1", "ssim"),
@@ -255,12 +294,12 @@ class Asked:
             self._held,
         )
 
-    def _styles(self, models: dict[str, Model], folders: list[Path], domains: tuple[str, ...]) -> Measure:
+    def _styles(self, models: dict[str, LoadedModel], folders: list[Path], domains: tuple[str, ...]) -> Measure:
         from img2img.evaluation import styles
 
         if any(set(model.card.domains) != set(domains) for model in models.values()):
-            raise ModelError("--against: the models have other domains")
-        found = styles.styles(folders, domains, train=self.train, held_out=self.held_out, count=self.count)
+            raise ModelError("--against: the models have different domains")
+        found = styles.styles(folders, domains, train=list(self.train), held_out=self.held_out, count=self.count)
         ways = self._translations(models)
         beside: dict[str, float | str] = {}
         recogniser, main = None, ("l1", "ssim")
@@ -270,9 +309,9 @@ class Asked:
             main = ("l1", "recognised")
             beside["recognised_real"] = round(styles.real_accuracy(recogniser, found), 4)
         else:
-            console.say("no training drawings, so no classifier: say --held-out, or --train FOLDER")
+            console.say("no training drawings: skipping the classifier (use --held-out or --train FOLDER)")
         return Measure(
-            f"L1 to the true drawing (0..1, lower is better), {len(found.drawn)} drawn things a direction",
+            f"L1 to the true drawing (0..1, lower is better), {len(found.drawn)} drawings per direction",
             main,
             styles.evaluate_styles(ways, found, recogniser),
             self._held,
@@ -281,5 +320,20 @@ class Asked:
 
 
 def short(folder: Path) -> str:
-    """The last two parts of a folder's path: the same on every machine, and enough to know a data set by."""
+    """The last two parts of a folder's path, which identify a data set on every machine."""
     return "/".join(folder.resolve().parts[-2:])
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def _words(flag: str, value: object) -> list[str]:
+    """An option as words of a command. Folders are shortened, files keep their names only."""
+    if value is True:
+        return [flag]
+    if isinstance(value, tuple):
+        return [word for folder in value for word in (flag, short(folder))]
+    if isinstance(value, Path):
+        return [flag, value.name if value.suffix else short(value)]
+    return [flag, Path(value).name if flag == "--features" else str(value)]  # type: ignore[arg-type]

@@ -13,9 +13,9 @@ import typer
 
 from img2img.cli import console
 from img2img.errors import ExitStatus, ModelError, UsageError
-from img2img.runtime.listing.naming import show
 from img2img.runtime.network import models as runtime_models
 from img2img.runtime.network.models import Installed
+from img2img.text import show
 
 if TYPE_CHECKING:
     from img2img.runtime.network.header import Header, Tensor
@@ -25,36 +25,34 @@ ACTIONS = ("list", "info", "verify", "schema")
 
 def models(
     action: Annotated[
-        str, typer.Argument(metavar="list|info|verify|schema", help="What to do; list where nothing is said.")
+        str, typer.Argument(metavar="list|info|verify|schema", help="What to do.  [default: list]")
     ] = "list",
     wanted: Annotated[
         list[str] | None,
-        typer.Argument(metavar="MODEL", help="Names or .onnx files, for info and verify.", show_default=False),
+        typer.Argument(metavar="MODEL", help="Names or .onnx files for info and verify.", show_default=False),
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="One line of JSON a model, on stdout.")] = False,
-    device: Annotated[
-        str, typer.Option(metavar="auto|cpu|cuda|cuda:N", help="Where verify runs the self-test.")
-    ] = "auto",
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON line per model.")] = False,
+    device: Annotated[str, typer.Option(metavar="auto|cpu|cuda[:N]", help="Where verify runs the self-test.")] = "auto",
 ) -> ExitStatus:
-    """List the installed models, show one of them, or check that they are whole and work here.
+    """List the installed models, show one of them, or verify that they are intact and work on this machine.
 
     \b
-    img2img models                        those that came with img2img, and those in your own folder
-    img2img models info upscale-x4        its card: what it is for, its licence, data and figures
-    img2img models verify                 all of them: digest, card, weights outside, inputs, a self-test
+    img2img models                        lists the bundled models and those in your own folder
+    img2img models info upscale-x4        shows the card: task, licence, data and figures
+    img2img models verify                 checks digest, card, external weights, inputs and a self-test of all models
     img2img models verify mine.onnx
-    img2img models schema                 the JSON schema of a model's card
+    img2img models schema                 prints the JSON schema of model cards
 
-    Any other ONNX file works too: give its path to --model. Exit status: 0 all is well, 1 verify found a fault.
+    Other ONNX files work too: pass their path to --model. Exit status: 0 no problem found, 1 verify found one.
     """
     if action not in ACTIONS:
         guess = f"; did you mean 'models info {show(action)}'?" if _is_model(action) else ""
-        raise UsageError(f"models {show(action)}: there is {', '.join(ACTIONS)}{guess}")
+        raise UsageError(f"models {show(action)}: use one of {', '.join(ACTIONS)}{guess}")
     names = wanted or []
     if action in ("list", "schema") and names:
-        raise UsageError(f"models {action} takes no names; 'models info {show(names[0])}' shows one")
+        raise UsageError(f"models {action} takes no names; use 'models info {show(names[0])}'")
     if device != "auto" and action != "verify":
-        raise UsageError("--device: is for models verify")
+        raise UsageError("--device is only valid for models verify")
     if action == "verify":
         return _verify(names, device, json)
     if action == "info":
@@ -87,12 +85,12 @@ def _list(json: bool) -> None:
     for model in found:
         if model.problem:
             console.say(f"warning: {model.problem}")
-    console.say(f"your own models go to {runtime_models.user_folder()}")
+    console.say(f"folder for your own models: {runtime_models.user_folder()}")
 
 
 def _info(names: list[str], json: bool) -> None:
     if len(names) != 1:
-        raise UsageError("models info: say one model, by its name or file (img2img models lists them)")
+        raise UsageError("models info needs the name or file of one model (img2img models lists them)")
     from img2img.runtime.network import header
 
     path = runtime_models.find(names[0])
@@ -117,7 +115,7 @@ def _info(names: list[str], json: bool) -> None:
             rows.append((show(data), show(figures), show(str(group.get("command", "")))))
         _write_table(rows, indent=2)
     if card is None:
-        console.say("it has no card: what can be found out about it is, when it is used")
+        console.say("this file has no card; its properties are probed when it is used")
 
 
 def _verify(names: list[str], device: str, json: bool) -> ExitStatus:
@@ -148,7 +146,7 @@ def _verify(names: list[str], device: str, json: bool) -> ExitStatus:
                 sys.stdout.write(line.rstrip() + "\n")
         sys.stdout.flush()
     count = "1 model" if len(paths) == 1 else f"{len(paths)} models"
-    console.say(f"{count} checked, {f'{faulty} with a fault' if faulty else 'no fault found'}")
+    console.say(f"{count} checked, {f'{faulty} failed' if faulty else 'no problem found'}")
     return ExitStatus.SOME_FAILED if faulty else ExitStatus.OK
 
 
@@ -173,10 +171,10 @@ def _facts(model: Installed, found: Header, size: int) -> list[tuple[str, str]]:
     about = [
         ("task", card.task if card.scale == 1 else f"{card.task}, x{card.scale}"),
         ("method", card.method),
-        ("domains", ", ".join(card.domains) + (" (one of them)" if card.exclusive and card.domains else "")),
+        ("domains", ", ".join(card.domains) + (" (exclusive)" if card.exclusive and card.domains else "")),
         ("sides", least),
         ("context", "the whole picture" if card.context is None else f"{card.context} pixels around"),
-        ("learned from", "" if card.side is None else f"pictures of {card.side} pixels"),
+        ("training size", "" if card.side is None else f"{card.side} pixels"),
         ("precision", card.precision),
         ("parameters", f"{card.parameters:,}" if card.parameters else ""),
         ("licence", card.licence),

@@ -1,4 +1,4 @@
-"""The options of commands that turn pictures into pictures, made of what `runtime.settings` declares."""
+"""Command-line options made from dataclasses, and the options that several commands share."""
 
 from __future__ import annotations
 
@@ -13,24 +13,21 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 import typer
 
 from img2img.errors import ExitStatus, UsageError
-from img2img.runtime.batches.settings import SECTIONS, Settings
+from img2img.runtime.tasks.settings import PANELS
 
 Photos = Annotated[
     list[str] | None,
-    typer.Argument(metavar="PHOTO", help="Files, folders (their pictures), globs, or - for stdin.", show_default=False),
+    typer.Argument(metavar="PHOTO", help="Files, folders, globs, or - for stdin.", show_default=False),
 ]
 Pictures = Annotated[
     list[str] | None,
-    typer.Argument(
-        metavar="PICTURE", help="Files, folders (their pictures), globs, or - for stdin.", show_default=False
-    ),
+    typer.Argument(metavar="PICTURE", help="Files, folders, globs, or - for stdin.", show_default=False),
 ]
 Tile = Annotated[
     str,
     typer.Option(
         metavar="auto|N|none",
-        help="Side of the pieces that a picture is cut into, in input pixels. They change memory and time, never the "
-        "result.",
+        help="Side of the tiles in input pixels. Affects memory and time, never the result.",
         rich_help_panel="Model",
     ),
 ]
@@ -39,111 +36,126 @@ Raw = Annotated[
     typer.Option(
         "--raw",
         metavar="WxH",
-        help="Video: stdin is a stream of rgb24 frames of this size, stdout one of the results (-o -), for ffmpeg.",
+        help="Video: read rgb24 frames of this size from stdin and write the results to stdout, for ffmpeg.",
         show_default=False,
-        rich_help_panel="Reading",
+        rich_help_panel="Input",
     ),
 ]
 DryRun = Annotated[
     bool,
-    typer.Option(
-        "--dry-run", help="List what would be done, with an estimate, and do nothing.", rich_help_panel="Batch"
-    ),
+    typer.Option("--dry-run", help="List the jobs with a time estimate and do nothing.", rich_help_panel="Batch"),
 ]
 Json = Annotated[
     bool,
     typer.Option(
-        "--json", help="One line of JSON a file on stdout, and a summary line at the end.", rich_help_panel="Speaking"
+        "--json",
+        help="Print one JSON line per result and a summary line on stdout.",
+        rich_help_panel="Messages",
     ),
 ]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.", rich_help_panel="Speaking")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.", rich_help_panel="Messages")]
 
 
-def with_settings(command: Callable[..., ExitStatus]) -> Callable[..., ExitStatus]:
-    """A Typer command whose parameter `settings: Settings` has become one option for each of its fields."""
-    hints = get_type_hints(command, include_extras=True)
-    own = [
-        parameter.replace(annotation=hints[name])
-        for name, parameter in inspect.signature(command).parameters.items()
-        if name != "settings"
-    ]
-    shared = _parameters()
-    names = [one.name for one in shared]
+def with_options(kind: type[Any], parameter: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Decorator: expand one parameter of a Typer command into one option per field of a dataclass.
 
-    @functools.wraps(command)
-    def run(**given: Any) -> ExitStatus:
-        settings = Settings(**{name: given.pop(name) for name in names})
-        return command(**given, settings=settings)
+    Args:
+        kind: a dataclass whose fields are declared with `settings.option`.
+        parameter: the name of the parameter of this type.
+    """
 
-    parameters = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in (*own, *shared)]
-    parameters.sort(key=_section)
-    run.__signature__ = inspect.Signature(parameters, return_annotation=ExitStatus)  # type: ignore[attr-defined]
-    run.__annotations__ = {one.name: one.annotation for one in parameters}
-    del run.__wrapped__  # its signature is another one
-    return run
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        hints = get_type_hints(command, include_extras=True)
+        own = [
+            one.replace(annotation=hints[name])
+            for name, one in inspect.signature(command).parameters.items()
+            if name != parameter
+        ]
+        shared = _parameters(kind)
+        names = [one.name for one in shared]
+
+        @functools.wraps(command)
+        def run(**given: Any) -> Any:
+            options = kind(**{name: given.pop(name) for name in names})
+            return command(**given, **{parameter: options})
+
+        parameters = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in (*own, *shared)]
+        parameters.sort(key=_panel_order)
+        run.__signature__ = inspect.Signature(parameters, return_annotation=ExitStatus)  # type: ignore[attr-defined]
+        run.__annotations__ = {one.name: one.annotation for one in parameters}
+        del run.__wrapped__  # its signature differs
+        return run
+
+    return decorate
 
 
-def _section(parameter: inspect.Parameter) -> int:
-    """--help lists sections as they first occur: a command's own, then the shared ones in their order."""
+def _panel_order(parameter: inspect.Parameter) -> int:
+    """A command's own panels come first, then the shared ones in their order."""
     panel = getattr(parameter.annotation.__metadata__[0], "rich_help_panel", None)
-    return SECTIONS.index(panel) if panel in SECTIONS else -1
+    return PANELS.index(panel) if panel in PANELS else -1
 
 
-def _parameters() -> list[inspect.Parameter]:
-    hints: dict[str, Any] = get_type_hints(Settings)
+def _parameters(kind: type[Any]) -> list[inspect.Parameter]:
+    hints: dict[str, Any] = get_type_hints(kind)
     found = []
-    for one in fields(Settings):
+    for one in fields(kind):
         about = dict(one.metadata)
-        names, kind = about.pop("names"), hints[one.name]
+        names, hint = about.pop("names"), hints[one.name]
+        required = about.pop("required", False)
         long = [name for name in names if name.startswith("--")] or [f"--{one.name.replace('_', '-')}"]
         short = [name for name in names if not name.startswith("--")]
-        default = one.default
-        if get_origin(kind) is tuple:
-            kind, default = GenericAlias(list, get_args(kind)[:1]) | None, None  # how Typer says "repeated"
-        show = default not in (None, False, True)
+        default: Any = inspect.Parameter.empty if required else one.default
+        if get_origin(hint) is tuple:  # Typer's form of a repeatable option
+            item = GenericAlias(list, get_args(hint)[:1])
+            hint, default = (item, default) if required else (item | None, None)
+        panel = about.pop("panel")
         extra = typer.Option(
-            *long, *short, help=about.pop("help"), rich_help_panel=about.pop("panel"), show_default=show, **about
+            *long,
+            *short,
+            help=about.pop("help"),
+            rich_help_panel=None if panel == "Options" else panel,
+            show_default=not isinstance(default, bool) and default not in (None, "", inspect.Parameter.empty),
+            **about,
         )
+        annotation: Any = Annotated[hint, extra]
         found.append(
-            inspect.Parameter(
-                one.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, extra]
-            )
+            inspect.Parameter(one.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
         )
     return found
 
 
 def parse_size(text: str) -> int | Literal["keep", "fit"]:
-    """--size as `translate` and `inpaint` take it."""
+    """The value of --size for `translate` and `inpaint`."""
     if text == "keep":
         return "keep"
     if text == "fit":
         return "fit"
-    return _side(text, f"--size {text}: say keep, fit, or a side in pixels such as 256")
+    return _side(text, f"--size {text}: use keep, fit, or a side in pixels such as 256")
 
 
 def parse_colour(text: str, option: str) -> tuple[int, int, int]:
-    """A colour as #RRGGBB, for the option `option`."""
+    """The colour #RRGGBB given for `option`."""
     digits = text.removeprefix("#")
     if len(digits) != 6 or not set(digits) <= set(string.hexdigits):
-        raise UsageError(f"{option} {text}: say a colour as #RRGGBB, such as '#ff00ff' (in quotes, for the shell)")
+        raise UsageError(f"{option} {text}: use #RRGGBB, such as '#ff00ff' (in quotes for the shell)")
     red, green, blue = bytes.fromhex(digits)
     return red, green, blue
 
 
 def parse_tile(text: str) -> int | Literal["auto"] | None:
-    """--tile as `run_tiled` takes it: "auto", a side in pixels, or None for the whole picture at once."""
+    """The value of --tile for `run_tiled`: "auto", a side in pixels, or None for the whole picture at once."""
     if text == "none":
         return None
     if text == "auto":
         return "auto"
-    return _side(text, f"--tile {text}: say auto, none, or a side in pixels such as 256")
+    return _side(text, f"--tile {text}: use auto, none, or a side in pixels such as 256")
 
 
-def _side(text: str, otherwise: str) -> int:
+def _side(text: str, message: str) -> int:
     try:
         side = int(text)
     except ValueError:
         side = 0
     if side < 1:
-        raise UsageError(otherwise)
+        raise UsageError(message)
     return side

@@ -1,4 +1,4 @@
-"""What all commands share that turn pictures into pictures: from inputs and a verb to an exit status."""
+"""What all commands share that turn pictures into pictures: from inputs and a task to an exit status."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ from img2img.cli import console
 from img2img.errors import ExitStatus, UsageError
 
 if TYPE_CHECKING:
-    from img2img.runtime.batches.planned import Batch
-    from img2img.runtime.batches.settings import Settings
-    from img2img.runtime.verbs.verb import Verb
+    from img2img.runtime.batch.prepare import Batch
+    from img2img.runtime.tasks.settings import Settings
+    from img2img.runtime.tasks.task import Task
 
 
 MANY = 20  # pictures, from which on a measurement of a second is worth its time
 
 
 def process(
-    inputs: Sequence[str] | None, verb: Verb, settings: Settings, *, dry_run: bool, json: bool, quiet: bool
+    inputs: Sequence[str] | None, task: Task, settings: Settings, *, dry_run: bool, json: bool, quiet: bool
 ) -> ExitStatus:
     """Do what was asked and report on it. The model is loaded only if there is anything to do."""
     from img2img.cli.progress import Bar, Display, Plain
     from img2img.cli.report import Report
-    from img2img.runtime.batches import engine
+    from img2img.runtime.batch import plan, run
 
     talkative = console.is_terminal() and not quiet and not json
-    batch = engine.prepare(inputs or (), verb, settings, tell=console.say if talkative else None, dry=dry_run)
+    batch = plan.prepare(inputs or (), task, settings, notify=console.say if talkative else None, dry=dry_run)
     if dry_run:
         from img2img.cli.dry_run import list_jobs
 
         return list_jobs(batch, json=json)
     to_do = batch.to_do
     _refuse_wrong_streams(batch, json=json)
-    area = batch.verb.area(batch.chosen.card) if to_do else 1
+    area = batch.task.area_factor(batch.model_choice.card) if to_do else 1
     told = talkative and len(to_do) >= MANY
     if told:
         from img2img.cli.forecast import forecast
@@ -44,7 +44,7 @@ def process(
     display: Display = Bar(batch.jobs, area=area, told=told) if talkative and to_do else Plain()
     report = Report(display, as_json=json, quiet=quiet, fail_fast=settings.fail_fast)
     # Closed here and not when it is collected: on Ctrl-C all threads are to end before anything is said.
-    with closing(engine.run(batch, display)) as events:
+    with closing(run.run(batch, display)) as events:
         return report.take_all(events)
 
 

@@ -8,9 +8,8 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from img2img.cli import console
-from img2img.runtime.listing.naming import show
-from img2img.runtime.listing.targets import Job
-from img2img.runtime.network.units import show_duration
+from img2img.runtime.files.jobs import Job
+from img2img.text import show, show_duration
 
 QUIET_START = 0.5  # seconds before anything is drawn: what is done sooner needs no bar
 MEASURED = 1.0  # seconds of work before the time left is believed

@@ -1,4 +1,4 @@
-"""`--raw WxH`: the frames of a video through stdin and stdout, for the commands that turn pictures into pictures."""
+"""`--raw WxH`: reads video frames from stdin and writes the results to stdout."""
 
 from __future__ import annotations
 
@@ -10,52 +10,52 @@ from typing import TYPE_CHECKING
 
 from img2img.cli import console
 from img2img.errors import ExitStatus, UsageError
-from img2img.runtime.network.units import show_duration
+from img2img.text import show_duration
 
 if TYPE_CHECKING:
     from img2img.runtime.image.pictures import Picture
 
-REDRAW = 0.1  # seconds between two looks of the line that counts frames
-WIDTH = 48  # columns of that line
+REDRAW = 0.1  # seconds between two updates of the frame counter
+WIDTH = 48  # columns of the frame counter
 
 
 def parse_raw(text: str, max_pixels: int | None = None) -> tuple[int, int]:
-    """Width and height of the frames that `--raw` announces; `max_pixels`: None for the limit of pictures."""
+    """Width and height given by `--raw`. `max_pixels`: the limit; None: that of pictures."""
     match = re.fullmatch(r"([1-9][0-9]{0,5})[xX]([1-9][0-9]{0,5})", text)
     if match is None:
-        raise UsageError(f"--raw {text}: say width and height of the frames in pixels, such as 640x360")
+        raise UsageError(f"--raw {text}: use the width and height of the frames in pixels, such as 640x360")
     width, height = int(match[1]), int(match[2])
     if max_pixels is None:
         from img2img.runtime.image.pictures import DEFAULT_MAX_PIXELS
 
         max_pixels = DEFAULT_MAX_PIXELS
     if width * height > max_pixels:
-        raise UsageError(f"--raw {text}: that is more than {max_pixels} pixels a frame; --max-pixels sets the limit")
+        raise UsageError(f"--raw {text}: frames have more than {max_pixels} pixels; raise the limit with --max-pixels")
     return width, height
 
 
 def check_streams(inputs: Sequence[str], output: str | None) -> None:
-    """Raise UsageError unless frames come from stdin, go to stdout, and neither is a terminal."""
+    """Raise UsageError unless frames come from stdin and go to stdout, and neither is a terminal."""
     if list(inputs) != ["-"]:
         raise UsageError("--raw reads frames from stdin: the only input is -")
     if output not in (None, "-"):
-        raise UsageError(f"--raw writes frames to stdout: -o - instead of -o {output}")
+        raise UsageError(f"--raw writes frames to stdout: use -o - instead of -o {output}")
     if sys.stdin.isatty():
         raise UsageError("stdin is a terminal: pipe rgb24 frames into it (ffmpeg ... -f rawvideo -pix_fmt rgb24 -)")
     if sys.stdout.isatty():
-        raise UsageError("stdout is a terminal: pipe it into the program that takes rgb24 frames")
+        raise UsageError("stdout is a terminal: pipe it into a program that reads rgb24 frames")
 
 
 def run(size: tuple[int, int], apply: Callable[[], Callable[[Picture], Picture]], *, quiet: bool = False) -> ExitStatus:
-    """Stream frames of `size` (width, height) from stdin to stdout; `apply` loads the model and gives what to do.
+    """Stream frames of `size` (width, height) from stdin to stdout. `apply` loads the model and returns the function.
 
-    The size of the results is told on stderr with the first of them, so that whoever reads them can be told.
+    Prints the size of the results on stderr with the first one; the reader of the frames needs it.
     """
-    from img2img.runtime.batches.frames import stream
+    from img2img.runtime.batch.video import stream
 
     function = apply()
     count = _Count(quiet)
-    # The raw streams: a thread that hangs in a buffered one holds a lock that the interpreter wants when it ends.
+    # Unbuffered: a thread that blocks in a buffered stream holds a lock that the interpreter needs at exit.
     source, sink = (getattr(one.buffer, "raw", one.buffer) for one in (sys.stdin, sys.stdout))
     try:
         stream(size, function, source=source, sink=sink, on_frame=count.add)
@@ -66,7 +66,7 @@ def run(size: tuple[int, int], apply: Callable[[], Callable[[Picture], Picture]]
 
 
 class _Count:
-    """What a person is told: the size once, on a terminal a line with the frames so far, notes, and the sum."""
+    """Messages: the size once; on a terminal also a frame counter, notes and a summary."""
 
     def __init__(self, quiet: bool) -> None:
         self.quiet = quiet

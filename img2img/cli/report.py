@@ -11,9 +11,8 @@ from typing import Any
 from img2img.cli import console
 from img2img.cli.progress import Display
 from img2img.errors import ExitStatus
-from img2img.runtime.batches.batch import Event
-from img2img.runtime.listing.naming import show
-from img2img.runtime.network.units import show_duration
+from img2img.runtime.batch.event import Event
+from img2img.text import show, show_duration
 
 
 class Report:

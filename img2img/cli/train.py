@@ -16,7 +16,7 @@ import typer
 from img2img.cli import trainer
 from img2img.errors import ConfigError, ExitStatus
 from img2img.methods import METHODS
-from img2img.runtime.network.units import show_duration
+from img2img.text import show_duration
 
 if TYPE_CHECKING:
     from img2img.methods.config import RunConfig

@@ -8,10 +8,10 @@ import typer
 
 from img2img.cli import options
 from img2img.errors import ExitStatus, UsageError
-from img2img.runtime.batches.settings import Settings
+from img2img.runtime.tasks.settings import Settings
 
 
-@options.with_settings
+@options.with_options(Settings, "settings")
 def translate(
     pictures: options.Pictures = None,
     to: Annotated[
@@ -19,8 +19,8 @@ def translate(
         typer.Option(
             "--to",
             metavar="DOMAIN",
-            help="What to turn the pictures into: a domain of the model (a call without --to lists them); may be "
-            "repeated where domains go together (blond and male); all makes one result for each.",
+            help="Target domain of the model; 'img2img models info' lists them. Repeatable if domains can be combined "
+            "(blond and male). all: one result per domain.",
             show_default=False,
             rich_help_panel="Model",
         ),
@@ -29,7 +29,7 @@ def translate(
         bool,
         typer.Option(
             "--grid",
-            help="One contact sheet a picture: itself and its results in all domains.",
+            help="Write one contact sheet per picture: the picture and its results in all domains.",
             rich_help_panel="Output",
         ),
     ] = False,
@@ -37,7 +37,7 @@ def translate(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="Where --model names the folder of a run that made several models (CycleGAN): which of them.",
+            help="Which model of a run folder with several models to use (CycleGAN: AtoB or BtoA).",
             show_default=False,
             rich_help_panel="Model",
         ),
@@ -46,10 +46,9 @@ def translate(
         str,
         typer.Option(
             metavar="fit|keep|N",
-            help="How the network sees a picture: fit as it is, but at the size that it learned from where the "
-            "picture is less than half or more than twice that, and smaller where memory runs out, which is said; "
-            "keep as it is, and fail where memory runs out; N with a shorter side of N pixels. The result has the "
-            "picture's own size whatever this says.",
+            help="Size at which the network sees the picture. fit: the picture's own size, or the training size if "
+            "the two differ by more than a factor of 2; smaller if memory runs out (prints a note). keep: the "
+            "picture's own size. N: shorter side of N pixels. The result always has the picture's size.",
             rich_help_panel="Model",
         ),
     ] = "fit",
@@ -57,10 +56,10 @@ def translate(
         str | None,
         typer.Option(
             metavar="COLOR",
-            help="Lay transparent pictures over white, black or #RRGGBB first; the result is opaque. Default: "
-            "transparency is kept. Drawings without a ground want white: that is what networks learned them on.",
+            help="Put transparent pictures on white, black or #RRGGBB; the result is opaque. Default: keep the "
+            "transparency. Use white for drawings without a background: networks are trained on white.",
             show_default=False,
-            rich_help_panel="Reading",
+            rich_help_panel="Input",
         ),
     ] = None,
     tile: options.Tile = "auto",
@@ -71,21 +70,22 @@ def translate(
     *,
     settings: Settings,
 ) -> ExitStatus:
-    """Turn pictures into another domain: horses into zebras, outlines into colour, one style into another.
+    """Translate pictures into another domain: horses into zebras, outlines into colour, one style into another.
 
     \b
-    img2img translate photo.jpg -m RUN/model.onnx           beside it: photo_MODEL.jpg
-    img2img translate faces/ -m faces.onnx --to blond       their results in faces_blond/
-    img2img translate a.png -m styles.onnx --to all -o out/ out/DOMAIN/a.png for each domain
-    img2img translate big.jpg -m RUN/model.onnx --size 256  as the network was trained
+    img2img translate photo.jpg -m RUN/model.onnx           writes photo_MODEL.jpg
+    img2img translate faces/ -m faces.onnx --to blond       writes faces_blond/
+    img2img translate a.png -m styles.onnx --to all -o out/ writes out/DOMAIN/a.png for each domain
+    img2img translate big.jpg -m RUN/model.onnx --size 256  runs at the training size
     img2img translate outline.png -m outline-to-color --background white
 
-    Results have the size of their pictures; transparency, 16 bits, EXIF and ICC profiles are kept; grey becomes colour.
+    The result has the size of the picture and keeps transparency, 16 bits, EXIF and the ICC profile. Grey pictures
+    become colour pictures.
     """
     from img2img.cli.process import process
-    from img2img.runtime.verbs.translating import Translating
+    from img2img.runtime.tasks.translate import TranslateTask
 
-    verb = Translating(
+    task = TranslateTask(
         to=tuple(to or ()),
         sheet=grid,
         direction=direction,
@@ -95,13 +95,13 @@ def translate(
         strength=settings.strength,
     )
     if grid and settings.color_fix:
-        raise UsageError("--color-fix matches a result to its picture, and a --grid is neither: leave one of them out")
+        raise UsageError("--color-fix does not work with --grid: omit one of them")
     if raw is not None:
         from img2img.cli.video import stream
 
         wrong = {"--json": json, "--dry-run": dry_run, "--grid": grid}
-        return stream(pictures, raw, verb, settings, quiet=quiet, wrong=wrong)
-    return process(pictures, verb, settings, dry_run=dry_run, json=json, quiet=quiet)
+        return stream(pictures, raw, task, settings, quiet=quiet, wrong=wrong)
+    return process(pictures, task, settings, dry_run=dry_run, json=json, quiet=quiet)
 
 
 def _ground(text: str) -> tuple[int, int, int]:

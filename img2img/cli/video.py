@@ -1,4 +1,4 @@
-"""`--raw WxH`: a verb applied to the frames of a video."""
+"""`--raw WxH`: applies a task to the frames of a video."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from img2img.cli import console, raw
 from img2img.errors import ExitStatus, UsageError
 
 if TYPE_CHECKING:
-    from img2img.runtime.batches.settings import Settings
     from img2img.runtime.image.pictures import Picture
-    from img2img.runtime.verbs.verb import Verb
+    from img2img.runtime.tasks.settings import Settings
+    from img2img.runtime.tasks.task import Task
 
 
 def stream(
     inputs: Sequence[str] | None,
     size: str,
-    verb: Verb,
+    task: Task,
     settings: Settings,
     *,
     quiet: bool,
     wrong: Mapping[str, bool],
 ) -> ExitStatus:
-    """Frames of `size` ("640x360") from stdin, their results to stdout. `wrong`: options that do not go with that."""
-    from img2img.runtime.batches import planned
-    from img2img.runtime.batches.careful import Careful
-    from img2img.runtime.listing.targets import Job
+    """Stream frames of `size` ("640x360") from stdin to stdout. `wrong`: options that --raw does not support."""
+    from img2img.runtime.batch import prepare
+    from img2img.runtime.files.jobs import Job
+    from img2img.runtime.tasks.retry import RetryingTask
 
     wrong = {
         **wrong,
@@ -38,20 +38,20 @@ def stream(
         "--engine ray": settings.engine != "local",
     }
     if given := [option for option, is_given in wrong.items() if is_given]:
-        raise UsageError(f"--raw is for a stream of frames and goes without {', '.join(given)}")
+        raise UsageError(f"--raw does not support {', '.join(given)}")
     frame = raw.parse_raw(size, settings.max_pixels)
     raw.check_streams(inputs or ("-",), settings.output)
-    tell = console.say if console.is_terminal() and not quiet else None
-    chosen = planned.choose(verb, settings, lambda: None, tell)
-    verb = verb.fitted(chosen.card)
-    namings = verb.namings(chosen.card, settings)
+    notify = console.say if console.is_terminal() and not quiet else None
+    model_choice = prepare.choose(task, settings, lambda: None, notify)
+    task = task.with_card(model_choice.card)
+    namings = task.namings(model_choice.card, settings)
     if len(namings) > 1:
-        raise UsageError(f"--raw makes one frame of each, not {len(namings)}: say one --to")
+        raise UsageError(f"--raw needs one result per frame, not {len(namings)}: choose one with --to")
     job = Job(None, None, domain=namings[0].domain)
 
     def apply() -> Callable[[Picture], Picture]:
-        fitting = planned.within_memory(verb, chosen, settings, lambda: [frame])
-        careful = Careful(fitting, chosen, settings.color_fix)
+        fitting = prepare.within_memory(task, model_choice, settings, lambda: [frame])
+        careful = RetryingTask(fitting, model_choice, settings.color_fix)
         return lambda picture: careful(job, picture, lambda pixels: None)
 
     return raw.run(frame, apply, quiet=quiet)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from img2img.errors import DataError
-from img2img.runtime.listing.files import PICTURE_SUFFIXES
+from img2img.runtime.files.source import PICTURE_SUFFIXES
 
 SUFFIXES = (".csv", ".tsv", ".txt")
 VALUES = {"1": 1, "0": 0, "-1": 0, "1.0": 1, "0.0": 0, "-1.0": 0, "+1": 1, "true": 1, "false": 0}

@@ -14,7 +14,7 @@ from img2img.data import attributes as tables
 from img2img.data import folders, layouts
 from img2img.data.jitter import Aspect, JitterSection
 from img2img.errors import DataError
-from img2img.runtime.listing.files import PICTURE_SUFFIXES
+from img2img.runtime.files.source import PICTURE_SUFFIXES
 
 Missing = Literal["fail", "skip"]
 

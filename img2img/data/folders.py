@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from img2img.data.cache import Cache
 from img2img.errors import DataError, UsageError
+from img2img.runtime.files.find import collect
 from img2img.runtime.image import pictures
 from img2img.runtime.image.alpha import over
 from img2img.runtime.image.pictures import Picture
-from img2img.runtime.listing import files
 
 WHITE = (255, 255, 255)
 NOTHING = np.empty((0, 0, 3), np.uint8)
@@ -30,7 +30,7 @@ def find(folders: Iterable[Path]) -> list[Path]:
         if not folder.is_dir():
             raise DataError(f"{folder}: there is no such folder")
         try:
-            below = files.collect([str(folder)], recursive=True)
+            below = collect([str(folder)], recursive=True)
         except UsageError as error:
             raise DataError(str(error)) from error
         found.extend(sorted(source.path for source in below if source.path is not None))

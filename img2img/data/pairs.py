@@ -16,7 +16,7 @@ from img2img.data import folders, layouts
 from img2img.data.jitter import JitterSection
 from img2img.data.layouts import Named
 from img2img.errors import DataError
-from img2img.runtime.listing.files import PICTURE_SUFFIXES
+from img2img.runtime.files.source import PICTURE_SUFFIXES
 
 Direction = Literal["AtoB", "BtoA"]
 Layout = Literal["auto", "folders", "side-by-side", "table"]

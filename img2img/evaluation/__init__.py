@@ -1,1 +1,4 @@
-"""How good a result is: metrics as the papers compute them, comparisons, reports. torch is needed for styles only."""
+"""Measure results: metrics as the papers define them, and comparisons with baselines.
+
+Only `domain_classifier`, `inception`, and the modules that use them need torch.
+"""

@@ -1,4 +1,4 @@
-"""KID and FID as they are published: torchmetrics' own, in features of Inception-v3 as torch-fidelity has it."""
+"""KID and FID as published: computed by torchmetrics from the Inception-v3 features of torch-fidelity."""
 
 import importlib.util
 import warnings
@@ -11,16 +11,16 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from img2img.errors import ConfigError, ModelError
-from img2img.evaluation.cases import Picture
-from img2img.evaluation.kernel_distance import SIZE, SUBSETS
+from img2img.evaluation.kernel_distance import SUBSET_SIZE, SUBSETS
+from img2img.evaluation.results import Picture
 
 WEIGHTS = "weights-inception-2015-12-05-6726825d.pth"
-"""The name of torch-fidelity's file."""
-WITHOUT = "without --features, KID is measured in features of a classifier that is trained on the spot"
+"""The file name that torch-fidelity uses."""
+ALTERNATIVE = "without --features, KID uses the features of a classifier that is trained for the purpose"
 
 
 class Inception:
-    """Feature vectors of pictures, and distances between sets of them.
+    """Extracts feature vectors from pictures.
 
     Args:
         network: takes uint8 RGB `[N, 3, H, W]` of any size, returns `[N, D]`; `load` gives the published one.
@@ -31,64 +31,75 @@ class Inception:
 
     @classmethod
     def load(cls, weights: Path | None = None) -> "Inception":
-        """Inception-v3 of 2015-12-05 up to its last pooling, 2048 features.
+        """Inception-v3 of 2015-12-05 up to its last pooling layer, 2048 features.
 
         Args:
-            weights: a file; None: as torch-fidelity finds it, which may be to download it (95 MB).
+            weights: a weights file; None: torch-fidelity finds the file and may download it (95 MB).
 
         Raises:
             ConfigError: torch-fidelity is not installed.
-            ModelError: the weights are not there and cannot be downloaded, or are those of something else.
+            ModelError: the weights are missing and cannot be downloaded, or belong to another network.
         """
         if not installed():
-            raise ConfigError(f"Inception-v3's features need torch-fidelity: pip install torch-fidelity; {WITHOUT}")
+            raise ConfigError(
+                f"Inception-v3 features need torch-fidelity: pip install torch-fidelity; {ALTERNATIVE}",
+                hint="pip install torch-fidelity",
+            )
         from torchmetrics.image.fid import NoTrainInceptionV3
 
         if weights is not None and not weights.is_file():
-            raise ModelError(f"{weights}: there is no such file; {WITHOUT}")
+            raise ModelError(f"{weights}: there is no such file; {ALTERNATIVE}", path=weights)
         path = None if weights is None else str(weights)
         try:
             return cls(NoTrainInceptionV3("inception-v3-compat", ["2048"], path))
-        except Exception as error:  # downloading and unpickling fail in ways that nobody has listed
+        except Exception as error:  # downloading and unpickling raise many undocumented types
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             if weights is not None:
-                raise ModelError(f"{weights}: not torch-fidelity's weights of Inception-v3: {reason}") from error
+                raise ModelError(
+                    f"{weights}: not the Inception-v3 weights of torch-fidelity: {reason}", path=weights
+                ) from error
+            folder = Path(torch.hub.get_dir()) / "checkpoints"
             raise ModelError(
-                f"the weights of Inception-v3 are not there: {reason}; put torch-fidelity's {WEIGHTS} into "
-                f"{Path(torch.hub.get_dir()) / 'checkpoints'}, or say --features FILE; {WITHOUT}"
+                f"the Inception-v3 weights are missing: {reason}; put torch-fidelity's {WEIGHTS} into {folder}, or use"
+                f" --features FILE; {ALTERNATIVE}"
             ) from error
 
     def __call__(self, pictures: Sequence[Picture]) -> NDArray[np.float32]:
-        """`[N, D]`; the pictures may have any sizes."""
+        """Feature vectors `[N, D]` of the pictures, which may have different sizes."""
         with torch.inference_mode():
             found = [self.network(torch.from_numpy(np.array(one.transpose(2, 0, 1)))[None]) for one in pictures]
         return np.asarray(torch.cat(found).numpy(), np.float32)
 
 
 def installed() -> bool:
-    """Whether torch-fidelity is."""
+    """Whether torch-fidelity is installed."""
     return importlib.util.find_spec("torch_fidelity") is not None
 
 
 def distances(real: NDArray[np.float32], made: NDArray[np.float32], *, seed: int = 0) -> dict[str, float]:
-    """`kid_inception`: the mean over 100 subsets of 1000 pictures, or of as many as the smaller set has, not
-    multiplied; `kid_inception_error`, their standard deviation (0 where subsets are the whole sets); `fid_inception`,
-    which is too large by more the fewer pictures there are, so that only sets of one size can be compared.
+    """KID and FID between two sets of feature vectors.
 
     Args:
-        real, made: `[N, D]`, a row for each picture, three or more.
+        real, made: `[N, D]`, one row per picture, at least three rows.
+
+    Returns:
+        kid_inception: the mean over 100 subsets of 1000 pictures, not multiplied by anything. If a set is smaller, the
+            subsets have its size.
+        kid_inception_error: the standard deviation over the subsets; 0 if the subsets are the whole sets.
+        fid_inception: biased upwards, the more so the fewer pictures there are; compare only sets of the same size.
     """
     from torchmetrics.image.fid import FrechetInceptionDistance
     from torchmetrics.image.kid import KernelInceptionDistance
 
-    given = _Given(real.shape[1])
+    network = _PassThrough(real.shape[1])
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that features are kept, which is so anyway
-        kid = KernelInceptionDistance(feature=given, subsets=SUBSETS, subset_size=min(SIZE, len(real), len(made)))
-    fid = FrechetInceptionDistance(feature=given)
-    for features, true in ((real, True), (made, False)):
+        warnings.simplefilter("ignore")  # it warns about keeping all features in memory, where they already are
+        size = min(SUBSET_SIZE, len(real), len(made))
+        kid = KernelInceptionDistance(feature=network, subsets=SUBSETS, subset_size=size)
+    fid = FrechetInceptionDistance(feature=network)
+    for features, is_real in ((real, True), (made, False)):
         for metric in (kid, fid):
-            metric.update(torch.from_numpy(features), real=true)
+            metric.update(torch.from_numpy(features), real=is_real)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         mean, deviation = kid.compute()
@@ -99,8 +110,8 @@ def distances(real: NDArray[np.float32], made: NDArray[np.float32], *, seed: int
     }
 
 
-class _Given(nn.Module):
-    """Stands for a network whose features have been computed already, so that real ones are computed but once."""
+class _PassThrough(nn.Module):
+    """Returns its input: stands in for a network when the features exist already, so that they are computed once."""
 
     def __init__(self, features: int) -> None:
         super().__init__()

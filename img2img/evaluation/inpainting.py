@@ -1,4 +1,4 @@
-"""How well holes are filled: figures of the holes alone, beside what can be had without learning."""
+"""Measure how well holes are filled, inside the holes only, and compare with methods that need no training."""
 
 import hashlib
 import importlib.util
@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from img2img.data.folders import read_rgb
 from img2img.data.masks import Boxes, Kinds, MaskConfig, Strokes, masks
 from img2img.errors import DataError
-from img2img.evaluation.cases import MOST_PSNR, Case, Figure, Picture, Share
+from img2img.evaluation.results import MAX_PSNR, Case, Figure, Picture, Ratio
 
 if TYPE_CHECKING:
-    from img2img.runtime.network.session import Model
+    from img2img.runtime.network.network import Network
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.uint8]
@@ -25,20 +25,21 @@ Mask = NDArray[np.uint8]
 Fill = Callable[[Picture, Mask], Picture]
 
 SIDE = 256
-"""Pixels that photos are reduced to where nothing else is said, as in the papers."""
-SMALLEST = 32
+"""Default side in pixels that photos are reduced to, as in the papers."""
+MIN_SIDE = 32
+"""Smallest side in pixels that can be measured."""
 
 RADIUS = 3
-"""Neighbourhood of OpenCV's methods in pixels, as in its own examples."""
+"""Neighbourhood in pixels that OpenCV's methods look at, as in its own examples."""
 
 HOLES = {
     "strokes": MaskConfig(kinds=Kinds(both=0, strokes=1), strokes=Strokes(count=(1, 6)), share=(0.1, 0.4)),
     "box": MaskConfig(kinds=Kinds(both=0, box=1), box=Boxes(count=(1, 2), sides=(0.32, 0.63)), share=(0.1, 0.4)),
 }
-"""A photo is measured with one hole of each kind."""
+"""Kinds of holes. Every photo is measured with one hole of each kind."""
 
-SHOWN = (255, 0, 255)
-"""Colour of a hole in a sheet."""
+HOLE_COLOUR = (255, 0, 255)
+"""RGB colour of a hole in a contact sheet."""
 
 
 @dataclass(frozen=True)
@@ -51,37 +52,42 @@ class Hole:
 
 
 def holes(paths: Iterable[Path], *, side: int | None = SIDE) -> Iterator[Hole]:
-    """Each photo with a hole of each kind of `HOLES`, of 10 to 40 % of it; a function of the file's name and size.
+    """Each photo with one hole of each kind in `HOLES`, which covers 10 to 40 % of it.
+
+    A hole depends only on the name of the file and the size of the photo.
 
     Args:
-        side: the middle square of a photo is reduced to so many pixels (and not enlarged); None: whole photos.
+        side: crop photos to their central square and reduce it to this side (never enlarge it); None: whole photos.
 
     Raises:
         DataError: a photo has a side below 32 pixels.
         PictureError: it cannot be read.
     """
     for path in paths:
-        photo = _seen(read_rgb(path), side)
-        if min(photo.shape[:2]) < SMALLEST:
-            raise DataError(f"{path}: {photo.shape[1]}x{photo.shape[0]} pixels, {SMALLEST} on each side are needed")
+        photo = _reduced(read_rgb(path), side)
+        height, width = photo.shape[:2]
+        if min(height, width) < MIN_SIDE:
+            raise DataError(
+                f"{path}: {width}x{height} pixels are too few, at least {MIN_SIDE} are needed on each side", path=path
+            )
         for kind, config in HOLES.items():
             digest = hashlib.sha256(f"{path.stem} {kind}".encode("utf-8", "surrogateescape")).digest()
             rng = np.random.default_rng(int.from_bytes(digest[:8], "big"))
-            mask = masks(config).draw(rng, *photo.shape[:2])
+            mask = masks(config).draw(rng, height, width)
             yield Hole(f"{path.stem} {kind} {mask.mean():.0%}", photo, mask)
 
 
-def evaluate(ways: Mapping[str, Fill], cases: Iterable[Hole]) -> Iterator[Case]:
-    """`figures` of each way for each hole."""
+def evaluate(candidates: Mapping[str, Fill], cases: Iterable[Hole]) -> Iterator[Case]:
+    """The `figures` of each candidate for each hole."""
     for hole in cases:
-        results = {way: fill(hole.photo, hole.mask) for way, fill in ways.items()}
-        scores = {way: figures(result, hole.photo, hole.mask) for way, result in results.items()}
-        shown = np.where(hole.mask[:, :, None] > 0, np.array(SHOWN, np.uint8), hole.photo)
-        yield Case(hole.name, scores, {"input": shown, **results, "truth": hole.photo})
+        results = {name: fill(hole.photo, hole.mask) for name, fill in candidates.items()}
+        scores = {name: figures(result, hole.photo, hole.mask) for name, result in results.items()}
+        with_hole = np.where(hole.mask[:, :, None] > 0, np.array(HOLE_COLOUR, np.uint8), hole.photo)
+        yield Case(hole.name, scores, {"input": with_hole, **results, "truth": hole.photo})
 
 
-def rivals() -> dict[str, Fill]:
-    """Ways to fill holes without learning; scikit-image's among them where it is installed."""
+def baselines() -> dict[str, Fill]:
+    """Methods that fill holes without training. Includes the one from scikit-image if that is installed."""
     found: dict[str, Fill] = {"telea": telea, "navier-stokes": navier_stokes}
     if importlib.util.find_spec("skimage") is not None:
         found["biharmonic"] = biharmonic
@@ -89,17 +95,17 @@ def rivals() -> dict[str, Fill]:
 
 
 def telea(photo: Picture, mask: Mask) -> Picture:
-    """The hole filled from its edge inwards (Telea 2004), by OpenCV."""
+    """Fill the hole from its edge inwards (Telea 2004), with OpenCV."""
     return np.asarray(cv2.inpaint(photo, mask, RADIUS, cv2.INPAINT_TELEA), np.uint8)
 
 
 def navier_stokes(photo: Picture, mask: Mask) -> Picture:
-    """Lines of equal brightness continued as a fluid flows (Bertalmio, Bertozzi, Sapiro 2001), by OpenCV."""
+    """Continue lines of equal brightness like a fluid flow (Bertalmio, Bertozzi, Sapiro 2001), with OpenCV."""
     return np.asarray(cv2.inpaint(photo, mask, RADIUS, cv2.INPAINT_NS), np.uint8)
 
 
 def biharmonic(photo: Picture, mask: Mask) -> Picture:
-    """The smooth surface that continues the edge (Damelin and Hoang 2018), by scikit-image.
+    """Fill the hole with a smooth surface that continues its edge (Damelin and Hoang 2018), with scikit-image.
 
     Raises:
         DataError: scikit-image is not installed.
@@ -107,15 +113,16 @@ def biharmonic(photo: Picture, mask: Mask) -> Picture:
     try:
         from skimage.restoration import inpaint_biharmonic
     except ImportError as error:
-        raise DataError("biharmonic inpainting needs scikit-image: pip install scikit-image") from error
+        hint = "pip install scikit-image"
+        raise DataError(f"biharmonic inpainting needs scikit-image: {hint}", hint=hint) from error
     filled = np.rint(inpaint_biharmonic(photo, mask > 0, channel_axis=-1) * 255).clip(0, 255).astype(np.uint8)
     return np.where(mask[:, :, None] > 0, filled, photo)
 
 
-def by_model(model: "Model") -> Fill:
-    """As `img2img inpaint` fills, with its usual options."""
+def from_model(model: "Network") -> Fill:
+    """Fill holes like `img2img inpaint` with its default options."""
     from img2img.runtime.image import pictures as runtime
-    from img2img.runtime.verbs import inpaint
+    from img2img.runtime.tasks import inpaint
 
     def fill(photo: Picture, mask: Mask) -> Picture:
         return np.asarray(inpaint.inpaint(model, runtime.Picture(photo), mask > 0).colour, np.uint8)
@@ -124,32 +131,35 @@ def by_model(model: "Model") -> Fill:
 
 
 def figures(result: Picture, truth: Picture, mask: Mask) -> dict[str, Figure]:
-    """Of what lies in the hole; pixels outside count nothing, except as neighbours of the rim.
+    """Figures for the pixels inside the hole. Pixels outside count only as neighbours across its border.
 
-    `psnr` in dB (at most 100), `ssim` (the map of Wang et al. 2004, RGB, its values at the pixels of the hole; their
-    windows look beyond its edge), `l1` (0..1); `sharpness`, the mean difference of neighbours in the hole as a share of
-    the truth's: below 1 blurred, above 1 noisy; and `border`, the mean difference of neighbours on the two sides of the
-    hole's rim as a share of the truth's: far above 1 where the rim can be seen.
+    Returns:
+        psnr: in dB, at most 100.
+        ssim: mean over the hole of the SSIM map on RGB (Wang et al. 2004). Its windows extend beyond the hole.
+        l1: 0..1.
+        sharpness: mean difference between neighbours in the hole, divided by that of the truth. Below 1 the result is
+            blurred, above 1 it is noisy.
+        border: mean difference between neighbours across the border of the hole, divided by that of the truth. Far
+            above 1 the border is visible.
     """
     hole = mask > 0
     a, b = result.astype(np.float64), truth.astype(np.float64)
     error = float(np.mean((a - b)[hole] ** 2))
-    inside = _neighbours(hole, lambda one, other: one & other)
-    across = _neighbours(hole, lambda one, other: one ^ other)
+    inside = _neighbours(hole, np.logical_and)
+    across = _neighbours(hole, np.logical_xor)
     return {
-        "psnr": min(10 * float(np.log10(255.0**2 / max(error, 1e-12))), MOST_PSNR),
+        "psnr": min(10 * float(np.log10(255.0**2 / max(error, 1e-12))), MAX_PSNR),
         "ssim": float(ssim_map(a, b)[hole].mean()),
         "l1": float(np.mean(np.abs(a - b)[hole])) / 255,
-        "sharpness": Share(_steps(a, inside), _steps(b, inside)),
-        "border": Share(_steps(a, across), _steps(b, across)),
+        "sharpness": Ratio(_mean_difference(a, inside), _mean_difference(b, inside)),
+        "border": Ratio(_mean_difference(a, across), _mean_difference(b, across)),
     }
 
 
 def ssim_map(a: Array, b: Array) -> Array:
-    """Structural similarity at every pixel of two pictures `[H, W, C]`, values 0..255, channels averaged: `[H, W]`.
+    """Structural similarity `[H, W]` at every pixel of two pictures `[H, W, C]`, values 0..255, channels averaged.
 
-    As `evaluation.metrics.ssim`, whose mean is that of the windows that lie whole inside; here, beyond its border the
-    picture is mirrored.
+    Unlike `evaluation.metrics.ssim`, which only uses windows inside the picture, this mirrors it at its border.
     """
     c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
     mean_a, mean_b = _blur(a), _blur(b)
@@ -160,7 +170,8 @@ def ssim_map(a: Array, b: Array) -> Array:
     return np.asarray(similarity.mean(2))
 
 
-def _seen(photo: Picture, side: int | None) -> Picture:
+def _reduced(photo: Picture, side: int | None) -> Picture:
+    """The central square of `photo`, reduced to `side`; None: the whole photo."""
     if side is None:
         return photo
     shorter = min(photo.shape[:2])
@@ -176,17 +187,20 @@ def _blur(picture: Array) -> Array:
 
 
 Pairs = tuple[NDArray[np.bool_], NDArray[np.bool_]]
+"""Which pairs of neighbours to compare: side by side `[H, W - 1]`, and one above the other `[H - 1, W]`."""
 
 
-def _neighbours(
-    hole: NDArray[np.bool_], chosen: Callable[[NDArray[np.bool_], NDArray[np.bool_]], NDArray[np.bool_]]
-) -> Pairs:
-    """Which pairs of neighbours are meant: side by side `[H, W - 1]`, and one above the other `[H - 1, W]`."""
-    return chosen(hole[:, 1:], hole[:, :-1]), chosen(hole[1:], hole[:-1])
+def _neighbours(hole: NDArray[np.bool_], combine: Callable[..., NDArray[np.bool_]]) -> Pairs:
+    """The pairs of neighbours for which `combine` is true, given which of the two lie in the hole."""
+    return combine(hole[:, 1:], hole[:, :-1]), combine(hole[1:], hole[:-1])
 
 
-def _steps(picture: Array, pairs: Pairs) -> float:
-    """Mean absolute difference of the chosen neighbours, of the mean of the channels, across plus down."""
+def _mean_difference(picture: Array, pairs: Pairs) -> float:
+    """Mean absolute difference between the neighbours in `pairs` (channels averaged), horizontally plus vertically."""
     grey = picture.mean(2)
-    steps = (np.abs(np.diff(grey, axis=axis)) for axis in (1, 0))
-    return sum(float(step[those].mean()) for step, those in zip(steps, pairs, strict=True) if those.any())
+    differences = (np.abs(np.diff(grey, axis=axis)) for axis in (1, 0))
+    total = 0.0
+    for difference, chosen in zip(differences, pairs, strict=True):
+        if chosen.any():
+            total += float(difference[chosen].mean())
+    return total

@@ -1,10 +1,12 @@
 """NIQE: how natural a picture looks, without a reference (Mittal, Soundararajan, Bovik 2013).
 
-Locally normalised luma of natural pictures has a distribution that blur, noise and compression change. NIQE describes
-it in patches of 96 x 96 by 36 numbers, and is the distance of a picture's patches from those of good photos. Needs
-nothing but numpy; agrees with the field's standard code (MATLAB release, BasicSR) where it is given that code's
-statistics. The statistics that come with img2img were fitted here, see `fit` and `examples/fit_niqe.py`: figures
-measured with them rank pictures, but are not to be mixed with published ones.
+The locally normalised luma of natural pictures has a typical distribution, which blur, noise and compression change.
+NIQE describes this distribution with 36 numbers per patch of 96 x 96 pixels. Its value is the distance between the
+patches of a picture and those of good photos.
+
+Needs only numpy. With the statistics of the standard implementations (MATLAB release, BasicSR) it gives the same
+values as they do. The bundled statistics were fitted for img2img, see `fit` and `examples/fit_niqe.py`. Values with
+them rank pictures, but cannot be compared with published ones.
 """
 
 import io
@@ -26,18 +28,18 @@ Picture = NDArray[np.uint8]
 Array = NDArray[np.float64]
 
 PATCH = 96
-"""Side in pixels; half of it at the second scale."""
+"""Side of a patch in pixels at the first scale. At the second scale it is half of this."""
 
 FEATURES = 36
-SHARP = 0.75
-"""A patch is fitted to if it is sharper than this share of the sharpest in its picture (section 4 of the paper)."""
+MIN_SHARPNESS = 0.75
+"""`fit` uses the patches that are sharper than this share of the sharpest one in their picture (section 4)."""
 
 BUNDLED = Path(__file__).with_name("niqe_free_photos.npz")
 
 
 @dataclass(frozen=True)
 class Statistics:
-    """The multivariate Gaussian of good photos: `mean` [36], `covariance` [36, 36]; `about` says whose, in words."""
+    """The multivariate Gaussian of good photos: `mean` [36] and `covariance` [36, 36]. `about` describes the photos."""
 
     mean: Array
     covariance: Array
@@ -45,13 +47,13 @@ class Statistics:
 
     @classmethod
     def load(cls, path: Path | None = None) -> Self:
-        """Read an .npz file that `save` wrote, or the published one (`mu_pris_param`, `cov_pris_param`), safely.
+        """Read an .npz file from `save`, or the published one (`mu_pris_param`, `cov_pris_param`). Never unpickles.
 
         Args:
-            path: None: the statistics that come with img2img.
+            path: None: the bundled statistics.
 
         Raises:
-            DataError: it cannot be read or does not hold 36 features.
+            DataError: the file cannot be read or does not have 36 features.
         """
         file = path or BUNDLED
         try:
@@ -61,17 +63,19 @@ class Statistics:
                 covariance = found["cov_pris_param" if published else "covariance"].astype(np.float64)
                 about = file.name if published else str(found["about"])
         except (OSError, ValueError, KeyError, EOFError) as error:
-            raise DataError(f"{file}: cannot be read as NIQE statistics (.npz): {error}") from error
+            raise DataError(f"{file}: cannot be read as NIQE statistics (.npz): {error}", path=file) from error
         if mean.shape != (FEATURES,) or covariance.shape != (FEATURES, FEATURES):
             raise DataError(
-                f"{file}: mean {list(mean.shape)}, covariance {list(covariance.shape)}; NIQE has 36 features"
+                f"{file}: has a mean of shape {list(mean.shape)} and a covariance of shape {list(covariance.shape)};"
+                f" NIQE has {FEATURES} features",
+                path=file,
             )
         if not (np.isfinite(mean).all() and np.isfinite(covariance).all()):
-            raise DataError(f"{file}: not all of its numbers are finite")
+            raise DataError(f"{file}: has numbers that are not finite", path=file)
         return cls(mean, covariance, about)
 
     def save(self, file: BinaryIO) -> None:
-        """Write an .npz file."""
+        """Write the statistics as an .npz file."""
         buffer = io.BytesIO()
         np.savez_compressed(buffer, mean=self.mean, covariance=self.covariance, about=np.array(self.about))
         file.write(buffer.getvalue())
@@ -79,98 +83,105 @@ class Statistics:
 
 @lru_cache(maxsize=1)
 def bundled() -> Statistics:
-    """The statistics that come with img2img."""
+    """The bundled statistics."""
     return Statistics.load()
 
 
 def niqe(picture: Picture, statistics: Statistics | None = None, *, border: int = 0) -> float:
-    """NIQE of uint8 RGB `[H, W, 3]`; lower is better, good photos have about 3 to 5.
+    """NIQE of uint8 RGB `[H, W, 3]`; lower is better. Good photos have about 3 to 5.
 
-    Measured on rounded BT.601 luma (16..235), in as many whole patches as fit; what is left at right and bottom is not
-    looked at. Few patches make an uncertain figure: a picture should have a dozen.
+    Uses rounded BT.601 luma (16..235) and as many whole patches as fit, starting at the top left. Few patches give an
+    unreliable value; a picture should have at least a dozen.
 
     Args:
-        statistics: of good photos; None: those that come with img2img.
-        border: pixels left out on each side.
+        statistics: those of good photos; None: the bundled ones.
+        border: pixels to crop on each side.
 
     Raises:
-        DataError: it has not two patches with any detail.
+        DataError: fewer than two patches have any detail.
     """
-    known = statistics or bundled()
+    reference = statistics or bundled()
     height, width = picture.shape[:2]
     found = features(picture[border : height - border, border : width - border])
     whole = found[~np.isnan(found).any(axis=1)]
     if len(whole) < 2:
         raise DataError(
-            f"NIQE needs 2 patches of {PATCH}x{PATCH} pixels that are not flat; a picture of {width}x{height} has "
-            f"{len(whole)}"
+            f"NIQE needs 2 patches of {PATCH}x{PATCH} pixels with detail; a picture of {width}x{height} has only"
+            f" {len(whole)}"
         )
-    off = known.mean - np.nanmean(found, axis=0)
-    inverse = np.linalg.pinv((known.covariance + np.cov(whole, rowvar=False)) / 2)
-    return float(np.sqrt(off @ inverse @ off))
+    difference = reference.mean - np.nanmean(found, axis=0)
+    inverse = np.linalg.pinv((reference.covariance + np.cov(whole, rowvar=False)) / 2)
+    return float(np.sqrt(difference @ inverse @ difference))
 
 
 def fit(pictures: Iterable[Picture], about: str) -> tuple[Statistics, int]:
-    """The statistics of good photos, by the published procedure: the sharp patches of each, and one Gaussian of all.
+    """Fit the statistics of good photos as published: one Gaussian for the sharp patches of all photos.
 
     Args:
-        pictures: uint8 RGB `[H, W, 3]` each; smaller ones than a patch are passed over.
-        about: says whose statistics these are.
+        pictures: uint8 RGB `[H, W, 3]` each. Those smaller than a patch are skipped.
+        about: describes the photos.
 
     Returns:
-        the statistics, and how many patches they are of.
+        The statistics, and the number of patches used.
 
     Raises:
-        DataError: there are fewer patches than features.
+        DataError: there are too few sharp patches.
     """
     chosen = []
     for picture in pictures:
         if min(picture.shape[:2]) < PATCH:
             continue
-        plane = _whole(np.rint(luma(picture)))
+        plane = _whole_patches(np.rint(luma(picture)))
         sharpness = _patches(_normalised(plane)[1], PATCH).mean(axis=(1, 2))
-        chosen.append(features(picture)[sharpness > SHARP * sharpness.max()])
+        chosen.append(features(picture)[sharpness > MIN_SHARPNESS * sharpness.max()])
     rows = np.concatenate([*chosen, np.empty((0, FEATURES))])
     whole = rows[~np.isnan(rows).any(axis=1)]
     if len(whole) <= FEATURES:
-        raise DataError(f"{len(whole)} sharp patches of {PATCH}x{PATCH} pixels; {FEATURES + 1} are needed at least")
+        raise DataError(
+            f"the pictures have {len(whole)} sharp patches of {PATCH}x{PATCH} pixels; at least {FEATURES + 1} are"
+            " needed"
+        )
     return Statistics(np.nanmean(rows, axis=0), np.cov(whole, rowvar=False), about), len(whole)
 
 
 def features(picture: Picture) -> Array:
-    """The 36 features of each patch of uint8 RGB `[H, W, 3]`, row by row: `[patches, 36]`, 18 of each of two scales.
+    """The 36 features `[patches, 36]` of each patch of uint8 RGB `[H, W, 3]`, row by row; 18 for each of two scales.
 
-    In a patch without detail features are NaN, and the shape of its distribution is 0.2, as published.
+    For a patch without detail, the shape of the distribution is 0.2 and other features are NaN, as published.
     """
-    plane = _whole(np.rint(luma(picture)))
+    plane = _whole_patches(np.rint(luma(picture)))
     if not plane.size:
         return np.empty((0, FEATURES))
-    fine = _described(_patches(_normalised(plane)[0], PATCH))
-    coarse = _described(_patches(_normalised(_halved(plane))[0], PATCH // 2))
+    fine = _describe(_patches(_normalised(plane)[0], PATCH))
+    coarse = _describe(_patches(_normalised(_halved(plane))[0], PATCH // 2))
     return np.concatenate([fine, coarse], axis=1)
 
 
-def _whole(plane: Array) -> Array:
+def _whole_patches(plane: Array) -> Array:
+    """`plane` without the pixels at its right and bottom that do not fill a patch."""
     height, width = (side // PATCH * PATCH for side in plane.shape)
     return plane[:height, :width]
 
 
 def _patches(plane: Array, side: int) -> Array:
-    """`[patches, side, side]`, row by row."""
+    """The patches `[patches, side, side]` of `plane`, row by row."""
     height, width = plane.shape
-    cut = plane.reshape(height // side, side, width // side, side).swapaxes(1, 2)
-    return np.ascontiguousarray(cut).reshape(-1, side, side)
+    grid = plane.reshape(height // side, side, width // side, side).swapaxes(1, 2)
+    return np.ascontiguousarray(grid).reshape(-1, side, side)
 
 
 def _normalised(plane: Array) -> tuple[Array, Array]:
-    """Mean-subtracted, contrast-normalised values, equations 1 to 3, and the local deviation (the sharpness)."""
+    """Values with the local mean subtracted and the contrast normalised (equations 1 to 3), and the local deviation.
+
+    The deviation is the measure of sharpness.
+    """
     mean = _blur(plane)
     deviation = np.sqrt(np.abs(_blur(plane * plane) - mean * mean))
     return (plane - mean) / (deviation + 1), deviation
 
 
 def _blur(plane: Array) -> Array:
-    """7 x 7 Gaussian of sigma 7/6; the picture's edge is repeated."""
+    """Blur with a 7 x 7 Gaussian of sigma 7/6. Pixels at the border repeat beyond it."""
     window = np.exp(-(np.arange(-3, 4) ** 2) / (2 * (7 / 6) ** 2))
     window /= window.sum()
     height, width = plane.shape
@@ -180,7 +191,7 @@ def _blur(plane: Array) -> Array:
 
 
 def _halved(plane: Array) -> Array:
-    """Half the size by MATLAB's antialiased bicubic, as `data.bicubic`; unrounded, as published."""
+    """Halve the size with MATLAB's antialiased bicubic, like `data.bicubic`, but without rounding, as published."""
     taps = cubic((np.arange(-3, 5) - 0.5) / 2)
     taps /= taps.sum()
     for _ in range(2):
@@ -190,40 +201,50 @@ def _halved(plane: Array) -> Array:
     return plane
 
 
-def _described(patches: Array) -> Array:
-    """`[patches, side, side]` -> `[patches, 18]`: shape and width of the distribution of the values; then shape, mean,
-    left and right width of that of their products with the neighbours right, below, and below on both diagonals."""
-    shape, left, right, _ = _fitted(patches)
+def _describe(patches: Array) -> Array:
+    """The features `[patches, 18]` of patches `[patches, side, side]` at one scale.
+
+    The first two are shape and width of the distribution of the values. Then come shape, mean, left and right width
+    of the distribution of their products with a neighbour, for the neighbours to the right, below, and below on both
+    diagonals.
+    """
+    shape, left, right, _ = _fit_distribution(patches)
     found = [shape, (left + right) / 2]
     for shift in ((0, 1), (1, 0), (1, 1), (1, -1)):
-        shape, left, right, mean = _fitted(patches * np.roll(patches, shift, axis=(1, 2)))
+        shape, left, right, mean = _fit_distribution(patches * np.roll(patches, shift, axis=(1, 2)))
         found += [shape, mean, left, right]
     return np.stack(found, axis=1)
 
 
-def _fitted(patches: Array) -> tuple[Array, Array, Array, Array]:
-    """Asymmetric generalised Gaussian with the moments of each patch (Lasmar et al. 2009): shape, left width, right
-    width and mean, `[patches]` each. Without values on both sides of 0, the widths are NaN."""
-    shapes, ratios, widths, means = _table()
+def _fit_distribution(patches: Array) -> tuple[Array, Array, Array, Array]:
+    """Fit an asymmetric generalised Gaussian to the moments of each patch (Lasmar et al. 2009).
+
+    Returns shape, left width, right width and mean, `[patches]` each. The widths are NaN unless a patch has values on
+    both sides of 0.
+    """
+    shapes, ratios, widths, means = _shape_table()
     negative, positive = patches < 0, patches > 0
     squares = patches * patches
     with np.errstate(invalid="ignore", divide="ignore"):
         left = np.sqrt((squares * negative).sum((1, 2)) / negative.sum((1, 2)))
         right = np.sqrt((squares * positive).sum((1, 2)) / positive.sum((1, 2)))
         skew = left / right
-        wanted = np.abs(patches).mean((1, 2)) ** 2 / squares.mean((1, 2))
-        wanted = wanted * (skew**3 + 1) * (skew + 1) / (skew**2 + 1) ** 2
-    place = np.clip(np.searchsorted(ratios, wanted), 1, len(ratios) - 1)
-    place = np.where(wanted - ratios[place - 1] <= ratios[place] - wanted, place - 1, place)
-    place = np.where(np.isnan(wanted), 0, place)
+        ratio = np.abs(patches).mean((1, 2)) ** 2 / squares.mean((1, 2))
+        ratio = ratio * (skew**3 + 1) * (skew + 1) / (skew**2 + 1) ** 2
+    place = np.clip(np.searchsorted(ratios, ratio), 1, len(ratios) - 1)
+    place = np.where(ratio - ratios[place - 1] <= ratios[place] - ratio, place - 1, place)
+    place = np.where(np.isnan(ratio), 0, place)
     left, right = left * widths[place], right * widths[place]
     return shapes[place], left, right, (right - left) * means[place]
 
 
 @lru_cache(maxsize=1)
-def _table() -> tuple[Array, Array, Array, Array]:
-    """The shapes that are tried, as published, and of each the ratio of moments by which it is found (which rises), a
-    side's width as a share of its deviation, and the mean as a share of the widths' difference."""
+def _shape_table() -> tuple[Array, Array, Array, Array]:
+    """The shapes to choose from, as published, and three numbers for each.
+
+    These are the ratio of moments that identifies the shape (it increases with it), the width of a side divided by its
+    deviation, and the mean divided by the difference between the widths.
+    """
     shapes = np.arange(0.2, 10.001, 0.001)
     first, second, third = (np.array([math.gamma(order / shape) for shape in shapes]) for order in (1, 2, 3))
     return shapes, second**2 / (first * third), np.sqrt(first / third), second / first

@@ -1,4 +1,4 @@
-"""Super-resolution measured like the papers: PSNR and SSIM on Y, border cropped by the scale, against bicubic."""
+"""Measure super-resolution as the papers do: PSNR and SSIM on Y, without a border as wide as the scale."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -18,7 +18,7 @@ Picture = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Pair:
-    """A picture and its low-resolution twin, uint8 RGB `[h * scale, w * scale, 3]` and `[h, w, 3]`."""
+    """A picture in high and low resolution, uint8 RGB `[h * scale, w * scale, 3]` and `[h, w, 3]`."""
 
     name: str
     low: Picture
@@ -34,55 +34,57 @@ class Score:
 
 
 def pairs(folder: Path, scale: int) -> Iterator[Pair]:
-    """The pictures of `folder` to measure with.
+    """The pictures of `folder` in both resolutions.
 
-    A benchmark folder holds `NAME_HR` and `NAME_LR`; of any other folder every picture is
-    a truth, and its twin is made by MATLAB's bicubic. Truths are cropped to a multiple of `scale` at right and bottom.
+    A benchmark folder has files `NAME_HR` and `NAME_LR`. In any other folder, every picture is a high-resolution one,
+    and MATLAB's bicubic makes its low-resolution version. High-resolution pictures are cropped to a multiple of
+    `scale` at the right and the bottom.
 
     Raises:
-        DataError: no pictures, an `_HR` without its `_LR`, or sizes that do not fit `scale`.
+        DataError: there are no pictures, an `_HR` file has no `_LR` file, or sizes do not fit `scale`.
     """
     paths = find([folder])
-    truths = [path for path in paths if path.stem.endswith("_HR")]
-    for path in truths or paths:
+    benchmark = [path for path in paths if path.stem.endswith("_HR")]
+    for path in benchmark or paths:
         high = read_rgb(path)
         height, width = (side // scale * scale for side in high.shape[:2])
         high = high[:height, :width]
-        if not truths:
+        if not benchmark:
             yield Pair(path.stem, imresize(high, 1 / scale), high)
             continue
-        twin = path.with_stem(re.sub("_HR$", "_LR", path.stem))
-        if not twin.exists():
-            raise DataError(f"{path}: its low-resolution twin {twin.name} is missing")
-        low = read_rgb(twin)
+        low_path = path.with_stem(re.sub("_HR$", "_LR", path.stem))
+        if not low_path.exists():
+            raise DataError(f"{path}: its low-resolution version {low_path.name} is missing", path=low_path)
+        low = read_rgb(low_path)
         if (low.shape[0] * scale, low.shape[1] * scale) != (height, width):
             raise DataError(
-                f"{twin}: {low.shape[1]}x{low.shape[0]} is not {path.name} ({width}x{height}) at 1/{scale}: "
-                f"the model enlarges {scale} times, is this the folder for it?"
+                f"{low_path}: {low.shape[1]}x{low.shape[0]} pixels are not 1/{scale} of {path.name} ({width}x{height});"
+                f" the model enlarges {scale} times, choose the folder for this scale",
+                path=low_path,
             )
         yield Pair(path.stem.removesuffix("_HR"), low, high)
 
 
 def score(result: Picture, truth: Picture, scale: int) -> Score:
-    """Compare a result with the truth; both uint8 RGB of one size, at least `11 + 2 * scale` pixels on a side.
+    """Compare a result with the truth. Both are uint8 RGB of the same size, with sides of at least `11 + 2 * scale`.
 
     Raises:
-        DataError: the picture is too small to be measured.
+        DataError: the picture is too small to measure.
     """
     a, b = luma(result), luma(truth)
     try:
         return Score(psnr(a, b, border=scale), ssim(a, b, border=scale))
     except ValueError as error:
-        raise DataError(f"a picture is too small to be measured: {error}") from error
+        raise DataError(f"a picture is too small to measure: {error}") from error
 
 
 def evaluate(upscale: Callable[[Picture], Picture], folder: Path, scale: int) -> Iterator[tuple[str, Score, Score]]:
-    """Run `upscale` on every pair; yields (name, score of bicubic, score of `upscale`)."""
+    """Run `upscale` on every pair. Yields (name, score of bicubic, score of `upscale`)."""
     for pair in pairs(folder, scale):
         bicubic = imresize(pair.low, float(scale))
         yield pair.name, score(bicubic, pair.high, scale), score(upscale(pair.low), pair.high, scale)
 
 
 def mean(scores: list[Score]) -> Score:
-    """The mean of each figure."""
+    """The mean of PSNR and of SSIM."""
     return Score(float(np.mean([s.psnr_y for s in scores])), float(np.mean([s.ssim_y for s in scores])))

@@ -1,4 +1,4 @@
-"""How near translations come to real pictures of the wanted side where no picture has its like on the other side."""
+"""Measure translations without pairs: how close the results are to real pictures of the target domain."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,35 +12,36 @@ from img2img.data.folders import read_rgb
 from img2img.data.unpaired import find_unpaired
 from img2img.errors import DataError
 from img2img.evaluation import inception
-from img2img.evaluation.cases import Case, Figure, Picture, spread
-from img2img.evaluation.distribution import COARSEST, sliced_wasserstein
+from img2img.evaluation.domain_classifier import DomainClassifier
 from img2img.evaluation.kernel_distance import kid
-from img2img.evaluation.recognition import Recogniser
+from img2img.evaluation.results import Case, Figure, Picture, spread
+from img2img.evaluation.sliced_wasserstein import MIN_SIDE, sliced_wasserstein
 from img2img.evaluation.translation import Translate
 from img2img.runtime.image.resize import lanczos
 
-FEWEST = 3
-"""Pictures of a side that can be measured with."""
+MIN_PICTURES = 3
+"""Fewest pictures of a domain that can be measured."""
 ASIDE = 5
-"""At most one in so many of the training pictures of the wanted side is kept from the classifier."""
+"""At most one in so many training pictures of the target domain is kept from the classifier."""
 SIDE = 256
-"""Longest side in pixels of the squares that sliced Wasserstein distance is measured on."""
-SQUARES = 200
-"""As many of them, evenly spread over a set."""
+"""Longest side in pixels of the squares for the sliced Wasserstein distance."""
+MAX_SQUARES = 200
+"""The most squares per set, evenly spread over it."""
 
 Extract = Callable[[Sequence[Picture]], NDArray[np.float32]]
-"""Feature vectors `[N, D]` of pictures."""
+"""Extracts feature vectors `[N, D]` from pictures."""
 
 
 @dataclass(frozen=True)
-class Sides:
-    """Pictures of the side that is translated and of the wanted one.
+class DomainPair:
+    """Pictures of the source domain and of the target domain.
 
     Attributes:
-        inputs: what is translated.
-        real: pictures of the wanted side, to compare with.
-        training: real pictures of both sides, to learn from which is which.
-        aside: training pictures of the wanted side that are not learned from: how near real pictures come.
+        inputs: pictures to translate.
+        real: pictures of the target domain to compare with.
+        training: real pictures of both domains, to train a classifier on.
+        aside: training pictures of the target domain that the classifier does not see. Their distance to `real` shows
+            what other real pictures reach.
     """
 
     inputs: list[Path]
@@ -49,167 +50,185 @@ class Sides:
     aside: list[Path]
 
 
-def sides(
+def domain_pair(
     data: Sequence[Path],
     real: Path,
     *,
     train: Sequence[Path] = (),
     held_out: bool = False,
     count: int | None = None,
-) -> Sides:
-    """The pictures of the folders `data` (the inputs) and `real` (the wanted side).
+) -> DomainPair:
+    """The pictures in the folders `data` (source domain) and `real` (target domain).
 
     Args:
-        train: two folders of training pictures, of the inputs' side and of the wanted one; empty: those of `data` and
-            `real` that are not held out, if `held_out`.
+        train: two folders with training pictures, of the source domain and of the target domain. If empty and
+            `held_out` is set, the pictures of `data` and `real` that are not held out are the training pictures.
         held_out: measure only the pictures that a training on the two folders holds out.
-        count: measure with at most so many of each side, evenly spread.
+        count: measure at most so many pictures of each domain, evenly spread.
 
     Raises:
-        DataError: a folder is missing or holds too few pictures; nothing is left to learn from.
+        DataError: a folder is missing or has too few pictures, or no training pictures are left.
     """
     if held_out:
         found = find_unpaired([data[0], real])
-        inputs, wanted = ([named.path for named in side] for side in found.held)
-        training = [[named.path for named in side] for side in found.train]
+        inputs, targets = ([named.path for named in domain] for domain in found.held)
+        training = [[named.path for named in domain] for domain in found.train]
     else:
-        inputs, wanted, training = folders.find(data), folders.find([real]), [[], []]
+        inputs, targets, training = folders.find(data), folders.find([real]), [[], []]
     if train:
         training = [folders.find([folder]) for folder in train]
-    inputs, wanted = spread(inputs, count), spread(wanted, count)
-    measured = {path.resolve() for path in (*inputs, *wanted)}
-    first, second = ([path for path in one if path.resolve() not in measured] for one in training)
-    aside = layouts.at_most(second, [path.stem for path in second], min(len(wanted), len(second) // ASIDE))
-    for what, paths in ((data[0], inputs), (real, wanted), ("the training pictures of the wanted side", aside)):
-        if len(paths) < FEWEST:
-            least = FEWEST * (ASIDE if paths is aside else 1)
-            raise DataError(f"{what}: too few pictures to measure a distance with; give {least} or more")
-    if not first:
-        raise DataError("no training pictures of the inputs' side are left beside those that are measured")
-    kept = set(aside)
-    return Sides(inputs, wanted, (first, [path for path in second if path not in kept]), aside)
+    inputs, targets = spread(inputs, count), spread(targets, count)
+    measured = {path.resolve() for path in (*inputs, *targets)}
+    source_training, target_training = (
+        [path for path in paths if path.resolve() not in measured] for paths in training
+    )
+    aside_count = min(len(targets), len(target_training) // ASIDE)
+    aside = layouts.at_most(target_training, [path.stem for path in target_training], aside_count)
+    for where, paths, least in (
+        (data[0], inputs, MIN_PICTURES),
+        (real, targets, MIN_PICTURES),
+        ("the training pictures of the target domain", aside, MIN_PICTURES * ASIDE),
+    ):
+        if len(paths) < MIN_PICTURES:
+            raise DataError(f"{where}: too few pictures to measure a distance; give {least} or more")
+    if not source_training:
+        raise DataError("no training pictures of the source domain are left: all of them are measured")
+    is_aside = set(aside)
+    target_training = [path for path in target_training if path not in is_aside]
+    return DomainPair(inputs, targets, (source_training, target_training), aside)
 
 
 class Comparison:
-    """Translates, asks a classifier of each result, and measures how far all results are from the real pictures.
+    """Translates pictures, classifies each result, and measures the distance of all results to real pictures.
 
     Args:
-        ways: what turns a picture to the wanted side.
-        to: the domain that they are asked for; "": they have but one.
-        recogniser: has learned from `data.training`.
-        published: features that KID and FID are measured in beside the recogniser's own.
+        candidates: translate a picture to the target domain.
+        classifier: trained on `data.training`.
+        to: the target domain, as the candidates call it; "" if they have only one.
+        published: an extractor of further features to compute KID and FID from, besides those of the classifier.
+
+    Attributes:
+        accuracy: share of the real measured pictures that the classifier recognises. Both domains have equal weight.
 
     Raises:
         PictureError: a picture cannot be read.
-        DataError: the recogniser takes either side for the other.
+        DataError: the classifier confuses the two domains.
     """
 
     def __init__(
         self,
-        ways: Mapping[str, Translate],
-        data: Sides,
-        recogniser: Recogniser,
+        candidates: Mapping[str, Translate],
+        data: DomainPair,
+        classifier: DomainClassifier,
         *,
         to: str = "",
         published: Extract | None = None,
     ) -> None:
-        self.ways = ways
+        self.candidates = candidates
         self.data = data
-        self.recogniser = recogniser
+        self.classifier = classifier
         self.to = to
-        self.networks: dict[str, Extract] = {"own": recogniser.features}
+        self.extractors: dict[str, Extract] = {"own": classifier.features}
         if published is not None:
-            self.networks["inception"] = published
-        self._real = _Seen(self.networks, len(data.real))
-        known = [
-            np.concatenate([recogniser([picture]) for picture in pictures]) == side
-            for side, pictures in enumerate((map(read_rgb, data.inputs), self._real.seeing(data.real)))
+            self.extractors["inception"] = published
+        self._real = _PictureSet(self.extractors, len(data.real))
+        shares = [
+            float(np.mean([classifier([picture])[0] == domain for picture in pictures]))
+            for domain, pictures in enumerate((map(read_rgb, data.inputs), self._real.add_all(data.real)))
         ]
-        self.accuracy = float(np.mean([found.mean() for found in known]))
-        """Share of the real measured pictures whose side is recognised, both sides counting alike."""
-        if max(found.mean() for found in known) < 0.5:
+        self.accuracy = float(np.mean(shares))
+        if max(shares) < 0.5:
             raise DataError(
-                f"the classifier mistakes {1 - self.accuracy:.0%} of the real pictures for those of the other side: "
-                "give the training pictures of the inputs' side first, then those of the wanted side"
+                f"the classifier takes {1 - self.accuracy:.0%} of the real pictures for the other domain: give the"
+                " training pictures of the source domain first, then those of the target domain"
             )
-        self._made = {way: _Seen(self.networks, len(data.inputs)) for way in ("copy", *ways)}
+        self._made = {name: _PictureSet(self.extractors, len(data.inputs)) for name in ("copy", *candidates)}
 
     def cases(self) -> Iterator[Case]:
-        """A case for each input: `recognised`, 1 where the classifier takes the result for the wanted side, or 0.
+        """One case per input: `recognised` is 1 if the classifier assigns the result to the target domain, else 0.
 
         Raises:
             PictureError, DataError: a picture cannot be read, or is too small.
         """
         for place, path in enumerate(self.data.inputs):
             source = read_rgb(path)
-            made = {"copy": source} | {way: translate(source, self.to) for way, translate in self.ways.items()}
-            for way, result in made.items():
-                self._made[way].add(result)
-            found = self.recogniser(list(made.values()))
+            translated = {name: translate(source, self.to) for name, translate in self.candidates.items()}
+            results = {"copy": source, **translated}
+            for name, result in results.items():
+                self._made[name].add(result)
+            domains = self.classifier(list(results.values()))
             figures: dict[str, dict[str, Figure]] = {
-                way: {"recognised": float(side == 1)} for way, side in zip(made, found, strict=True)
+                name: {"recognised": float(domain == 1)} for name, domain in zip(results, domains, strict=True)
             }
-            shown = {"input": source, **{way: made[way] for way in self.ways}}
-            yield Case(path.name, figures, {**shown, "real": read_rgb(self.data.real[place % len(self.data.real)])})
+            real = read_rgb(self.data.real[place % len(self.data.real)])
+            yield Case(path.name, figures, {"input": source, **translated, "real": real})
 
-    def whole(self) -> dict[str, dict[str, float]]:
-        """What all results together are to the real pictures, by way, once all `cases` have been seen; and as "real",
-        what other real pictures are: about what a perfect translator would reach. Lower is better.
+    def set_figures(self) -> dict[str, dict[str, float]]:
+        """Figures of all results together, once all `cases` have been consumed: candidate -> name -> figure.
 
-        `kid_own` (in the recogniser's features; see `kernel_distance.kid`) with `kid_own_error`, `swd`, and where
-        there are published features the figures of `inception.distances`.
+        Lower is better. "real" has the figures of the real pictures set aside, about what a perfect model would reach.
+
+        Figures:
+            kid_own, kid_own_error: KID on the features of the classifier, see `kernel_distance.kid`.
+            swd: sliced Wasserstein distance.
+            kid_inception, kid_inception_error, fid_inception: see `inception.distances`; only with published features.
         """
-        aside = _Seen(self.networks, len(self.data.aside))
+        aside = _PictureSet(self.extractors, len(self.data.aside))
         for path in self.data.aside:
             aside.add(read_rgb(path))
         sets = {**self._made, "real": aside}
-        side = min(len(square) for seen in (self._real, *sets.values()) for square in seen.squares)
-        real = self._real.reduced(side)
+        side = min(len(square) for one in (self._real, *sets.values()) for square in one.squares)
+        real_squares = self._real.resized_squares(side)
         return {
-            way: {**_likeness(self._real, seen), "swd": sliced_wasserstein(seen.reduced(side), real)}
-            for way, seen in sets.items()
+            name: {
+                **_feature_distances(self._real, one),
+                "swd": sliced_wasserstein(one.resized_squares(side), real_squares),
+            }
+            for name, one in sets.items()
         }
 
 
-class _Seen:
-    """What is kept of a set of `count` pictures."""
+class _PictureSet:
+    """What is kept of a set of `count` pictures: features of all, and squares of some."""
 
-    def __init__(self, networks: Mapping[str, Extract], count: int) -> None:
-        self.networks = networks
-        self._places = iter(range(count))
-        self._kept = set(spread(range(count), SQUARES))
+    def __init__(self, extractors: Mapping[str, Extract], count: int) -> None:
+        self.extractors = extractors
+        self._added = 0
+        self._places_with_squares = set(spread(range(count), MAX_SQUARES))
         self.squares: list[Picture] = []
-        self._features: dict[str, list[NDArray[np.float32]]] = {name: [] for name in networks}
+        self._features: dict[str, list[NDArray[np.float32]]] = {name: [] for name in extractors}
 
     def add(self, picture: Picture) -> None:
+        """Keep the features of the next picture, and perhaps its central square."""
         edge = min(picture.shape[:2])
-        if edge < COARSEST:
-            raise DataError(f"a side of {edge} pixels is too short to measure a distance with: {COARSEST} or more")
-        if next(self._places) in self._kept:
+        if edge < MIN_SIDE:
+            raise DataError(f"a picture with a side of {edge} pixels is too small to measure; {MIN_SIDE} are needed")
+        if self._added in self._places_with_squares:
             top, left = ((length - edge) // 2 for length in picture.shape[:2])
             square = np.ascontiguousarray(picture[top : top + edge, left : left + edge])
-            self.squares.append(lanczos(square, (min(edge, SIDE),) * 2))
-        for name, extract in self.networks.items():
+            side = min(edge, SIDE)
+            self.squares.append(lanczos(square, (side, side)))
+        self._added += 1
+        for name, extract in self.extractors.items():
             self._features[name].append(extract([picture]))
 
-    def seeing(self, paths: Sequence[Path]) -> Iterator[Picture]:
-        """The pictures of `paths`, each added before it is given on."""
+    def add_all(self, paths: Sequence[Path]) -> Iterator[Picture]:
+        """Read the pictures at `paths`, add each, and yield it."""
         for path in paths:
             picture = read_rgb(path)
             self.add(picture)
             yield picture
 
-    def reduced(self, side: int) -> list[Picture]:
-        """The squares, brought to `side` pixels."""
-        return [lanczos(one, (side, side)) for one in self.squares]
+    def resized_squares(self, side: int) -> list[Picture]:
+        return [lanczos(square, (side, side)) for square in self.squares]
 
-    def features(self, network: str) -> NDArray[np.float32]:
-        return np.concatenate(self._features[network])
+    def features(self, extractor: str) -> NDArray[np.float32]:
+        return np.concatenate(self._features[extractor])
 
 
-def _likeness(real: _Seen, made: _Seen) -> dict[str, float]:
+def _feature_distances(real: _PictureSet, made: _PictureSet) -> dict[str, float]:
     own = kid(real.features("own"), made.features("own"))
     figures = {"kid_own": own.value, "kid_own_error": own.error}
-    if "inception" in real.networks:
+    if "inception" in real.extractors:
         figures |= inception.distances(real.features("inception"), made.features("inception"))
     return figures

@@ -1,4 +1,4 @@
-"""Network interpolation of two model files (Wang et al. 2018, ESRGAN, section 3.4), without the runs they come from."""
+"""Network interpolation of two model files (Wang et al. 2018, ESRGAN, section 3.4). Does not need their runs."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -9,17 +9,15 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, numpy_helper
 
+from img2img.atomic import atomic
 from img2img.errors import ExportError, ModelError
 from img2img.exchange import model_files, samples
+from img2img.exchange.listing import first_names
 from img2img.exchange.prelu import split_prelu
-from img2img.runtime.image.atomic import atomic
 from img2img.runtime.network.card import Card
 
-NAMED = 5
-"""Keys that a message names."""
-
-AGREE = ("task", "scale", "multiple", "domains", "exclusive")
-"""What the cards have to say alike."""
+SAME_IN_BOTH = ("task", "scale", "multiple", "domains", "exclusive")
+"""Entries that must be equal in both cards."""
 
 FLOATS = (TensorProto.FLOAT, TensorProto.DOUBLE)
 
@@ -34,50 +32,54 @@ def blend(
     parents: tuple[str, str] | None = None,
     shown: tuple[Path, Path] | None = None,
 ) -> Card:
-    """Write the model whose weights are (1 - weight) * those of `a` + weight * those of `b`; returns its card.
+    """Write the model with the weights (1 - weight) * `a` + weight * `b` to `target`, and return its card.
 
-    The graphs must be the same operator for operator; what their tensors are called does not matter.
+    Both graphs must have the same operators in the same order. The names of their tensors may differ.
 
     Args:
         a, b: fp32 model files with cards.
         weight: share of `b`, 0..1.
-        name: in the card; none: that of `b` with "-blend".
-        parents: what the card calls the two; none: by their names, or their files' where these are the same.
-        shown: what messages call the two; none: as they are.
+        name: name in the card; None: the name of `b` plus "-blend".
+        parents: names of `a` and `b` in the card; None: the names in their own cards, or their file names if those
+            are equal.
+        shown: paths of `a` and `b` in messages; None: `a` and `b`.
 
     Raises:
-        ModelError: a file cannot be read, is unsafe, has no card or is not fp32; or their networks differ, and the
-            first keys are named, or are for different things.
-        ExportError: what is between the two gives no finite picture; nothing is written.
+        ModelError: a file cannot be read, is unsafe, has no card or is not fp32. Or the networks differ (the message
+            lists the first keys), or they do different things.
+        ExportError: the results of the blend are not finite; nothing is written.
     """
     if not 0 <= weight <= 1:
-        raise ModelError(f"the weight of a blend lies between 0, all of {a}, and 1, all of {b}; not {weight:g}")
-    where = "{} and {} cannot be blended".format(*(shown or (a, b)))
-    use = ", and export the blend with --precision afterwards"
-    ours, theirs = model_files.float_card(a, use), model_files.float_card(b, use)
-    for fact in AGREE:
-        one, other = getattr(ours, fact), getattr(theirs, fact)
-        if one != other:
-            raise ModelError(f"{where}: {fact} is {one} in the first and {other} in the second")
-    first, second = model_files.load(a), model_files.load(b)
-    if len({any(node.op_type == "PRelu" for node in one.graph.node) for one in (first, second)}) > 1:
-        split_prelu(first)  # as one of them has been already: files of several versions meet
-        split_prelu(second)
-    _mix(first, second, weight, where)
+        raise ModelError(f"the weight of a blend must be between 0 (all {a}) and 1 (all {b}), not {weight:g}")
+    shown_a, shown_b = shown or (a, b)
+    refusal = f"{shown_a} and {shown_b} cannot be blended"
+    advice = ", and convert the blend with --precision afterwards"
+    card_a, card_b = model_files.float_card(a, advice), model_files.float_card(b, advice)
+    for entry in SAME_IN_BOTH:
+        value_a, value_b = getattr(card_a, entry), getattr(card_b, entry)
+        if value_a != value_b:
+            raise ModelError(f"{refusal}: {entry} is {value_a} in the first and {value_b} in the second")
+    model_a, model_b = model_files.load(a), model_files.load(b)
+    if _has_prelu(model_a) != _has_prelu(model_b):  # one is from an older version, which did not split PRelu
+        split_prelu(model_a)
+        split_prelu(model_b)
+    _mix_weights(model_a, model_b, weight, refusal)
     if parents is None:
-        parents = (ours.name, theirs.name) if ours.name != theirs.name else (a.stem, b.stem)
-    card = blended_card(ours, theirs, weight, parents, name or f"{theirs.name}-blend")
-    data = model_files.finished(second, card)
+        parents = (card_a.name, card_b.name) if card_a.name != card_b.name else (a.stem, b.stem)
+    card = blended_card(card_a, card_b, weight, parents, name or f"{card_b.name}-blend")
+    data = model_files.serialise(model_b, card)
     session = samples.session(data)
     if not all(np.isfinite(result).all() for result in samples.results(session, samples.synthetic(card))):
-        raise ExportError(f"{where}: {1 - weight:.4g} and {weight:.4g} of them give no finite picture; nothing written")
+        raise ExportError(
+            f"{refusal}: the results of {1 - weight:.4g} and {weight:.4g} of them are not finite; nothing written"
+        )
     with atomic(target) as file:
         file.write(data)
     return card
 
 
 def blended_card(a: Card, b: Card, weight: float, parents: tuple[str, str], name: str) -> Card:
-    """The card of a blend; `parents` is what it calls the two. What was measured of either is not true of it."""
+    """The card of a blend. `parents` are the names of `a` and `b` in it. Metrics of `a` and `b` do not carry over."""
     return dataclasses.replace(
         b,
         name=name,
@@ -90,38 +92,45 @@ def blended_card(a: Card, b: Card, weight: float, parents: tuple[str, str], name
     )
 
 
-def _mix(a: onnx.ModelProto, b: onnx.ModelProto, weight: float, where: str) -> None:
-    """Interpolate the floats of `b` towards those of `a`, in place.
-
-    Raises:
-        ModelError: their networks differ, or hold values that are not finite.
-    """
-    ours, theirs = _values(a.graph), _values(b.graph)
-    names = _matched(a.graph, b.graph, ours, theirs, where)
-    if shapes := [f"{names[k]} {_shape(ours[k])}" for k in names if _shape(ours[k]) != _shape(theirs[names[k]])]:
-        raise ModelError(f"{where}, their networks differ: other shapes in {_listed(shapes)} of the first")
-    changed = []
-    for key, other in names.items():
-        before, now = numpy_helper.to_array(ours[key]), numpy_helper.to_array(theirs[other])
-        if theirs[other].data_type not in FLOATS:
-            if not np.array_equal(before, now):
-                changed.append(other)
-            continue
-        if not (np.isfinite(before).all() and np.isfinite(now).all()):
-            raise ModelError(f"{where}: {other} is not finite in one of them")
-        mixed = mix(before, now, weight)
-        theirs[other].CopyFrom(numpy_helper.from_array(mixed, other))
-    if changed:
-        raise ModelError(f"{where}, their networks differ: other numbers in {_listed(changed)}, which is no weight")
-
-
 def mix(a: NDArray[np.floating], b: NDArray[np.floating], weight: float) -> NDArray[np.floating]:
-    """(1 - weight) * a + weight * b, rounded once; exactly `a` at 0 and `b` at 1."""
+    """(1 - weight) * a + weight * b, rounded once; exactly `a` at 0 and exactly `b` at 1."""
     return ((1 - weight) * a.astype(np.float64) + weight * b.astype(np.float64)).astype(b.dtype)
 
 
-def _values(graph: onnx.GraphProto) -> dict[str, onnx.TensorProto]:
-    """Stored tensors by name, in the order of the file."""
+def _has_prelu(model: onnx.ModelProto) -> bool:
+    return any(node.op_type == "PRelu" for node in model.graph.node)
+
+
+def _mix_weights(a: onnx.ModelProto, b: onnx.ModelProto, weight: float, refusal: str) -> None:
+    """Interpolate the floats of `b` towards those of `a`, in place.
+
+    Raises:
+        ModelError: the networks differ or have values that are not finite; the message begins with `refusal`.
+    """
+    differ = f"{refusal} because their networks differ"
+    values_a, values_b = _stored_tensors(a.graph), _stored_tensors(b.graph)
+    names = _matched(a.graph, b.graph, values_a, values_b, differ)
+    shapes = [
+        f"{key} {_shape(values_a[key])}" for key in names if _shape(values_a[key]) != _shape(values_b[names[key]])
+    ]
+    if shapes:
+        raise ModelError(f"{differ}: the first has other shapes in {first_names(shapes)}")
+    changed = []
+    for key_a, key_b in names.items():
+        array_a, array_b = numpy_helper.to_array(values_a[key_a]), numpy_helper.to_array(values_b[key_b])
+        if values_b[key_b].data_type not in FLOATS:
+            if not np.array_equal(array_a, array_b):
+                changed.append(key_b)
+            continue
+        if not (np.isfinite(array_a).all() and np.isfinite(array_b).all()):
+            raise ModelError(f"{refusal}: {key_b} is not finite in one of them")
+        values_b[key_b].CopyFrom(numpy_helper.from_array(mix(array_a, array_b, weight), key_b))
+    if changed:
+        raise ModelError(f"{differ}: other numbers in {first_names(changed)}, which cannot be interpolated")
+
+
+def _stored_tensors(graph: onnx.GraphProto) -> dict[str, onnx.TensorProto]:
+    """The stored tensors by name, in the order of the file."""
     if graph.sparse_initializer:
         raise ModelError("sparse weights cannot be blended")
     return {one.name: one for one in graph.initializer}
@@ -130,40 +139,45 @@ def _values(graph: onnx.GraphProto) -> dict[str, onnx.TensorProto]:
 def _matched(
     a: onnx.GraphProto,
     b: onnx.GraphProto,
-    ours: Mapping[str, onnx.TensorProto],
-    theirs: Mapping[str, onnx.TensorProto],
-    where: str,
+    values_a: Mapping[str, onnx.TensorProto],
+    values_b: Mapping[str, onnx.TensorProto],
+    differ: str,
 ) -> dict[str, str]:
-    """Stored tensor of `a` to the one of `b` that is used in the same places.
+    """Name of each stored tensor of `a` -> name of the one of `b` that is used in the same places.
 
     Raises:
-        ModelError: the graphs are not the same operator for operator.
+        ModelError: the operators of the graphs differ; the message begins with `differ`.
     """
-    for what, keys in (
-        ("only the first has", [key for key in ours if key not in theirs]),
-        ("only the second has", [key for key in theirs if key not in ours]),
-    ):
-        if keys and len(ours) != len(theirs):  # under other names they may be the same all the same
-            raise ModelError(f"{where}, their networks differ: {what} {_listed(keys)}")
+    if len(values_a) != len(values_b):  # with equal counts they may match under other names
+        for owner, keys in (
+            ("only the first has", [key for key in values_a if key not in values_b]),
+            ("only the second has", [key for key in values_b if key not in values_a]),
+        ):
+            if keys:
+                raise ModelError(f"{differ}: {owner} {first_names(keys)}")
     names: dict[str, str] = {}
-    if not _alike([one.name for one in a.input], [one.name for one in b.input], names):
-        raise ModelError(f"{where}, their networks differ: their inputs are not the same")
-    for place, (one, other) in enumerate(zip(a.node, b.node, strict=False)):
-        if (one.op_type, one.domain) != (other.op_type, other.domain):
-            what = f"operator {place} is {one.op_type} in the first and {other.op_type} in the second"
-            raise ModelError(f"{where}, their networks differ: {what}")
-        if _attributes(one) != _attributes(other):
-            raise ModelError(f"{where}, their networks differ: operator {place}, {one.op_type}, has other settings")
-        if not (_alike(one.input, other.input, names) and _alike(one.output, other.output, names)):
-            raise ModelError(f"{where}, their networks differ: operator {place}, {one.op_type}, reads something else")
-    if len(a.node) != len(b.node) or not _alike([one.name for one in a.output], [one.name for one in b.output], names):
-        raise ModelError(f"{where}, their networks differ: {len(a.node)} operators and {len(b.node)}")
-    return {key: names[key] for key in ours if key in names and names[key] in theirs}
+    if not _pair_up([one.name for one in a.input], [one.name for one in b.input], names):
+        raise ModelError(f"{differ}: their inputs are not the same")
+    for place, (node_a, node_b) in enumerate(zip(a.node, b.node, strict=False)):
+        if (node_a.op_type, node_a.domain) != (node_b.op_type, node_b.domain):
+            raise ModelError(
+                f"{differ}: operator {place} is {node_a.op_type} in the first and {node_b.op_type} in the second"
+            )
+        if _attributes(node_a) != _attributes(node_b):
+            raise ModelError(f"{differ}: operator {place}, {node_a.op_type}, has other settings")
+        if not (_pair_up(node_a.input, node_b.input, names) and _pair_up(node_a.output, node_b.output, names)):
+            raise ModelError(f"{differ}: operator {place}, {node_a.op_type}, reads other tensors")
+    outputs_match = _pair_up([one.name for one in a.output], [one.name for one in b.output], names)
+    if len(a.node) != len(b.node) or not outputs_match:
+        raise ModelError(f"{differ}: {len(a.node)} operators and {len(b.node)}")
+    return {key: names[key] for key in values_a if key in names and names[key] in values_b}
 
 
-def _alike(ours: Sequence[str], theirs: Sequence[str], names: dict[str, str]) -> bool:
-    """Whether both lists mean the same tensors by what is known in `names`, to which new pairs are added."""
-    return len(ours) == len(theirs) and all(names.setdefault(a, b) == b for a, b in zip(ours, theirs, strict=True))
+def _pair_up(names_a: Sequence[str], names_b: Sequence[str], names: dict[str, str]) -> bool:
+    """Whether both lists name the same tensors, according to the pairs in `names`. Adds new pairs to `names`."""
+    if len(names_a) != len(names_b):
+        return False
+    return all(names.setdefault(a, b) == b for a, b in zip(names_a, names_b, strict=True))
 
 
 def _attributes(node: onnx.NodeProto) -> dict[str, bytes]:
@@ -172,7 +186,3 @@ def _attributes(node: onnx.NodeProto) -> dict[str, bytes]:
 
 def _shape(value: onnx.TensorProto) -> list[int]:
     return list(value.dims)
-
-
-def _listed(keys: Sequence[str]) -> str:
-    return ", ".join(keys[:NAMED]) + (f" and {len(keys) - NAMED} more" if len(keys) > NAMED else "")

@@ -1,4 +1,4 @@
-"""Dropout that stays on in an exported file, as pix2pix uses it at test time (Isola et al. 2017, section 3.1)."""
+"""Dropout that stays active in an exported file, as pix2pix uses it at test time (Isola et al. 2017, section 3.1)."""
 
 import onnx
 import torch
@@ -11,24 +11,24 @@ _RANDOM = "RandomUniformLike"
 
 
 class LiveDropout(nn.Module):
-    """Dropout in eval mode too: every value is 0 with probability `p`, else divided by 1 - `p`.
+    """Dropout that is active in eval mode too: sets each value to 0 with probability `p`, divides the rest by 1 - `p`.
 
     Attributes:
-        still: nothing is dropped, the rest stays the same: what an export can be compared in.
+        disabled: drop nothing, but scale as before. The export compares the network with its file in this state.
     """
 
     def __init__(self, p: float) -> None:
         super().__init__()
         self.p = p
-        self.still = False
+        self.disabled = False
 
     def forward(self, hidden: Tensor) -> Tensor:
-        noise = torch.ones_like(hidden) if self.still else torch.rand_like(hidden)
+        noise = torch.ones_like(hidden) if self.disabled else torch.rand_like(hidden)
         return hidden * (noise >= self.p).to(hidden.dtype) / (1 - self.p)
 
 
-def awaken(network: nn.Module) -> int:
-    """Put a `LiveDropout` in the place of every dropout layer of `network`, in place; returns how many there were."""
+def make_live(network: nn.Module) -> int:
+    """Replace every dropout layer of `network` with a `LiveDropout`, in place. Returns how many there were."""
     count = 0
     for name, child in network.named_children():
         if isinstance(child, nn.Dropout):
@@ -36,23 +36,23 @@ def awaken(network: nn.Module) -> int:
                 setattr(network, name, LiveDropout(child.p))
                 count += 1
         else:
-            count += awaken(child)
+            count += make_live(child)
     return count
 
 
-def set_still(network: nn.Module, still: bool) -> bool:
-    """Set `still` on all live dropout of `network`; returns whether there is any."""
-    live = [module for module in network.modules() if isinstance(module, LiveDropout)]
-    for module in live:
-        module.still = still
-    return bool(live)
+def set_disabled(network: nn.Module, disabled: bool) -> bool:
+    """Set `disabled` on every `LiveDropout` of `network`. Returns whether there are any."""
+    layers = [module for module in network.modules() if isinstance(module, LiveDropout)]
+    for layer in layers:
+        layer.disabled = disabled
+    return bool(layers)
 
 
-def stilled(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy of `model` with 1 in the place of every random number: the file of a network that is `still`.
+def without_dropout(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy of `model` in which every random number is 1: equals the network with its dropout `disabled`.
 
     Raises:
-        ExportError: there are no random numbers, so the exporter has dropped the dropout.
+        ExportError: the model has no random numbers, so the exporter has removed the dropout.
     """
     copied = onnx.ModelProto()
     copied.CopyFrom(model)
@@ -66,7 +66,7 @@ def stilled(model: onnx.ModelProto) -> onnx.ModelProto:
         nodes.append(helper.make_node("Shape", [node.input[0]], [shape]))
         nodes.append(helper.make_node("ConstantOfShape", [shape], [node.output[0]], value=one))
     if len(nodes) == len(copied.graph.node):
-        raise ExportError("the exported file has lost the live dropout")
+        raise ExportError("the exported file has lost its live dropout")
     del copied.graph.node[:]
     copied.graph.node.extend(nodes)
     return copied

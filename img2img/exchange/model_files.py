@@ -1,4 +1,4 @@
-"""Model files that other ones are made of: read with care, and written with all that their cards promise."""
+"""Read model files that other model files are made from, and serialise the results."""
 
 import math
 from pathlib import Path
@@ -9,73 +9,75 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import TensorProto, helper
 
 from img2img.errors import ExportError, ModelError
-from img2img.runtime.network import failures, modelfile, models, verify
+from img2img.runtime.network import failures, model_file, models, verify
 from img2img.runtime.network.card import Card
 
 
-def float_card(path: Path, use: str = "") -> Card:
-    """The card of an fp32 model file, which is whole, safe, and works here.
+def float_card(path: Path, advice: str = "") -> Card:
+    """The card of an fp32 model file that is complete, safe, and works on this machine.
 
     Args:
-        use: what to do about a file of another precision, beside naming the fp32 file.
+        advice: ends the message about a file of another precision, after the advice to use the fp32 file.
 
     Raises:
-        ModelError: it cannot be read, is unsafe or damaged, is newer than onnxruntime, has no card, is not fp32, or
-            does not do what its card says.
+        ModelError: the file cannot be read, is unsafe or damaged, is too new for the installed onnxruntime, has no
+            card, is not fp32, or does not do what its card says.
     """
-    modelfile.require_safe(path)
+    model_file.require_safe(path)
     card = models.read_card(path)
     if card is None:
-        raise ModelError(f"{path}: it has no card that says what it is for; export or import the network with img2img")
+        raise ModelError(f"{path}: has no card; export or import the network with img2img", path=path)
     if card.precision != "fp32":
-        raise ModelError(f"{path}: it is in {card.precision} already; name the fp32 file{use}")
-    _check_claims(load(path), path)
+        raise ModelError(f"{path}: is already {card.precision}; use the fp32 file{advice}", path=path)
+    _check_sizes(load(path), path)
     for check in verify.verify(path, device="cpu"):
         if check.status == "failed" and check.name != "origin":
-            raise ModelError(f"{path}: {check.detail}")
+            raise ModelError(f"{path}: {check.detail}", path=path)
     return card
 
 
 def load(path: Path) -> onnx.ModelProto:
-    """The model in the file at `path`, with weights that lie beside it.
+    """The model in the file at `path`, including weights in files beside it.
 
     Raises:
-        ModelError: it is unsafe, cannot be read, or is no ONNX file.
+        ModelError: the file is unsafe, cannot be read, or is not an ONNX file.
     """
-    modelfile.require_safe(path)
+    model_file.require_safe(path)
     try:
         return onnx.load(path)
     except (DecodeError, onnx.checker.ValidationError) as error:
-        raise ModelError(f"{path}: not an ONNX file, or cut short: {failures.short(error)}") from error
+        raise ModelError(f"{path}: not an ONNX file, or cut short: {failures.short(error)}", path=path) from error
     except (OSError, ValueError) as error:
-        raise ModelError(f"{path}: cannot be read: {failures.short(error)}") from error
+        raise ModelError(f"{path}: cannot be read: {failures.short(error)}", path=path) from error
 
 
-def finished(model: onnx.ModelProto, card: Card) -> bytes:
-    """`model` as the bytes of a file with this card, its digest and self-test filled in, and no other metadata.
+def serialise(model: onnx.ModelProto, card: Card) -> bytes:
+    """`model` as the bytes of a model file with this card. Fills in the card's digest and self-test.
+
+    Any other metadata of `model` is removed.
 
     Raises:
-        ExportError: onnxruntime refuses it, or its result is no picture.
+        ExportError: onnxruntime refuses the model, or its result is not a picture.
     """
     model.ClearField("metadata_props")
     model.graph.ClearField("value_info")
     try:
-        return modelfile.stamped(model.SerializeToString(), card)
+        return model_file.stamped(model.SerializeToString(), card)
     except (ModelError, failures.BrokenOutput) as error:
-        raise ExportError(f"the file made does not work: {error}; nothing written") from error
+        raise ExportError(f"the new file does not work: {error}; nothing written") from error
 
 
-def _check_claims(model: onnx.ModelProto, path: Path) -> None:
-    """Refuse tensors that claim other numbers than they hold: an operator may take memory for all that is claimed."""
+def _check_sizes(model: onnx.ModelProto, path: Path) -> None:
+    """Refuse tensors whose shape claims more numbers than they hold: an operator may allocate memory for the claim."""
     for value in model.graph.initializer:
         count = math.prod(value.dims)
         if value.data_type == TensorProto.STRING or count < 0:
-            continue  # neither is a weight, and onnxruntime knows what to say of the other
+            continue  # strings are not weights; for a negative size, onnxruntime has its own message
         if value.HasField("raw_data"):
             item = np.dtype(helper.tensor_dtype_to_np_dtype(value.data_type)).itemsize
-            claimed, held, what = count * item, len(value.raw_data), "bytes"
+            claimed, held, unit = count * item, len(value.raw_data), "bytes"
         else:
             fields = (value.float_data, value.int32_data, value.int64_data, value.double_data, value.uint64_data)
-            claimed, held, what = count, max(map(len, fields)), "numbers"
-        if claimed > 2 * held:  # 4-bit numbers lie two in a byte
-            raise ModelError(f"{path}: {value.name} claims {claimed:,} {what} and holds {held:,}")
+            claimed, held, unit = count, max(map(len, fields)), "numbers"
+        if claimed > 2 * held:  # a byte can hold two 4-bit numbers
+            raise ModelError(f"{path}: {value.name} claims {claimed:,} {unit} but holds {held:,}", path=path)

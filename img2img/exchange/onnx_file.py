@@ -1,8 +1,9 @@
-"""A torch network as an ONNX file with a card, written only after onnxruntime has reproduced the network."""
+"""Export a torch network to an ONNX file with a card. It is written only if onnxruntime reproduces the network."""
 
 import dataclasses
 import io
 import logging
+import math
 import warnings
 from contextlib import redirect_stdout
 from dataclasses import dataclass
@@ -14,30 +15,30 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-import img2img
+from img2img.atomic import atomic
 from img2img.errors import ExportError
-from img2img.exchange import context, dropout, inputs
+from img2img.exchange import dropout, inputs, receptive_field
 from img2img.exchange.prelu import split_prelu
-from img2img.runtime.image.atomic import atomic
-from img2img.runtime.network import modelfile
+from img2img.runtime.network import model_file
 from img2img.runtime.network.card import Card
+from img2img.version import __version__
 
 OPSET = 18
 """The oldest opset that torch's exporter writes without conversion; onnxruntime 1.14 (2023) and newer load it."""
 
 TOLERANCE = 2e-4
-"""Largest allowed difference to torch, values 0..1: a twentieth of an 8-bit step."""
+"""Largest allowed difference from torch, values 0..1: a twentieth of an 8-bit step."""
 
 
 @dataclass(frozen=True)
-class Proof:
-    """What the export was checked with.
+class Verification:
+    """How an exported file compares with its network.
 
     Attributes:
-        sizes: (batch, height, width) of every picture compared.
-        largest: largest difference to torch over all of them, values 0..1.
+        sizes: (batch, height, width) of every input compared.
+        largest: largest difference from torch over all of them, values 0..1.
         mean: mean difference.
-        context: the measured context.
+        context: the context in the card; None: the whole picture.
     """
 
     sizes: list[tuple[int, int, int]]
@@ -46,14 +47,14 @@ class Proof:
     context: int | None
 
     def figures(self) -> dict[str, float | str]:
-        """For the card."""
+        """The figures for the card."""
         sizes = ", ".join("x".join(map(str, size)) for size in self.sizes)
         command = "onnxruntime against torch, when the file was written"
         return {"largest": self.largest, "mean": self.mean, "sizes": sizes, "command": command}
 
 
-class Face(nn.Module):
-    """Contract 1 around a network: RGB 0..1 in, `result` 0..1 out, clamped inside the graph."""
+class ClampedNetwork(nn.Module):
+    """A network with its result clamped to 0..1 inside the graph, as docs/model-file.md requires."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -65,85 +66,95 @@ class Face(nn.Module):
 
 
 def export(
-    network: nn.Module, card: Card, target: Path, *, reach: int | Literal["measured"] | None = "measured"
-) -> Proof:
-    """Write `network` to `target` with `card`, its `context` and `created_with` filled in.
+    network: nn.Module, card: Card, target: Path, *, context: int | Literal["measured"] | None = "measured"
+) -> Verification:
+    """Write `network` to the model file `target` and return how the file compares with it.
+
+    A network with live dropout is compared with its dropout disabled.
 
     Args:
-        network: takes `[N, 3, H, W]` 0..1, and what else `card` promises (mask, domain), and returns
-            `[N, 3, H * card.scale, W * card.scale]`; N, H, W stay dynamic. Where it has live dropout, the comparison is
-            made with nothing dropped.
-        reach: the context where it is known from the layers, which saves minutes with deep networks.
+        network: takes `[N, 3, H, W]` 0..1 and the other inputs that `card` describes (mask, domain). Returns
+            `[N, 3, H * card.scale, W * card.scale]`. N, H and W stay dynamic.
+        card: `context`, `created_with`, the digest and the self-test are filled in.
+        context: the context in the card. "measured": measure it, which takes minutes for deep networks. None: the
+            whole picture.
 
     Raises:
-        ExportError: the exporter fails, or onnxruntime's result differs from torch's by more than `TOLERANCE`.
-        ModelError, BrokenOutput: as `modelfile.stamped`. Nothing is written then.
+        ExportError: the export fails, or the result of onnxruntime differs from that of torch by more than
+            `TOLERANCE`; nothing is written.
+        ModelError, BrokenOutput: as `model_file.stamped`; nothing is written.
     """
-    face = Face(network).cpu().float().eval()
-    if reach == "measured":
+    wrapped = ClampedNetwork(network).cpu().float().eval()
+    if context == "measured":
         try:
-            reach = context.measure(face.network, card)
-        except (
-            ValueError
-        ):  # comparisons (label maps) swallow the NaN that measures; run whole, it is right all the same
-            reach = None
-    dropout.set_still(face, False)
-    # onnxruntime has no fast PRelu on the CPU: upscale-x4 takes 0.8 of the time without.
-    model = split_prelu(_export(face, card))
-    compared = dropout.stilled(model) if dropout.set_still(face, True) else model
-    proof = _prove(face, compared.SerializeToString(), card, reach)
-    created = f"img2img {img2img.__version__}, torch {torch.__version__}, opset {OPSET}"
+            context = receptive_field.measure(wrapped.network, card)
+        except ValueError:
+            # Comparisons, as in label maps, remove the NaN. Running on whole pictures is always correct.
+            context = None
+    dropout.set_disabled(wrapped, False)
+    # onnxruntime has no fast PRelu on the CPU: if it is split, upscale-x4 takes 0.8 of the time.
+    model = split_prelu(_to_onnx(wrapped, card))
+    compared = dropout.without_dropout(model) if dropout.set_disabled(wrapped, True) else model
+    verification = _verify(wrapped, compared.SerializeToString(), card, context)
     card = dataclasses.replace(
-        card, context=reach, created_with=created, metrics={**card.metrics, "export": proof.figures()}
+        card,
+        context=context,
+        created_with=f"img2img {__version__}, torch {torch.__version__}, opset {OPSET}",
+        metrics={**card.metrics, "export": verification.figures()},
     )
-    data = modelfile.stamped(model.SerializeToString(), card)
+    data = model_file.stamped(model.SerializeToString(), card)
     with atomic(target) as file:
         file.write(data)
-    return proof
+    return verification
 
 
-def _export(face: Face, card: Card) -> onnx.ModelProto:
-    # At least twice the multiple: of a side that shrinks to 1 the exporter concludes that it is always 1.
-    side = max(-(-max(card.minimum, 16) // card.multiple), 2) * card.multiple
+def _to_onnx(network: ClampedNetwork, card: Card) -> onnx.ModelProto:
+    # At least twice the multiple: if a side shrinks to 1 inside the network, the exporter takes it to be always 1.
+    side = max(inputs.smallest_side(card, 16), 2 * card.multiple)
     given = inputs.random(card, 2, side, side + card.multiple, np.random.default_rng(0))
-    batch = torch.export.Dim("n")
-    sides: dict[int, Any] = {}
-    for axis, name in ((2, "h"), (3, "w")):
-        dimension = torch.export.Dim(name)
-        sides[axis] = dimension * card.multiple if card.multiple > 1 else dimension
-    dynamic = [{0: batch} | (sides if value.ndim == 4 else {}) for value in given.values()]
     for name in ("torch.onnx", "torch._guards"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")
             program = torch.onnx.export(
-                face,
+                network,
                 tuple(map(torch.from_numpy, given.values())),
                 dynamo=True,
                 external_data=False,
                 opset_version=OPSET,
                 input_names=list(given),
                 output_names=["result"],
-                dynamic_shapes=(dynamic[0], *[tuple(dynamic[1:])] * (len(dynamic) > 1)),  # as the Face's signature
+                dynamic_shapes=_dynamic_shapes(given, card),
                 verbose=False,
             )
         assert program is not None
         model: onnx.ModelProto = program.model_proto
     except Exception as error:
         raise ExportError(f"the network cannot be exported to ONNX: {_reason(error)}") from error
-    return _stripped(model)
+    return _without_source_locations(model)
+
+
+def _dynamic_shapes(given: inputs.Inputs, card: Card) -> tuple[Any, ...]:
+    """The dynamic dimensions of each input, in the form of `ClampedNetwork.forward`: image, then a tuple of others."""
+    batch = torch.export.Dim("n")
+    sides: dict[int, Any] = {}
+    for axis, name in ((2, "h"), (3, "w")):
+        dimension = torch.export.Dim(name)
+        sides[axis] = dimension * card.multiple if card.multiple > 1 else dimension
+    image, *others = ({0: batch} | (sides if value.ndim == 4 else {}) for value in given.values())
+    return (image, tuple(others)) if others else (image,)
 
 
 def _reason(error: Exception) -> str:
-    """The one line of the exporter's page of advice that says what is wrong."""
+    """The line that says what is wrong, from the long message of torch's exporter."""
     summary = str(error).partition("## Exception summary")[2] or str(error)
     lines = [line for line in summary.strip().splitlines() if line.strip()]
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
 
 
-def _stripped(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Without the source locations that the exporter records: they triple a small file and name local paths."""
+def _without_source_locations(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Remove the source locations that the exporter records: they triple a small file and contain local paths."""
     model.graph.ClearField("value_info")
     model.graph.ClearField("metadata_props")
     model.ClearField("metadata_props")
@@ -153,34 +164,52 @@ def _stripped(model: onnx.ModelProto) -> onnx.ModelProto:
     return model
 
 
-def _prove(face: Face, data: bytes, card: Card, reach: int | None) -> Proof:
+def _verify(network: ClampedNetwork, data: bytes, card: Card, context: int | None) -> Verification:
+    """Compare the file `data` with `network` at several sizes.
+
+    Raises:
+        ExportError: they differ, or the results of the network are not finite.
+    """
     import onnxruntime as ort
 
     options = ort.SessionOptions()
     options.log_severity_level = 3
     session = ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-    step = card.multiple
-    least = -(-card.minimum // step)
-    # Odd, tall, smallest, batch 2; in steps of the multiple, fewer where that is large.
-    long, tall, batch = (37, 61, (45, 52)) if step <= 4 else (7, 9, (5, 6)) if step <= 32 else (2, 3, (1, 2))
-    sides = [(1, least, least), (1, least, long), (1, tall, 3 + least if step <= 4 else least), (2, *batch)]
-    sizes = [(n, max(height, least) * step, max(width, least) * step) for n, height, width in sides]
     rng = np.random.default_rng(0)
+    sizes = _test_sizes(card)
     largest, means = 0.0, []
-    for n, height, width in sizes:
-        given = inputs.random(card, n, height, width, rng)
+    for batch, height, width in sizes:
+        given = inputs.random(card, batch, height, width, rng)
         with torch.no_grad():
-            truth = face(*map(torch.from_numpy, given.values())).numpy()
-        if not np.isfinite(truth).all():
+            expected = network(*map(torch.from_numpy, given.values())).numpy()
+        if not np.isfinite(expected).all():
             raise ExportError("the network's results are not finite: its weights are damaged")
         (result,) = session.run(["result"], given)
-        if result.shape != truth.shape:
+        if result.shape != expected.shape:
             raise ExportError(
-                f"the exported file turns {given['image'].shape} into {result.shape}, the network into {truth.shape}"
+                f"for an image of shape {given['image'].shape} the exported file returns {result.shape}, the network"
+                f" {expected.shape}"
             )
-        difference = np.abs(result - truth)
+        difference = np.abs(result - expected)
         largest = max(largest, float(difference.max()))
         means.append(float(difference.mean()))
     if not largest <= TOLERANCE:
-        raise ExportError(f"the exported file differs from the network by {largest:.2g}, allowed is {TOLERANCE:.2g}")
-    return Proof(sizes, largest, float(np.mean(means)), reach)
+        raise ExportError(f"the exported file differs from the network by {largest:.2g}; {TOLERANCE:.2g} is allowed")
+    return Verification(sizes, largest, float(np.mean(means)), context)
+
+
+def _test_sizes(card: Card) -> list[tuple[int, int, int]]:
+    """(batch, height, width) to compare at: the smallest size, a wide one, a tall one, and a batch of two.
+
+    Sides are odd multiples where possible, and fewer multiples if the multiple is large.
+    """
+    step = card.multiple
+    least = math.ceil(card.minimum / step)
+    if step <= 4:
+        wide, tall, pair = 37, 61, (45, 52)
+    elif step <= 32:
+        wide, tall, pair = 7, 9, (5, 6)
+    else:
+        wide, tall, pair = 2, 3, (1, 2)
+    sides = [(1, least, least), (1, least, wide), (1, tall, 3 + least if step <= 4 else least), (2, *pair)]
+    return [(batch, max(height, least) * step, max(width, least) * step) for batch, height, width in sides]

@@ -1,75 +1,77 @@
-"""A model file in 8-bit integers, for CPUs: written only where it is good enough and faster than the file it is of.
+"""Convert a model file to 8-bit integers for CPUs. It is written only if it is good enough and faster than fp32.
 
-Static quantisation (Jacob et al. 2018) as onnxruntime does it: weights int8 for each output channel, activations uint8
-with ranges from real pictures. Convolutions that touch the picture itself, first and last, stay in float, as does all
-that is no convolution.
+Static quantisation (Jacob et al. 2018) by onnxruntime: weights are int8 with one scale per output channel, activations
+are uint8 with ranges from real pictures. The first and the last convolutions stay in float because they touch the
+picture itself. So does everything that is not a convolution.
 """
 
 import dataclasses
 import logging
 import shlex
 import tempfile
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from img2img.atomic import atomic
 from img2img.errors import ExportError
-from img2img.exchange import model_files, ranges, samples
+from img2img.exchange import activation_ranges, model_files, samples
+from img2img.exchange.outer_convolutions import outer_convolutions
 from img2img.exchange.prelu import split_prelu
 from img2img.exchange.samples import Sample
-from img2img.runtime.image.atomic import atomic
 from img2img.runtime.network.card import Card
 
 QUANTISED = ("Conv", "Relu")
-"""Operators; a ReLU after a convolution becomes a part of it."""
+"""Quantised operators. A ReLU after a convolution becomes part of it."""
 
-TILES = 100
-"""Windows that the ranges are taken from."""
+CALIBRATION_SAMPLES = 100
+"""Number of windows that the ranges are computed from."""
 
-HELD = 16
-"""Windows that the loss is measured on; other ones, of every sixth picture or so."""
+TEST_SAMPLES = 16
+"""Number of other windows, from about every sixth picture, that the loss is measured on."""
 
-RANKED = 4
-"""Windows that each layer's share of the loss is measured on."""
+RANKING_SAMPLES = 4
+"""Number of test windows that each layer's share of the loss is measured on."""
 
-LIKENESS = 45.0
-"""Least PSNR in dB to the float file's results, where there is no truth to compare with."""
+MIN_PSNR = 45.0
+"""Smallest allowed PSNR in dB to the results of the fp32 file, if there is no truth to compare with."""
 
 MAX_DROP = 0.1
-"""Most PSNR in dB on Y that may be lost, where there is."""
+"""Largest allowed loss of PSNR in dB on Y, if there is a truth."""
 
 
 @dataclass(frozen=True)
-class Quantised:
-    """How the written file compares with the float file.
+class QuantisationReport:
+    """How the int8 file compares with the fp32 file.
 
     Attributes:
-        drop: PSNR lost, in dB on Y; None where there is no truth.
-        likeness: PSNR to the float file's results, in dB.
-        seconds: CPU seconds for a megapixel of input, of the float file and of this one, on this machine.
-        layers: convolutions in integers, and convolutions in all.
-        folders: names of those whose pictures gave the ranges, and were measured on.
-        command: as it can be given again, but for the places of the folders.
+        psnr_drop: loss of PSNR in dB on Y; None if there is no truth.
+        psnr: PSNR to the results of the fp32 file in dB.
+        seconds: CPU seconds per megapixel of input on this machine, of the fp32 file and of the int8 file.
+        layers: number of convolutions in int8, and number of all convolutions.
+        folders: names of the folders with the pictures for calibration and measurement.
+        command: repeats the conversion, apart from the paths of the folders.
     """
 
-    drop: float | None
-    likeness: float
+    psnr_drop: float | None
+    psnr: float
     seconds: tuple[float, float]
     layers: tuple[int, int]
     folders: tuple[str, ...]
     command: str
 
     def figures(self) -> dict[str, float | str]:
-        """For the card."""
-        loss = {} if self.drop is None else {"psnr_y_drop": round(self.drop, 4)}
+        """The figures for the card."""
+        drop = {} if self.psnr_drop is None else {"psnr_y_drop": round(self.psnr_drop, 4)}
         return {
-            **loss,
-            "psnr_to_fp32": round(self.likeness, 2),
+            **drop,
+            "psnr_to_fp32": round(self.psnr, 2),
             "seconds_per_megapixel": round(self.seconds[1], 3),
             "seconds_per_megapixel_fp32": round(self.seconds[0], 3),
             "layers": f"{self.layers[0]} of {self.layers[1]}",
@@ -78,179 +80,192 @@ class Quantised:
         }
 
 
-def quantise(source: Path, target: Path, folders: Sequence[Path], *, max_drop: float = MAX_DROP) -> Quantised:
+class _Quality(NamedTuple):
+    """`psnr_drop` and `psnr` as in `QuantisationReport`, and whether they are good enough."""
+
+    psnr_drop: float | None
+    psnr: float
+    is_enough: bool
+
+
+def quantise(source: Path, target: Path, folders: Sequence[Path], *, max_drop: float = MAX_DROP) -> QuantisationReport:
     """Write the fp32 model file `source` to `target` in 8-bit integers.
 
-    Layers that cost most are put back into float until the loss is small enough.
+    Puts the layers that lose the most back into float until the loss is small enough.
 
     Args:
-        folders: pictures of the kind that the model is for; some calibrate, others measure.
-        max_drop: largest loss of PSNR in dB on Y, where a truth can be made (upscaling: the pictures themselves).
-            Elsewhere the results must be alike by `LIKENESS`.
+        folders: pictures of the kind that the model is for. Some are used for calibration, others for measurement.
+        max_drop: largest loss of PSNR in dB on Y if there is a truth. For upscaling the pictures themselves are the
+            truth. Without a truth, the PSNR to the results of the fp32 file must be at least `MIN_PSNR`.
 
     Raises:
         ModelError: `source` cannot be used.
-        DataError: no usable pictures.
-        ExportError: nothing can be quantised, the loss stays too large, or the file is not faster here; nothing is
-            written.
+        DataError: there are no usable pictures.
+        ExportError: nothing can be quantised, the loss is too large, or the file is not faster on this machine;
+            nothing is written.
     """
     card = model_files.float_card(source)
-    drawn = samples.of_pictures(folders, card, TILES + HELD)
-    every = max(len(drawn) // HELD, 2)
-    held = drawn[::every][:HELD]
-    tiles = [one for place, one in enumerate(drawn) if place % every] or drawn
+    calibration, test = _drawn(folders, card)
     session = samples.session(source)
-    wanted = samples.results(session, held)
-    best = samples.fidelity(wanted, held, card.scale) if held[0].truth is not None else None
+    expected = samples.results(session, test)
+    best_psnr_y = None if test[0].truth is None else samples.mean_psnr_y(expected, test, card.scale)
 
-    def loss(data: bytes) -> tuple[float | None, float, bool]:
-        found = samples.results(samples.session(data), held)
-        drop = None if best is None else best - samples.fidelity(found, held, card.scale)
-        likeness = samples.likeness(found, wanted)
-        return drop, likeness, likeness >= LIKENESS if drop is None else drop <= max_drop
+    def assess(data: bytes) -> _Quality:
+        found = samples.results(samples.session(data), test)
+        psnr = samples.psnr_between(found, expected)
+        if best_psnr_y is None:
+            return _Quality(None, psnr, psnr >= MIN_PSNR)
+        drop = best_psnr_y - samples.mean_psnr_y(found, test, card.scale)
+        return _Quality(drop, psnr, drop <= max_drop)
 
-    work = _Work(source, card, tiles)
-    floats: list[str] = []
-    data = work.model(floats)
-    drop, likeness, good = loss(data)
-    if not good:
-        ranked = work.ranked(held[:RANKED], wanted[:RANKED])
-        enough, few = len(ranked), 0  # layers in float: the fewest that are known to suffice, the most that are not
-        while enough - few > 1:
-            count = (few + enough) // 2
-            tried = loss(work.model(ranked[:count]))
-            few, enough = (few, count) if tried[2] else (count, enough)
-        floats = ranked[:enough]
+    quantiser = _Quantiser(source, card, calibration)
+    float_layers: list[str] = []
+    data = quantiser.model(float_layers)
+    quality = assess(data)
+    if not quality.is_enough:
+        ranked = quantiser.ranked(test[:RANKING_SAMPLES], expected[:RANKING_SAMPLES])
+        # Bisection over the number of layers in float: `too_few` of them are not enough, `enough` of them are.
+        too_few, enough = 0, len(ranked)
+        while enough - too_few > 1:
+            count = (too_few + enough) // 2
+            if assess(quantiser.model(ranked[:count])).is_enough:
+                enough = count
+            else:
+                too_few = count
+        float_layers = ranked[:enough]
         if enough < len(ranked):
-            data = work.model(floats)
-            drop, likeness, good = loss(data)
-    if not good:
-        lost = f"loses {drop:.2f} dB" if drop is not None else f"is like the fp32 file to {likeness:.1f} dB only"
-        bound = f"--max-drop {max_drop:g}" if drop is not None else f"{LIKENESS:g} dB"
-        raise ExportError(f"{source}: int8 {lost} (bound: {bound}), whichever layers stay in float; nothing written")
-    seconds = samples.seconds_per_megapixel([session, samples.session(data)], card, rounds=5)
-    if seconds[1] >= seconds[0]:
+            data = quantiser.model(float_layers)
+            quality = assess(data)
+    if not quality.is_enough:
+        raise ExportError(_too_lossy(source, quality, max_drop), path=source)
+    fp32_seconds, int8_seconds = samples.seconds_per_megapixel([session, samples.session(data)], card, rounds=5)
+    if int8_seconds >= fp32_seconds:
         raise ExportError(
-            f"{source}: int8 is not faster here ({seconds[1]:.3g} CPU-s a megapixel, fp32 {seconds[0]:.3g}); "
-            "nothing written, keep the fp32 file"
+            f"{source}: int8 is not faster on this machine ({int8_seconds:.3g} CPU-s per megapixel, fp32"
+            f" {fp32_seconds:.3g}); nothing written, keep the fp32 file",
+            path=source,
         )
-    layers = (len(work.inner) - len(floats), len(work.convolutions))
     names = tuple(dict.fromkeys(folder.resolve().name for folder in folders))
-    command = f"img2img export {shlex.quote(card.name)} --precision int8"
-    command += "".join(f" --calibrate {shlex.quote(one)}" for one in names)
-    command += f" --max-drop {max_drop:g}" * (drop is not None)
-    outcome = Quantised(drop, likeness, (seconds[0], seconds[1]), layers, names, command)
-    # What was measured of the fp32 file is not true of this one.
-    seen = tuple(f"{one} (ranges of int8)" for one in names if one not in card.trained_on)
-    card = dataclasses.replace(
-        card, precision="int8", metrics={"int8": outcome.figures()}, trained_on=(*card.trained_on, *seen)
+    report = QuantisationReport(
+        quality.psnr_drop,
+        quality.psnr,
+        (fp32_seconds, int8_seconds),
+        (len(quantiser.inner) - len(float_layers), len(quantiser.convolutions)),
+        names,
+        _command(card, names, None if quality.psnr_drop is None else max_drop),
     )
-    finished = model_files.finished(onnx.load_from_string(data), card)
+    # The metrics of the fp32 file do not apply to this one.
+    calibrated_on = tuple(f"{name} (ranges of int8)" for name in names if name not in card.trained_on)
+    card = dataclasses.replace(
+        card, precision="int8", metrics={"int8": report.figures()}, trained_on=(*card.trained_on, *calibrated_on)
+    )
+    content = model_files.serialise(onnx.load_from_string(data), card)
     with atomic(target) as file:
-        file.write(finished)
-    return outcome
+        file.write(content)
+    return report
 
 
-class _Work:
-    """The ranges of one model's activations, and models made with them.
+def _drawn(folders: Sequence[Path], card: Card) -> tuple[list[Sample], list[Sample]]:
+    """Samples for calibration and for testing. If there are too few, the two overlap."""
+    drawn = samples.of_pictures(folders, card, CALIBRATION_SAMPLES + TEST_SAMPLES)
+    every = max(len(drawn) // TEST_SAMPLES, 2)
+    test = drawn[::every][:TEST_SAMPLES]
+    calibration = [sample for place, sample in enumerate(drawn) if place % every]
+    return calibration or drawn, test
+
+
+def _too_lossy(source: Path, quality: _Quality, max_drop: float) -> str:
+    if quality.psnr_drop is not None:
+        loss = f"loses {quality.psnr_drop:.2f} dB (--max-drop {max_drop:g} is allowed)"
+    else:
+        loss = f"has a PSNR of only {quality.psnr:.1f} dB to the fp32 file ({MIN_PSNR:g} dB is needed)"
+    return f"{source}: int8 {loss}, whichever layers stay in float; nothing written"
+
+
+def _command(card: Card, folders: Sequence[str], max_drop: float | None) -> str:
+    words = ["img2img", "export", card.name, "--precision", "int8"]
+    for name in folders:
+        words += ["--calibrate", name]
+    if max_drop is not None:
+        words += ["--max-drop", f"{max_drop:g}"]
+    return shlex.join(words)
+
+
+class _Quantiser:
+    """Computes the ranges of a model's activations once, and makes quantised models with them.
 
     Attributes:
-        convolutions: names of all of them.
+        convolutions: names of all convolutions.
         inner: names of those that may be quantised.
     """
 
-    def __init__(self, source: Path, card: Card, tiles: Sequence[Sample]) -> None:
+    def __init__(self, source: Path, card: Card, calibration: Sequence[Sample]) -> None:
         from onnxruntime.quantization import CalibrationMethod
         from onnxruntime.quantization.calibrate import TensorsData
         from onnxruntime.quantization.shape_inference import quant_pre_process
 
         with tempfile.TemporaryDirectory() as folder, _quiet():
             prepared = Path(folder) / "prepared.onnx"
-            # Symbolic inference gives up on sides that are computed; what is needed is inferred without it.
+            # Symbolic shape inference fails on sides that are computed in the graph, and is not needed here.
             quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
             self.prepared = split_prelu(onnx.load(prepared))
             for place, node in enumerate(self.prepared.graph.node):
                 node.name = node.name or f"node_{place}"
             self.convolutions = [node.name for node in self.prepared.graph.node if node.op_type == "Conv"]
-            outer = outermost(self.prepared.graph)
+            outer = outer_convolutions(self.prepared.graph)
             self.inner = [name for name in self.convolutions if name not in outer]
             if not self.inner:
-                raise ExportError(f"{source}: there is nothing to quantise but first and last convolutions")
-            watched = [node for node in self.prepared.graph.node if node.op_type in QUANTISED]
-            names = dict.fromkeys(tensor for node in watched for tensor in (node.input[0], node.output[0]))
-            # White and black borders are few values in photos and all there is in drawings: clipped, they turn grey.
-            found = ranges.of_activations(self.prepared, list(names), tiles, samples.flat(card))
+                raise ExportError(
+                    f"{source}: has no convolutions to quantise between the first and the last", path=source
+                )
+            quantised = [node for node in self.prepared.graph.node if node.op_type in QUANTISED]
+            names = dict.fromkeys(tensor for node in quantised for tensor in (node.input[0], node.output[0]))
+            # Pure black and white are rare in photos but fill drawings. If they were clipped, they would turn grey.
+            found = activation_ranges.calibrate(self.prepared, list(names), calibration, extreme=samples.flat(card))
             self.ranges: Any = TensorsData(CalibrationMethod.MinMax, found)
 
-    def model(self, floats: Collection[str]) -> bytes:
-        """The model with all of `inner` in integers but `floats`."""
+    def model(self, float_layers: Collection[str]) -> bytes:
+        """The model with all of `inner` quantised except `float_layers`."""
         from onnxruntime.quantization import QuantType
         from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 
         copied = onnx.ModelProto()
         copied.CopyFrom(self.prepared)
-        outside = [name for name in self.convolutions if name not in self.inner or name in floats]
+        excluded = [name for name in self.convolutions if name not in self.inner or name in float_layers]
         with _quiet():
             quantizer = QDQQuantizer(
                 copied,
-                True,  # per channel
-                False,  # the whole range: made for VNNI, which sums without saturating
-                QuantType.QInt8,
-                QuantType.QUInt8,
-                self.ranges,
-                [],
-                outside,
-                list(QUANTISED),
-                {},
+                per_channel=True,
+                reduce_range=False,  # the full range suits VNNI, whose sums do not saturate
+                weight_qType=QuantType.QInt8,
+                activation_qType=QuantType.QUInt8,
+                tensors_range=self.ranges,
+                nodes_to_quantize=[],
+                nodes_to_exclude=excluded,
+                op_types_to_quantize=list(QUANTISED),
+                extra_options={},
             )
             quantizer.quantize_model()
         return bytes(quantizer.model.model.SerializeToString())
 
-    def ranked(self, held: Sequence[Sample], wanted: Sequence[NDArray[np.float32]]) -> list[str]:
-        """`inner`, what costs most first: by the likeness of a model in which that layer alone is quantised."""
-        cost = {}
+    def ranked(self, test: Sequence[Sample], expected: Sequence[NDArray[np.float32]]) -> list[str]:
+        """`inner`, sorted from the largest loss to the smallest.
+
+        The loss of a layer is measured on a model in which only this layer is quantised.
+        """
+        psnr = {}
         for name in self.inner:
-            session = samples.session(self.model([one for one in self.inner if one != name]))
-            cost[name] = samples.likeness(samples.results(session, held), wanted)
-        return sorted(cost, key=lambda name: cost[name])
+            session = samples.session(self.model([other for other in self.inner if other != name]))
+            psnr[name] = samples.psnr_between(samples.results(session, test), expected)
+        return sorted(psnr, key=lambda name: psnr[name])
 
 
-def outermost(graph: onnx.GraphProto) -> set[str]:
-    """Names of the first convolutions after the inputs and the last ones before the results."""
-    makers = {output: node for node in graph.node for output in node.output}
-    inputs = {one.name for one in graph.input}
-    behind: dict[str, bool] = {}  # tensor: a convolution lies between it and every input
-
-    def is_behind(tensor: str) -> bool:
-        return behind.get(tensor, tensor not in inputs)
-
-    first = set()
-    for node in graph.node:  # in topological order
-        reached = all(is_behind(tensor) for tensor in node.input)
-        if node.op_type in ("Conv", "ConvTranspose"):
-            if not is_behind(node.input[0]):
-                first.add(node.name)
-            reached = True
-        behind.update(dict.fromkeys(node.output, reached))
-    last, seen, waiting = set(), set(), [one.name for one in graph.output]
-    while waiting:
-        maker = makers.get(waiting.pop())
-        if maker is None or maker.name in seen:
-            continue
-        seen.add(maker.name)
-        if maker.op_type in ("Conv", "ConvTranspose"):
-            last.add(maker.name)
-        else:
-            waiting += maker.input
-    return first | last
-
-
-class _quiet:
-    """onnxruntime's quantiser speaks through the root logger of what is no news."""
-
-    def __enter__(self) -> None:
-        self.before = logging.root.manager.disable
-        logging.disable(logging.WARNING)
-
-    def __exit__(self, *args: object) -> None:
-        logging.disable(self.before)
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence onnxruntime's quantiser, which logs trivia through the root logger."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)

@@ -15,12 +15,12 @@ from typing import Annotated, Any, Literal, Self, Union, get_args, get_origin
 from pydantic import BaseModel, Field, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError, model_validator
 from pydantic.config import JsonDict
 
+from img2img.atomic import atomic
 from img2img.errors import ConfigError
 from img2img.methods.schema import json_schema
 from img2img.networks import NETWORKS
 from img2img.objectives import ADVERSARIAL, PENALTIES, RECONSTRUCTION
-from img2img.runtime.image.atomic import atomic
-from img2img.section import NONE, Section, written
+from img2img.section import NONE, Section, none_to_text
 
 
 def _one_of(*tables: Iterable[str]) -> Callable[[JsonDict], None]:
@@ -246,7 +246,7 @@ class RunConfig(Section):
         schema = path.with_name(f"{path.stem}.schema.json")
         with atomic(schema) as file:
             file.write((json.dumps(json_schema(type(self)), indent=2) + "\n").encode())
-        settings = tomli_w.dumps(written(self.model_dump(mode="json")))
+        settings = tomli_w.dumps(none_to_text(self.model_dump(mode="json")))
         with atomic(path) as file:
             file.write(f"#:schema ./{schema.name}\n\n{settings}".encode())
 

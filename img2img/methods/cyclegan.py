@@ -10,8 +10,8 @@ from torch.utils.data import Dataset
 
 from img2img import objectives
 from img2img.data.unpaired import UnpairedData, UnpairedSet
-from img2img.evaluation.distribution import sliced_wasserstein
-from img2img.exchange.faces import Signed
+from img2img.evaluation.sliced_wasserstein import sliced_wasserstein
+from img2img.exchange.wrappers import TranslationWrapper
 from img2img.methods.adversarial import add_discriminators
 from img2img.methods.cards import card_of
 from img2img.methods.config import AdversarialConfig, NetworkConfig, ScheduleConfig
@@ -19,7 +19,7 @@ from img2img.methods.figures import Picture, distances, diversity, spread, to_pi
 from img2img.methods.gan import GANConfig, check_crop
 from img2img.methods.method import Batch, Facts, Method, ModelExport, Networks, OptimiserSpec, Step, Validation
 from img2img.methods.pool import Pool
-from img2img.networks.norms import at_test
+from img2img.networks.norms import inference_copy
 from img2img.networks.unet import UNet
 
 SHEET_ROWS = 4
@@ -153,8 +153,8 @@ class CycleGAN(Method):
         figures: dict[str, float] = {}
         rows: list[list[Picture]] = []
         for way, (source, target) in DIRECTIONS.items():
-            there = at_test(networks[f"generator_{source}{target}"], self.config.norm_mode)
-            back = at_test(networks[f"generator_{target}{source}"], self.config.norm_mode)
+            there = inference_copy(networks[f"generator_{source}{target}"], self.config.norm_mode)
+            back = inference_copy(networks[f"generator_{target}{source}"], self.config.norm_mode)
             results, cycles = _there_and_back(there, back, real[source])
             figures[f"swd_{way}"] = sliced_wasserstein(results, real[target])
             figures[f"swd_{way}_input"] = sliced_wasserstein(real[source], real[target])
@@ -174,7 +174,7 @@ class CycleGAN(Method):
         """Return one model per direction: `model.AtoB.onnx` and `model.BtoA.onnx`."""
         models = []
         for way, (source, target) in DIRECTIONS.items():
-            generator = at_test(networks[f"generator_{source}{target}"], self.config.norm_mode)
+            generator = inference_copy(networks[f"generator_{source}{target}"], self.config.norm_mode)
             card = card_of(
                 self.config,
                 generator,
@@ -183,7 +183,7 @@ class CycleGAN(Method):
                 task="translate",
                 method=f"cyclegan, {way}",
             )
-            models.append(ModelExport(Signed(generator), card, suffix=f".{way}"))
+            models.append(ModelExport(TranslationWrapper(generator), card, suffix=f".{way}"))
         return models
 
 

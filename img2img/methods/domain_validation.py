@@ -9,7 +9,7 @@ from torch import Tensor
 
 from img2img.data.labelled import DomainSet, Held
 from img2img.errors import DataError
-from img2img.evaluation.distribution import sliced_wasserstein
+from img2img.evaluation.sliced_wasserstein import sliced_wasserstein
 from img2img.methods.figures import Picture, distances, diversity, label_effect, spread
 from img2img.methods.labels import ClassificationLoss
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from img2img.evaluation.cases import Picture, mean, spread
+from img2img.evaluation.results import Picture, mean, spread
 from img2img.evaluation.translation import figures
 
 __all__ = ["Picture", "distances", "diversity", "label_effect", "spread", "to_pictures", "to_rgb", "to_signed"]

@@ -64,7 +64,7 @@ class GANConfig(RunConfig):
             fixed = {"channels": fixed["inputs"], **fixed}
         chosen = {name: value for name, value in (defaults or {}).items() if name not in network.options}
         fitting = {name: value for name, value in {**chosen, **fixed}.items() if name in known}
-        return networks.configured(network, how=self.initialise, gain=self.gain, **fitting)
+        return networks.build_from_spec(network, scheme=self.initialise, gain=self.gain, **fitting)
 
 
 def check_crop(crop: int, config: NetworkConfig, network: nn.Module) -> None:

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from img2img.evaluation.cases import mean
 from img2img.evaluation.inpainting import Mask, figures, ssim_map, telea
+from img2img.evaluation.results import mean
 from img2img.methods.figures import Picture
 
 __all__ = ["Mask", "hole_figures", "ssim_map", "telea"]

@@ -19,8 +19,8 @@ from img2img.data.holes import HoleCrops, held_out
 from img2img.data.masks import MaskConfig, Masks
 from img2img.data.ranges import Factors
 from img2img.errors import ConfigError
-from img2img.evaluation.distribution import sliced_wasserstein
-from img2img.exchange.faces import Filling
+from img2img.evaluation.sliced_wasserstein import sliced_wasserstein
+from img2img.exchange.wrappers import InpaintingWrapper
 from img2img.lookup import lookup
 from img2img.methods.cards import card_of
 from img2img.methods.config import NetworkConfig, ObjectiveWeights, PerceptualConfig
@@ -29,9 +29,9 @@ from img2img.methods.gan import GANConfig
 from img2img.methods.hole_figures import Mask, hole_figures, telea
 from img2img.methods.method import Batch, Method, ModelExport, Networks, Validation
 from img2img.methods.reconstruction import ReconstructionLoss
-from img2img.networks.norms import at_test
+from img2img.networks.norms import inference_copy
 from img2img.networks.unet import UNet
-from img2img.objectives.reconstruction import Masked
+from img2img.objectives.reconstruction import MaskedReconstruction
 from img2img.section import Section
 
 MAX_HELD_OUT = 48
@@ -143,7 +143,7 @@ class Inpainting(Method):
         `swd` is the sliced Wasserstein distance between filled and true pictures; lower is better. Unlike PSNR and SSIM
         it does not favour blur.
         """
-        generator = at_test(networks["generator"], "running")
+        generator = inference_copy(networks["generator"], "running")
         device = next(generator.parameters()).device
         results: list[Picture] = []
         raw: list[Picture] = []
@@ -167,9 +167,9 @@ class Inpainting(Method):
         return Validation(figures, ["hole", "telea", "result", "truth"], rows)
 
     def models(self, networks: Networks) -> list[ModelExport]:
-        generator = at_test(networks["generator"], "running")
+        generator = inference_copy(networks["generator"], "running")
         card = card_of(self.config, generator, name=self.config.method, task="inpaint", method=self.title)
-        return [ModelExport(Filling(generator), card)]
+        return [ModelExport(InpaintingWrapper(generator), card)]
 
 
 class MaskChannel(nn.Module):
@@ -198,10 +198,10 @@ class InpaintingReconstructionLoss:
 
     def __init__(self, weights: dict[str, float], perceptual: PerceptualConfig, weighing: WeighingConfig) -> None:
         self.terms = ReconstructionLoss(weights, perceptual)
-        self.by_region: dict[str, tuple[Masked, float]] = {}
+        self.by_region: dict[str, tuple[MaskedReconstruction, float]] = {}
         if weighing.by == "region":  # the perceptual distance always covers the whole picture
             for name, (objective, weight) in self.terms.terms.items():
-                self.by_region[name] = Masked(objective, weighing.hole, weighing.valid), weight
+                self.by_region[name] = MaskedReconstruction(objective, weighing.hole, weighing.valid), weight
             self.terms.terms = {}
 
     def __bool__(self) -> bool:

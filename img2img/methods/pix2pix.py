@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 from img2img.data.paired import PairedSet
 from img2img.data.pairs import PairedData
 from img2img.errors import ConfigError
-from img2img.exchange.faces import Signed
+from img2img.exchange.wrappers import TranslationWrapper
 from img2img.methods.adversarial import AdversarialLoss, Scorer, add_discriminators
 from img2img.methods.cards import card_of
 from img2img.methods.config import AdversarialConfig, NetworkConfig, ObjectiveWeights, ScheduleConfig
@@ -21,7 +21,7 @@ from img2img.methods.figures import distances, diversity, spread, to_pictures, t
 from img2img.methods.gan import GANConfig, check_crop
 from img2img.methods.method import Batch, Facts, Method, ModelExport, Networks, OptimiserSpec, Step, Validation
 from img2img.methods.reconstruction import ReconstructionLoss
-from img2img.networks.norms import at_test
+from img2img.networks.norms import inference_copy
 from img2img.networks.unet import UNet
 
 SHEET_ROWS = 6
@@ -128,7 +128,7 @@ class Pix2Pix(Method):
 
         If the inputs are pictures, figures ending in `_input` are the distances of the inputs themselves.
         """
-        generator = at_test(networks["generator"], self.config.norm_mode)
+        generator = inference_copy(networks["generator"], self.config.norm_mode)
         device = next(generator.parameters()).device
         results = []
         for held in self.data.held:
@@ -144,8 +144,8 @@ class Pix2Pix(Method):
         return Validation(figures, ["input", "result", "truth"], spread(rows, SHEET_ROWS))
 
     def models(self, networks: Networks) -> list[ModelExport]:
-        generator = at_test(networks["generator"], self.config.norm_mode)
-        network = Signed(generator, channels=self.facts["inputs"], palette=self.palette)
+        generator = inference_copy(networks["generator"], self.config.norm_mode)
+        network = TranslationWrapper(generator, channels=self.facts["inputs"], palette=self.palette)
         method = f"pix2pix, norm mode {self.config.norm_mode}"
         card = card_of(self.config, generator, name="pix2pix", task="translate", method=method)
         return [ModelExport(network, card)]

@@ -5,7 +5,7 @@ from typing import Any
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
-from img2img.section import NONE, Section, written
+from img2img.section import NONE, Section, none_to_text
 
 DIALECT = "http://json-schema.org/draft-07/schema#"
 """The newest draft that TOML editors (Taplo, Even Better TOML) know well."""
@@ -42,7 +42,7 @@ class _Generator(GenerateJsonSchema):
         return result
 
     def encode_default(self, dft: Any) -> Any:
-        return written(super().encode_default(dft))
+        return none_to_text(super().encode_default(dft))
 
 
 def _nest(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:

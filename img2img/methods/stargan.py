@@ -13,7 +13,7 @@ from img2img import objectives
 from img2img.data.domains import DomainData
 from img2img.data.labelled import DomainSet
 from img2img.errors import ConfigError
-from img2img.exchange.faces import Labelled
+from img2img.exchange.wrappers import DomainWrapper
 from img2img.methods.adversarial import add_discriminators
 from img2img.methods.cards import card_of
 from img2img.methods.config import (
@@ -38,7 +38,7 @@ from img2img.methods.labels import (
 )
 from img2img.methods.method import Batch, Facts, Method, ModelExport, Networks, OptimiserSpec, Step, Validation
 from img2img.methods.reconstruction import ReconstructionLoss
-from img2img.networks.norms import at_test
+from img2img.networks.norms import inference_copy
 
 ADAM = OptimiserConfig(rate=1e-4, betas=(0.5, 0.999))
 
@@ -202,7 +202,7 @@ class StarGAN(Method):
         If several domains have pictures of the same name, `l1` and `ssim` compare results with those pictures.
         Translations into domains of other data sets are shown and not measured.
         """
-        generator = at_test(networks["generator"], self.config.norm_mode)
+        generator = inference_copy(networks["generator"], self.config.norm_mode)
         results: list[list[Picture]] = []
         logits: list[Tensor] = []
         for held in self.domain_validation.sources:
@@ -220,10 +220,10 @@ class StarGAN(Method):
 
         For several data sets, its input `domain` has the columns of all of them, see `labels.MultiSetGenerator`.
         """
-        generator = at_test(networks["generator"], self.config.norm_mode)
+        generator = inference_copy(networks["generator"], self.config.norm_mode)
         network = generator
         if self.count > 1:
             network = MultiSetGenerator(generator, self.blocks, self.facts["set_exclusive"])
         domains = {"domains": tuple(self.facts["domains"]), "exclusive": self.facts["exclusive"]}
         card = card_of(self.config, generator, name="stargan", task="translate", method="stargan", **domains)
-        return [ModelExport(Labelled(network), card)]
+        return [ModelExport(DomainWrapper(network), card)]

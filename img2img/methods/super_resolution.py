@@ -26,8 +26,8 @@ from img2img.data.degradation_steps import sharpened
 from img2img.data.photos import PhotoCrops
 from img2img.data.ranges import Factors
 from img2img.errors import ConfigError, DownloadError
-from img2img.evaluation.distribution import sliced_wasserstein
 from img2img.evaluation.metrics import luma, psnr, ssim
+from img2img.evaluation.sliced_wasserstein import sliced_wasserstein
 from img2img.methods.adversarial import AdversarialLoss, add_discriminators
 from img2img.methods.cards import card_of
 from img2img.methods.config import NetworkConfig, ObjectiveWeights, PerceptualConfig, RunConfig
@@ -35,7 +35,7 @@ from img2img.methods.figures import distances
 from img2img.methods.gan import GANConfig
 from img2img.methods.method import Batch, Facts, Method, ModelExport, Networks, OptimiserSpec, Step, Validation
 from img2img.methods.reconstruction import ReconstructionLoss
-from img2img.networks.norms import at_test
+from img2img.networks.norms import inference_copy
 
 WINDOW = 256
 """Side in pixels of the centre of each held-out photo that a validation measures."""
@@ -152,7 +152,9 @@ class SuperResolution(Method):
     def __init__(self, config: SuperResolutionConfig, facts: Facts | None = None) -> None:
         self.config = config
         adversarial = config if isinstance(config, GANConfig) else None
-        generator = built_networks.configured(config.generator, how=config.initialise, scale=config.scale, channels=3)
+        generator = built_networks.build_from_spec(
+            config.generator, scheme=config.initialise, scale=config.scale, channels=3
+        )
         self.multiple: int = getattr(generator, "multiple", 1)  # networks with strides or pixel unshuffling have one
         unit = config.scale * self.multiple
         if config.data.crop % unit:
@@ -291,7 +293,7 @@ class SuperResolution(Method):
         return Validation(figures, ["low", "bicubic", "result", "truth"], rows)
 
     def models(self, networks: Networks) -> list[ModelExport]:
-        network: nn.Module = at_test(networks["generator"], "running")
+        network: nn.Module = inference_copy(networks["generator"], "running")
         if isinstance(network, Foldable):
             network = network.folded()
         scale = self.config.scale

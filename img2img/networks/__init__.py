@@ -1,6 +1,6 @@
 """Generators and discriminators: plain torch modules with the state-dict layouts of the official repositories.
 
-A network is built by its name, `build("compact", features=48)`; only the module that holds it is imported.
+`build("compact", features=48)` builds a network by name and imports only the module that defines it.
 """
 
 import inspect
@@ -16,6 +16,7 @@ NETWORKS = {
     # super-resolution generators, RGB 0..1
     "compact": "img2img.networks.compact:Compact",
     "collapsible-compact": "img2img.networks.collapsible:CollapsibleCompact",
+    "collapsible-residual": "img2img.networks.residual:CollapsibleResidual",
     "rrdb": "img2img.networks.rrdb:RRDBNet",
     "srresnet": "img2img.networks.srresnet:SRResNet",
     # translation and inpainting generators, values -1..1
@@ -38,26 +39,26 @@ NETWORKS = {
 }
 
 EAGER = "eager"
-"""Attribute of networks that are not to be compiled: compiled code has no second derivatives and runs no hooks."""
+"""Attribute of networks that must not be compiled: compiled code has no second derivatives and does not run hooks."""
 
 
 def build(name: str, **options: Any) -> nn.Module:
-    """Build the network called `name`; `options` are its constructor's arguments.
+    """Build the network called `name`. `options` are its constructor's arguments.
 
     Raises:
-        ConfigError: the name or an option is unknown; the message lists those that exist.
+        ConfigError: the name or an option is unknown; the message lists the known ones.
     """
     network = lookup("network", NETWORKS, name)
     known = list(inspect.signature(network).parameters)
     for option in options:
         if option not in known:
-            raise ConfigError(f"network '{name}' has no option '{option}'; it has {', '.join(known)}")
+            raise ConfigError(f"network '{name}' has no option '{option}'; its options are {', '.join(known)}")
     built: nn.Module = network(**options)
     return built
 
 
-class Wish(Protocol):
-    """What a section of a configuration says of a network (`methods.config.NetworkConfig`)."""
+class NetworkSpec(Protocol):
+    """The part of a configuration that describes a network (`methods.config.NetworkConfig`)."""
 
     @property
     def name(self) -> str: ...
@@ -67,21 +68,21 @@ class Wish(Protocol):
     def spectral(self) -> bool: ...
 
 
-def configured(wish: Wish, *, how: str = "none", gain: float = 0.02, **fixed: Any) -> nn.Module:
-    """Build the network that `wish` names, initialise it, and put it under spectral norm where that is wanted.
+def build_from_spec(spec: NetworkSpec, *, scheme: str = "none", gain: float = 0.02, **fixed: Any) -> nn.Module:
+    """Build the network that `spec` describes, initialise it and add spectral norm if `spec` asks for it.
 
     Args:
-        how, gain: as for `initialise.initialise`.
-        fixed: arguments of the constructor that follow from the data or the method (channels, size, domains).
+        scheme, gain: see `initialise.initialise`.
+        fixed: constructor arguments that the data or the method determines (channels, size, domains).
 
     Raises:
-        ConfigError: as for `build`, or an option contradicts what is fixed.
+        ConfigError: see `build`; or an option of `spec` contradicts `fixed`.
     """
     from img2img.networks.initialise import initialise
-    from img2img.networks.spectral import spectral
+    from img2img.networks.spectral import add_spectral_norm
 
     for option, value in fixed.items():
-        if wish.options.get(option, value) != value:
-            raise ConfigError(f"network '{wish.name}': {option} = {wish.options[option]}, but here it must be {value}")
-    network = initialise(build(wish.name, **{**wish.options, **fixed}), how, gain)
-    return spectral(network) if wish.spectral else network
+        if spec.options.get(option, value) != value:
+            raise ConfigError(f"network '{spec.name}': {option} = {spec.options[option]}, but it must be {value} here")
+    network = initialise(build(spec.name, **{**spec.options, **fixed}), scheme, gain)
+    return add_spectral_norm(network) if spec.spectral else network

@@ -1,4 +1,4 @@
-"""The discriminator of energy-based GANs: an auto-encoder whose reconstruction error is the energy of a picture."""
+"""The discriminator of energy-based GANs: an auto-encoder. Its reconstruction error is the energy of a picture."""
 
 from typing import ClassVar, Literal
 
@@ -9,29 +9,29 @@ from img2img.errors import ConfigError
 
 
 class AutoEncoder(nn.Module):
-    """Fully convolutional auto-encoder; the worse it reconstructs a picture, the more energy that picture has.
+    """Fully convolutional auto-encoder. The worse it reconstructs a picture, the higher the picture's energy.
 
-    For EBGAN (Zhao et al. 2017, section 2) and BEGAN (Berthelot et al. 2017, figure 1). Layers as in BEGAN: pairs of
-    3x3 convolutions with ELU, the encoder's width growing linearly from level to level, nearest upscaling in a decoder
-    of constant width. Where BEGAN has a fully connected layer at one picture size, a 1x1 convolution to few channels
-    is the bottleneck here, so that any size goes through. No norm; torch's own initialisation.
+    For EBGAN (Zhao et al. 2017, section 2) and BEGAN (Berthelot et al. 2017, figure 1). The layers follow BEGAN: pairs
+    of 3x3 convolutions with ELU, an encoder that grows linearly wider with each level, and a decoder of constant width
+    with nearest upscaling. BEGAN's bottleneck is a fully connected layer for one picture size; here it is a 1x1
+    convolution to few channels, so that pictures can have any size. No norm; torch's default initialisation.
 
     Args:
         inputs: channels of the picture.
         features: channels of the first level.
-        downs: halvings on the way to the bottleneck.
-        bottleneck: channels of the bottleneck; the fewer, the less of an unseen picture gets through.
-        error: "l1", as BEGAN has it, or "l2", EBGAN's.
+        downs: halvings before the bottleneck.
+        bottleneck: channels of the bottleneck. With fewer channels, less of an unseen picture passes through.
+        error: "l1", as in BEGAN, or "l2", as in EBGAN.
 
-    Input `[N, inputs, H, W]`, any size; output one energy a picture, `[N]`, >= 0: the mean error over channels and
+    Input `[N, inputs, H, W]`, any size. Output one energy per picture, `[N]`, >= 0: the mean error over channels and
     pixels.
 
     Raises:
-        ConfigError: `error` is neither of the two, or `downs` is below 1.
+        ConfigError: `error` is neither "l1" nor "l2", or `downs` is below 1.
     """
 
     energy: ClassVar[bool] = True
-    """The output is an energy, low for real pictures, where other discriminators give scores."""
+    """The output is an energy, low for real pictures. Other discriminators return scores."""
 
     def __init__(
         self,
@@ -43,9 +43,9 @@ class AutoEncoder(nn.Module):
     ) -> None:
         super().__init__()
         if error not in ("l1", "l2"):
-            raise ConfigError(f"auto-encoder has error 'l1' or 'l2', not '{error}'")
+            raise ConfigError(f"auto-encoder: error must be 'l1' or 'l2', not '{error}'")
         if downs < 1:
-            raise ConfigError(f"auto-encoder needs at least one halving (downs), not {downs}")
+            raise ConfigError(f"auto-encoder: downs = {downs} must be at least 1")
         self.error = error
         self.first = nn.Conv2d(inputs, features, 3, 1, 1)
         self.down = nn.ModuleList(
@@ -57,7 +57,7 @@ class AutoEncoder(nn.Module):
         self.last = nn.Conv2d(features, inputs, 3, 1, 1)
 
     def encode(self, image: Tensor) -> Tensor:
-        """The bottleneck, `[N, bottleneck, H / 2^downs, W / 2^downs]`: what EBGAN's pulling-away term compares."""
+        """Return the bottleneck, `[N, bottleneck, H / 2^downs, W / 2^downs]`, for EBGAN's pulling-away term."""
         hidden = F.elu(self.first(image))
         for level in self.down:
             hidden = level(hidden)
@@ -65,7 +65,7 @@ class AutoEncoder(nn.Module):
         return code
 
     def reconstruct(self, image: Tensor) -> Tensor:
-        """`image`, through the bottleneck and back; `[N, inputs, H, W]`."""
+        """Return the reconstruction of `image` from the bottleneck, `[N, inputs, H, W]`."""
         hidden = self.widen(self.encode(image))
         sizes = [list(image.shape[-2:])]
         for _ in self.up[1:]:

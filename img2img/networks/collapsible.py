@@ -1,22 +1,23 @@
-"""A compact network whose convolutions are trained with several linear branches and folded into plain 3x3 ones."""
+"""A compact network whose convolutions train with several linear branches and fold into plain 3x3 convolutions."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from img2img.networks import grow
-from img2img.networks.compact import Compact, start_as_nearest
+from img2img.networks.compact import Compact, activated, start_as_nearest
 
 
 class CollapsibleConv(nn.Module):
     """A 3x3 convolution, over-parameterised by linear branches that are summed *as kernels*.
 
-    Branches: the plain 3x3 kernel; a 3x3 convolution to `expand` channels followed by a 1x1 one
-    (SESR, Bhardwaj et al. 2022, section 3.1); and, where the channel counts agree, the identity. All are linear
-    and share one zero padding, so their sum is itself one 3x3 kernel. It is formed in weight space at each step
-    (SESR, section 3.2): training costs one convolution, not three, and folding is exact by construction.
+    The branches are the plain 3x3 kernel, a 3x3 convolution to `expand` channels followed by a 1x1 convolution (SESR,
+    Bhardwaj et al. 2022, section 3.1), and the identity if the channel counts agree. All branches are linear and share
+    one zero padding, so their sum is a single 3x3 kernel. Each step computes it in weight space (SESR, section 3.2):
+    training costs one convolution instead of three, and folding is exact.
 
     Input `[N, inputs, H, W]`, output `[N, outputs, H, W]`.
     """
@@ -30,12 +31,12 @@ class CollapsibleConv(nn.Module):
             self.narrow.weight.mul_(0.5)
 
     def kernel(self) -> tuple[Tensor, Tensor]:
-        """The one kernel `[outputs, inputs, 3, 3]` and bias `[outputs]` that the branches amount to."""
+        """Return the kernel `[outputs, inputs, 3, 3]` and bias `[outputs]` that equal all branches together."""
         assert self.direct.bias is not None
-        return _summed(self.direct.weight, self.widen.weight, self.narrow.weight), self.direct.bias
+        return _sum_branches(self.direct.weight, self.widen.weight, self.narrow.weight), self.direct.bias
 
     def direct_for(self, kernel: Tensor) -> Tensor:
-        """The plain kernel with which all branches together amount to `kernel`."""
+        """Return the plain kernel with which all branches together equal `kernel`."""
         return kernel - (self.kernel()[0] - self.direct.weight)
 
     def forward(self, hidden: Tensor) -> Tensor:
@@ -44,24 +45,36 @@ class CollapsibleConv(nn.Module):
 
 
 class CollapsibleCompact(nn.Module):
-    """`Compact` with every convolution a `CollapsibleConv`; `folded()` gives the plain network for export.
+    """`Compact` with `CollapsibleConv` for every convolution. `folded()` returns the plain network for export.
 
     Args:
-        scale, features, convs, channels: as for `Compact`.
+        scale, features, convs, channels, activation: see `Compact`.
         expand: channels of the widened branch.
 
-    Input and output as for `Compact`.
+    Input and output: see `Compact`.
     """
 
     def __init__(
-        self, scale: int = 4, features: int = 48, convs: int = 10, channels: int = 3, expand: int = 128
+        self,
+        scale: int = 4,
+        features: int = 48,
+        convs: int = 10,
+        channels: int = 3,
+        expand: int = 128,
+        activation: str = "prelu",
     ) -> None:
         super().__init__()
-        self.options = {"scale": scale, "features": features, "convs": convs, "channels": channels}
+        self.options: dict[str, Any] = {
+            "scale": scale,
+            "features": features,
+            "convs": convs,
+            "channels": channels,
+            "activation": activation,
+        }
         self.scale = scale
-        self.body = nn.ModuleList([CollapsibleConv(channels, features, expand), nn.PReLU(features)])
+        self.body = nn.ModuleList([CollapsibleConv(channels, features, expand), activated(activation, features)])
         for _ in range(convs):
-            self.body.extend([CollapsibleConv(features, features, expand), nn.PReLU(features)])
+            self.body.extend([CollapsibleConv(features, features, expand), activated(activation, features)])
         self.body.append(nn.Conv2d(features, channels * scale * scale, 3, 1, 1))
         start_as_nearest(self)  # type: ignore[arg-type]
 
@@ -69,7 +82,7 @@ class CollapsibleCompact(nn.Module):
 
     @torch.no_grad()
     def folded(self) -> Compact:
-        """The same function as a `Compact` network, in the published layout."""
+        """Return the same function as a `Compact` network, in the published layout."""
         plain = Compact(**self.options)
         for ours, theirs in zip(self.body, plain.body, strict=True):
             if isinstance(ours, CollapsibleConv):
@@ -80,18 +93,19 @@ class CollapsibleCompact(nn.Module):
         return plain.to(next(self.parameters()).device).train(self.training)
 
     @torch.no_grad()
-    def begun_from(self, state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], str] | None:
-        """As of `Compact`, and for weights of a `CollapsibleCompact` of another size, whatever its `expand`.
+    def initial_state_from(self, state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], str] | None:
+        """Like `Compact.initial_state_from`; also accepts a `CollapsibleCompact` of another size and any `expand`.
 
-        The plain kernels make up for what the other branches, which stay as they are, add.
+        The other branches keep their weights. The plain kernels are chosen so that all branches add up to the given
+        function.
         """
         own = self.state_dict()
         if {key: value.shape for key, value in state.items()} == {key: value.shape for key, value in own.items()}:
-            return None  # these are loaded as they are
-        small = _folded(state)
-        if grow.size(small) is None:
+            return None  # same layout: load `state` directly
+        small = _fold_state(state)
+        if grow.size_of(small) is None:
             return None
-        plain, how = grow.grown(small, Compact(**self.options).state_dict())
+        plain, how = grow.grow_weights(small, Compact(**self.options).state_dict())
         for place, layer in enumerate(self.body):
             if isinstance(layer, CollapsibleConv):
                 own[f"body.{place}.direct.weight"] = layer.direct_for(plain.pop(f"body.{place}.weight"))
@@ -99,8 +113,8 @@ class CollapsibleCompact(nn.Module):
         return own | plain, how
 
 
-def _folded(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """`state` with one kernel in place of the branches of every `CollapsibleConv` that it is of."""
+def _fold_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return `state` with one kernel instead of the branches of each of its `CollapsibleConv` layers."""
     folded = dict(state)
     for place in [key.removesuffix(".direct.weight") for key in state if key.endswith(".direct.weight")]:
         keys = [f"{place}.{part}" for part in ("direct.weight", "direct.bias", "widen.weight", "narrow.weight")]
@@ -115,12 +129,12 @@ def _folded(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
             continue
         for key in keys:
             del folded[key]
-        folded[f"{place}.weight"], folded[f"{place}.bias"] = _summed(direct, widen, narrow), bias
+        folded[f"{place}.weight"], folded[f"{place}.bias"] = _sum_branches(direct, widen, narrow), bias
     return folded
 
 
-def _summed(direct: Tensor, widen: Tensor, narrow: Tensor) -> Tensor:
-    """The kernel that the branches with these weights, and the identity where it is one, amount to."""
+def _sum_branches(direct: Tensor, widen: Tensor, narrow: Tensor) -> Tensor:
+    """Return the kernel that equals all branches with these weights, including the identity if the layer has one."""
     kernel: Tensor = direct + torch.tensordot(narrow[:, :, 0, 0], widen, dims=1)
     if kernel.shape[0] == kernel.shape[1]:
         identity = torch.eye(kernel.shape[0], dtype=kernel.dtype, device=kernel.device)

@@ -1,4 +1,4 @@
-"""Free-form inpainting in two stages: gated convolutions, coarse to fine, with contextual attention."""
+"""Free-form inpainting in two stages, coarse to fine, with gated convolutions and contextual attention."""
 
 import torch
 from torch import Tensor, nn
@@ -10,32 +10,32 @@ from img2img.networks.sizes import check_size
 
 
 class GatedGenerator(nn.Module):
-    """A coarse network fills the hole; a second one, fed with that, refines it on two branches.
+    """A coarse network fills the hole. A second network refines the result on two branches.
 
-    Yu et al. 2019 (Free-form image inpainting with gated convolution), sections 3.1 and 3.2 and figure 3: one branch of
-    dilated convolutions, one with contextual attention, joined before the decoder. The layout of the PyTorch port
-    (repository nipponjo/deepfillv2-pytorch, `networks.py`) into which the official weights were converted.
+    Yu et al. 2019 (Free-form image inpainting with gated convolution), sections 3.1 and 3.2 and figure 3. One branch
+    has dilated convolutions, the other contextual attention; the decoder joins them. The layout is that of the PyTorch
+    port (repository nipponjo/deepfillv2-pytorch, `networks.py`) with the converted official weights.
 
-    The constructor initialises as that code does: Kaiming-uniform over the outputs, zero biases; the two layers that
-    give the picture keep torch's own weights.
+    The constructor initialises as that code does: Kaiming-uniform by fan-out, zero biases. The two layers that output
+    the picture keep torch's default weights.
 
     Args:
         features: channels of the first layer before the gate takes half of them; a multiple of 4.
         channels: channels of the picture.
-        attention: with the attention branch. Without it the layout is no longer the published one, the network takes
-            less time, and its memory grows with the picture's area, not with the square of it.
+        attention: whether to include the attention branch. Without it the layout differs from the published one, the
+            network is faster, and its memory grows with the picture's area instead of the area squared.
 
     Attributes:
-        multiple, minimum: of H and W; 8 with attention, 4 without.
+        multiple, minimum: constraints on H and W; 8 with attention, 4 without.
 
     Raises:
-        ConfigError: `features` is no multiple of 4.
+        ConfigError: `features` is not a multiple of 4.
     """
 
     def __init__(self, features: int = 48, channels: int = 3, attention: bool = True) -> None:
         super().__init__()
         if features % 4 or features < 4:
-            raise ConfigError(f"gated needs a number of features that is a multiple of 4, not {features}")
+            raise ConfigError(f"gated: features = {features} must be a multiple of 4")
         self.multiple = self.minimum = 8 if attention else 4
         self.stage1 = Coarse(channels + 2, features, channels)
         self.stage2 = Refinement(features, channels, attention)
@@ -44,28 +44,28 @@ class GatedGenerator(nn.Module):
         """Fill the hole.
 
         Args:
-            image: `[N, channels, H, W]`, -1..1; what it holds in the hole is not looked at.
+            image: `[N, channels, H, W]`, -1..1; pixels in the hole are ignored.
             mask: `[N, 1, H, W]`, 1 = fill, 0 = keep.
 
         Returns:
-            The coarse and the refined picture, each `[N, channels, H, W]`, -1..1, whole: pasting the known pixels back
-            is left to the caller, for the losses are taken of the whole pictures.
+            The coarse and the refined picture, each `[N, channels, H, W]`, -1..1. Both are whole pictures, because
+            the losses need them; the caller pastes the known pixels back.
 
         Raises:
-            ValueError: H or W is no multiple of `multiple`; the message names the size to pad to.
+            ValueError: H or W is not a multiple of `multiple`; the message names the size to pad to.
         """
         check_size(image, "gated", multiple=self.multiple)
         return self.fill(torch.cat((image * (1 - mask), torch.ones_like(mask), mask), 1), mask)
 
     def fill(self, masked: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """As `forward`, of the published input `[N, channels + 2, H, W]`: masked picture, ones, mask."""
+        """Like `forward`, but takes the published input `[N, channels + 2, H, W]`: masked picture, ones, mask."""
         coarse: Tensor = self.stage1(masked)
         refined: Tensor = self.stage2(coarse * mask + masked[:, :-2] * (1 - mask), mask)
         return coarse, refined
 
 
 class GatedConv(nn.Module):
-    """A convolution, half of whose outputs gate the other half. Yu et al. 2019, section 3.1, equation 3.
+    """A convolution with gating: half of its outputs gate the other half. Yu et al. 2019, section 3.1, equation 3.
 
     `[N, inputs, H, W]` to `[N, outputs, H / stride, W / stride]`.
     """
@@ -85,7 +85,7 @@ class GatedConv(nn.Module):
 
 
 class ToPicture(nn.Module):
-    """The last convolution: no gate, tanh. `[N, inputs, H, W]` to `[N, channels, H, W]`, -1..1."""
+    """The last convolution: tanh, without a gate. `[N, inputs, H, W]` to `[N, channels, H, W]`, -1..1."""
 
     def __init__(self, inputs: int, channels: int) -> None:
         super().__init__()
@@ -97,7 +97,7 @@ class ToPicture(nn.Module):
 
 
 class Down(nn.Module):
-    """Half the size by a strided gated convolution, and one more."""
+    """A strided gated convolution that halves the size, then another gated convolution."""
 
     def __init__(self, inputs: int, between: int, outputs: int) -> None:
         super().__init__()
@@ -109,8 +109,8 @@ class Down(nn.Module):
         return result
 
 
-class Upscaled(nn.Module):
-    """Nearest upscaling by 2, then a gated convolution: no checkerboard by construction."""
+class UpscaleConv(nn.Module):
+    """Nearest upscaling by 2, then a gated convolution. Avoids checkerboard artifacts."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -122,11 +122,11 @@ class Upscaled(nn.Module):
 
 
 class Up(nn.Module):
-    """Twice the size, and one more gated convolution."""
+    """Doubles the size, then applies another gated convolution."""
 
     def __init__(self, inputs: int, between: int, outputs: int) -> None:
         super().__init__()
-        self.conv1_upsample = Upscaled(inputs, between)
+        self.conv1_upsample = UpscaleConv(inputs, between)
         self.conv2 = GatedConv(between, outputs)
 
     def forward(self, hidden: Tensor) -> Tensor:
@@ -151,7 +151,7 @@ class Coarse(nn.Sequential):
 
 
 class Refinement(nn.Module):
-    """Second stage: `[N, channels, H, W]`, the coarse result in the hole, to the same, refined."""
+    """Second stage: refines `[N, channels, H, W]`, which has the coarse result in the hole."""
 
     def __init__(self, features: int, channels: int, attention: bool) -> None:
         super().__init__()

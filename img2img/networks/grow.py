@@ -1,7 +1,8 @@
-"""A trained compact network becomes a larger one that computes the same (Net2Net, Chen et al. 2016, adapted).
+"""Grows a trained compact network into a larger one that computes the same (Net2Net, Chen et al. 2016, adapted).
 
-In Net2Net new channels are copies of old ones. Here they are fresh, and nobody listens to them yet: the weights that
-lead from them to old channels are 0, and training opens these first. So no two channels begin as the same one.
+Net2Net copies old channels into new ones. Here new channels get fresh weights, but the weights from new channels to old
+ones are 0, so that the new channels have no effect yet. Training changes these zeros first. This way no two channels
+start out equal.
 """
 
 import math
@@ -14,15 +15,15 @@ from torch import Tensor
 from img2img.errors import CheckpointError
 
 State = Mapping[str, Tensor]
-"""Weights by key in the layout of `Compact`: `body.N.weight|bias`, convolutions and PReLUs in turn."""
+"""Weights by key in the layout of `Compact`: `body.N.weight|bias`, convolutions and PReLUs alternating."""
 
-QUIET = 0.1
-"""What the random weights of an inserted layer are multiplied with."""
+NEW_LAYER_SCALE = 0.1
+"""Factor applied to the random weights of an inserted layer."""
 
 
 @dataclass(frozen=True)
 class Size:
-    """Of a compact network; `outputs` are the channels before the pixel shuffle."""
+    """The size of a compact network. `outputs` counts the channels before the pixel shuffle."""
 
     features: int
     convs: int
@@ -34,7 +35,7 @@ class Size:
         return math.isqrt(self.outputs // max(self.channels, 1))
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Of every weight, by its key."""
+        """Return the shape of every weight by key."""
         shapes: dict[str, tuple[int, ...]] = {}
         for layer in range(self.convs + 2):
             inputs = self.features if layer else self.channels
@@ -45,8 +46,8 @@ class Size:
         return shapes
 
 
-def size(state: State) -> Size | None:
-    """The size of the compact network that `state` is of; None: it is another network's."""
+def size_of(state: State) -> Size | None:
+    """Return the size of the compact network that `state` belongs to, or None for another kind of network."""
     convs = sum(key.endswith(".bias") for key in state) - 2
     first, last = state.get("body.0.weight"), state.get(f"body.{2 * convs + 2}.weight")
     if convs < 0 or first is None or last is None or first.ndim != 4 or last.ndim != 4:
@@ -56,33 +57,33 @@ def size(state: State) -> Size | None:
 
 
 @torch.no_grad()
-def grown(small: State, fresh: State) -> tuple[dict[str, Tensor], str]:
-    """The weights with which the network of `fresh` computes what that of `small` does, and how it grew, in words.
+def grow_weights(small: State, fresh: State) -> tuple[dict[str, Tensor], str]:
+    """Return weights that make the network of `fresh` compute what that of `small` does, and how it grew.
 
-    Old layers are spread evenly. Old channels keep their weights; new channels keep the weights of `fresh` that lead to
-    them, and get 0 for those that lead from them to old channels. Between old layers lie new ones: the identity on
-    old channels, with a slope of 1 behind it.
+    Old layers are spread evenly. Old channels keep their weights. New channels keep the weights of `fresh` that lead to
+    them; the weights from them to old channels become 0. Each new layer is the identity on old channels, followed by a
+    slope of 1.
+
+    The description of the growth is like "grows from 48 to 64 features", and empty if both have the same size.
 
     Args:
         small: weights of a trained `Compact`.
-        fresh: those of a newly initialised one, of the same scale and picture channels and no smaller.
-
-    The words are like "grows from 48 to 64 features", and empty where both are of one size.
+        fresh: weights of a newly initialised one that is no smaller and has the same scale and picture channels.
 
     Raises:
-        CheckpointError: `fresh` is smaller, or for another scale or other pictures.
+        CheckpointError: `fresh` is smaller, or has another scale or other picture channels.
     """
-    old, new = size(small), size(fresh)
+    old, new = size_of(small), size_of(fresh)
     assert old is not None and new is not None
     if (old.channels, old.outputs) != (new.channels, new.outputs):
         raise CheckpointError(
-            f"its pictures have {old.channels} channels and are enlarged x{old.scale}, "
-            f"here {new.channels} channels and x{new.scale}"
+            f"it upscales pictures with {old.channels} channels x{old.scale}, "
+            f"this network those with {new.channels} channels x{new.scale}"
         )
     if old.features > new.features or old.convs > new.convs:
         raise CheckpointError(
-            f"it has {old.features} features and {old.convs} convolutions, here are {new.features} and {new.convs}; "
-            "a network grows and does not shrink"
+            f"it has {old.features} features and {old.convs} convolutions, "
+            f"this network {new.features} and {new.convs}; a network can grow but not shrink"
         )
     sources = {0: 0, new.convs + 1: old.convs + 1}
     for place in range(old.convs):
@@ -91,7 +92,7 @@ def grown(small: State, fresh: State) -> tuple[dict[str, Tensor], str]:
     kept = torch.arange(old.features)
     for layer in range(new.convs + 2):
         weight, bias = weights[f"body.{2 * layer}.weight"], weights[f"body.{2 * layer}.bias"]
-        slope = weights.get(f"body.{2 * layer + 1}.weight")  # the last convolution has none
+        slope = weights.get(f"body.{2 * layer + 1}.weight")  # None after the last convolution
         bias.zero_()
         if layer in sources:
             source = sources[layer]
@@ -102,15 +103,15 @@ def grown(small: State, fresh: State) -> tuple[dict[str, Tensor], str]:
             if slope is not None:
                 slope[: old.features] = small[f"body.{2 * source + 1}.weight"]
         else:
-            weight.mul_(QUIET)
+            weight.mul_(NEW_LAYER_SCALE)
             weight[: old.features] = 0
             weight[kept, kept, 1, 1] = 1
             assert slope is not None
             slope[: old.features] = 1
-    return weights, _words(old, new)
+    return weights, _describe(old, new)
 
 
-def _words(old: Size, new: Size) -> str:
+def _describe(old: Size, new: Size) -> str:
     grew = []
     if new.features > old.features:
         grew.append(f"from {old.features} to {new.features} features")

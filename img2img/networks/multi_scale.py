@@ -1,29 +1,29 @@
-"""pix2pixHD's discriminator: patch discriminators that look at the picture at several sizes."""
+"""pix2pixHD's discriminator: patch discriminators that look at the picture at several scales."""
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from img2img.errors import ConfigError
-from img2img.networks.norms import normalisation
+from img2img.networks.norms import norm_layer
 from img2img.networks.sizes import check_size
 
 
 class MultiScale(nn.Module):
-    """Equal patch discriminators with weights of their own, on the picture and on ever smaller copies of it.
+    """Identical patch discriminators with separate weights, on the picture and on ever smaller copies of it.
 
     Wang et al. 2018 (pix2pixHD), section 3.2, in the layout of `MultiscaleDiscriminator` with intermediate features
-    (repository NVIDIA/pix2pixHD, `networks.py`): `scaleS_layerL`, where the last S takes the picture at full size.
-    The official weights start from N(0, 0.02): `initialise(network, "normal", 0.02)`.
+    (repository NVIDIA/pix2pixHD, `networks.py`): `scaleS_layerL`; the highest S sees the picture at full size. The
+    official weights start from N(0, 0.02): `initialise(network, "normal", 0.02)`.
 
     Args:
-        inputs: channels; for a conditional discriminator those of both pictures.
-        features: channels of the first layer; they double at each one, up to 512.
-        layers: convolutions with stride 2 of each discriminator.
-        scales: discriminators; each sees the picture at half the size of the one before.
+        inputs: channels; for a conditional discriminator, of both pictures together.
+        features: channels of the first layer; they double with each layer, up to 512.
+        layers: convolutions with stride 2 in each discriminator.
+        scales: number of discriminators. Each sees the picture at half the size of the previous one.
         norm: "instance", "batch" or "none".
 
-    Input `[N, inputs, H, W]`, values -1..1, sides at least `minimum`. Output a list, finest first, of `[N, 1, h, w]`,
-    unbounded, high is real.
+    Input `[N, inputs, H, W]`, values -1..1, sides at least `minimum`. Output a list of `[N, 1, h, w]`, finest scale
+    first, unbounded, high is real.
 
     Attributes:
         minimum: smallest side of a picture, in pixels.
@@ -37,7 +37,7 @@ class MultiScale(nn.Module):
     ) -> None:
         super().__init__()
         if layers < 1 or scales < 1:
-            raise ConfigError(f"multi-scale needs one layer and one scale at least, not {layers} and {scales}")
+            raise ConfigError(f"multi-scale: layers = {layers} and scales = {scales} must be at least 1")
         self.layers, self.scales = layers, scales
         self.minimum = 2**scales
         for scale in range(scales):
@@ -45,8 +45,10 @@ class MultiScale(nn.Module):
                 self.add_module(f"scale{scale}_layer{i}", layer)
 
     def features(self, image: Tensor) -> list[list[Tensor]]:
-        """What every layer of every discriminator gives, finest scale first, the score map last: for feature matching
-        (section 3.3)."""
+        """Return the outputs of every layer of every discriminator, for feature matching (section 3.3).
+
+        Finest scale first; the last output of each scale is its score map.
+        """
         check_size(image, "multi-scale", minimum=self.minimum)
         everything = []
         for scale in reversed(range(self.scales)):
@@ -68,6 +70,6 @@ def _discriminator(inputs: int, features: int, layers: int, norm: str) -> list[n
     for i in range(1, layers + 1):
         wider = min(2 * width, 512)
         convolution = nn.Conv2d(width, wider, 4, 2 if i < layers else 1, 2)
-        sequence.append(nn.Sequential(convolution, normalisation(norm, wider), nn.LeakyReLU(0.2)))
+        sequence.append(nn.Sequential(convolution, norm_layer(norm, wider), nn.LeakyReLU(0.2)))
         width = wider
     return [*sequence, nn.Sequential(nn.Conv2d(width, 1, 4, 1, 2))]

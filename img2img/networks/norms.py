@@ -1,4 +1,4 @@
-"""Normalisation by name, and what becomes of batch norm when a trained network is used."""
+"""Norm layers by name, and the handling of batch norm for inference."""
 
 import copy
 from typing import Literal
@@ -6,19 +6,19 @@ from typing import Literal
 from torch import nn
 
 from img2img.errors import ConfigError
-from img2img.networks.spectral import fold
+from img2img.networks.spectral import fold_spectral_norm
 
 NORMS = ("batch", "instance", "none")
 
 
-def normalisation(name: str, channels: int) -> nn.Module:
-    """The layer called `name` for `[N, channels, H, W]`; the shape does not change.
+def norm_layer(name: str, channels: int) -> nn.Module:
+    """Build the layer called `name` for `[N, channels, H, W]`. It keeps the shape.
 
-    "batch" has affine weights and running statistics (Ioffe and Szegedy 2015); "instance" has neither, as in the
-    official pix2pix and CycleGAN code (Ulyanov et al. 2016); "none" hands its input on.
+    "batch" has affine weights and running statistics (Ioffe and Szegedy 2015). "instance" has neither, as in the
+    official pix2pix and CycleGAN code (Ulyanov et al. 2016). "none" returns its input.
 
     Raises:
-        ConfigError: there is no such normalisation.
+        ConfigError: the norm is unknown.
     """
     if name == "batch":
         return nn.BatchNorm2d(channels)
@@ -26,34 +26,34 @@ def normalisation(name: str, channels: int) -> nn.Module:
         return nn.InstanceNorm2d(channels)
     if name == "none":
         return nn.Identity()
-    raise ConfigError(f"unknown norm '{name}'; there are {', '.join(NORMS)}")
+    raise ConfigError(f"unknown norm '{name}'; choose from {', '.join(NORMS)}")
 
 
-def biased(name: str) -> bool:
-    """Whether a convolution in front of the normalisation has a bias: batch norm brings one of its own.
+def needs_bias(name: str) -> bool:
+    """Return whether a convolution before the norm needs a bias. Batch norm has its own.
 
-    So it is in the official code, except that there "none" leaves the network without any biases.
+    The official code does the same, except that "none" there leaves the network without any biases.
     """
     return name != "batch"
 
 
-def at_test(network: nn.Module, mode: Literal["paper", "running"] = "paper") -> nn.Module:
-    """A copy of `network` for validation and export: in eval mode, dropout off, spectral norm folded in.
+def inference_copy(network: nn.Module, mode: Literal["paper", "running"] = "paper") -> nn.Module:
+    """Return a copy of `network` for validation and export: in eval mode, dropout off, spectral norm folded in.
 
-    "paper" lets every batch norm take the statistics of the picture before it, with its own affine weights: what the
-    pix2pix paper does ("batch normalization using the statistics of the test batch", a batch of one: Isola et al.
-    2017, section 3.3), and what ONNX calls InstanceNormalization. Pictures of a batch do not see each other. "running"
-    leaves the running statistics gathered in training, and is the only choice where a batch norm sees one pixel a
-    picture (the bottleneck of a context encoder). Networks without batch norm behave alike in both modes.
+    "paper": every batch norm uses the statistics of the current picture with its own affine weights. The pix2pix paper
+    does this ("batch normalization using the statistics of the test batch", a batch of one: Isola et al. 2017, section
+    3.3); ONNX calls it InstanceNormalization. Pictures of a batch do not influence each other. "running": batch norm
+    uses the running statistics from training. This is the only choice if a batch norm sees one pixel per picture, as in
+    the bottleneck of a context encoder. Both modes are the same for networks without batch norm.
 
-    The paper also leaves dropout on at test time; here it is off, so that one picture has one result.
+    The paper also keeps dropout on at test time. Here it is off, so that a picture has one result.
 
     Raises:
-        ConfigError: there is no such mode.
+        ConfigError: the mode is unknown.
     """
     if mode not in ("paper", "running"):
-        raise ConfigError(f"unknown norm mode '{mode}'; there are paper, running")
-    copied = fold(copy.deepcopy(network)).eval()
+        raise ConfigError(f"unknown norm mode '{mode}'; choose from paper, running")
+    copied = fold_spectral_norm(copy.deepcopy(network)).eval()
     return _with_instance_statistics(copied) if mode == "paper" else copied
 
 

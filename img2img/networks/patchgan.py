@@ -1,14 +1,17 @@
-"""The discriminators of pix2pix: each output judges one patch of the picture, or one pixel."""
+"""The discriminators of pix2pix. Each output judges one patch of the picture, or one pixel."""
 
 from torch import Tensor, nn
 
 from img2img.errors import ConfigError
-from img2img.networks.norms import biased, normalisation
+from img2img.networks.norms import needs_bias, norm_layer
 from img2img.networks.sizes import check_size
 
 
 def receptive_field(layers: int) -> int:
-    """Side in pixels of the patch that one output of a `PatchGAN` sees: 16, 34, 70, 142, 286, 574 for 1 to 6 layers."""
+    """Return the side in pixels of the patch that one output of a `PatchGAN` sees.
+
+    16, 34, 70, 142, 286 and 574 for 1 to 6 layers.
+    """
     field = 1
     for stride in (1, 1, *(2,) * layers):
         field = field * stride + 4 - stride
@@ -16,16 +19,18 @@ def receptive_field(layers: int) -> int:
 
 
 class PatchGAN(nn.Module):
-    """Isola et al. 2017, appendix 6.1.2, in the layout of `NLayerDiscriminator` (repository
+    """Judges patches of a picture, each with one score.
+
+    Isola et al. 2017, appendix 6.1.2, in the layout of `NLayerDiscriminator` (repository
     junyanz/pytorch-CycleGAN-and-pix2pix, `networks.py`).
 
     Args:
-        inputs: channels; for a conditional discriminator those of both pictures.
-        features: channels of the first layer; they double at each layer, up to 8 * features.
-        layers: convolutions with stride 2, 1 to 6; the paper's 70 x 70 has 3, see `receptive_field`.
-        norm: "batch", "instance" or "none" (gradient penalties ask for "instance" or "none").
+        inputs: channels; for a conditional discriminator, of both pictures together.
+        features: channels of the first layer; they double with each layer, up to 8 * features.
+        layers: convolutions with stride 2, 1 to 6. The paper's 70 x 70 patches need 3, see `receptive_field`.
+        norm: "batch", "instance" or "none" (gradient penalties need "instance" or "none").
 
-    Input `[N, inputs, H, W]`, values -1..1, sides at least `minimum`; output `[N, 1, h, w]`, logits, high is real,
+    Input `[N, inputs, H, W]`, values -1..1, sides at least `minimum`; output `[N, 1, h, w]`, logits, high is real, with
     h = H // 2**layers - 2 and w likewise.
 
     Attributes:
@@ -38,15 +43,15 @@ class PatchGAN(nn.Module):
     def __init__(self, inputs: int = 3, features: int = 64, layers: int = 3, norm: str = "batch") -> None:
         super().__init__()
         if not 1 <= layers <= 6:
-            raise ConfigError(f"patchgan: layers = {layers} must lie between 1 and 6")
+            raise ConfigError(f"patchgan: layers = {layers} must be between 1 and 6")
         self.minimum = 3 * 2**layers
         sequence: list[nn.Module] = [nn.Conv2d(inputs, features, 4, 2, 1), nn.LeakyReLU(0.2)]
         width = features
         for i in range(1, layers + 1):
             wider = features * min(2**i, 8)
             stride = 2 if i < layers else 1
-            sequence.append(nn.Conv2d(width, wider, 4, stride, 1, bias=biased(norm)))
-            sequence += [normalisation(norm, wider), nn.LeakyReLU(0.2)]
+            sequence.append(nn.Conv2d(width, wider, 4, stride, 1, bias=needs_bias(norm)))
+            sequence += [norm_layer(norm, wider), nn.LeakyReLU(0.2)]
             width = wider
         sequence.append(nn.Conv2d(width, 1, 4, 1, 1))
         self.model = nn.Sequential(*sequence)
@@ -58,12 +63,14 @@ class PatchGAN(nn.Module):
 
 
 class PixelGAN(nn.Module):
-    """Isola et al. 2017, appendix 6.1.2 (1 x 1 discriminator), in the layout of `PixelDiscriminator` (repository
+    """Judges every pixel on its own: a 1 x 1 discriminator.
+
+    Isola et al. 2017, appendix 6.1.2, in the layout of `PixelDiscriminator` (repository
     junyanz/pytorch-CycleGAN-and-pix2pix, `networks.py`).
 
     Args:
-        inputs: channels; for a conditional discriminator those of both pictures.
-        features: channels of the first layer, half those of the second.
+        inputs: channels; for a conditional discriminator, of both pictures together.
+        features: channels of the first layer. The second has twice as many.
         norm: "batch", "instance" or "none".
 
     Input `[N, inputs, H, W]`, values -1..1; output `[N, 1, H, W]`, logits, high is real.
@@ -77,10 +84,10 @@ class PixelGAN(nn.Module):
         self.net = nn.Sequential(
             nn.Conv2d(inputs, features, 1),
             nn.LeakyReLU(0.2),
-            nn.Conv2d(features, 2 * features, 1, bias=biased(norm)),
-            normalisation(norm, 2 * features),
+            nn.Conv2d(features, 2 * features, 1, bias=needs_bias(norm)),
+            norm_layer(norm, 2 * features),
             nn.LeakyReLU(0.2),
-            nn.Conv2d(2 * features, 1, 1, bias=biased(norm)),
+            nn.Conv2d(2 * features, 1, 1, bias=needs_bias(norm)),
         )
 
     def forward(self, image: Tensor) -> Tensor:

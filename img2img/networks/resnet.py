@@ -2,21 +2,21 @@
 
 from torch import Tensor, nn
 
-from img2img.networks.norms import biased, normalisation
+from img2img.networks.norms import needs_bias, norm_layer
 from img2img.networks.sizes import check_size
-from img2img.networks.upsampling import upsampling as doubling
+from img2img.networks.upsampling import upsampling_layer
 
 
 class ResNetBlock(nn.Module):
-    """conv - norm - ReLU - (dropout) - conv - norm, added to the input. `[N, features, H, W]` to the same."""
+    """conv - norm - ReLU - (dropout) - conv - norm, added to the input. Keeps the shape `[N, features, H, W]`."""
 
     def __init__(self, features: int, *, norm: str, dropout: bool) -> None:
         super().__init__()
-        bias = biased(norm)
+        bias = needs_bias(norm)
         layers: list[nn.Module] = [
             nn.ReflectionPad2d(1),
             nn.Conv2d(features, features, 3, bias=bias),
-            normalisation(norm, features),
+            norm_layer(norm, features),
             nn.ReLU(),
         ]
         if dropout:
@@ -24,7 +24,7 @@ class ResNetBlock(nn.Module):
         layers += [
             nn.ReflectionPad2d(1),
             nn.Conv2d(features, features, 3, bias=bias),
-            normalisation(norm, features),
+            norm_layer(norm, features),
         ]
         self.conv_block = nn.Sequential(*layers)
 
@@ -34,29 +34,31 @@ class ResNetBlock(nn.Module):
 
 
 class ResNet(nn.Module):
-    """Zhu et al. 2017 (CycleGAN), appendix 7.2, after Johnson et al. 2016, in the layout of `ResnetGenerator`
-    (repository junyanz/pytorch-CycleGAN-and-pix2pix, `networks.py`).
+    """CycleGAN's residual generator.
+
+    Zhu et al. 2017 (CycleGAN), appendix 7.2, after Johnson et al. 2016, in the layout of `ResnetGenerator` (repository
+    junyanz/pytorch-CycleGAN-and-pix2pix, `networks.py`).
 
     Args:
         inputs, outputs: channels of the two pictures.
-        features: channels at full size; twice and four times as many at the smaller ones.
-        blocks: residual blocks; the paper has 9 for 256 px and more, 6 for 128 px.
+        features: channels at full size; twice and four times as many at the smaller sizes.
+        blocks: residual blocks. The paper has 9 for 256 px and more, 6 for 128 px.
         norm: "batch", "instance" or "none".
-        dropout: 50 % dropout inside every block; it shifts the keys after it by one.
+        dropout: 50 % dropout inside every block. It shifts the keys after it by one.
         upsampling: "transpose" or "resize".
 
     Input `[N, inputs, H, W]`, values -1..1, H and W multiples of 4, at least 8; output `[N, outputs, H, W]`, -1..1.
 
     Attributes:
-        multiple, minimum: of the sides of a picture, in pixels.
+        multiple, minimum: constraints on H and W, in pixels.
 
     Raises:
-        ConfigError: a word is unknown.
+        ConfigError: a norm or upsampling is unknown.
     """
 
     multiple = 4
     minimum = 8
-    """At a quarter of the size, reflection by one pixel needs two, and a norm needs more than one."""
+    """At a quarter of the size, reflection padding by one pixel needs two pixels, and a norm needs more than one."""
 
     def __init__(
         self,
@@ -69,16 +71,16 @@ class ResNet(nn.Module):
         upsampling: str = "transpose",
     ) -> None:
         super().__init__()
-        bias = biased(norm)
+        bias = needs_bias(norm)
         layers: list[nn.Module] = [nn.ReflectionPad2d(3), nn.Conv2d(inputs, features, 7, bias=bias)]
-        layers += [normalisation(norm, features), nn.ReLU()]
+        layers += [norm_layer(norm, features), nn.ReLU()]
         for width in (features, 2 * features):
             layers.append(nn.Conv2d(width, 2 * width, 3, 2, 1, bias=bias))
-            layers += [normalisation(norm, 2 * width), nn.ReLU()]
+            layers += [norm_layer(norm, 2 * width), nn.ReLU()]
         layers += [ResNetBlock(4 * features, norm=norm, dropout=dropout) for _ in range(blocks)]
         for width in (2 * features, features):
-            layers.append(doubling(upsampling, 2 * width, width, kernel=3, bias=bias))
-            layers += [normalisation(norm, width), nn.ReLU()]
+            layers.append(upsampling_layer(upsampling, 2 * width, width, kernel=3, bias=bias))
+            layers += [norm_layer(norm, width), nn.ReLU()]
         layers += [nn.ReflectionPad2d(3), nn.Conv2d(features, outputs, 7), nn.Tanh()]
         self.model = nn.Sequential(*layers)
 

@@ -1,4 +1,4 @@
-"""RRDBNet, the generator of ESRGAN and Real-ESRGAN: dense blocks within residual blocks within a residual."""
+"""RRDBNet, the generator of ESRGAN and Real-ESRGAN: residual-in-residual dense blocks."""
 
 import re
 from collections.abc import Mapping
@@ -12,9 +12,9 @@ from img2img.networks.sizes import check_size
 
 
 class DenseBlock(nn.Module):
-    """Five 3x3 convolutions, each seeing all that came before; the result, scaled by 0.2, is added to the input.
+    """Five 3x3 convolutions, each of which sees all previous outputs. The result, scaled by 0.2, is added to the input.
 
-    Wang et al. 2018 (ESRGAN), section 3.1. `[N, features, H, W]` to the same.
+    Wang et al. 2018 (ESRGAN), section 3.1. Keeps the shape `[N, features, H, W]`.
     """
 
     def __init__(self, features: int, growth: int) -> None:
@@ -22,7 +22,7 @@ class DenseBlock(nn.Module):
         for i in range(1, 6):
             outputs = features if i == 5 else growth
             self.add_module(f"conv{i}", nn.Conv2d(features + (i - 1) * growth, outputs, 3, 1, 1))
-        with torch.no_grad():  # residual branches start small, as the official code has them
+        with torch.no_grad():  # residual branches start small, as in the official code
             for convolution in self.children():
                 assert isinstance(convolution, nn.Conv2d) and convolution.bias is not None
                 nn.init.kaiming_normal_(convolution.weight).mul_(0.1)
@@ -38,7 +38,7 @@ class DenseBlock(nn.Module):
 
 
 class RRDB(nn.Module):
-    """Three dense blocks; their result, scaled by 0.2, is added to the input. `[N, features, H, W]` to the same."""
+    """Three dense blocks. Their result, scaled by 0.2, is added to the input. Keeps the shape `[N, features, H, W]`."""
 
     def __init__(self, features: int, growth: int) -> None:
         super().__init__()
@@ -52,15 +52,15 @@ class RRDB(nn.Module):
 
 
 class RRDBNet(nn.Module):
-    """RRDBs at low resolution, then two nearest upscalings by 2, each with a convolution.
+    """RRDBs at low resolution, then two nearest upscalings by 2, each followed by a convolution.
 
-    The layout of Real-ESRGAN's `RRDBNet` (repository XPixelGroup/BasicSR, `rrdbnet_arch.py`): always four times larger
-    than what it works on, so scales 2 and 1 work on a pixel-unshuffled input.
+    The layout of Real-ESRGAN's `RRDBNet` (repository XPixelGroup/BasicSR, `rrdbnet_arch.py`). It always upscales its
+    working resolution by 4, so scales 2 and 1 work on a pixel-unshuffled input.
 
     Args:
         scale: 1, 2 or 4.
         features: channels of the trunk.
-        blocks: RRDBs; 23 in the papers, 6 in Real-ESRGAN's anime model.
+        blocks: RRDBs. The papers have 23, Real-ESRGAN's anime model 6.
         growth: channels that each convolution of a dense block adds.
         channels: channels of the picture, in and out.
 
@@ -68,8 +68,8 @@ class RRDBNet(nn.Module):
     `[N, channels, H * scale, W * scale]`, not clamped.
 
     Raises:
-        ConfigError: `scale` is none of 1, 2, 4.
-        ValueError: from `forward`, H or W is no multiple of 4 / scale.
+        ConfigError: `scale` is not 1, 2 or 4.
+        ValueError: from `forward`, H or W is not a multiple of 4 / scale.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class RRDBNet(nn.Module):
     ) -> None:
         super().__init__()
         if scale not in (1, 2, 4):
-            raise ConfigError(f"rrdb upscales by 1, 2 or 4, not by {scale}")
+            raise ConfigError(f"rrdb: scale must be 1, 2 or 4, not {scale}")
         self.scale = scale
         self.multiple = 4 // scale
         self.conv_first = nn.Conv2d(channels * self.multiple**2, features, 3, 1, 1)
@@ -100,33 +100,35 @@ class RRDBNet(nn.Module):
         return result
 
 
-_RENAMED_2018 = {"trunk_conv": "conv_body", "upconv1": "conv_up1", "upconv2": "conv_up2", "HRconv": "conv_hr"}
-_RENAMED_OLDER = {"0": "conv_first", "3": "conv_up1", "6": "conv_up2", "8": "conv_hr", "10": "conv_last"}
+_NEW_NAMES_2018 = {"trunk_conv": "conv_body", "upconv1": "conv_up1", "upconv2": "conv_up2", "HRconv": "conv_hr"}
+_NEW_NAMES_OLDER = {"0": "conv_first", "3": "conv_up1", "6": "conv_up2", "8": "conv_hr", "10": "conv_last"}
 
 
-def from_2018(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A state dict of ESRGAN's own code in the layout of `RRDBNet(scale=4)`, tensors and order untouched.
+def from_esrgan_2018(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Convert a state dict of ESRGAN's own code to the layout of `RRDBNet(scale=4)`. Keeps tensors and order.
 
-    Two layouts are read: that of the repository xinntao/ESRGAN (`RRDB_trunk.N.RDBk.convj`, `trunk_conv`, `upconv1`,
-    `upconv2`, `HRconv`), and the one before it, which many models of the community have (`model.1.sub.N.RDBk.convj.0`,
-    the trunk's convolution as the last of `model.1.sub`, and `model.0|3|6|8|10`).
+    Reads two layouts: that of the repository xinntao/ESRGAN (`RRDB_trunk.N.RDBk.convj`, `trunk_conv`, `upconv1`,
+    `upconv2`, `HRconv`), and the older one of many community models (`model.1.sub.N.RDBk.convj.0`, the trunk's
+    convolution as the last of `model.1.sub`, and `model.0|3|6|8|10`).
 
     Raises:
-        CheckpointError: a key belongs to neither layout, as those of models for other scales than 4 do.
+        CheckpointError: a key belongs to neither layout, as in models for scales other than 4.
     """
-    return {_renamed_2018(key): tensor for key, tensor in state.items()}
+    return {_rename_2018(key): tensor for key, tensor in state.items()}
 
 
-def _renamed_2018(key: str) -> str:
+def _rename_2018(key: str) -> str:
     name, _, kind = key.rpartition(".")
     if block := re.fullmatch(r"(?:RRDB_trunk|model\.1\.sub)\.(\d+)\.RDB([123])\.conv([1-5])(?:\.0)?", name):
         return "body.{}.rdb{}.conv{}.{}".format(*block.groups(), kind)
     if name in ("conv_first", "conv_last"):
         return key
-    if name in _RENAMED_2018:
-        return f"{_RENAMED_2018[name]}.{kind}"
+    if name in _NEW_NAMES_2018:
+        return f"{_NEW_NAMES_2018[name]}.{kind}"
     if re.fullmatch(r"model\.1\.sub\.\d+", name):
         return f"conv_body.{kind}"
-    if name.startswith("model.") and name[6:] in _RENAMED_OLDER:
-        return f"{_RENAMED_OLDER[name[6:]]}.{kind}"
-    raise CheckpointError(f"'{key}' is no key of an ESRGAN model of 2018 for scale 4; is the file one?")
+    if name.startswith("model.") and name[6:] in _NEW_NAMES_OLDER:
+        return f"{_NEW_NAMES_OLDER[name[6:]]}.{kind}"
+    raise CheckpointError(
+        f"'{key}' is not a key of a 2018 ESRGAN model for scale 4; check that the file is such a model"
+    )

@@ -1,16 +1,16 @@
-"""Picture sizes that a network cannot take, told with the size to pad to."""
+"""Rejects picture sizes that a network cannot process, and names the size to pad to."""
 
 import torch
 from torch import Tensor
 
 
 def check_size(image: Tensor, network: str, *, multiple: int = 1, minimum: int = 1) -> None:
-    """Refuse `image` `[N, C, H, W]` where H or W is no multiple of `multiple` or is less than `minimum`.
+    """Reject `image` `[N, C, H, W]` if H or W is not a multiple of `multiple` or is below `minimum`.
 
-    Does nothing while the network is traced: an exported or compiled graph must not be bound to one size.
+    Does nothing while the network is traced: an exported or compiled graph must not depend on one size.
 
     Raises:
-        ValueError: the message names the size to pad to.
+        ValueError: the size does not fit; the message names the size to pad to.
     """
     if torch.compiler.is_compiling():  # true under torch.export as well
         return
@@ -21,6 +21,6 @@ def check_size(image: Tensor, network: str, *, multiple: int = 1, minimum: int =
     needs = [f"sides that are multiples of {multiple}"] if multiple > 1 else []
     needs += [f"sides of {minimum} or more"] if minimum > multiple else []
     raise ValueError(
-        f"{network} needs {' and '.join(needs)}, the picture is {height} x {width} (height x width): "
+        f"{network} needs {' and '.join(needs)}, but the picture is {height} x {width} (height x width); "
         f"pad it to {fitting[0]} x {fitting[1]}"
     )

@@ -1,4 +1,4 @@
-"""Spectral norm on a whole network."""
+"""Adds spectral norm to a whole network, or folds it into plain weights."""
 
 from typing import cast
 
@@ -8,14 +8,14 @@ from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import _SpectralNorm, spectral_norm
 
 
-def spectral(network: nn.Module) -> nn.Module:
+def add_spectral_norm(network: nn.Module) -> nn.Module:
     """Divide the weight of every convolution and linear layer of `network`, in place, by its largest singular value.
 
-    Miyato et al. 2018, algorithm 1: one power iteration each time a weight is used in training. Layers that already
-    have it are left alone. The weights are parametrisations, not the older forward hook, whose networks cannot be
-    copied once they have run: the state dict has `parametrizations.weight.original`, `.0._u` and `.0._v`.
+    Miyato et al. 2018, algorithm 1, with one power iteration each time a weight is used in training. Skips layers that
+    already have spectral norm. Uses parametrisations instead of the older forward hook, because networks with that hook
+    cannot be copied after a forward pass. The state dict has `parametrizations.weight.original`, `.0._u` and `.0._v`.
 
-    Initialise the network first: the singular vectors are those of the weights found here.
+    Initialise the network first: the singular vectors are those of its current weights.
     """
     for module in list(network.modules()):
         if isinstance(module, _ConvNd | nn.Linear) and not has_spectral_norm(module):
@@ -24,19 +24,19 @@ def spectral(network: nn.Module) -> nn.Module:
 
 
 def has_spectral_norm(module: nn.Module) -> bool:
-    """Whether the weight of `module` is under spectral norm, as a parametrisation or by the older forward hook."""
+    """Return whether `module` has spectral norm, as a parametrisation or as the older forward hook."""
     return hasattr(module, "weight_orig") or _parametrised(module)
 
 
-def fold(network: nn.Module) -> nn.Module:
-    """Turn what `spectral` did to `network` back, in place, into plain weights that give the same output in eval mode.
+def fold_spectral_norm(network: nn.Module) -> nn.Module:
+    """Replace the spectral norm of `network`, in place, by plain weights that give the same output in eval mode.
 
-    A copy of a network may be folded without harm to the network: torch's own `remove_parametrizations` changes a
-    class that the two share.
+    Safe for a copy of a network: it does not change the original. torch's own `remove_parametrizations` would, because
+    it changes a class that both share.
     """
     for module in list(network.modules()):
         if _parametrised(module):
-            _parametrisations(module).eval()  # reading a weight in training moves its singular vectors
+            _parametrisations(module).eval()  # reading a weight in training mode updates its singular vectors
             weight = cast(Tensor, module.weight).detach().clone()
             del module.parametrizations
             module.__class__ = type(module).__bases__[0]

@@ -7,20 +7,23 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from img2img.errors import ConfigError
-from img2img.networks.norms import biased, normalisation
+from img2img.networks.norms import needs_bias, norm_layer
 
 
 class ResidualBlock(nn.Module):
-    """conv - (batch norm) - activation - conv - (batch norm), added to its input. `[N, features, H, W]` to the same."""
+    """conv - (batch norm) - activation - conv - (batch norm), added to the input.
+
+    Keeps the shape `[N, features, H, W]`.
+    """
 
     def __init__(self, features: int, *, norm: str, activation: str) -> None:
         super().__init__()
-        bias = biased(norm)
+        bias = needs_bias(norm)
         self.conv1 = nn.Conv2d(features, features, 3, 1, 1, bias=bias)
-        self.norm1 = normalisation(norm, features)
+        self.norm1 = norm_layer(norm, features)
         self.activation = nn.PReLU(init=0.2) if activation == "prelu" else nn.ReLU()
         self.conv2 = nn.Conv2d(features, features, 3, 1, 1, bias=bias)
-        self.norm2 = normalisation(norm, features)
+        self.norm2 = norm_layer(norm, features)
 
     def forward(self, hidden: Tensor) -> Tensor:
         residual: Tensor = self.norm2(self.conv2(self.activation(self.norm1(self.conv1(hidden)))))
@@ -28,26 +31,25 @@ class ResidualBlock(nn.Module):
 
 
 class SRResNet(nn.Module):
-    """Residual blocks at low resolution, pixel shuffles, and the bilinearly upscaled input added to the result.
+    """Residual blocks at low resolution, then pixel shuffles. The result is added to the bilinearly upscaled input.
 
-    Ledig et al. 2017, figure 4, in the layout of `MSRResNet` (repository XPixelGroup/BasicSR, `srresnet_arch.py`):
-    no batch norm, leaky ReLU around the upsampling, global skip. `norm="batch", activation="prelu"` gives the blocks
-    of the paper; outside of them the layout stays as it is.
+    Ledig et al. 2017, figure 4, in the layout of `MSRResNet` (repository XPixelGroup/BasicSR, `srresnet_arch.py`): no
+    batch norm, leaky ReLU around the upsampling, global skip. `norm="batch", activation="prelu"` gives the blocks of
+    the paper; the layout outside the blocks does not change.
 
     Args:
         scale: 2, 3 or 4.
         features: channels of every hidden layer.
         blocks: residual blocks.
         channels: channels of the picture, in and out.
-        norm: "none" or "batch", after every convolution of a block (which then has no bias). Running statistics
-            are used in eval mode; they may leave blotches in pictures unlike the training set's (Wang et al. 2018,
-            section 3.1).
+        norm: "none" or "batch", after every convolution of a block (which then has no bias). Eval mode uses running
+            statistics; they can leave blotches in pictures unlike the training set (Wang et al. 2018, section 3.1).
         activation: inside the blocks, "relu" or "prelu".
 
     Input `[N, channels, H, W]`, RGB 0..1; output `[N, channels, H * scale, W * scale]`, not clamped.
 
     Raises:
-        ConfigError: `scale`, `norm` or `activation` is none of those above.
+        ConfigError: `scale`, `norm` or `activation` has another value.
     """
 
     def __init__(
@@ -61,11 +63,11 @@ class SRResNet(nn.Module):
     ) -> None:
         super().__init__()
         if scale not in (2, 3, 4):
-            raise ConfigError(f"srresnet upscales by 2, 3 or 4, not by {scale}")
+            raise ConfigError(f"srresnet: scale must be 2, 3 or 4, not {scale}")
         if norm not in ("none", "batch"):
-            raise ConfigError(f"srresnet has norm 'none' or 'batch', not '{norm}'")
+            raise ConfigError(f"srresnet: norm must be 'none' or 'batch', not '{norm}'")
         if activation not in ("relu", "prelu"):
-            raise ConfigError(f"srresnet has activation 'relu' or 'prelu', not '{activation}'")
+            raise ConfigError(f"srresnet: activation must be 'relu' or 'prelu', not '{activation}'")
         self.scale = scale
         self.conv_first = nn.Conv2d(channels, features, 3, 1, 1)
         self.body = nn.Sequential(*(ResidualBlock(features, norm=norm, activation=activation) for _ in range(blocks)))
@@ -79,7 +81,7 @@ class SRResNet(nn.Module):
 
     @torch.no_grad()
     def _initialise(self) -> None:
-        # Kaiming scaled by 0.1, as the official code does: residual branches start small.
+        # Kaiming scaled by 0.1, as in the official code, so that residual branches start small.
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight)

@@ -1,4 +1,4 @@
-"""Generator and discriminator of StarGAN: one generator for all domains, a discriminator that also names the domain."""
+"""StarGAN: one generator for all domains, and a discriminator that also classifies the domain."""
 
 import torch
 from torch import Tensor, nn
@@ -6,15 +6,15 @@ from torch.nn import functional as F
 
 from img2img.errors import ConfigError
 from img2img.networks.sizes import check_size
-from img2img.networks.upsampling import upsampling as doubling
+from img2img.networks.upsampling import upsampling_layer
 
 
 class LiveInstanceNorm2d(nn.InstanceNorm2d):
-    """Instance norm with affine weights that always takes the statistics of the picture before it.
+    """Instance norm with affine weights that always uses the statistics of the current picture.
 
-    The official files hold running statistics, and so does the state dict here; but the official code tests in
-    training mode, and the published results never used them. They are kept as loaded, neither used nor moved, so that
-    train and eval mode are the same function. `[N, channels, H, W]` to the same.
+    The official files contain running statistics, and so does the state dict here. But the official code tests in
+    training mode, so the published results never used them. This layer loads them, but neither uses nor updates them,
+    so that train and eval mode are the same function. Keeps the shape `[N, channels, H, W]`.
     """
 
     def __init__(self, channels: int) -> None:
@@ -25,7 +25,7 @@ class LiveInstanceNorm2d(nn.InstanceNorm2d):
 
 
 class StarGANBlock(nn.Module):
-    """conv - norm - ReLU - conv - norm, added to the input. `[N, features, H, W]` to the same."""
+    """conv - norm - ReLU - conv - norm, added to the input. Keeps the shape `[N, features, H, W]`."""
 
     def __init__(self, features: int) -> None:
         super().__init__()
@@ -43,23 +43,25 @@ class StarGANBlock(nn.Module):
 
 
 class StarGANGenerator(nn.Module):
-    """Choi et al. 2018, table 4, in the layout of `Generator` (repository yunjey/stargan, `model.py`).
+    """Translates a picture to the domain given by a vector.
+
+    Choi et al. 2018, table 4, in the layout of `Generator` (repository yunjey/stargan, `model.py`).
 
     Args:
         domains: columns of the domain vector.
-        features: channels at full size; twice and four times as many at the smaller ones.
+        features: channels at full size; twice and four times as many at the smaller sizes.
         blocks: residual blocks.
         channels: channels of the picture, in and out.
         upsampling: "transpose" or "resize".
 
-    Input a picture `[N, channels, H, W]`, values -1..1, H and W multiples of 4, at least 8, and the wanted domain
-    `[N, domains]`, spread over the picture as further channels; output `[N, channels, H, W]`, -1..1.
+    Input a picture `[N, channels, H, W]`, values -1..1, H and W multiples of 4, at least 8, and the target domain
+    `[N, domains]`, which is broadcast over the picture as extra channels. Output `[N, channels, H, W]`, -1..1.
 
     Attributes:
-        multiple, minimum: of the sides of a picture, in pixels.
+        multiple, minimum: constraints on H and W, in pixels.
 
     Raises:
-        ConfigError: a word is unknown.
+        ConfigError: the upsampling is unknown.
     """
 
     multiple = 4
@@ -76,32 +78,33 @@ class StarGANGenerator(nn.Module):
             layers += [LiveInstanceNorm2d(2 * width), nn.ReLU()]
         layers += [StarGANBlock(4 * features) for _ in range(blocks)]
         for width in (2 * features, features):
-            layers.append(doubling(upsampling, 2 * width, width, bias=False))
+            layers.append(upsampling_layer(upsampling, 2 * width, width, bias=False))
             layers += [LiveInstanceNorm2d(width), nn.ReLU()]
         layers += [nn.Conv2d(features, channels, 7, 1, 3, bias=False), nn.Tanh()]
         self.main = nn.Sequential(*layers)
 
     def forward(self, image: Tensor, domain: Tensor) -> Tensor:
         check_size(image, "stargan", multiple=self.multiple, minimum=self.minimum)
-        spread = domain[:, :, None, None].to(image).expand(-1, -1, image.shape[2], image.shape[3])
-        result: Tensor = self.main(torch.cat((image, spread), 1))
+        broadcast = domain[:, :, None, None].to(image).expand(-1, -1, image.shape[2], image.shape[3])
+        result: Tensor = self.main(torch.cat((image, broadcast), 1))
         return result
 
 
 class StarGANDiscriminator(nn.Module):
-    """Choi et al. 2018, table 5, in the layout of `Discriminator` (repository yunjey/stargan, `model.py`).
+    """Scores patches of a picture and classifies its domain.
 
-    No normalisation, as the gradient penalty of WGAN-GP asks for.
+    Choi et al. 2018, table 5, in the layout of `Discriminator` (repository yunjey/stargan, `model.py`). Has no norm, as
+    the gradient penalty of WGAN-GP requires.
 
     Args:
-        domains: domain logits.
+        domains: number of domain logits.
         size: side of the square pictures, a multiple of `2 ** layers`.
-        features: channels after the first halving; they double at each one.
+        features: channels after the first halving; they double with each one.
         layers: halvings.
         channels: channels of the picture.
 
-    Input `[N, channels, size, size]`, values -1..1; output the source map `[N, 1, size / 2**layers,
-    size / 2**layers]` (unbounded, high is real) and the domain logits `[N, domains]`.
+    Input `[N, channels, size, size]`, values -1..1. Output the source map `[N, 1, size / 2**layers, size / 2**layers]`
+    (unbounded, high is real) and the domain logits `[N, domains]`.
 
     Raises:
         ConfigError: `size` cannot be halved `layers` times.
@@ -113,7 +116,7 @@ class StarGANDiscriminator(nn.Module):
             allowed = (size & -size).bit_length() - 1
             remedy = f"layers = {allowed} or less, or " if allowed > 0 and layers > 0 else ""
             raise ConfigError(
-                f"stargan-discriminator: a picture of {size} px cannot be halved layers = {layers} times; "
+                f"stargan-discriminator: a side of {size} px cannot be halved layers = {layers} times; "
                 f"use {remedy}a size that is a multiple of {2 ** max(layers, 1)}"
             )
         self.size = size
@@ -130,7 +133,8 @@ class StarGANDiscriminator(nn.Module):
         if image.shape[-2:] != (self.size, self.size):
             height, width = image.shape[-2:]
             raise ValueError(
-                f"stargan-discriminator is made for {self.size} x {self.size}, the picture is {height} x {width}"
+                f"stargan-discriminator needs {self.size} x {self.size} pictures, "
+                f"not {height} x {width} (height x width)"
             )
         hidden = self.main(image)
         return self.conv1(hidden), self.conv2(hidden).flatten(1)

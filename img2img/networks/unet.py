@@ -1,35 +1,35 @@
-"""The U-Net of pix2pix: an encoder, a decoder, and at each size a skip from one to the other."""
+"""The U-Net of pix2pix: an encoder, a decoder, and a skip connection at each size."""
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from img2img.errors import ConfigError
-from img2img.networks.norms import biased, normalisation
+from img2img.networks.norms import needs_bias, norm_layer
 from img2img.networks.sizes import check_size
-from img2img.networks.upsampling import upsampling
+from img2img.networks.upsampling import upsampling_layer
 
-DEEPEST = 8
-"""Depth of the paper's network, for 256 x 256."""
+MAX_DEPTH = 8
+"""Depth of the paper's network, for 256 x 256 pixels."""
 
 
 class Level(nn.Module):
-    """One halving, what lies below it, and the doubling back; the input is put beside the result.
+    """One halving, the levels below it, and one doubling. The input is concatenated with the result.
 
-    `[N, outer, H, W]` to `[N, 2 * outer, H, W]`. `below` is the next level, or None at the bottom, where the encoder
-    has no norm: it may be down to one pixel, and a norm would set that to zero.
+    `[N, outer, H, W]` to `[N, 2 * outer, H, W]`. `below` is the next level, or None at the bottom. There the encoder
+    has no norm: the map may be a single pixel, which a norm would set to zero.
     """
 
     def __init__(
         self, outer: int, inner: int, below: nn.Module | None, *, norm: str, dropout: bool, upsample: str
     ) -> None:
         super().__init__()
-        bias = biased(norm)
+        bias = needs_bias(norm)
         layers: list[nn.Module] = [nn.LeakyReLU(0.2), nn.Conv2d(outer, inner, 4, 2, 1, bias=bias)]
         if below is not None:
-            layers += [normalisation(norm, inner), below]
+            layers += [norm_layer(norm, inner), below]
         wide = inner if below is None else 2 * inner
-        layers += [nn.ReLU(), upsampling(upsample, wide, outer, bias=bias), normalisation(norm, outer)]
+        layers += [nn.ReLU(), upsampling_layer(upsample, wide, outer, bias=bias), norm_layer(norm, outer)]
         if dropout:
             layers.append(nn.Dropout(0.5))
         self.model = nn.Sequential(*layers)
@@ -38,17 +38,19 @@ class Level(nn.Module):
         return torch.cat((skip, self.model(skip)), 1)
 
 
-class Outside(nn.Module):
-    """The outermost level as published: from the picture and back to one, -1..1. `[N, inputs, H, W]` to
-    `[N, outputs, H, W]`."""
+class Outermost(nn.Module):
+    """The outermost level as published: from a picture to a picture, -1..1.
+
+    `[N, inputs, H, W]` to `[N, outputs, H, W]`.
+    """
 
     def __init__(self, inputs: int, outputs: int, features: int, below: nn.Module, *, norm: str, upsample: str) -> None:
         super().__init__()
         self.model = nn.Sequential(
-            nn.Conv2d(inputs, features, 4, 2, 1, bias=biased(norm)),
+            nn.Conv2d(inputs, features, 4, 2, 1, bias=needs_bias(norm)),
             below,
             nn.ReLU(),
-            upsampling(upsample, 2 * features, outputs),
+            upsampling_layer(upsample, 2 * features, outputs),
             nn.Tanh(),
         )
 
@@ -57,21 +59,22 @@ class Outside(nn.Module):
         return result
 
 
-class Residual(nn.Module):
-    """The outermost level of a network that changes a picture: what it makes is added to the input's first channels.
+class ResidualOutermost(nn.Module):
+    """The outermost level of a network that predicts a change, which is added to the first channels of the input.
 
-    The published level draws every pixel anew from features of half the size. Here the last layers see the input at its
-    full size, and what is to stay as it is, a line, a white ground, costs nothing. `[N, inputs, H, W]` to
-    `[N, outputs, H, W]`, not bounded.
+    The published level redraws every pixel from features of half the size. Here the last layers see the input at full
+    size, so that unchanged parts, such as lines or a white background, cost nothing.
+
+    `[N, inputs, H, W]` to `[N, outputs, H, W]`, not bounded.
     """
 
     def __init__(self, inputs: int, outputs: int, features: int, below: nn.Module, *, norm: str, upsample: str) -> None:
         super().__init__()
         self.outputs = outputs
         half = max(features // 2, 8)
-        self.down = nn.Conv2d(inputs, features, 4, 2, 1, bias=biased(norm))
+        self.down = nn.Conv2d(inputs, features, 4, 2, 1, bias=needs_bias(norm))
         self.below = below
-        self.up = upsampling(upsample, 2 * features, half)
+        self.up = upsampling_layer(upsample, 2 * features, half)
         self.last = nn.Sequential(
             nn.Conv2d(half + inputs, half, 3, 1, 1), nn.LeakyReLU(0.2), nn.Conv2d(half, outputs, 3, 1, 1)
         )
@@ -83,30 +86,33 @@ class Residual(nn.Module):
 
 
 class UNet(nn.Module):
-    """Isola et al. 2017, appendix 6.1.1, in the layout of `UnetGenerator` (repository
+    """Encoder and decoder with skip connections.
+
+    Isola et al. 2017, appendix 6.1.1, in the layout of `UnetGenerator` (repository
     junyanz/pytorch-CycleGAN-and-pix2pix, `networks.py`).
 
     Args:
         inputs, outputs: channels of the two pictures.
-        features: channels after the first halving; they double at each one, up to 8 * features.
-        downs: halvings, 2 to 10; `depth` tells how many a size allows. 8 for 256 px in the paper, at least 5 in the
-            official code.
+        features: channels after the first halving; they double with each one, up to 8 * features.
+        downs: halvings, 2 to 10; `depth` returns how many a size allows. The paper has 8 for 256 px, the official code
+            at least 5.
         norm: "batch", "instance" or "none".
         dropout: 50 % dropout after the first three decoder layers (the paper's CD512), as far as they are
-            8 * features wide and always after the first. The official PyTorch code leaves out the first and drops
-            after the second to the fourth; the layout of the state dict is the same.
+            8 * features wide, and always after the first. The official PyTorch code skips the first and drops after the
+            second to the fourth; the layout of the state dict is the same.
         upsampling: "transpose" or "resize".
-        residual: add what the network makes to the first `outputs` channels of the input, which are a picture, see
-            `Residual`; the layout of the state dict is another one then.
+        residual: add the output to the first `outputs` channels of the input, which must be a picture, see
+            `ResidualOutermost`. Changes the layout of the state dict.
 
-    Input `[N, inputs, H, W]`, values -1..1, H and W multiples of `2 ** downs`; output `[N, outputs, H, W]`, -1..1, of a
-    residual one not bounded.
+    Input `[N, inputs, H, W]`, values -1..1, H and W multiples of `2 ** downs`; output `[N, outputs, H, W]`, -1..1, or
+    unbounded if residual.
 
     Attributes:
-        multiple, minimum: of the sides of a picture, in pixels.
+        multiple, minimum: constraints on H and W, in pixels.
 
     Raises:
-        ConfigError: `downs` is out of range, or a word is unknown; residual, and there are more outputs than inputs.
+        ConfigError: `downs` is out of range, a norm or upsampling is unknown, or the network is residual with more
+            outputs than inputs.
     """
 
     def __init__(
@@ -122,9 +128,11 @@ class UNet(nn.Module):
     ) -> None:
         super().__init__()
         if residual and inputs < outputs:
-            raise ConfigError(f"unet: {outputs} channels cannot be added to an input of {inputs}: set residual = false")
+            raise ConfigError(
+                f"unet: cannot add {outputs} output channels to {inputs} input channels; set residual = false"
+            )
         if not 2 <= downs <= 10:
-            raise ConfigError(f"unet: downs = {downs} must lie between 2 and 10")
+            raise ConfigError(f"unet: downs = {downs} must be between 2 and 10")
         self.multiple = self.minimum = 2**downs
         widths = [features * min(2**i, 8) for i in range(downs)]
         dropped = min(3, max(1, downs - 4)) if dropout else 0
@@ -133,20 +141,20 @@ class UNet(nn.Module):
             drops = downs - 1 - i < dropped
             below = Level(widths[i - 1], widths[i], below, norm=norm, dropout=drops, upsample=upsampling)
         assert below is not None
-        outermost = Residual if residual else Outside
+        outermost = ResidualOutermost if residual else Outermost
         self.model = outermost(inputs, outputs, features, below, norm=norm, upsample=upsampling)
 
     @staticmethod
     def depth(size: int) -> int:
-        """How many halvings fit pictures whose sides are multiples of `size`: 256 gives 8, 128 gives 7, 96 gives 5.
+        """Return how many halvings fit pictures whose sides are multiples of `size`: 8 for 256, 7 for 128, 5 for 96.
 
         Raises:
             ConfigError: fewer than 2 fit.
         """
         fitting = (size & -size).bit_length() - 1 if size > 0 else 0
         if fitting < 2:
-            raise ConfigError(f"unet: a side of {size} cannot be halved twice, use a multiple of 4 (better of 32)")
-        return min(fitting, DEEPEST)
+            raise ConfigError(f"unet: a side of {size} cannot be halved twice; use a multiple of 4, better of 32")
+        return min(fitting, MAX_DEPTH)
 
     def forward(self, image: Tensor) -> Tensor:
         check_size(image, f"unet with {self.multiple.bit_length() - 1} downs", multiple=self.multiple)

@@ -7,17 +7,17 @@ from img2img.networks.spectral_conv import SpectralConv2d
 
 
 class UNetDiscriminator(nn.Module):
-    """Three strided convolutions down, three bilinear upscalings up, the encoder's maps added on the way.
+    """Three strided convolutions down, three bilinear upscalings up. The encoder's maps are added on the way up.
 
-    Wang et al. 2021 (Real-ESRGAN), section 3.3, in the layout of `UNetDiscriminatorSN` (repository
-    XPixelGroup/BasicSR, `discriminator_arch.py`). All convolutions but the first and the last are spectrally
-    normalised. torch's own initialisation, as in the official code.
+    Wang et al. 2021 (Real-ESRGAN), section 3.3, in the layout of `UNetDiscriminatorSN` (repository XPixelGroup/BasicSR,
+    `discriminator_arch.py`). All convolutions except the first and the last have spectral norm. Uses torch's default
+    initialisation, as the official code does.
 
     Args:
         channels: channels of the picture.
         features: channels of the first layer.
 
-    Input `[N, channels, H, W]` of any size; output one score a pixel, `[N, 1, H, W]`, unbounded.
+    Input `[N, channels, H, W]` of any size; output one score per pixel, `[N, 1, H, W]`, unbounded.
     """
 
     def __init__(self, channels: int = 3, features: int = 64) -> None:
@@ -37,7 +37,7 @@ class UNetDiscriminator(nn.Module):
         first, *rest = self.children()
         seen = [F.leaky_relu(first(image), 0.2)]
         for convolution in rest[:3]:
-            seen.append(F.leaky_relu(convolution(_at_least_two(seen[-1])), 0.2))
+            seen.append(F.leaky_relu(convolution(_pad_to_two(seen[-1])), 0.2))
         hidden = seen.pop()
         for convolution in rest[3:6]:
             skip = seen.pop()
@@ -49,7 +49,7 @@ class UNetDiscriminator(nn.Module):
         return scores
 
 
-def _at_least_two(hidden: Tensor) -> Tensor:
-    # so that a side of one pixel can be halved, and no picture is too small
+def _pad_to_two(hidden: Tensor) -> Tensor:
+    # A side of one pixel cannot be halved. With this padding, no picture is too small.
     height, width = hidden.shape[-2:]
     return F.pad(hidden, (0, int(width < 2), 0, int(height < 2)), mode="replicate")

@@ -1,9 +1,9 @@
-"""Loss terms. Each is a word of the config with a weight of its own: `objectives = {l1 = 1.0}`.
+"""Loss terms. The config selects each by name and weight: `objectives = {l1 = 1.0}`.
 
-Three tables: what compares a result with the truth (`build`), the game of generator and discriminator (`adversarial`)
-and what holds the discriminator's gradient in check (`penalty`). Terms that need more than pictures or scores are
-classes of their own modules: `classification.DomainClassification`, `feature_matching.FeatureMatching`,
-`perceptual.Perceptual`, `reconstruction.Masked`.
+Three tables: terms that compare a result with the truth (`build`), adversarial losses (`adversarial`) and gradient
+penalties on the discriminator (`penalty`). Terms that need more than pictures or scores are classes of their own:
+`classification.DomainClassification`, `feature_matching.FeatureMatching`, `perceptual.Perceptual`,
+`reconstruction.MaskedReconstruction`.
 """
 
 import inspect
@@ -37,46 +37,46 @@ ADVERSARIAL = {
     "lsgan": "img2img.objectives.margins:LeastSquares",
     "hinge": "img2img.objectives.margins:Hinge",
     "loss-sensitive": "img2img.objectives.margins:LossSensitive",
-    "wgan": "img2img.objectives.wasserstein:Clipped",
-    "wgan-gp": "img2img.objectives.wasserstein:Penalised",
+    "wgan": "img2img.objectives.wasserstein:WGAN",
+    "wgan-gp": "img2img.objectives.wasserstein:WGANGP",
     "f-gan": "img2img.objectives.f_gan:FGAN",
     "ebgan": "img2img.objectives.energy:EBGAN",
     "began": "img2img.objectives.energy:BEGAN",
 }
 
 PENALTIES = {
-    "gradient": "img2img.objectives.penalties:Gradient",
-    "dragan": "img2img.objectives.penalties:Local",
+    "gradient": "img2img.objectives.penalties:GradientPenalty",
+    "dragan": "img2img.objectives.penalties:LocalGradientPenalty",
     "r1": "img2img.objectives.penalties:R1",
     "r2": "img2img.objectives.penalties:R2",
 }
 
 
 def build(name: str, **options: Any) -> nn.Module:
-    """The objective called `name`: a module that takes (result, truth) and returns a scalar.
+    """Build the objective called `name`: a module that takes (result, truth) and returns a scalar.
 
     Raises:
-        ConfigError: the name or an option is unknown; the message lists those that exist.
+        ConfigError: the name or an option is unknown; the message lists the known ones.
     """
     objective: nn.Module = _build("objective", RECONSTRUCTION, name, options)
     return objective
 
 
 def adversarial(name: str, **options: Any) -> "Adversarial":
-    """The adversarial objective called `name`.
+    """Build the adversarial objective called `name`.
 
     Raises:
-        ConfigError: the name or an option is unknown, or a value does not fit; the message lists those that exist.
+        ConfigError: the name or an option is unknown (the message lists the known ones), or an option has a bad value.
     """
     objective: Adversarial = _build("adversarial objective", ADVERSARIAL, name, options)
     return objective
 
 
 def penalty(name: str, **options: Any) -> "Penalty":
-    """The gradient penalty called `name`.
+    """Build the gradient penalty called `name`.
 
     Raises:
-        ConfigError: the name or an option is unknown; the message lists those that exist.
+        ConfigError: the name or an option is unknown; the message lists the known ones.
     """
     built: Penalty = _build("penalty", PENALTIES, name, options)
     return built
@@ -88,6 +88,6 @@ def _build(kind: str, table: Mapping[str, str], name: str, options: Mapping[str,
     known = [key for key, parameter in inspect.signature(found).parameters.items() if parameter.kind in named]
     for option in options:
         if option not in known:
-            there = f"it has {', '.join(known)}" if known else "it has none"
-            raise ConfigError(f"{kind} '{name}' has no option '{option}'; {there}")
+            choices = f"its options are {', '.join(known)}" if known else "it takes no options"
+            raise ConfigError(f"{kind} '{name}' has no option '{option}'; {choices}")
     return found(**options)

@@ -1,4 +1,4 @@
-"""Which domain is this picture of? The auxiliary classifier's loss of multi-domain translation."""
+"""The domain classification loss of multi-domain translation."""
 
 import torch
 from torch import Tensor, nn
@@ -6,13 +6,13 @@ from torch.nn import functional as F
 
 
 class DomainClassification(nn.Module):
-    """Classification of domains: cross-entropy where they exclude each other, binary cross-entropy for attributes.
+    """Classification loss: cross-entropy for exclusive domains, binary cross-entropy for attributes.
 
-    Choi et al. 2018 (StarGAN), equations 2 and 3. As in the official code, attributes are summed over the columns and
-    averaged over the pictures.
+    Choi et al. 2018 (StarGAN), equations 2 and 3. As in the official code, the attribute loss is summed over the
+    columns and averaged over the pictures.
 
     Args:
-        exclusive: whether each picture is of exactly one domain.
+        exclusive: whether each picture belongs to exactly one domain.
     """
 
     def __init__(self, exclusive: bool) -> None:
@@ -20,18 +20,18 @@ class DomainClassification(nn.Module):
         self.exclusive = exclusive
 
     def forward(self, logits: Tensor, label: Tensor, known: Tensor | None = None) -> Tensor:
-        """Mean over the pictures.
+        """Return the mean loss over the pictures.
 
         Args:
             logits: `[N, K]`.
-            label: `[N, K]`, 0..1; one-hot in the known columns where domains exclude each other.
-            known: `[N, K]` or `[K]`, 1 for the columns of the data set that the picture is from. The others are left
-                out, from the softmax too: their labels are unknown, not 0 (section 3.2, mask vector).
+            label: `[N, K]`, 0..1; one-hot in the known columns if domains are exclusive.
+            known: `[N, K]` or `[K]`, 1 for the columns of the data set that the picture comes from. All other columns
+                are ignored, in the softmax too: their labels are unknown, not 0 (section 3.2, mask vector).
         """
         logits, label = logits.float(), label.to(logits.device, torch.float32)
         mask = torch.ones_like(logits) if known is None else known.to(logits).expand_as(logits)
         if self.exclusive:
-            # the lowest number and not -inf: a row of which nothing is known must give 0, not NaN
+            # The lowest finite number rather than -inf: a row without known columns must give 0, not NaN.
             within = logits.masked_fill(mask == 0, torch.finfo(logits.dtype).min)
             cost = -label * F.log_softmax(within, dim=1).masked_fill(mask == 0, 0)
         else:

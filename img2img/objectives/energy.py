@@ -1,4 +1,4 @@
-"""Adversarial objectives of a discriminator that is an auto-encoder: its error is the energy of a picture, E >= 0."""
+"""Adversarial objectives for an auto-encoder as discriminator. Its reconstruction error is the energy, E >= 0."""
 
 from typing import ClassVar
 
@@ -7,19 +7,19 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from img2img.errors import ConfigError
-from img2img.objectives.game import Adversarial, Scores, middle
+from img2img.objectives.game import Adversarial, Scores, midpoint
 from img2img.objectives.processes import mean_over_processes
 
 
 class EBGAN(Adversarial):
     """L_D = E[E(x)] + E[max(0, margin - E(G))], L_G = E[E(G)].
 
-    Zhao et al. 2017 (Energy-based GANs), equations 1 and 2. Between the margin and 0 the energy of fake pictures
-    rises and that of real ones falls; at equilibrium both are at most the margin (theorems 1 and 2).
+    Zhao et al. 2017 (Energy-based GANs), equations 1 and 2. The discriminator lowers the energy of real pictures and
+    raises that of fake ones up to the margin. At equilibrium, both are at most the margin (theorems 1 and 2).
 
     Args:
-        margin: the energy that fake pictures shall have. The unit is the discriminator's: for a mean squared or
-            absolute error a value, pictures in -1..1, an untrained auto-encoder gives about 0.5.
+        margin: the energy to which the discriminator raises fake pictures, in the discriminator's own unit. With a mean
+            squared or absolute error per value and pictures in -1..1, an untrained auto-encoder gives about 0.5.
 
     Raises:
         ConfigError: `margin` is not above 0.
@@ -30,7 +30,7 @@ class EBGAN(Adversarial):
     def __init__(self, margin: float = 1.0) -> None:
         super().__init__()
         if margin <= 0:
-            raise ConfigError(f"ebgan: margin = {margin} must be above 0, fake pictures are to have that energy")
+            raise ConfigError(f"ebgan: margin = {margin} must be above 0; it is the energy of fake pictures")
         self.margin = margin
 
     def _discriminator(self, real: Tensor, fake: Tensor, distance: Tensor | None) -> Tensor:
@@ -39,24 +39,23 @@ class EBGAN(Adversarial):
     def _generator(self, fake: Tensor, real: Tensor) -> Tensor:
         return fake.mean()
 
-    def _line(self, real: Tensor, fake: Tensor) -> Tensor:
-        return middle(real, fake)
+    def _threshold(self, real: Tensor, fake: Tensor) -> Tensor:
+        return midpoint(real, fake)
 
 
 class BEGAN(Adversarial):
-    """L_D = E[E(x)] - k E[E(G)], L_G = E[E(G)], with a k that keeps E[E(G)] near gamma E[E(x)].
+    """L_D = E[E(x)] - k E[E(G)], L_G = E[E(G)]. The weight k keeps E[E(G)] near gamma E[E(x)].
 
-    Berthelot et al. 2017 (BEGAN), section 3.4: k <- k + rate (gamma E(x) - E(G)), held in 0..1, from 0. The update
-    takes the fake pictures that the discriminator is shown, and happens in `discriminator`, in training mode only.
+    Berthelot et al. 2017 (BEGAN), section 3.4: k <- k + rate (gamma E(x) - E(G)), clamped to 0..1 and starting at 0.
+    `discriminator` updates k from the fake pictures it gets, in training mode only.
 
     Args:
-        gamma: diversity, above 0: the lower, the fewer kinds of pictures and the better each. 0.3 to 0.7 in the
-            paper.
+        gamma: diversity, above 0. Lower values give better pictures of fewer kinds; the paper uses 0.3 to 0.7.
         rate: the paper's lambda_k.
 
     Attributes:
-        k: weight of the fake energies; in the state dict.
-        convergence: the paper's measure, E(x) + |gamma E(x) - E(G)| of the last update; falls as training succeeds.
+        k: weight of the fake energies; part of the state dict.
+        convergence: the paper's measure E(x) + |gamma E(x) - E(G)| at the last update. It falls as training succeeds.
 
     Raises:
         ConfigError: `gamma` or `rate` is not above 0.
@@ -83,12 +82,12 @@ class BEGAN(Adversarial):
 
     @torch.no_grad()
     def _balance(self, real: Scores, fake: Scores) -> None:
-        # k is state, and one state is saved: every process must come to the same
-        of_real, of_fake = mean_over_processes(torch.stack([_mean(real), _mean(fake)]))
-        surplus = self.gamma * of_real - of_fake
-        # out of place: the graph of the loss holds the old k; and it moves to where the scores are
+        # k must be equal in all processes, because the checkpoint saves only one of them.
+        energy_real, energy_fake = mean_over_processes(torch.stack([_mean(real), _mean(fake)]))
+        surplus = self.gamma * energy_real - energy_fake
+        # Not in place: the graph of the loss needs the old k. Also moves k to the device of the scores.
         self.k = (self.k.to(surplus) + self.rate * surplus).clamp(0, 1)
-        self.convergence = of_real + surplus.abs()
+        self.convergence = energy_real + surplus.abs()
 
     def _discriminator(self, real: Tensor, fake: Tensor, distance: Tensor | None) -> Tensor:
         return real.mean() - self.k.to(fake) * fake.mean()
@@ -96,8 +95,8 @@ class BEGAN(Adversarial):
     def _generator(self, fake: Tensor, real: Tensor) -> Tensor:
         return fake.mean()
 
-    def _line(self, real: Tensor, fake: Tensor) -> Tensor:
-        return middle(real, fake)
+    def _threshold(self, real: Tensor, fake: Tensor) -> Tensor:
+        return midpoint(real, fake)
 
 
 def _mean(scores: Scores) -> Tensor:

@@ -1,4 +1,4 @@
-"""f-GAN: the discriminator bounds an f-divergence of real and generated pictures from below."""
+"""f-GAN: the discriminator gives a lower bound on an f-divergence between real and generated pictures."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -17,17 +17,18 @@ class Divergence(NamedTuple):
 
     Attributes:
         activation: T = g_f(v), which maps scores into the domain of f*.
-        conjugate: f*(g_f(v)), the Fenchel conjugate after it, simplified: exponentials and logarithms cancel.
-        line: the score at which g_f(v) = f'(1), above which a picture is judged real.
+        conjugate: f*(g_f(v)), the Fenchel conjugate of the activation, simplified so that exponentials and logarithms
+            cancel.
+        threshold: the score at which g_f(v) = f'(1). Above it, a picture counts as real.
     """
 
     activation: Callable[[Tensor], Tensor]
     conjugate: Callable[[Tensor], Tensor]
-    line: float = 0.0
+    threshold: float = 0.0
 
 
 DIVERGENCES = {
-    "kl": Divergence(lambda v: v, lambda v: (v - 1).exp(), line=1.0),
+    "kl": Divergence(lambda v: v, lambda v: (v - 1).exp(), threshold=1.0),
     "reverse-kl": Divergence(lambda v: -(-v).exp(), lambda v: v - 1),
     "pearson": Divergence(lambda v: v, lambda v: v.square() / 4 + v),
     "hellinger": Divergence(lambda v: 1 - (-v).exp(), lambda v: v.exp() - 1),
@@ -36,25 +37,25 @@ DIVERGENCES = {
 
 
 class FGAN(Adversarial):
-    """L_D = E[f*(g_f(D(G)))] - E[g_f(D(x))], L_G = -E[g_f(D(G))], or, in the strict game, -E[f*(g_f(D(G)))].
+    """L_D = E[f*(g_f(D(G)))] - E[g_f(D(x))], L_G = -E[g_f(D(G))], or -E[f*(g_f(D(G)))] without the trick.
 
-    Nowozin et al. 2016 (f-GAN), equation 6; the trick for the generator is section 3.2. The best value of -L_D is the
-    divergence D_f(p_data || p_g), which is reached at g_f(D) = f'(p_data / p_g) (equation 5); "jensen-shannon" is
-    the paper's f, twice the divergence of that name. Several of these have exponentials of the score: clip gradients.
+    Nowozin et al. 2016 (f-GAN), equation 6; section 3.2 has the trick for the generator. The best value of -L_D is the
+    divergence D_f(p_data || p_g), reached at g_f(D) = f'(p_data / p_g) (equation 5). "jensen-shannon" uses the paper's
+    f, which is twice the divergence of that name. Several divergences take exponentials of the score: clip gradients.
 
     Args:
         divergence: kl, reverse-kl, pearson, hellinger (squared) or jensen-shannon.
-        trick: the generator raises g_f of its scores instead of f*; as the non-saturating game is to the minimax one.
-            With kl and pearson, whose g_f is the identity, the strict game is the steadier (examples/toy_gans.md).
+        trick: let the generator raise g_f of its scores instead of f*, as the non-saturating loss does for the minimax
+            one. For kl and pearson, whose g_f is the identity, training without it is steadier (examples/toy_gans.md).
 
     Raises:
-        ConfigError: there is no such divergence.
+        ConfigError: the divergence is unknown.
     """
 
     def __init__(self, divergence: str = "jensen-shannon", trick: bool = True) -> None:
         super().__init__()
         if divergence not in DIVERGENCES:
-            raise ConfigError(f"f-gan: unknown divergence '{divergence}'; there are {', '.join(DIVERGENCES)}")
+            raise ConfigError(f"f-gan: unknown divergence '{divergence}'; choose from {', '.join(DIVERGENCES)}")
         self.divergence = divergence
         self.trick = trick
 
@@ -66,5 +67,5 @@ class FGAN(Adversarial):
         f = DIVERGENCES[self.divergence]
         return -(f.activation if self.trick else f.conjugate)(fake).mean()
 
-    def _line(self, real: Tensor, fake: Tensor) -> float:
-        return DIVERGENCES[self.divergence].line
+    def _threshold(self, real: Tensor, fake: Tensor) -> float:
+        return DIVERGENCES[self.divergence].threshold

@@ -1,4 +1,4 @@
-"""Adversarial objectives of a discriminator that gives the logit of "this is real". s is the logistic sigmoid."""
+"""Adversarial objectives for a discriminator that outputs the logit of "this is real". s is the logistic sigmoid."""
 
 from typing import ClassVar
 
@@ -12,11 +12,12 @@ from img2img.objectives.game import Adversarial
 class Logistic(Adversarial):
     """A discriminator trained by cross-entropy: L_D = -E[log s(D(x))] - E[log(1 - s(D(G)))].
 
-    Goodfellow et al. 2014 (Generative Adversarial Nets), equation 1. With fixed G the best D is
-    log(p_data / p_g) (proposition 1).
+    Goodfellow et al. 2014 (Generative Adversarial Nets), equation 1. For a fixed G the best D is log(p_data / p_g)
+    (proposition 1).
 
     Args:
-        smoothing: what the real label is below 1 (one-sided label smoothing: Salimans et al. 2016, section 3.4), 0..1.
+        smoothing: how far the real label lies below 1, 0..1 (one-sided label smoothing: Salimans et al. 2016,
+            section 3.4).
 
     Raises:
         ConfigError: `smoothing` is not in 0..1.
@@ -25,7 +26,9 @@ class Logistic(Adversarial):
     def __init__(self, smoothing: float = 0.0) -> None:
         super().__init__()
         if not 0 <= smoothing < 1:
-            raise ConfigError(f"smoothing = {smoothing} must be at least 0 and below 1, it is taken from the label 1")
+            raise ConfigError(
+                f"smoothing = {smoothing} must be at least 0 and below 1; it is subtracted from the label 1"
+            )
         self.smoothing = smoothing
 
     def _discriminator(self, real: Tensor, fake: Tensor, distance: Tensor | None) -> Tensor:
@@ -36,7 +39,7 @@ class Logistic(Adversarial):
 class Minimax(Logistic):
     """The zero-sum game: L_G = E[log(1 - s(D(G)))].
 
-    Goodfellow et al. 2014, equation 1. Its gradient vanishes where the discriminator is sure (section 3).
+    Goodfellow et al. 2014, equation 1. Its gradient vanishes if the discriminator is certain (section 3).
     """
 
     def _generator(self, fake: Tensor, real: Tensor) -> Tensor:
@@ -44,9 +47,9 @@ class Minimax(Logistic):
 
 
 class NonSaturating(Logistic):
-    """The game as it is usually played: L_G = -E[log s(D(G))].
+    """The usual form of the game: L_G = -E[log s(D(G))].
 
-    Goodfellow et al. 2014, section 3, last paragraph: the same fixed point, strong gradients from the start.
+    Goodfellow et al. 2014, section 3, last paragraph: the same fixed point, with strong gradients from the start.
     """
 
     def _generator(self, fake: Tensor, real: Tensor) -> Tensor:
@@ -54,7 +57,7 @@ class NonSaturating(Logistic):
 
 
 class DRAGAN(NonSaturating):
-    """The non-saturating game with a gradient penalty near the real pictures (`penalties.Local`).
+    """The non-saturating game with a gradient penalty near the real pictures (`penalties.LocalGradientPenalty`).
 
     Kodali et al. 2017 (On Convergence and Stability of GANs).
     """
@@ -63,9 +66,9 @@ class DRAGAN(NonSaturating):
 
 
 class Relativistic(Adversarial):
-    """Is this real picture more real than that fake one?
+    """Asks whether this real picture is more real than that fake one.
 
-    L_D = -E[log s(C(x) - C(G))], L_G = -E[log s(C(G) - C(x))], over pairs of the batch.
+    L_D = -E[log s(C(x) - C(G))], L_G = -E[log s(C(G) - C(x))], over pairs in the batch.
     Jolicoeur-Martineau 2018 (The relativistic discriminator), section 4.1, RSGAN.
     """
 
@@ -83,12 +86,13 @@ class Relativistic(Adversarial):
 
 
 class RelativisticAverage(Adversarial):
-    """Is this picture more real than the fake ones are on average, or less than the real ones?
+    """Asks whether this picture is more real than the average fake one, or less real than the average real one.
 
-    L_D = -1/2 E[log s(C(x) - E C(G))] - 1/2 E[log(1 - s(C(G) - E C(x)))]; L_G: real and fake change places.
-    Jolicoeur-Martineau 2018, section 4.2, RaSGAN; ESRGAN (Wang et al. 2018), equations 1 and 2. The paper has the
-    sum; both official codes halve it, and ESRGAN's weight of 0.005 counts on that. The averages are those of the
-    batch, in each process of a distributed run its own.
+    L_D = -1/2 E[log s(C(x) - E C(G))] - 1/2 E[log(1 - s(C(G) - E C(x)))]; L_G swaps real and fake.
+    Jolicoeur-Martineau 2018, section 4.2, RaSGAN; ESRGAN (Wang et al. 2018), equations 1 and 2.
+
+    The paper takes the sum; both official codes halve it, and ESRGAN's weight of 0.005 relies on that. The averages are
+    over the batch; in a distributed run, each process uses its own.
     """
 
     needs_real: ClassVar[bool] = True

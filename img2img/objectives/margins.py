@@ -1,4 +1,4 @@
-"""Adversarial objectives that ask for a certain value of the score, or a certain distance between two."""
+"""Adversarial objectives that ask for a certain score, or for a certain distance between two scores."""
 
 from typing import ClassVar
 
@@ -6,20 +6,20 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from img2img.errors import ConfigError
-from img2img.objectives.game import Adversarial, middle
+from img2img.objectives.game import Adversarial, midpoint
 
 
 class LeastSquares(Adversarial):
     """LSGAN: L_D = 1/2 E[(D(x) - b)^2] + 1/2 E[(D(G) - a)^2], L_G = E[(D(G) - c)^2].
 
-    Mao et al. 2017 (Least Squares GANs), equation 2, but for the half in front of L_G: CycleGAN, pix2pixHD and their
-    official codes have none, and their weights (10 for the cycle) are relative to that. With fixed G the best D is
+    Mao et al. 2017 (Least Squares GANs), equation 2, without the factor 1/2 in L_G: CycleGAN, pix2pixHD and their
+    official codes omit it, and their weights (10 for the cycle) rely on that. For a fixed G the best D is
     (b p_data + a p_g) / (p_data + p_g) (section 3.2).
 
     Args:
-        a: label of fake.
-        b: label of real.
-        c: what the generator wants to be taken for. a = -1, b = 1, c = 0 minimise Pearson's divergence (section 3.2).
+        a: label of fake pictures.
+        b: label of real pictures.
+        c: the score that the generator aims for. a = -1, b = 1, c = 0 minimise Pearson's divergence (section 3.2).
 
     Raises:
         ConfigError: a and b are equal.
@@ -28,7 +28,7 @@ class LeastSquares(Adversarial):
     def __init__(self, a: float = 0.0, b: float = 1.0, c: float = 1.0) -> None:
         super().__init__()
         if a == b:
-            raise ConfigError(f"lsgan: the labels a (fake) and b (real) are both {a}, nothing can tell them apart")
+            raise ConfigError(f"lsgan: the labels a (fake) and b (real) are both {a}; they must differ")
         self.a, self.b, self.c = a, b, c
 
     def _discriminator(self, real: Tensor, fake: Tensor, distance: Tensor | None) -> Tensor:
@@ -41,7 +41,7 @@ class LeastSquares(Adversarial):
         side = 1 if self.b > self.a else -1
         return super()._accuracies(side * real, side * fake)
 
-    def _line(self, real: Tensor, fake: Tensor) -> float:
+    def _threshold(self, real: Tensor, fake: Tensor) -> float:
         return (self.a + self.b) / 2 * (1 if self.b > self.a else -1)
 
 
@@ -49,7 +49,7 @@ class Hinge(Adversarial):
     """L_D = E[max(0, 1 - D(x))] + E[max(0, 1 + D(G))], L_G = -E[D(G)].
 
     Lim and Ye 2017 (Geometric GAN); Miyato et al. 2018 (Spectral Normalization), equations 16 and 17.
-    Scores beyond the margin teach the discriminator nothing more.
+    The discriminator learns nothing from scores beyond the margin.
     """
 
     def _discriminator(self, real: Tensor, fake: Tensor, distance: Tensor | None) -> Tensor:
@@ -60,22 +60,24 @@ class Hinge(Adversarial):
 
 
 class LossSensitive(Adversarial):
-    """LS-GAN: fake pictures shall score lower than real ones by a margin that grows with their distance.
+    """LS-GAN: fake pictures must score lower than real ones, by a margin that grows with their distance.
 
-    Qi 2017 (Loss-Sensitive GANs on Lipschitz Densities): for a loss function L that is low for real
-    pictures, L_D = E[max(0, margin * distance(x, G) + L(x) - L(G))] + gamma E[L(x)] and L_G = E[L(G)]. As elsewhere
-    here a high score means real, L = -D, so that any discriminator fits. The author's code has gamma = 0 and so has
-    this by default: without a bound on L, as its last layer there is one, that term has no minimum.
+    Qi 2017 (Loss-Sensitive GANs on Lipschitz Densities): for a loss function L that is low for real pictures,
+    L_D = E[max(0, margin * distance(x, G) + L(x) - L(G))] + gamma E[L(x)] and L_G = E[L(G)].
+
+    Everywhere else in this package a high score means real, so L = -D, and any discriminator fits. The default gamma is
+    0, as in the author's code: that term has no minimum unless the discriminator's last layer bounds L, as it does
+    there.
+
+    A map of scores is first averaged per picture. The method chooses `distance`; the paper uses L1.
 
     Args:
-        margin: what a distance of 1 is worth in scores. The author's code has 0.0002 for the summed absolute
-            difference of 64x64 RGB pictures, 2.5 for the mean one.
+        margin: the score difference required at a distance of 1. The author's code uses 0.0002 for the summed absolute
+            difference of 64x64 RGB pictures, which is about 2.5 for the mean difference.
         gamma: weight of the term that lowers the loss of real pictures.
 
-    A map of scores is averaged a picture first. `distance` is the method's choice, in the paper the L1 distance.
-
     Raises:
-        ConfigError: `margin` is not above 0 or `gamma` is below.
+        ConfigError: `margin` is not above 0, or `gamma` is below 0.
     """
 
     paired_samples: ClassVar[bool] = True
@@ -83,22 +85,22 @@ class LossSensitive(Adversarial):
     def __init__(self, margin: float = 1.0, gamma: float = 0.0) -> None:
         super().__init__()
         if margin <= 0 or gamma < 0:
-            raise ConfigError(f"loss-sensitive: margin = {margin} must be above 0 and gamma = {gamma} not below")
+            raise ConfigError(f"loss-sensitive: margin = {margin} must be above 0 and gamma = {gamma} at least 0")
         self.margin = margin
         self.gamma = gamma
 
     def _discriminator(self, real: Tensor, fake: Tensor, distance: Tensor | None) -> Tensor:
         assert distance is not None
-        loss_real, loss_fake = -_a_picture(real), -_a_picture(fake)
+        loss_real, loss_fake = -_mean_per_picture(real), -_mean_per_picture(fake)
         needed = self.margin * distance.detach().to(loss_real) + loss_real - loss_fake
         return F.relu(needed).mean() + self.gamma * loss_real.mean()
 
     def _generator(self, fake: Tensor, real: Tensor) -> Tensor:
         return -fake.mean()
 
-    def _line(self, real: Tensor, fake: Tensor) -> Tensor:
-        return middle(real, fake)
+    def _threshold(self, real: Tensor, fake: Tensor) -> Tensor:
+        return midpoint(real, fake)
 
 
-def _a_picture(scores: Tensor) -> Tensor:
+def _mean_per_picture(scores: Tensor) -> Tensor:
     return scores.flatten(1).mean(1) if scores.dim() > 1 else scores

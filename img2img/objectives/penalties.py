@@ -1,4 +1,4 @@
-"""Penalties on the gradient of the discriminator with respect to the picture. Unweighted; the config has the weight."""
+"""Penalties on the gradient of the discriminator with respect to the picture. Unweighted: the config has the weight."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -12,13 +12,13 @@ Discriminate = Callable[[Tensor], Scores]
 
 
 class Penalty(ABC):
-    """`penalty(discriminate, real, fake)` is a scalar for the discriminator's loss.
+    """`penalty(discriminate, real, fake)` returns a scalar to add to the discriminator's loss.
 
-    `discriminate` takes pictures and gives their scores; a condition is bound by the caller. `real` and `fake` are
-    `[N, ...]` of one shape; neither's graph is followed. The gradient is that of the sum of all scores, of all
-    places and scales, as in the official codes. It is taken in float32 and outside autocast, for half precision
+    `discriminate` maps pictures to scores; for a conditional discriminator, the caller binds the condition. `real` and
+    `fake` are `[N, ...]` of one shape and are detached. The gradient is that of the sum of all scores over all
+    positions and scales, as in the official codes. It is computed in float32 without autocast, because half precision
     loses it; the backward pass through it reaches the discriminator's weights. Batch norm in the discriminator mixes
-    the pictures' gradients: not for these penalties (Gulrajani et al. 2017, section 4).
+    the gradients of different pictures, so do not combine it with these penalties (Gulrajani et al. 2017, section 4).
     """
 
     def __call__(self, discriminate: Discriminate, real: Tensor, fake: Tensor) -> Tensor:
@@ -32,20 +32,20 @@ class Penalty(ABC):
 
     @abstractmethod
     def _where(self, real: Tensor, fake: Tensor) -> Tensor:
-        """The pictures at which the gradient is taken."""
+        """Return the pictures at which to take the gradient."""
 
     @abstractmethod
     def _cost(self, gradient: Tensor) -> Tensor:
-        """The penalty on gradients `[N, values]`."""
+        """Return the penalty for gradients `[N, values]`."""
 
 
-class Gradient(Penalty):
-    """E[(|grad D(u x + (1 - u) G)| - centre)^2], one u ~ U(0, 1) a picture.
+class GradientPenalty(Penalty):
+    """E[(|grad D(u x + (1 - u) G)| - centre)^2], with one u ~ U(0, 1) per picture.
 
     Gulrajani et al. 2017 (Improved Training of Wasserstein GANs), equation 3, weight 10.
 
     Args:
-        centre: the norm that gradients are drawn to; 0 is Thanh-Tung et al. 2019's.
+        centre: target for the norm of the gradients; Thanh-Tung et al. 2019 use 0.
     """
 
     def __init__(self, centre: float = 1.0) -> None:
@@ -60,15 +60,14 @@ class Gradient(Penalty):
         return (norm - self.centre).square().mean()
 
 
-class Local(Gradient):
-    """E[(|grad D(x + d)| - centre)^2], d a perturbation: gradients near the real pictures only.
+class LocalGradientPenalty(GradientPenalty):
+    """E[(|grad D(x + d)| - centre)^2] with a perturbation d: penalises gradients near the real pictures only.
 
-    Kodali et al. 2017 (On Convergence and Stability of GANs), weight 10. The paper writes Gaussian
-    noise, the authors' code has d = u noise std(x) n with n ~ U(0, 1) a value and one u ~ U(0, 1) a picture; this
-    follows the code.
+    Kodali et al. 2017 (On Convergence and Stability of GANs), weight 10. The paper writes Gaussian noise. The authors'
+    code, followed here, uses d = u noise std(x) n with n ~ U(0, 1) per value and one u ~ U(0, 1) per picture.
 
     Args:
-        centre: the norm that gradients are drawn to.
+        centre: target for the norm of the gradients.
         noise: size of the perturbation in standard deviations of the batch.
     """
 
@@ -84,7 +83,7 @@ class Local(Gradient):
 class R1(Penalty):
     """1/2 E[|grad D(x)|^2] at real pictures. Mescheder et al. 2018, equation 9; weight 10 there.
 
-    "Which Training Methods for GANs do actually Converge?", with the half that the paper has in front.
+    "Which Training Methods for GANs do actually Converge?" The factor 1/2 is the paper's.
     """
 
     def _where(self, real: Tensor, fake: Tensor) -> Tensor:

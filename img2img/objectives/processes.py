@@ -1,11 +1,11 @@
-"""Averages over the processes of a distributed run, for state that must stay equal in all of them."""
+"""Reductions over the processes of a distributed run, for state that must be equal in all of them."""
 
 import torch.distributed as dist
 from torch import Tensor
 
 
 def sum_over_processes(value: Tensor) -> Tensor:
-    """The sum of every process's `value`, detached; `value` itself where there is one process."""
+    """Return the sum of `value` over all processes, detached. A single process gets its own `value` back."""
     total = value.detach().clone()
     if dist.is_available() and dist.is_initialized():
         dist.all_reduce(total)
@@ -13,13 +13,13 @@ def sum_over_processes(value: Tensor) -> Tensor:
 
 
 def mean_over_processes(value: Tensor) -> Tensor:
-    """The mean of every process's `value`, detached."""
+    """Return the mean of `value` over all processes, detached."""
     processes = dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
     return sum_over_processes(value) / processes
 
 
 def max_over_processes(value: Tensor) -> Tensor:
-    """The largest of every process's `value`, detached."""
+    """Return the maximum of `value` over all processes, detached."""
     largest = value.detach().clone()
     if dist.is_available() and dist.is_initialized():
         dist.all_reduce(largest, dist.ReduceOp.MAX)

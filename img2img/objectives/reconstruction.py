@@ -1,4 +1,4 @@
-"""How far a result is from the truth, pixel by pixel. All take two tensors of one shape and return a scalar."""
+"""Pixel-wise distances between result and truth. All take two tensors of one shape and return a scalar."""
 
 import torch
 from torch import Tensor, nn
@@ -33,8 +33,10 @@ class Charbonnier(nn.Module):
 
 
 class Frequency(nn.Module):
-    """Mean absolute difference of the two-dimensional Fourier transforms, real and imaginary part apart
-    (Cho et al. 2021, "Rethinking Coarse-to-Fine Approach in Single Image Deblurring", equation 8)."""
+    """Mean absolute difference of the two-dimensional Fourier transforms, real and imaginary parts separately.
+
+    Cho et al. 2021, "Rethinking Coarse-to-Fine Approach in Single Image Deblurring", equation 8.
+    """
 
     def forward(self, result: Tensor, truth: Tensor) -> Tensor:
         difference = torch.fft.rfft2((result - truth).float(), norm="ortho")
@@ -42,10 +44,10 @@ class Frequency(nn.Module):
 
 
 class TotalVariation(nn.Module):
-    """Total variation of the result: mean absolute difference of neighbours across plus that of neighbours down.
+    """Total variation of the result: mean absolute difference of horizontal neighbours plus that of vertical ones.
 
     The anisotropic form (Rudin et al. 1992; Mahendran and Vedaldi 2015, section 3, beta = 1). `[N, C, H, W]`, H and W
-    at least 2. The truth is taken to be called like the others, and is not looked at.
+    at least 2. Ignores the truth; it takes one only to have the same signature as the other objectives.
     """
 
     def forward(self, result: Tensor, truth: Tensor | None = None) -> Tensor:
@@ -53,16 +55,16 @@ class TotalVariation(nn.Module):
         return across.abs().mean() + down.abs().mean()
 
 
-class Masked(nn.Module):
-    """Another reconstruction objective, weighed apart in the hole and around it.
+class MaskedReconstruction(nn.Module):
+    """Another reconstruction objective, with separate weights for the hole and the pixels around it.
 
-    `hole * (its mean over the hole) + valid * (its mean over the rest)`: each region is normalised by its own area,
-    over the whole batch, so that a small hole counts as much as a large one. A region without pixels counts 0. Between
-    0 and 1 a mask value blends result and truth: exact for L1, and for any objective where masks are 0 or 1. The
-    frequency objective and SSIM, which look beyond one pixel, see the other region as perfect.
+    `hole * (its mean over the hole) + valid * (its mean over the rest)`. Each region is normalised by its own area over
+    the whole batch, so that a small hole counts as much as a large one. A region without pixels counts 0. Mask values
+    between 0 and 1 blend result and truth: exact for L1, and for any objective if masks are 0 or 1. The frequency
+    objective and SSIM look beyond one pixel; they see the other region as perfect.
 
     Args:
-        objective: takes (result, truth), and is 0 or a constant where they agree; so not the total variation.
+        objective: takes (result, truth) and is 0 or a constant if they agree; so not the total variation.
         hole: weight of the hole.
         valid: weight of the pixels around it.
 
@@ -73,21 +75,21 @@ class Masked(nn.Module):
     def __init__(self, objective: nn.Module, hole: float = 1.0, valid: float = 1.0) -> None:
         super().__init__()
         if isinstance(objective, TotalVariation):
-            raise ConfigError("the total variation does not compare with the truth, it cannot be weighed by a mask")
+            raise ConfigError("total variation does not compare with the truth; it cannot be weighted by a mask")
         if hole < 0 or valid < 0:
-            raise ConfigError(f"weights of a masked objective must not be negative: hole = {hole}, valid = {valid}")
+            raise ConfigError(f"the weights of a masked objective must not be negative: hole = {hole}, valid = {valid}")
         self.objective = objective
         self.hole = hole
         self.valid = valid
 
     def forward(self, result: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
-        """`result` and `truth` `[N, C, H, W]`, `mask` `[N, 1, H, W]`, 1 = hole. Returns a scalar."""
+        """Return a scalar. `result` and `truth` are `[N, C, H, W]`, `mask` is `[N, 1, H, W]`, 1 = hole."""
         mask = mask.to(result)
         return self.hole * self._over(mask, result, truth) + self.valid * self._over(1 - mask, result, truth)
 
     def _over(self, region: Tensor, result: Tensor, truth: Tensor) -> Tensor:
         share = region.mean()
-        agreement = self.objective(truth, truth)  # Charbonnier is not 0 there
+        agreement = self.objective(truth, truth)  # Charbonnier is not 0 even for equal pictures
         outside = (1 - share) * agreement
         over_all: Tensor = self.objective(truth + region * (result - truth), truth)
         return torch.where(share > 0, (over_all - outside) / share.clamp_min(1e-12), 0 * over_all)

@@ -1,4 +1,4 @@
-"""What happens inside a discriminator while it is called, written down layer by layer."""
+"""Records the activations of a network, layer by layer."""
 
 from collections.abc import Sequence
 from types import TracebackType
@@ -18,23 +18,23 @@ WEIGHTED = (_ConvNd, nn.Linear)
 class Recorder:
     """Records the activations of a network, with their graph, by forward hooks.
 
-    As a context manager it gives a list that holds, once the block is left, the activations of every call of the
-    network in it; called in the network's place, it returns the network's result and the activations:
+    As a context manager it returns a list. After the block, the list holds the activations of every call of the network
+    inside it. Called instead of the network, it returns the network's result and the activations:
 
         with Recorder(discriminator) as features:
             scores = discriminator(picture)
         scores, features = Recorder(discriminator)(picture)
 
     Args:
-        network: any discriminator, also of several scales, and also wrapped for distribution. Hooks do not run in
-            compiled code: of a compiled network the original is recorded, so call that, or the recorder.
-        layers: names of its submodules, as `named_modules` has them, recorded in the order in which they run. None
-            given: the outputs of all activation modules that run before the last layer with weights (convolution or
-            linear); where there are no such modules, because the network's activations are functions, the outputs of
-            all layers with weights but the last. The scores themselves are never recorded then.
+        network: any discriminator, also multi-scale or wrapped for distribution. Hooks do not run in compiled code; for
+            a compiled network, the recorder hooks the original, so call the original or the recorder.
+        layers: names of submodules, as in `named_modules`, recorded in the order in which they run. By default, records
+            the outputs of all activation modules that run before the last layer with weights (convolution or linear). A
+            network whose activations are functions has no such modules; then it records the outputs of all layers with
+            weights except the last. The default never records the scores themselves.
 
     Raises:
-        ConfigError: the network has no such layer; the message lists those that it has.
+        ConfigError: the network has no such layer; the message lists its layers.
     """
 
     def __init__(self, network: nn.Module, layers: Sequence[str] = ()) -> None:
@@ -44,21 +44,21 @@ class Recorder:
         while isinstance(inner, DistributedDataParallel) or hasattr(inner, "_orig_mod"):
             inner = inner.module if isinstance(inner, DistributedDataParallel) else inner._orig_mod
         self._inner = inner
-        self._watched = self._named() if layers else self._default()
+        self._watched = self._named_modules() if layers else self._default_modules()
         self._handles: list[RemovableHandle] = []
         self._features: list[Tensor] = []
-        self._seen: list[tuple[nn.Module, Tensor]] = []
+        self._recorded: list[tuple[nn.Module, Tensor]] = []
 
     def __call__(self, *inputs: Any, **named: Any) -> tuple[Any, list[Tensor]]:
-        """The network's result, and the activations on the way there."""
+        """Return the network's result and the activations on the way to it."""
         with self as features:
             result = self.network(*inputs, **named)
         return result, features
 
     def __enter__(self) -> list[Tensor]:
         self._features = []
-        self._handles = [module.register_forward_hook(self._note) for module in self._watched]
-        self._handles.append(self._inner.register_forward_pre_hook(self._begin))
+        self._handles = [module.register_forward_hook(self._record) for module in self._watched]
+        self._handles.append(self._inner.register_forward_pre_hook(self._start))
         self._handles.append(self._inner.register_forward_hook(self._finish))
         return self._features
 
@@ -67,34 +67,34 @@ class Recorder:
     ) -> None:
         for handle in self._handles:
             handle.remove()
-        self._handles, self._features, self._seen = [], [], []
+        self._handles, self._features, self._recorded = [], [], []
 
-    def _named(self) -> list[nn.Module]:
+    def _named_modules(self) -> list[nn.Module]:
         modules = dict(self._inner.named_modules())
         for layer in self.layers:
             if layer not in modules or not layer:
-                there = ", ".join(name for name in modules if name)
-                raise ConfigError(f"the discriminator has no layer '{layer}' for feature matching; there are {there}")
+                names = ", ".join(name for name in modules if name)
+                raise ConfigError(f"the discriminator has no layer '{layer}' for feature matching; choose from {names}")
         return [modules[layer] for layer in self.layers]
 
-    def _default(self) -> list[nn.Module]:
+    def _default_modules(self) -> list[nn.Module]:
         return [module for module in self._inner.modules() if isinstance(module, (*ACTIVATIONS, *WEIGHTED))]
 
-    def _begin(self, module: nn.Module, inputs: Any) -> None:
-        self._seen = []
+    def _start(self, module: nn.Module, inputs: Any) -> None:
+        self._recorded = []
 
-    def _note(self, module: nn.Module, inputs: Any, output: Any) -> None:
+    def _record(self, module: nn.Module, inputs: Any, output: Any) -> None:
         if not isinstance(output, Tensor):
-            raise ConfigError(f"layer {type(module).__name__} gives no tensor, its features cannot be matched")
-        self._seen.append((module, output))
+            raise ConfigError(f"layer {type(module).__name__} does not return a tensor; feature matching cannot use it")
+        self._recorded.append((module, output))
 
     def _finish(self, module: nn.Module, inputs: Any, output: Any) -> None:
-        self._features += [tensor for _, tensor in self._seen] if self.layers else self._chosen(output)
-        self._seen = []
+        self._features += [tensor for _, tensor in self._recorded] if self.layers else self._select(output)
+        self._recorded = []
 
-    def _chosen(self, output: Any) -> list[Tensor]:
-        last = max((i for i, (module, _) in enumerate(self._seen) if isinstance(module, WEIGHTED)), default=0)
-        before = self._seen[:last]
+    def _select(self, output: Any) -> list[Tensor]:
+        last = max((i for i, (module, _) in enumerate(self._recorded) if isinstance(module, WEIGHTED)), default=0)
+        before = self._recorded[:last]
         activations = [tensor for module, tensor in before if isinstance(module, ACTIVATIONS)]
         found = activations or [tensor for _, tensor in before]
         scores = {tensor.untyped_storage().data_ptr() for tensor in _tensors(output)}

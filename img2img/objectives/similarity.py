@@ -1,4 +1,4 @@
-"""Structural similarity as something to learn from."""
+"""Structural similarity (SSIM) as a loss."""
 
 from functools import lru_cache
 
@@ -13,18 +13,18 @@ C2 = 0.03**2
 
 
 class Dissimilarity(nn.Module):
-    """1 - SSIM, the mean over places and channels: 0 where the pictures agree, at most 2.
+    """1 - SSIM, averaged over positions and channels: 0 if the pictures agree, at most 2.
 
-    Wang et al. 2004 with their window (11x11, Gaussian of sigma 1.5) and constants; as an objective Zhao et al. 2017,
-    "Loss Functions for Image Restoration with Neural Networks", section III-B. Beyond its border a picture is mirrored.
-    It hardly minds a shift of all colours, so it wants a distance such as L1 beside it.
+    Wang et al. 2004 with their window (11x11, Gaussian of sigma 1.5) and constants; as a loss Zhao et al. 2017, "Loss
+    Functions for Image Restoration with Neural Networks", section III-B. Pictures are mirrored beyond their border.
+    SSIM barely reacts to a shift of all colours, so combine it with a distance such as L1.
 
-    It is taken in float32 and outside autocast: a variance is a small difference of large numbers.
+    Computed in float32 without autocast, because a variance is a small difference of large numbers.
 
     Args:
-        signed: values are -1..1 and not 0..1.
+        signed: values are -1..1, not 0..1.
 
-    Pictures `[N, C, H, W]`, sides of at least 6 pixels.
+    Pictures are `[N, C, H, W]` with sides of at least 6 pixels.
     """
 
     def __init__(self, signed: bool = True) -> None:
@@ -46,7 +46,7 @@ class Dissimilarity(nn.Module):
 
 
 def _blur(planes: Tensor) -> Tensor:
-    # As products of matrices, which GPUs compute in full precision unless told otherwise: convolutions they do not.
+    # Matrix products, not convolutions: only for matrix products do GPUs use full precision by default.
     down, across = (_gaussian(side, planes.device) for side in planes.shape[2:])
     blurred: Tensor = down @ planes @ across.mT
     return blurred
@@ -54,7 +54,7 @@ def _blur(planes: Tensor) -> Tensor:
 
 @lru_cache(maxsize=8)
 def _gaussian(side: int, device: torch.device) -> Tensor:
-    """The blur of a line of `side` pixels, mirrored beyond its ends, as a matrix to multiply it with from the left."""
+    """Return the blur of a line of `side` pixels, mirrored beyond its ends, as a matrix to multiply from the left."""
     x = torch.arange(WINDOW) - WINDOW // 2
     window = torch.exp(-(x**2) / (2 * SIGMA**2))
     lines = F.pad(torch.eye(side)[:, None], (WINDOW // 2, WINDOW // 2), mode="reflect")

@@ -126,7 +126,7 @@ def check_compatible(
         if keys:
             more = f" and {len(keys) - MAX_KEYS} more" if len(keys) > MAX_KEYS else ""
             raise CheckpointError(f"{where}, their networks differ: {what} {', '.join(keys[:MAX_KEYS])}{more}")
-    for fact in blending.AGREE:
+    for fact in blending.SAME_IN_BOTH:
         one, other = getattr(a.card, fact), getattr(b.card, fact)
         if one != other:
             raise CheckpointError(f"{where}: {fact} is {one} in the first and {other} in the second")

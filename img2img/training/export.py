@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Literal
 
 from img2img import exchange
+from img2img.atomic import atomic
 from img2img.errors import ConfigError, DataError, UsageError
-from img2img.exchange import dropout, half, official, quantise, samples, statistics
-from img2img.exchange.half import Halved
-from img2img.exchange.quantise import Quantised
+from img2img.exchange import dropout, half_precision, official_weights, quantise, running_statistics, samples
+from img2img.exchange.half_precision import Fp16Report
+from img2img.exchange.quantise import QuantisationReport
 from img2img.methods.method import ModelExport
-from img2img.runtime.image.atomic import atomic
 from img2img.runtime.network import models
 from img2img.runtime.network.card import Card
 from img2img.training import trained
@@ -52,9 +52,9 @@ class ExportedFile:
 
     path: Path
     card: Card
-    proof: exchange.Proof | None = None
+    proof: exchange.Verification | None = None
     seconds: float | None = None
-    reduced: Quantised | Halved | None = None
+    reduced: QuantisationReport | Fp16Report | None = None
 
 
 def from_run(place: Path, target: Path, options: ExportOptions, note: Callable[[str], None]) -> list[ExportedFile]:
@@ -73,7 +73,7 @@ def from_run(place: Path, target: Path, options: ExportOptions, note: Callable[[
     pending: list[tuple[Path, ExportedFile]] = []
     with tempfile.TemporaryDirectory() as folder:
         for one in found.models:
-            if options.live_dropout and not dropout.awaken(one.network):
+            if options.live_dropout and not dropout.make_live(one.network):
                 raise ConfigError(f"{place}: its network has no dropout; omit --dropout")
             card = _card(one, found, options)
             final = target.with_name(f"{target.stem}{one.suffix}{target.suffix}")
@@ -108,14 +108,14 @@ def from_model(source: Path, target: Path, options: ExportOptions) -> ExportedFi
         exported = Path(folder) / "model.onnx"
         reduced = _convert(source, exported, options.pictures, options)
         if options.name:
-            exchange.amend(exported, name=options.name)
+            exchange.update_card(exported, name=options.name)
         with atomic(target) as file:
             file.write(exported.read_bytes())
     return ExportedFile(target, _read_card(target), reduced=reduced)
 
 
 def weights(place: Path, target: Path) -> list[Path]:
-    """Write the generators of the run or checkpoint folder `place` in the official layout (`official.save`).
+    """Write the generators of the run or checkpoint folder `place` in the official layout (`official_weights.save`).
 
     Raises:
         ConfigError, CheckpointError, DataError: as `trained.read`.
@@ -124,8 +124,8 @@ def weights(place: Path, target: Path) -> list[Path]:
     written = []
     for name, one in zip(found.method.averaged, found.models, strict=True):
         path = target.with_name(f"{target.stem}{one.suffix}{target.suffix}")
-        state = official.state(found.method.networks[name])
-        official.save(state, path, task=one.card.task, averaged=found.averaged)
+        state = official_weights.official_state_dict(found.method.networks[name])
+        official_weights.save(state, path, task=one.card.task, averaged=found.averaged)
         written.append(path)
     return written
 
@@ -145,9 +145,9 @@ def read(place: Path, norm_mode: NormMode | None, note: Callable[[str], None]) -
 
 def _better_norm_mode(found: TrainedRun, place: Path, note: Callable[[str], None]) -> NormMode:
     """Return the norm mode with the better figure on the held-out pictures, or paper if they cannot be compared."""
-    gathered = statistics.examine({name: found.method.networks[name] for name in found.method.averaged})
-    if gathered.fault:
-        note(f"norm mode paper: {gathered.fault}")
+    gathered = running_statistics.examine({name: found.method.networks[name] for name in found.method.averaged})
+    if gathered.problem:
+        note(f"norm mode paper: {gathered.problem}")
         return "paper"
     try:
         figures = trained.norm_figures(found, place)
@@ -180,10 +180,12 @@ def _own_pictures(place: Path, found: TrainedRun, card: Card, precision: Precisi
     return folders
 
 
-def _convert(source: Path, target: Path, folders: tuple[Path, ...], options: ExportOptions) -> Quantised | Halved:
+def _convert(
+    source: Path, target: Path, folders: tuple[Path, ...], options: ExportOptions
+) -> QuantisationReport | Fp16Report:
     if options.precision == "int8":
         return quantise.quantise(source, target, folders, max_drop=options.max_drop)
-    return half.halve(source, target, folders)
+    return half_precision.convert_to_fp16(source, target, folders)
 
 
 def _read_card(path: Path) -> Card:

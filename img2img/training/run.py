@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from img2img.atomic import atomic
 from img2img.errors import ConfigError, PictureError
 from img2img.methods.config import RunConfig
 from img2img.methods.method import Facts
-from img2img.runtime.image.atomic import atomic
 from img2img.training.checkpoints import Store
 
 FACTS = "facts.json"

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from img2img.errors import CheckpointError, ModelError
 from img2img.exchange import model_weights
-from img2img.exchange.foreign import reading
+from img2img.exchange.importers import weights_file
 from img2img.methods.method import Method
 from img2img.runtime.network import models
 from img2img.training.checkpoints import Store
@@ -21,7 +21,7 @@ WRAPPER = "generator."
 class Adaptable(Protocol):
     """A network that can also start from weights in another layout, such as those of a smaller network."""
 
-    def begun_from(self, state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], str] | None:
+    def initial_state_from(self, state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], str] | None:
         """Convert `state` to weights of this network.
 
         Returns:
@@ -89,13 +89,13 @@ def read(path: Path) -> dict[str, dict[str, Tensor]]:
     path = resolve(path)
     if path.is_file():
         is_model = path.suffix.lower() == models.SUFFIX
-        return {"generator": model_weights.read(path) if is_model else reading.read(path).state}
+        return {"generator": model_weights.read(path) if is_model else weights_file.read(path).state}
     if (path / "checkpoints").is_dir():
         store = Store(path / "checkpoints", keep=1)
         best = store.best()
         return store.load(best[0] if best and best[0] in store.steps() else None).weights
     if found := sorted(path.glob("*.safetensors")):
-        return {one.name.removesuffix(".safetensors"): reading.read(one).state for one in found}
+        return {one.name.removesuffix(".safetensors"): weights_file.read(one).state for one in found}
     raise CheckpointError(f"{path}: neither a run folder, nor a checkpoint, nor a weights file")
 
 
@@ -123,7 +123,7 @@ def _start_from(network: nn.Module, state: Mapping[str, Tensor], path: Path, fau
     how = ""
     if isinstance(network, Adaptable):
         try:
-            adapted = network.begun_from(state)
+            adapted = network.initial_state_from(state)
         except CheckpointError as error:
             raise CheckpointError(f"{fault}: {error}") from error
         if adapted is not None:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from img2img import methods
 from img2img.errors import CheckpointError, ConfigError, DataError
-from img2img.exchange import statistics
+from img2img.exchange import running_statistics
 from img2img.methods.config import RunConfig
 from img2img.methods.method import Method, ModelExport
 from img2img.training import start
@@ -67,7 +67,7 @@ def read(place: Path, *, norm_mode: NormMode | None = None) -> TrainedRun:
         if state is None:
             raise CheckpointError(f"{place}: no weights for {name}; it holds {', '.join(weights)}")
         start.load_state(networks[name], state, f"{place}: {name} is not the network of {run / 'config.toml'}")
-        if wrong := statistics.not_finite(dict(networks[name].named_parameters())):
+        if wrong := running_statistics.list_not_finite(dict(networks[name].named_parameters())):
             raise CheckpointError(
                 f"{place}: weights of {name} are not finite, in {wrong}: training failed before this checkpoint; "
                 "name an earlier one"
@@ -93,15 +93,15 @@ def check_statistics(trained: TrainedRun, place: Path, note: Callable[[str], Non
     Raises:
         CheckpointError: they are not finite, so no picture would come out.
     """
-    found = statistics.examine({one.card.name: one.network for one in trained.models})
+    found = running_statistics.examine({one.card.name: one.network for one in trained.models})
     has_paper_mode = has_batch_norm(trained)
     advice = (
         "--norm-mode paper does not need them" if has_paper_mode else "continue training, or name another checkpoint"
     )
-    if found.broken:
-        raise CheckpointError(f"{place}: {found.fault}; {advice}")
-    if found.idle:
-        note(f"warning: {place}: {found.fault}, and the model uses them; {advice}")
+    if found.not_finite:
+        raise CheckpointError(f"{place}: {found.problem}; {advice}")
+    if found.never_updated:
+        note(f"warning: {place}: {found.problem}, and the model uses them; {advice}")
 
 
 def run_folder_of(place: Path) -> Path:

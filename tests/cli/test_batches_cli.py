@@ -1,4 +1,4 @@
-"""What scripts rely on: lists, filters, shards, journals, dry runs, events; on `img2img upscale`, for all verbs."""
+"""What scripts rely on: lists, filters, shards, journals, dry runs, events; on `img2img upscale`, for all tasks."""
 
 import hashlib
 import json

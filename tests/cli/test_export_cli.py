@@ -63,7 +63,7 @@ def test_a_model_file_or_an_installed_model_in_another_precision(
     done = img2img("export", onnx_nets.compact(here / "net.onnx", convs=4), *args, "--max-drop", "9")
     assert done.status == 0 and "convolutions in int8" in done.err, done.err
     done = img2img("export", here / "small.onnx", *args)
-    assert done.status == 2 and "is in int8 already; name the fp32 file" in done.err
+    assert done.status == 2 and "is already int8; use the fp32 file" in done.err
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from conftest import Outcome  # noqa: E402
 
 from img2img import networks  # noqa: E402
 from img2img.cli import app  # noqa: E402
-from img2img.exchange.onnx_file import Proof  # noqa: E402
+from img2img.exchange.onnx_file import Verification  # noqa: E402
 from img2img.runtime.network.card import Card  # noqa: E402
 from img2img.runtime.network.models import read_card  # noqa: E402
 
@@ -49,11 +49,11 @@ def test_missing_domain_names_are_requested(img2img: Run, here: Path) -> None:
 def test_options_about_a_file_go_into_its_card(img2img: Run, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cards: list[Card] = []
 
-    def keep(network: object, card: Card, target: Path, *, reach: object) -> Proof:  # an export would take seconds
+    def keep(network: object, card: Card, target: Path, *, context: object) -> Verification:  # an export takes seconds
         cards.append(card)
-        return Proof([(1, 8, 8)], 0.0, 0.0, None)
+        return Verification([(1, 8, 8)], 0.0, 0.0, None)
 
-    monkeypatch.setattr("img2img.exchange.foreign.importing.export", keep)
+    monkeypatch.setattr("img2img.exchange.importers.importing.export", keep)
     torch.save(networks.build("stargan", domains=2, features=4, blocks=1).state_dict(), "200000-G.ckpt")
     words = ("--domains", "blond, old", "--name", "faces", "--exclusive", "--licence", "MIT")
     done = img2img("import", "200000-G.ckpt", "-o", "s.onnx", *words)

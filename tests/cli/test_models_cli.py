@@ -9,7 +9,7 @@ import onnx_nets
 import pytest
 from conftest import Outcome
 
-from img2img.runtime.network import card, modelfile
+from img2img.runtime.network import card, model_file
 from img2img.runtime.network import models as runtime_models
 
 Run = Callable[..., Outcome]
@@ -28,7 +28,7 @@ def stamped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         parameters=1234567,
         metrics={"Set5/x2": {"psnr_y": 37.44, "ssim_y": 0.9586, "command": "img2img evaluate mine"}},
     )
-    path.write_bytes(modelfile.stamped(path.read_bytes(), filled))
+    path.write_bytes(model_file.stamped(path.read_bytes(), filled))
     monkeypatch.setenv("IMG2IMG_MODELS", str(folder))
     monkeypatch.setattr(runtime_models, "bundled_folder", lambda: tmp_path / "none")
     return path
@@ -61,7 +61,7 @@ def test_info_shows_the_card_the_face_and_the_figures(img2img: Run, stamped: Pat
         "image  float32  N x 3 x H x W",
         "result  float32  N x 3 x out_H x out_W",
         "Set5/x2  psnr_y 37.44, ssim_y 0.9586  img2img evaluate mine",
-        modelfile.digest(stamped),
+        model_file.digest(stamped),
     ):
         assert words in shown, words
     assert img2img("models", "info", stamped).out == done.out
@@ -72,7 +72,7 @@ def test_info_as_json_is_one_object_with_all_of_it(img2img: Run, stamped: Path) 
     assert done.status == 0 and done.out.count(b"\n") == 1
     found = json.loads(done.out)
     assert found["name"] == "mine" and found["path"] == str(stamped) and found["bytes"] == stamped.stat().st_size
-    assert found["card"]["sha256"] == modelfile.digest(stamped) and found["card"]["licence"] == "CC0-1.0"
+    assert found["card"]["sha256"] == model_file.digest(stamped) and found["card"]["licence"] == "CC0-1.0"
     assert found["inputs"] == [{"name": "image", "type": "float32", "shape": ["N", 3, "H", "W"]}]
     assert found["opsets"] == {"": 17} and found["ir_version"] == 9
 
@@ -80,7 +80,7 @@ def test_info_as_json_is_one_object_with_all_of_it(img2img: Run, stamped: Path) 
 def test_info_of_a_file_without_a_card_shows_its_face(img2img: Run, tmp_path: Path) -> None:
     path = onnx_nets.compact(tmp_path / "plain.onnx", with_card=False)
     done = img2img("models", "info", path)
-    assert done.status == 0 and "float32  N x 3 x H x W" in done.out.decode() and "it has no card" in done.err
+    assert done.status == 0 and "float32  N x 3 x H x W" in done.out.decode() and "this file has no card" in done.err
     assert json.loads(img2img("models", "info", path, "--json").out)["card"] is None
 
 
@@ -100,7 +100,7 @@ def test_no_control_character_of_a_card_reaches_the_terminal(img2img: Run, tmp_p
 
 def test_verify_prints_a_line_a_check_and_says_that_all_is_well(img2img: Run, stamped: Path) -> None:
     done = img2img("models", "verify", "--device", "cpu")
-    assert done.status == 0 and done.err == "1 model checked, no fault found\n"
+    assert done.status == 0 and done.err == "1 model checked, no problem found\n"
     rows = [line.split()[:3] for line in done.out.decode().splitlines()]
     names = ["file", "card", "weights", "digest", "load", "face", "self-test"]
     assert rows == [["mine", name, "ok"] for name in names]
@@ -111,7 +111,7 @@ def test_verify_ends_with_status_1_when_one_of_several_has_a_fault(img2img: Run,
     other.write_bytes(stamped.read_bytes())
     spoil(other)
     done = img2img("models", "verify")
-    assert done.status == 1 and "2 models checked, 1 with a fault" in done.err
+    assert done.status == 1 and "2 models checked, 1 failed" in done.err
     failed = [line for line in done.out.decode().splitlines() if "failed" in line]
     assert len(failed) == 1 and failed[0].startswith("other")
     assert img2img("models", "verify", "mine").status == 0
@@ -155,12 +155,12 @@ def test_the_schema_is_printed(img2img: Run) -> None:
     ("args", "words"),
     [
         (["mine"], "there is list, info, verify, schema; did you mean 'models info mine'?"),
-        (["frobnicate"], "models frobnicate: there is list, info, verify, schema\n"),
-        (["info"], "models info: say one model"),
-        (["info", "mine", "mine"], "models info: say one model"),
-        (["list", "mine"], "models list takes no names; 'models info mine' shows one"),
+        (["frobnicate"], "models frobnicate: use one of list, info, verify, schema\n"),
+        (["info"], "models info needs the name or file of one model"),
+        (["info", "mine", "mine"], "models info needs the name or file of one model"),
+        (["list", "mine"], "models list takes no names; use 'models info mine'"),
         (["schema", "mine"], "models schema takes no names"),
-        (["info", "mine", "--device", "cuda"], "--device: is for models verify"),
+        (["info", "mine", "--device", "cuda"], "--device is only valid for models verify"),
         (["verify", "--device", "gpu"], "there is no device 'gpu'"),
     ],
 )

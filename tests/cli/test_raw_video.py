@@ -70,12 +70,12 @@ def test_frames_larger_than_pictures_may_be_are_refused() -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--raw", "48", "-"], "--raw 48: say width and height"),
+        (["--raw", "48", "-"], "--raw 48: use the width and height"),
         (["--raw", "4x4", "a.png"], "the only input is -"),
         (["--raw", "4x4", "-", "b.png"], "the only input is -"),
         (["--raw", "4x4", "-", "-o", "out.mp4"], "-o - instead of -o out.mp4"),
-        (["--raw", "4x4", "-", "--quality", "5"], "goes without --quality"),
-        (["--raw", "4x4", "-", "--json"], "goes without --json"),
+        (["--raw", "4x4", "-", "--quality", "5"], "--raw does not support --quality"),
+        (["--raw", "4x4", "-", "--json"], "--raw does not support --json"),
     ],
 )
 def test_wrong_use_is_said_before_anything_is_read(img2img: Run, words: list[str], said: str) -> None:

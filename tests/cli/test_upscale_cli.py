@@ -239,7 +239,7 @@ def test_a_terminal_is_told_when_the_model_runs_elsewhere_than_one_may_think(
 
     original = session.load
 
-    def noted(*args: object, **options: object) -> session.Model:
+    def noted(*args: object, **options: object) -> session.LoadedModel:
         model = original(*args, **options)  # type: ignore[arg-type]
         model.notes = ("running on the CPU: no driver",)
         return model

@@ -1,4 +1,4 @@
-"""Figures of filled holes, the holes themselves, the rivals, and `evaluate` for a model that fills."""
+"""Figures of filled holes, the holes themselves, the baselines, and `evaluate` for an inpainting model."""
 
 import json
 import sys
@@ -17,8 +17,8 @@ from PIL import Image
 from img2img.data import folders
 from img2img.errors import DataError
 from img2img.evaluation import inpainting
-from img2img.evaluation.cases import value
-from img2img.evaluation.inpainting import HOLES, biharmonic, figures, holes, rivals, telea
+from img2img.evaluation.inpainting import HOLES, baselines, biharmonic, figures, holes, telea
+from img2img.evaluation.results import value
 
 ROOT = Path(__file__).parents[2]
 
@@ -48,7 +48,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @limits(max_examples=20)
 @given(st.integers(0, 2**32), st.sampled_from(sorted(HOLES)))
-def test_the_truth_is_a_perfect_filling_of_every_hole(seed: int, kind: str) -> None:
+def test_the_truth_has_perfect_figures_for_every_hole(seed: int, kind: str) -> None:
     from img2img.data.masks import draw
 
     mask = draw(HOLES[kind], np.random.default_rng(seed), 48, 60)
@@ -56,39 +56,39 @@ def test_the_truth_is_a_perfect_filling_of_every_hole(seed: int, kind: str) -> N
     assert perfect == {"psnr": 100, "ssim": pytest.approx(1), "l1": 0, "sharpness": 1, "border": 1}
 
 
-def test_a_filling_that_is_10_too_bright_by_hand() -> None:
+def test_figures_of_a_result_that_is_10_too_bright_by_hand() -> None:
     truth = np.full((48, 60, 3), 100, np.uint8)
-    truth[:, ::2] = 104  # across the rim, neighbours differ by 4 side by side and by 0 above each other
+    truth[:, ::2] = 104  # across the border of the hole, horizontal neighbours differ by 4, vertical ones by 0
     mask = box()
     result = np.where(mask[:, :, None] > 0, truth + 10, truth).astype(np.uint8)
     scores = found(result, truth, mask)
     assert scores["psnr"] == pytest.approx(10 * np.log10(255**2 / 100))
     assert scores["l1"] == pytest.approx(10 / 255)
     assert scores["sharpness"] == pytest.approx(1)
-    # Left (outside 100, inside 114) and right (inside 110, outside 104) steps of 14 and 6; above and below 10.
+    # Differences of 14 at the left (100 to 114), 6 at the right (110 to 104), and 10 above and below.
     assert scores["border"] == pytest.approx((10 + 10) / (4 + 0))
 
 
-def test_what_lies_outside_the_hole_does_not_count() -> None:
-    mask, spoilt = box(), photo().copy()
-    spoilt[:, :5], spoilt[-5:] = 0, 255
-    assert found(spoilt, photo(), mask) == found(photo(), photo(), mask)
+def test_pixels_outside_the_hole_do_not_count() -> None:
+    mask, changed = box(), photo().copy()
+    changed[:, :5], changed[-5:] = 0, 255
+    assert found(changed, photo(), mask) == found(photo(), photo(), mask)
 
 
-def test_a_flat_filling_is_blurred_and_a_bright_one_has_a_border() -> None:
+def test_a_flat_result_is_blurred_and_a_bright_one_has_a_visible_border() -> None:
     mask = box()
     flat, bright = (np.where(mask[:, :, None] > 0, np.uint8(level), photo()) for level in (photo().mean(), 255))
     assert found(flat, photo(), mask)["sharpness"] == 0
     assert found(bright, photo(), mask)["border"] > 2 > found(telea(photo(), mask), photo(), mask)["border"]
 
 
-def test_holes_are_of_10_to_40_percent_and_the_same_every_time(photos: Path, tmp_path: Path) -> None:
+def test_holes_cover_10_to_40_percent_and_are_reproducible(photos: Path, tmp_path: Path) -> None:
     paths = folders.find([photos])
     first = list(holes(paths))
     assert len(first) == len(HOLES) * len(paths)
     assert [one.name.split()[:2] for one in first[:2]] == [["0", "strokes"], ["0", "box"]]
     for one in first:
-        assert one.photo.shape == (64, 64, 3)  # the middle square
+        assert one.photo.shape == (64, 64, 3)  # the central square
         assert 0.1 <= one.mask.mean() <= 0.4 and set(np.unique(one.mask)) == {0, 1}
     moved = tmp_path / "3.png"
     moved.write_bytes((photos / "3.png").read_bytes())
@@ -101,39 +101,43 @@ def test_photos_are_reduced_or_left_whole(photos: Path) -> None:
     path = folders.find([photos])[0]
     assert next(holes([path], side=40)).photo.shape == (40, 40, 3)
     assert next(holes([path], side=None)).photo.shape == (64, 80, 3)
-    with pytest.raises(DataError, match=r"0\.png: 20x20 pixels, 32 on each side"):
+    with pytest.raises(DataError, match=r"0\.png: 20x20 pixels are too few, at least 32 are needed on each side"):
         next(holes([path], side=20))
 
 
 @pytest.mark.parametrize("name", ["telea", "navier-stokes", "biharmonic"])
-def test_rivals_continue_what_is_around_and_touch_nothing_else(name: str) -> None:
+def test_baselines_continue_the_surroundings_and_change_nothing_else(name: str) -> None:
     if name == "biharmonic":
         pytest.importorskip("skimage")
     across, down = np.meshgrid(np.arange(60), np.arange(48))
     ramp = np.repeat((40 + 2 * across + down)[:, :, None], 3, axis=2).astype(np.uint8)
     mask = box()
-    spoilt = np.where(mask[:, :, None] > 0, np.uint8(255), ramp)
-    filled = rivals()[name](spoilt, mask)
-    assert filled.dtype == np.uint8 and (filled[mask == 0] == spoilt[mask == 0]).all()
+    with_hole = np.where(mask[:, :, None] > 0, np.uint8(255), ramp)
+    filled = baselines()[name](with_hole, mask)
+    assert filled.dtype == np.uint8 and (filled[mask == 0] == with_hole[mask == 0]).all()
     assert found(filled, ramp, mask)["psnr"] > (50 if name == "biharmonic" else 20)
 
 
-def test_without_scikit_image_its_method_is_left_out_and_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_scikit_image_its_baseline_is_omitted_and_its_error_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(inpainting.importlib.util, "find_spec", lambda name: None)
-    assert list(rivals()) == ["telea", "navier-stokes"]
+    assert list(baselines()) == ["telea", "navier-stokes"]
     monkeypatch.setitem(sys.modules, "skimage.restoration", None)
     with pytest.raises(DataError, match="pip install scikit-image"):
         biharmonic(photo(), box())
 
 
-def test_a_model_is_measured_as_a_user_gets_it(img2img: Callable[..., Any], photos: Path, tmp_path: Path) -> None:
+def test_a_model_is_measured_on_the_results_that_users_get(
+    img2img: Callable[..., Any], photos: Path, tmp_path: Path
+) -> None:
     model = onnx_nets.filler(tmp_path / "red.onnx", (1.0, 0.0, 0.0))
     sheet = tmp_path / "sheet.png"
     args = ("evaluate", model, "--data", photos, "--count", 2, "--sheet", sheet, "--device", "cpu")
     done = img2img(*args)
     assert done.status == 0, done.err
     lines = done.out.decode().splitlines()
-    names = list(rivals())
+    names = list(baselines())
     assert lines[0].split() == ["picture", *names, "red"]
     first = [line.split()[0] if line else "" for line in lines]
     assert first == ["picture", "0", "0", "2", "2", "mean", "", "mean", *names, "red"]
@@ -146,13 +150,15 @@ def test_a_model_is_measured_as_a_user_gets_it(img2img: Callable[..., Any], phot
     hole = next(holes([photos / "0.png"]))
     from img2img.runtime.network import session
 
-    red = inpainting.by_model(session.load(model))(hole.photo, hole.mask)
+    red = inpainting.from_model(session.load(model))(hole.photo, hole.mask)
     assert (red[hole.mask == 0] == hole.photo[hole.mask == 0]).all()
     assert rows[0]["psnr"] == pytest.approx(found(red, hole.photo, hole.mask)["psnr"])
     assert Image.open(sheet).size[1] > 4 * 64  # four rows
 
 
-def test_held_out_photos_are_those_of_training(img2img: Callable[..., Any], photos: Path, tmp_path: Path) -> None:
+def test_held_out_photos_are_those_that_training_holds_out(
+    img2img: Callable[..., Any], photos: Path, tmp_path: Path
+) -> None:
     model = onnx_nets.filler(tmp_path / "red.onnx", (1.0, 0.0, 0.0))
     args = ("evaluate", model, "--data", photos, "--held-out", "--json", "--record", "--device", "cpu")
     *rows, last = [json.loads(line) for line in img2img(*args).out.splitlines()]
@@ -178,7 +184,7 @@ def test_held_out_photos_are_those_of_training(img2img: Callable[..., Any], phot
         (["--data", "missing"], "missing: there is no such folder"),
     ],
 )
-def test_wrong_use_is_one_line_and_status_2(
+def test_usage_errors_are_one_line_with_status_2(
     img2img: Callable[..., Any], here: Path, photos: Path, models: Path, args: list[str], message: str
 ) -> None:
     onnx_nets.filler(here / "red.onnx", (1.0, 0.0, 0.0))

@@ -1,4 +1,4 @@
-"""KID: the same as torchmetrics', and as sure as it says."""
+"""KID equals that of torchmetrics, and its error is right."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ def features(count: int, seed: int, shift: float = 0.0, width: int = 12) -> np.n
     return np.random.default_rng(seed).standard_normal((count, width)).astype(np.float32) + np.float32(shift)
 
 
-def test_it_is_the_same_as_torchmetrics() -> None:
+def test_kid_equals_that_of_torchmetrics() -> None:
     a, b = features(40, 1), features(40, 2, 0.3)
     expected = float(poly_mmd(torch.from_numpy(a).double(), torch.from_numpy(b).double()))
     assert squared_mmd(a, b).value == pytest.approx(expected, rel=1e-9)
@@ -35,21 +35,21 @@ def test_sets_of_different_sizes_follow_the_definition() -> None:
     assert squared_mmd(b, a) == pytest.approx(squared_mmd(a, b))
 
 
-def test_the_error_is_the_spread_of_repeated_measurements() -> None:
+def test_the_error_is_the_deviation_of_repeated_measurements() -> None:
     found = [squared_mmd(features(50, 2 * seed), features(30, 2 * seed + 1, 0.4)) for seed in range(200)]
     values, errors = np.array(found).T
     assert np.mean(errors) == pytest.approx(values.std(), rel=0.15)
 
 
-def test_sets_from_one_source_are_0_apart_on_average() -> None:
+def test_sets_from_the_same_source_have_distance_0_on_average() -> None:
     values = [squared_mmd(features(20, 2 * seed), features(60, 2 * seed + 1)).value for seed in range(200)]
     assert abs(np.mean(values)) < 3 * np.std(values) / np.sqrt(200)
     assert min(values) < 0 < squared_mmd(features(60, 1), features(60, 2, 1.0)).value
 
 
-def test_large_sets_are_measured_by_subsets() -> None:
+def test_large_sets_are_measured_on_subsets() -> None:
     a, b = features(60, 1), features(70, 2, 0.5)
-    one, again, other = (kid(a, b, subsets=30, size=50, seed=seed) for seed in (0, 0, 1))
+    one, again, other = (kid(a, b, subsets=30, subset_size=50, seed=seed) for seed in (0, 0, 1))
     assert one == again != other
     assert one.value == pytest.approx(squared_mmd(a, b).value, abs=2 * one.error)
 

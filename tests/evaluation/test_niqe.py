@@ -1,4 +1,4 @@
-"""NIQE: equal to the published measure, worse for worse pictures, and how `evaluate --no-reference` uses it."""
+"""NIQE equals the published one and gets worse with the picture, and `evaluate --no-reference` uses it."""
 
 import io
 import json
@@ -41,14 +41,14 @@ def _ratios() -> tuple[np.ndarray, np.ndarray]:
 
 
 def plain_aggd(values: np.ndarray) -> tuple[float, float, float]:
-    """Lasmar et al. 2009, as the field's code writes it: one patch, and all shapes tried."""
+    """Lasmar et al. 2009 in the form of the standard implementations: a single patch, and every shape is tried."""
     values = values.ravel()
     left, right = (np.sqrt(np.mean(side**2)) for side in (values[values < 0], values[values > 0]))
     ratio = left / right
     moment = np.mean(np.abs(values)) ** 2 / np.mean(values**2)
-    wanted = moment * (ratio**3 + 1) * (ratio + 1) / (ratio**2 + 1) ** 2
+    adjusted = moment * (ratio**3 + 1) * (ratio + 1) / (ratio**2 + 1) ** 2
     shapes, ratios = _ratios()
-    shape = shapes[np.argmin((ratios - wanted) ** 2)]
+    shape = shapes[np.argmin((ratios - adjusted) ** 2)]
     width = math.sqrt(math.gamma(1 / shape) / math.gamma(3 / shape))
     return shape, left * width, right * width
 
@@ -84,9 +84,9 @@ def plain_features(picture: np.ndarray) -> np.ndarray:
 
 def plain_niqe(picture: np.ndarray, statistics: Statistics) -> float:
     found = plain_features(picture)
-    off = statistics.mean - found.mean(0)
-    middle = (statistics.covariance + np.cov(found, rowvar=False)) / 2
-    return float(np.sqrt(off @ np.linalg.pinv(middle) @ off))
+    difference = statistics.mean - found.mean(0)
+    covariance = (statistics.covariance + np.cov(found, rowvar=False)) / 2
+    return float(np.sqrt(difference @ np.linalg.pinv(covariance) @ difference))
 
 
 def test_features_and_score_equal_a_plain_implementation() -> None:
@@ -97,7 +97,7 @@ def test_features_and_score_equal_a_plain_implementation() -> None:
 
 
 @pytest.mark.parametrize(("name", "published"), [("001", 5.7296), ("002", 4.5838), ("003", 2.4864)])
-def test_with_the_published_statistics_scores_are_the_published_ones(name: str, published: float) -> None:
+def test_the_published_statistics_give_the_published_scores(name: str, published: float) -> None:
     statistics = Statistics.load(shared("reference/niqe_pris_params.npz"))
     picture = read_rgb(shared("data/sr_benchmark") / "Set14" / "x2" / f"img_{name}_HR.png")
     assert niqe(picture, statistics) == pytest.approx(published, abs=5e-4)
@@ -126,7 +126,7 @@ def test_a_worse_picture_has_a_worse_score(harm: Callable[..., np.ndarray], degr
     assert scores == sorted(scores) and scores[-1] > scores[0] + 1
 
 
-def test_the_statistics_that_ship_are_small_safe_and_say_whose_they_are() -> None:
+def test_the_bundled_statistics_are_small_valid_and_described() -> None:
     assert BUNDLED.stat().st_size < 100_000
     statistics = Statistics.load()
     assert statistics.about == "fitted on free photos"
@@ -137,12 +137,12 @@ def test_the_statistics_that_ship_are_small_safe_and_say_whose_they_are() -> Non
 
 @limits(max_examples=10)
 @given(st.integers(0, 95), st.integers(0, 95))
-def test_what_is_left_beside_whole_patches_does_not_count(down: int, across: int) -> None:
+def test_pixels_beyond_whole_patches_do_not_count(down: int, across: int) -> None:
     picture = photo()
     assert niqe(picture[: 192 + down, : 192 + across]) == niqe(picture[:192, :192])
 
 
-def test_the_border_can_be_left_out() -> None:
+def test_the_border_can_be_cropped() -> None:
     framed = np.pad(photo(192, 288), ((8, 8), (8, 8), (0, 0)))
     assert niqe(framed, border=8) == niqe(photo(192, 288)) != niqe(framed)
 
@@ -155,7 +155,7 @@ def test_a_megapixel_takes_less_than_two_seconds() -> None:
     assert time.process_time() - start < 2
 
 
-def test_only_sharp_patches_are_fitted_to(tmp_path: Path) -> None:
+def test_only_sharp_patches_are_used_for_the_fit(tmp_path: Path) -> None:
     sharp = noisy(np.full((96 * 8, 96 * 8, 3), 128, np.uint8), 20)
     soft = blurred(sharp, 3)
     half = np.concatenate([sharp, soft], axis=1)
@@ -163,7 +163,7 @@ def test_only_sharp_patches_are_fitted_to(tmp_path: Path) -> None:
     assert patches == 64
     alone, _ = fit([sharp], "test")
     assert niqe(sharp, statistics) < niqe(soft, statistics)
-    np.testing.assert_allclose(statistics.mean, alone.mean, atol=0.05)  # but for the seam they are the same patches
+    np.testing.assert_allclose(statistics.mean, alone.mean, atol=0.05)  # the same patches, except at the seam
     with (tmp_path / "mine.npz").open("wb") as file:
         statistics.save(file)
     again = Statistics.load(tmp_path / "mine.npz")
@@ -171,18 +171,18 @@ def test_only_sharp_patches_are_fitted_to(tmp_path: Path) -> None:
     assert (again.covariance == statistics.covariance).all()
 
 
-def test_too_few_patches_cannot_be_fitted_to() -> None:
-    with pytest.raises(DataError, match="sharp patches of 96x96 pixels; 37 are needed"):
+def test_a_fit_needs_enough_patches() -> None:
+    with pytest.raises(DataError, match="sharp patches of 96x96 pixels; at least 37 are needed"):
         fit([photo()], "test")
 
 
 @pytest.mark.parametrize("picture", [np.full((200, 200, 3), 90, np.uint8), photo(95, 300), photo(100, 100)])
-def test_flat_and_tiny_pictures_have_no_score(picture: np.ndarray) -> None:
+def test_flat_and_tiny_pictures_cannot_be_measured(picture: np.ndarray) -> None:
     with pytest.raises(DataError, match="NIQE needs 2 patches"):
         niqe(picture)
 
 
-def test_a_file_that_is_no_statistics_is_named(tmp_path: Path) -> None:
+def test_a_file_without_valid_statistics_is_named(tmp_path: Path) -> None:
     path = tmp_path / "bad.npz"
     cases: list[tuple[Any, str]] = [
         ({"mean": np.zeros(36), "covariance": np.array([{}], object), "about": np.array("x")}, "allow_pickle"),

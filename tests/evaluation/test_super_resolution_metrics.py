@@ -1,4 +1,4 @@
-"""The metrics measure what the papers measure: they agree with the field's standard code on Set5 and Set14."""
+"""The metrics equal those of the papers: they agree with the standard implementations on Set5 and Set14."""
 
 import json
 
@@ -36,7 +36,7 @@ def test_psnr_by_hand() -> None:
     assert psnr(black, black) == float("inf")
 
 
-def test_border_is_left_out() -> None:
+def test_border_is_cropped() -> None:
     a = np.zeros((20, 20))
     b = a.copy()
     b[0], b[:, -1] = 255, 255
@@ -62,20 +62,20 @@ def test_different_sizes_are_an_error() -> None:
         psnr(np.zeros((4, 4)), np.zeros((4, 5)))
 
 
-def test_a_truth_without_its_twin_is_named(tmp_path) -> None:
+def test_a_missing_low_resolution_file_is_named(tmp_path) -> None:
     Image.new("RGB", (32, 32)).save(tmp_path / "a_HR.png")
     with pytest.raises(DataError, match=r"a_LR\.png is missing"):
         list(evaluate(lambda low: low, tmp_path, 2))
 
 
-def test_the_wrong_scale_is_named(tmp_path) -> None:
+def test_a_folder_for_another_scale_is_refused(tmp_path) -> None:
     Image.new("RGB", (32, 32)).save(tmp_path / "a_HR.png")
     Image.new("RGB", (16, 16)).save(tmp_path / "a_LR.png")
     with pytest.raises(DataError, match="enlarges 4 times"):
         list(evaluate(lambda low: low, tmp_path, 4))
 
 
-def test_any_folder_of_photos_will_do(tmp_path) -> None:
+def test_any_folder_of_photos_can_be_measured(tmp_path) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (49, 51, 3), dtype=np.uint8)
     Image.fromarray(noise).save(tmp_path / "a.png")
     ((name, bicubic, nearest),) = evaluate(lambda low: low.repeat(2, 0).repeat(2, 1), tmp_path, 2)

@@ -1,4 +1,4 @@
-"""Figures of translations: of pairs, of styles, and what `evaluate` makes of them."""
+"""Figures of translations between pairs and between styles, and how `evaluate` reports them."""
 
 import json
 from collections.abc import Callable
@@ -13,8 +13,8 @@ from PIL import Image
 from img2img.data import layouts
 from img2img.data.pairs import find_pairs
 from img2img.errors import DataError
-from img2img.evaluation import recognition, styles, translation
-from img2img.evaluation.cases import value
+from img2img.evaluation import domain_classifier, styles, translation
+from img2img.evaluation.results import value
 from img2img.runtime.network import session
 
 COLOURS = {"blue": (0.0, 0.0, 1.0), "green": (0.0, 1.0, 0.0), "red": (1.0, 0.0, 0.0)}
@@ -26,7 +26,7 @@ def noise(seed: int, side: int = 24) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Side by side: a picture, and its square root (values 0..1); so is what `model` makes of it."""
+    """Side-by-side pairs of a picture and its square root (values 0..1), which is also what the model computes."""
     folder = tmp_path_factory.mktemp("pairs")
     for number in range(30):
         source = noise(number)
@@ -40,7 +40,7 @@ def rooted(picture: np.ndarray) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def drawings(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Things in three styles: the same noise, half covered by the style's colour."""
+    """Things in three styles: the same noise, blended with the colour of the style."""
     folder = tmp_path_factory.mktemp("styles")
     for style, colour in COLOURS.items():
         (folder / style).mkdir()
@@ -65,23 +65,23 @@ def test_figures_by_hand() -> None:
         translation.figures(truth[:8], truth[:8])
 
 
-def test_held_out_pairs_are_those_of_training_and_the_nearest_is_one_of_the_others(pairs: Path) -> None:
+def test_held_out_pairs_are_measured_and_the_others_are_for_the_nearest_baseline(pairs: Path) -> None:
     known = find_pairs([pairs])
     data = translation.pairs([pairs], held_out=True)
-    assert data.measured == known.test and data.others == known.train
+    assert data.measured == known.test and data.training == known.train
     everything = translation.pairs([pairs], train=[pairs])
-    assert len(everything.measured) == 30 and everything.others == []
+    assert len(everything.measured) == 30 and everything.training == []
     assert len(translation.pairs([pairs], count=4).measured) == 4
 
 
-def test_the_nearest_is_the_target_of_the_most_similar_input(pairs: Path) -> None:
+def test_nearest_returns_the_target_of_the_most_similar_input(pairs: Path) -> None:
     others = find_pairs([pairs]).train
     nearest = translation.Nearest(others)
     source, target = others[7].read()
     assert (nearest((source * 0.98).astype(np.uint8)) == target).all()
 
 
-def test_a_perfect_model_of_pairs_beats_copying_and_remembering(
+def test_a_perfect_model_of_pairs_beats_copying_and_memorising(
     img2img: Callable[..., Any], pairs: Path, tmp_path: Path
 ) -> None:
     model = onnx_nets.pointwise(tmp_path / "root.onnx", "Sqrt", task="translate")
@@ -102,7 +102,9 @@ def test_a_perfect_model_of_pairs_beats_copying_and_remembering(
     assert last["nearest"]["ssim"] < 0.5
 
 
-def test_without_training_pairs_there_is_no_nearest(img2img: Callable[..., Any], pairs: Path, tmp_path: Path) -> None:
+def test_without_training_pairs_there_is_no_nearest_baseline(
+    img2img: Callable[..., Any], pairs: Path, tmp_path: Path
+) -> None:
     model = onnx_nets.pointwise(tmp_path / "root.onnx", "Sqrt", task="translate")
     done = img2img("evaluate", model, "--data", pairs, "--count", 3, "--record", "--device", "cpu")
     assert done.out.decode().splitlines()[0].split() == ["picture", "copy", "root"]
@@ -112,7 +114,7 @@ def test_without_training_pairs_there_is_no_nearest(img2img: Callable[..., Any],
     assert str(found["command"]).endswith("--count 3")
 
 
-def test_targets_of_another_size_are_compared_at_the_inputs(tmp_path: Path) -> None:
+def test_targets_of_another_size_are_resized_to_the_input(tmp_path: Path) -> None:
     for side, size in (("A", 24), ("B", 48)):
         (tmp_path / side).mkdir()
         for number in range(2):
@@ -131,7 +133,7 @@ def test_styles_of_held_out_things_and_training_drawings_do_not_overlap(drawings
     assert len(data.directions) == 6 and ("blue", "red") in data.directions and ("red", "red") not in data.directions
 
 
-def test_drawings_without_shared_names_have_no_truth(tmp_path: Path) -> None:
+def test_drawings_without_shared_names_are_refused(tmp_path: Path) -> None:
     for style in ("a", "b"):
         (tmp_path / style).mkdir()
         for number in range(3):
@@ -142,20 +144,20 @@ def test_drawings_without_shared_names_have_no_truth(tmp_path: Path) -> None:
         styles.styles([tmp_path], ("a", "c"))
 
 
-def test_the_classifier_learns_the_styles_and_its_seed_is_all_there_is_to_chance(drawings: Path) -> None:
+def test_the_classifier_learns_the_styles_and_depends_only_on_its_seed(drawings: Path) -> None:
     data = styles.styles([drawings], tuple(COLOURS), held_out=True)
     training = [data.training[name] for name in data.names]
     losses: dict[int, list[float]] = {0: [], 1: [], 2: []}
     for run, seed in ((0, 3), (1, 3), (2, 4)):
-        recognition.learn(training, seed=seed, steps=3, tick=lambda step, loss, run=run: losses[run].append(loss))
+        domain_classifier.train(training, seed=seed, steps=3, tick=lambda step, loss, run=run: losses[run].append(loss))
     assert losses[0] == losses[1] != losses[2]
-    assert styles.real_accuracy(recognition.learn(training, steps=40), data) == 1
-    with pytest.raises(DataError, match="two styles or more"):
-        recognition.learn([training[0], []])
+    assert styles.real_accuracy(domain_classifier.train(training, steps=40), data) == 1
+    with pytest.raises(DataError, match="at least two domains"):
+        domain_classifier.train([training[0], []])
 
 
 def test_styles_are_measured_in_every_direction(img2img: Callable[..., Any], drawings: Path, tmp_path: Path) -> None:
-    """The model mixes in the wanted colour, so the style is right and the drawing half gone."""
+    """The model blends in the target colour, so the style is right and half of the drawing is gone."""
     model = onnx_nets.domains(tmp_path / "tinted.onnx", COLOURS)
     args = ("evaluate", model, "--data", drawings, "--held-out", "--classifier-steps", 40, "--device", "cpu")
     done = img2img(*args, "--sheet", tmp_path / "sheet.jpg", "--record")
@@ -170,7 +172,7 @@ def test_styles_are_measured_in_every_direction(img2img: Callable[..., Any], dra
     assert len(rows) == 6 and last["copy"]["recognised"] == 0 and last["better_than"] == {"copy": 6}
 
 
-def test_without_training_drawings_nothing_is_recognised(
+def test_without_training_drawings_there_is_no_classifier(
     img2img: Callable[..., Any], drawings: Path, tmp_path: Path
 ) -> None:
     model = onnx_nets.domains(tmp_path / "tinted.onnx", COLOURS)

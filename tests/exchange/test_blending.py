@@ -1,4 +1,4 @@
-"""Two model files become one between them, or are refused with what differs."""
+"""Two model files are blended into one, or refused with a message that says how they differ."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from onnx import numpy_helper
 
 from img2img.errors import ExportError, ModelError
-from img2img.exchange import amend, samples
+from img2img.exchange import samples, update_card
 from img2img.exchange.blending import blend, mix
 from img2img.exchange.prelu import split_prelu
 from img2img.runtime.network import models, verify
@@ -51,7 +51,7 @@ def changed(source: Path, target: Path, change: Callable[[onnx.ModelProto], None
     return target
 
 
-def test_all_of_a_is_a_and_all_of_b_is_b(pair: tuple[Path, Path], tmp_path: Path) -> None:
+def test_weight_0_gives_a_and_weight_1_gives_b(pair: tuple[Path, Path], tmp_path: Path) -> None:
     results = {}
     for weight in (0.0, 0.3, 1.0):
         blend(*pair, weight, tmp_path / "out.onnx")
@@ -64,21 +64,21 @@ def test_all_of_a_is_a_and_all_of_b_is_b(pair: tuple[Path, Path], tmp_path: Path
     assert np.abs(results[0.3] - results[0.0]).max() > 1e-2 < np.abs(results[0.3] - results[1.0]).max()
 
 
-def test_the_card_is_that_of_both(pair: tuple[Path, Path], tmp_path: Path) -> None:
+def test_the_card_combines_both_cards(pair: tuple[Path, Path], tmp_path: Path) -> None:
     target = tmp_path / "out.onnx"
     card = blend(*pair, 0.25, target)
     assert (card.name, card.licence, card.trained_on) == ("sharp-blend", "CC0-1.0, MIT", ("mine", "yours"))
     assert card.method == "test; blend of 0.75 soft and 0.25 sharp" and card.metrics == {} and card.context == 3
     stored = models.read_card(target)
-    assert stored is not None and stored.sha256 and stored.selftest, "those of the new file"
+    assert stored is not None and stored.sha256 and stored.selftest, "computed for the new file"
     assert verify.passed(verify.verify(target, device="cpu"))
     assert blend(*pair, 0.5, target, name="mine").name == "mine"
-    amend(pair[0], context=None, minimum=4)
+    update_card(pair[0], context=None, minimum=4)
     card = blend(*pair, 0.5, target)
     assert card.context is None and card.minimum == 4
 
 
-def test_names_of_tensors_do_not_matter(pair: tuple[Path, Path], tmp_path: Path) -> None:
+def test_tensor_names_do_not_matter(pair: tuple[Path, Path], tmp_path: Path) -> None:
     def rename(model: onnx.ModelProto) -> None:
         fixed = {"image", "result", ""}
         for node in model.graph.node:
@@ -96,7 +96,7 @@ def test_names_of_tensors_do_not_matter(pair: tuple[Path, Path], tmp_path: Path)
     assert np.array_equal(run(tmp_path / "one.onnx"), run(tmp_path / "two.onnx"))
 
 
-def test_files_with_prelu_and_with_its_parts_are_blended(pair: tuple[Path, Path], tmp_path: Path) -> None:
+def test_a_file_with_prelu_and_one_with_split_prelu_are_blended(pair: tuple[Path, Path], tmp_path: Path) -> None:
     split = changed(pair[1], tmp_path / "split.onnx", lambda model: (split_prelu(model), None)[1])
     blend(*pair, 0.4, tmp_path / "one.onnx")
     for a, b, weight in ((pair[0], split, 0.4), (split, pair[0], 0.6)):
@@ -104,7 +104,7 @@ def test_files_with_prelu_and_with_its_parts_are_blended(pair: tuple[Path, Path]
         assert np.allclose(run(tmp_path / "one.onnx"), run(tmp_path / "two.onnx"), atol=1e-5)
 
 
-def test_other_networks_are_refused_with_what_differs(pair: tuple[Path, Path], tmp_path: Path) -> None:
+def test_different_networks_are_refused_with_the_difference(pair: tuple[Path, Path], tmp_path: Path) -> None:
     a = pair[0]
     target = tmp_path / "out.onnx"
     made: dict[str, Any] = {
@@ -132,7 +132,7 @@ def test_other_networks_are_refused_with_what_differs(pair: tuple[Path, Path], t
     assert not target.exists()
 
 
-def test_whole_numbers_must_be_the_same(tmp_path: Path) -> None:
+def test_stored_integers_must_be_equal(tmp_path: Path) -> None:
     colours = {"red": (1.0, 0.0, 0.0)}
     one = onnx_nets.domains(tmp_path / "one.onnx", colours)
 
@@ -140,16 +140,14 @@ def test_whole_numbers_must_be_the_same(tmp_path: Path) -> None:
         axes = next(value for value in model.graph.initializer if value.data_type == onnx.TensorProto.INT64)
         axes.CopyFrom(numpy_helper.from_array(np.array([3, 2]), axes.name))
 
-    with pytest.raises(ModelError, match=r"other numbers in w\d, which is no weight"):
+    with pytest.raises(ModelError, match=r"other numbers in w\d, which cannot be interpolated"):
         blend(one, changed(one, tmp_path / "two.onnx", reshape), 0.5, tmp_path / "out.onnx")
 
 
 def test_other_precisions_and_broken_weights_are_refused(pair: tuple[Path, Path], tmp_path: Path) -> None:
     target = tmp_path / "out.onnx"
     small = onnx_nets.compact(tmp_path / "small.onnx", precision="int8")
-    with pytest.raises(
-        ModelError, match=r"small\.onnx: it is in int8 already; name the fp32 file, and export the blend"
-    ):
+    with pytest.raises(ModelError, match=r"small\.onnx: is already int8; use the fp32 file, and convert the blend"):
         blend(pair[0], small, 0.5, target)
 
     def spoil(model: onnx.ModelProto) -> None:
@@ -158,22 +156,22 @@ def test_other_precisions_and_broken_weights_are_refused(pair: tuple[Path, Path]
 
     with pytest.raises(ModelError, match=r"spoilt\.onnx: its result .* no numbers"):
         blend(pair[0], changed(pair[1], tmp_path / "spoilt.onnx", spoil), 0.5, target)
-    with pytest.raises(ModelError, match=r"between 0, all of .*, and 1, all of .*; not 1\.5"):
+    with pytest.raises(ModelError, match=r"must be between 0 \(all .*\) and 1 \(all .*\), not 1\.5"):
         blend(*pair, 1.5, target)
     assert not target.exists()
 
 
-def test_a_blend_without_a_picture_is_not_written(
+def test_a_blend_with_broken_results_is_not_written(
     pair: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(samples, "results", lambda session, given: [np.full((1, 3, 2, 2), np.nan, np.float32)])
-    with pytest.raises(ExportError, match="give no finite picture"):
+    with pytest.raises(ExportError, match="are not finite; nothing written"):
         blend(*pair, 0.5, tmp_path / "out.onnx")
     assert not (tmp_path / "out.onnx").exists()
 
 
 @given(st.lists(st.floats(-(2.0**99), 2.0**99, width=32), min_size=2, max_size=8), st.floats(0, 1))
-def test_what_is_mixed_lies_between(values: list[float], weight: float) -> None:
+def test_mixed_values_lie_between_both(values: list[float], weight: float) -> None:
     a, b = np.array(values, np.float32), np.array(values[::-1], np.float32)
     mixed = mix(a, b, weight)
     assert mixed.dtype == np.float32

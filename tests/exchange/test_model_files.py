@@ -1,4 +1,4 @@
-"""Files that other ones are to be made of: what is wrong with them is one clear line."""
+"""Errors about unusable source files are one clear line."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -60,15 +60,17 @@ def half_precision(model: onnx.ModelProto) -> None:
     [
         (newer_opset, r"newer \(opset 99, IR version 9\) than onnxruntime"),
         (newer_ir, r"newer \(opset 17, IR version 99\) than onnxruntime"),
-        (ten_gigabytes, "w1 claims 10,000,000,000 bytes and holds 864"),
-        (ten_gigabytes_of_numbers, "w1 claims 2,500,000,000 numbers and holds 216"),
+        (ten_gigabytes, "w1 claims 10,000,000,000 bytes but holds 864"),
+        (ten_gigabytes_of_numbers, "w1 claims 2,500,000,000 numbers but holds 216"),
         (outside, r"weights point outside its folder \('../secret'\)"),
         (not_a_number, "no numbers"),
         (another_scale, r"its card \(scale 4\) promises"),
-        (half_precision, "it is in fp16 already; name the fp32 file, please"),
+        (half_precision, "is already fp16; use the fp32 file, please"),
     ],
 )
-def test_what_is_wrong_is_one_line(change: Callable[[onnx.ModelProto], None], message: str, tmp_path: Path) -> None:
+def test_errors_about_broken_models_are_one_line(
+    change: Callable[[onnx.ModelProto], None], message: str, tmp_path: Path
+) -> None:
     model = onnx.load(onnx_nets.compact(tmp_path / "net.onnx"))
     change(model)
     (tmp_path / "net.onnx").write_bytes(model.SerializeToString())
@@ -77,7 +79,7 @@ def test_what_is_wrong_is_one_line(change: Callable[[onnx.ModelProto], None], me
     assert len(str(caught.value).splitlines()) == 1
 
 
-def test_what_is_no_model_is_one_line(tmp_path: Path) -> None:
+def test_errors_about_files_that_are_not_models_are_one_line(tmp_path: Path) -> None:
     whole = onnx_nets.compact(tmp_path / "net.onnx").read_bytes()
     for data, message in (
         (whole[: len(whole) // 2], "cut short"),
@@ -91,13 +93,13 @@ def test_what_is_no_model_is_one_line(tmp_path: Path) -> None:
     assert model_files.float_card(tmp_path / "net.onnx").name == "net"
 
 
-def test_a_file_that_is_finished_says_its_own_digest_and_one_that_fails_is_none(tmp_path: Path) -> None:
+def test_a_serialised_model_has_its_own_digest_and_a_broken_one_is_refused(tmp_path: Path) -> None:
     source = onnx_nets.compact(tmp_path / "net.onnx")
     card = model_files.float_card(source)
-    (tmp_path / "made.onnx").write_bytes(model_files.finished(onnx.load(source), card))
+    (tmp_path / "made.onnx").write_bytes(model_files.serialise(onnx.load(source), card))
     stored = models.read_card(tmp_path / "made.onnx")
     assert card.sha256 is None and stored is not None and stored.sha256 and stored.selftest
     broken = onnx.load(source)
     not_a_number(broken)
-    with pytest.raises(ExportError, match=r"the file made does not work: .* no numbers; nothing written"):
-        model_files.finished(broken, card)
+    with pytest.raises(ExportError, match=r"the new file does not work: .* no numbers; nothing written"):
+        model_files.serialise(broken, card)

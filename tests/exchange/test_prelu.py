@@ -1,4 +1,4 @@
-"""PReLU in other operators is the same function."""
+"""PReLU split into other operators is the same function."""
 
 from typing import Any
 
@@ -43,7 +43,7 @@ def test_prelu_is_split_into_the_same_function() -> None:
     onnx.checker.check_model(split)
 
 
-def test_a_slope_that_is_no_weight_stays() -> None:
+def test_a_prelu_whose_slope_is_an_input_stays() -> None:
     split = split_prelu(network({}))
     assert [node.op_type for node in split.graph.node] == ["PRelu"]
     image = np.full((1, 3, 8, 8), -1, np.float32)

@@ -19,14 +19,14 @@ from torch import Tensor, nn
 from img2img import exchange
 from img2img.errors import ConfigError, DataError, Interrupted
 from img2img.evaluation.metrics import ssim
-from img2img.exchange.faces import Filling
+from img2img.exchange.wrappers import InpaintingWrapper
 from img2img.methods.context_encoder import Config as ContextConfig
 from img2img.methods.context_encoder import ContextEncoder, hole_corners, windows
 from img2img.methods.hole_figures import hole_figures, ssim_map, telea
 from img2img.methods.inpaint import Config, Inpaint
 from img2img.methods.inpainting import Inpainting, InpaintingReconstructionLoss, MaskChannel, WeighingConfig, paste
 from img2img.methods.method import Batch
-from img2img.networks.norms import at_test
+from img2img.networks.norms import inference_copy
 from img2img.runtime.network.card import METADATA_KEY, Card
 from img2img.training.listener import SilentListener
 from img2img.training.loop import Outcome, train
@@ -329,7 +329,7 @@ def exported(tmp_path: Path, method: type[Inpainting], wanted: Config | ContextC
     trained = method(wanted)
     weights = load_file(tmp_path / "run" / "checkpoints" / "step-00000002" / "generator.ema.safetensors")
     trained.networks["generator"].load_state_dict(weights)
-    return outcome, Filling(at_test(trained.networks["generator"], "running"))
+    return outcome, InpaintingWrapper(inference_copy(trained.networks["generator"], "running"))
 
 
 @pytest.mark.parametrize("name", ["unet and patchgan", "context encoder"])

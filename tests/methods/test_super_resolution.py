@@ -382,5 +382,5 @@ def test_offline_the_error_names_both_alternatives_and_missing_folders_come_firs
     with pytest.raises(DataError, match="no such folder"):
         ESRGAN(adversarial(ESRGAN, tmp_path / "absent", perceptual={"weight": 1.0})).load()
     missing = {"weight": 1.0, "weights": str(tmp_path / "vgg.pth")}
-    with pytest.raises(ConfigError, match=r"vgg\.pth: there is no such file"):
+    with pytest.raises(ConfigError, match=r"vgg\.pth: no such file"):
         ESRGAN(adversarial(ESRGAN, photos, perceptual=missing)).load()

@@ -1,4 +1,4 @@
-"""Compact networks that begin as smaller ones: the same function, and new channels that learn."""
+"""Compact networks that start from smaller ones: they compute the same, and their new channels learn."""
 
 from collections.abc import Callable
 
@@ -17,20 +17,21 @@ from img2img.networks.compact import Compact
 MAKERS: list[Callable[..., nn.Module]] = [Compact, CollapsibleCompact]
 
 
-def stirred(network: nn.Module, seed: int = 0) -> nn.Module:
-    """`network` with weights as after training: every bias and slope another one."""
+def perturb(network: nn.Module, seed: int = 0) -> nn.Module:
+    """Change every weight a little, as training would, and return `network`."""
     torch.manual_seed(seed)
     for parameter in network.parameters():
         parameter.data += 0.1 * torch.rand_like(parameter) - 0.05
     return network
 
 
-def begun(network: nn.Module, state: dict[str, Tensor]) -> str:
-    found = network.begun_from(state)  # type: ignore[operator]
+def start_from(network: nn.Module, state: dict[str, Tensor]) -> str:
+    """Load what `network` makes of `state`; return the description of the growth."""
+    found = network.initial_state_from(state)  # type: ignore[operator]
     assert found is not None
-    weights, how = found
+    weights, growth = found
     network.load_state_dict(weights)
-    return str(how)
+    return str(growth)
 
 
 def difference(a: nn.Module, b: nn.Module, channels: int = 3) -> float:
@@ -49,38 +50,38 @@ def difference(a: nn.Module, b: nn.Module, channels: int = 3) -> float:
     st.sampled_from((1, 3)),
     st.sampled_from(MAKERS),
 )
-def test_a_grown_network_computes_what_the_smaller_one_did(
+def test_a_grown_network_computes_the_same_as_the_smaller_one(
     features: int, convs: int, wider: int, deeper: int, scale: int, channels: int, maker: Callable[..., nn.Module]
 ) -> None:
-    small = stirred(Compact(scale, features, convs, channels), features)
+    small = perturb(Compact(scale, features, convs, channels), features)
     large = maker(scale, features + wider, convs + deeper, channels)
-    how = begun(large, small.state_dict())
+    growth = start_from(large, small.state_dict())
     assert difference(small, large, channels) < 1e-5
     assert (
-        ("features" in how) == (wider > 0)
-        and ("convolutions" in how) == (deeper > 0)
-        and bool(how) == bool(wider or deeper)
+        ("features" in growth) == (wider > 0)
+        and ("convolutions" in growth) == (deeper > 0)
+        and bool(growth) == bool(wider or deeper)
     )
 
 
-def test_layers_are_spread_evenly_and_the_words_say_how_it_grew() -> None:
-    small, large = stirred(Compact(2, 4, 3)), Compact(2, 6, 5)
-    assert begun(large, small.state_dict()) == "grows from 4 to 6 features and from 3 to 5 convolutions"
+def test_old_layers_are_spread_evenly_and_the_growth_is_described() -> None:
+    small, large = perturb(Compact(2, 4, 3)), Compact(2, 6, 5)
+    assert start_from(large, small.state_dict()) == "grows from 4 to 6 features and from 3 to 5 convolutions"
     state, old = large.state_dict(), small.state_dict()
-    for ours, theirs in {0: 0, 2: 2, 6: 4, 10: 6, 12: 8}.items():  # every second hidden layer is a new one
+    for ours, theirs in {0: 0, 2: 2, 6: 4, 10: 6, 12: 8}.items():  # every second hidden layer is new
         kernel = old[f"body.{theirs}.weight"]
         assert torch.equal(state[f"body.{ours}.weight"][: kernel.shape[0], : kernel.shape[1]], kernel)
         assert not state[f"body.{ours}.weight"][: kernel.shape[0], kernel.shape[1] :].any()
     for new in (4, 8):
         assert torch.equal(state[f"body.{new}.weight"][:4, :4, 1, 1], torch.eye(4))
         assert state[f"body.{new + 1}.weight"].tolist() == [1, 1, 1, 1, 0.25, 0.25]
-    assert begun(Compact(2, 4, 5), small.state_dict()) == "grows from 3 to 5 convolutions"
+    assert start_from(Compact(2, 4, 5), small.state_dict()) == "grows from 3 to 5 convolutions"
 
 
 @pytest.mark.parametrize("maker", MAKERS)
 def test_new_channels_do_not_stay_dead(maker: Callable[..., nn.Module]) -> None:
-    small, large = stirred(Compact(2, 4, 2)), maker(2, 7, 4)
-    begun(large, small.state_dict())
+    small, large = perturb(Compact(2, 4, 2)), maker(2, 7, 4)
+    start_from(large, small.state_dict())
     optimiser = torch.optim.SGD(large.parameters(), 0.1)
     image, truth = torch.rand(2, 3, 12, 12), torch.rand(2, 3, 24, 24)
     for step in range(3):
@@ -93,40 +94,40 @@ def test_new_channels_do_not_stay_dead(maker: Callable[..., nn.Module]) -> None:
         ]
         outgoing = kernels[-1].grad[:, 4:]
         incoming = torch.cat([kernel.grad[4:].flatten(1) for kernel in kernels[1:-1]])
-        assert (outgoing.flatten(2).abs().sum((0, 2)) > 0).all(), "the last layer learns to listen to new channels"
-        # Nobody listens at the first step (but for rounding, among branches), so that nothing moves the new channels.
-        told = incoming.abs().sum(1)
-        assert (told > 1e-7).all() if step else (told < 1e-7).all()
+        assert (outgoing.flatten(2).abs().sum((0, 2)) > 0).all(), "the last layer learns to use the new channels"
+        # At the first step no layer uses the new channels. They get no gradient, apart from rounding with branches.
+        gradients = incoming.abs().sum(1)
+        assert (gradients > 1e-7).all() if step else (gradients < 1e-7).all()
         optimiser.step()
 
 
-def test_a_network_of_branches_begins_as_a_plain_one_of_its_size_or_as_a_smaller_one_of_branches() -> None:
-    plain, branched = stirred(Compact(2, 5, 2)), CollapsibleCompact(2, 5, 2, expand=9)
-    assert begun(branched, plain.state_dict()) == "" and difference(plain, branched) < 1e-5
+def test_a_collapsible_network_starts_from_a_plain_or_a_smaller_collapsible_one() -> None:
+    plain, branched = perturb(Compact(2, 5, 2)), CollapsibleCompact(2, 5, 2, expand=9)
+    assert start_from(branched, plain.state_dict()) == "" and difference(plain, branched) < 1e-5
     assert all(
         torch.allclose(a, b, atol=1e-6) for a, b in zip(branched.folded().parameters(), plain.parameters(), strict=True)
     )
-    small, large = stirred(CollapsibleCompact(2, 3, 1, expand=4)), CollapsibleCompact(2, 5, 2, expand=9)
-    assert begun(large, small.state_dict()) == "grows from 3 to 5 features and from 1 to 2 convolutions"
+    small, large = perturb(CollapsibleCompact(2, 3, 1, expand=4)), CollapsibleCompact(2, 5, 2, expand=9)
+    assert start_from(large, small.state_dict()) == "grows from 3 to 5 features and from 1 to 2 convolutions"
     assert difference(small, large) < 1e-5
-    assert large.begun_from(branched.state_dict()) is None, "its own layout is loaded as it is"
+    assert large.initial_state_from(branched.state_dict()) is None, "a state in its own layout loads directly"
 
 
 @pytest.mark.parametrize("maker", MAKERS)
-def test_smaller_networks_other_scales_and_other_pictures_are_refused(maker: Callable[..., nn.Module]) -> None:
+def test_larger_networks_other_scales_and_other_channels_are_rejected(maker: Callable[..., nn.Module]) -> None:
     state = Compact(2, 4, 2).state_dict()
     for sizes, message in (
-        ((2, 3, 2), r"it has 4 features and 2 convolutions, here are 3 and 2; a network grows and does not shrink"),
-        ((2, 8, 1), r"here are 8 and 1"),
-        ((4, 4, 2), r"3 channels and are enlarged x2, here 3 channels and x4"),
-        ((4, 4, 2, 1), r"here 1 channels and x4"),
+        ((2, 3, 2), r"it has 4 features and 2 convolutions, this network 3 and 2; a network can grow but not shrink"),
+        ((2, 8, 1), r"this network 8 and 1"),
+        ((4, 4, 2), r"pictures with 3 channels x2, this network those with 3 channels x4"),
+        ((4, 4, 2, 1), r"this network those with 1 channels x4"),
     ):
         with pytest.raises(CheckpointError, match=message):
-            maker(*sizes).begun_from(state)
+            maker(*sizes).initial_state_from(state)
 
 
 @pytest.mark.parametrize("maker", MAKERS)
-def test_weights_of_other_networks_are_left_to_the_plain_load(maker: Callable[..., nn.Module]) -> None:
+def test_weights_of_other_networks_give_no_initial_state(maker: Callable[..., nn.Module]) -> None:
     state = Compact(2, 4, 2).state_dict()
     network = maker(2, 6, 3)
     for other in (
@@ -139,12 +140,12 @@ def test_weights_of_other_networks_are_left_to_the_plain_load(maker: Callable[..
         CollapsibleCompact(2, 4, 2).state_dict() | {"body.0.narrow.weight": torch.zeros(2)},
         {k: v for k, v in CollapsibleCompact(2, 4, 2).state_dict().items() if k != "body.2.widen.weight"},
     ):
-        assert network.begun_from(other) is None  # type: ignore[operator]
+        assert network.initial_state_from(other) is None  # type: ignore[operator]
 
 
-def test_the_source_is_not_changed() -> None:
-    small = stirred(Compact(2, 4, 2))
+def test_growing_does_not_change_the_source() -> None:
+    small = perturb(Compact(2, 4, 2))
     before = {key: value.clone() for key, value in small.state_dict().items()}
-    begun(Compact(2, 6, 3), small.state_dict())
+    start_from(Compact(2, 6, 3), small.state_dict())
     assert all(torch.equal(before[key], value) for key, value in small.state_dict().items())
-    assert grow.size(before) == grow.Size(features=4, convs=2, channels=3, outputs=12)
+    assert grow.size_of(before) == grow.Size(features=4, convs=2, channels=3, outputs=12)

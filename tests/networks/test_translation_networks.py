@@ -1,4 +1,4 @@
-"""What every network of pix2pix, CycleGAN and StarGAN must do. A new one is tested by a line in `CASES`."""
+"""Requirements for every network of pix2pix, CycleGAN and StarGAN. To test a new one, add a line to `CASES`."""
 
 import io
 import warnings
@@ -16,16 +16,16 @@ from torch import Tensor, nn
 
 from img2img import networks
 from img2img.errors import ConfigError
-from img2img.networks.norms import at_test
+from img2img.networks.norms import inference_copy
 from img2img.networks.patchgan import receptive_field
 from img2img.networks.unet import UNet
 
 
 @dataclass(frozen=True)
 class Case:
-    """A network at a width that runs in milliseconds.
+    """A network narrow enough to run in milliseconds.
 
-    `channels` names the options for other channel counts; `sizes` are the legal sizes tried, the first one the least.
+    `channels` holds options for other channel counts. `sizes` are legal sizes to try, the smallest first.
     """
 
     name: str
@@ -103,7 +103,7 @@ def results(network: nn.Module, *arguments: Tensor) -> tuple[Tensor, ...]:
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_every_legal_size_and_batch_trains(case: Case) -> None:
+def test_every_legal_size_and_batch_runs_in_training_mode(case: Case) -> None:
     network = case.build().train()
     for size in case.sizes:
         for n in (1, 2):
@@ -124,7 +124,7 @@ def test_every_parameter_gets_a_gradient(case: Case) -> None:
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_other_channel_counts(case: Case) -> None:
+def test_channel_counts_can_be_configured(case: Case) -> None:
     network = case.build(**case.channels)
     into = case.channels.get("inputs", case.channels.get("channels", 3))
     out = case.channels.get("outputs", case.channels.get("channels", 3))
@@ -134,12 +134,12 @@ def test_other_channel_counts(case: Case) -> None:
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_saved_and_loaded_it_is_the_same_network(case: Case, tmp_path: Path) -> None:
+def test_saving_and_loading_keeps_the_network(case: Case, tmp_path: Path) -> None:
     from safetensors.torch import load_file, save_file
 
     network = case.build()
     arguments = case.arguments(2, case.sizes[-1])
-    results(network.train(), *arguments)  # running statistics move
+    results(network.train(), *arguments)  # updates running statistics
     save_file(network.state_dict(), tmp_path / "network.safetensors")
     torch.manual_seed(9)
     other = networks.build(case.name, **case.options)
@@ -159,7 +159,7 @@ def test_second_derivatives_exist_for_gradient_penalties(case: Case) -> None:
 
 
 @pytest.mark.parametrize("case", GENERATORS, ids=str)
-def test_sizes_that_do_not_fit_are_told_what_to_pad_to(case: Case) -> None:
+def test_errors_about_sizes_name_the_size_to_pad_to(case: Case) -> None:
     network = case.build()
     multiple, minimum = network.multiple, network.minimum
     assert isinstance(multiple, int) and isinstance(minimum, int)
@@ -173,7 +173,7 @@ def test_sizes_that_do_not_fit_are_told_what_to_pad_to(case: Case) -> None:
 
 
 @pytest.mark.parametrize("layers", range(1, 7))
-def test_the_smallest_picture_of_a_patchgan_is_the_smallest_that_works(layers: int) -> None:
+def test_minimum_is_the_smallest_side_that_patchgan_accepts(layers: int) -> None:
     network = networks.build("patchgan", features=2, layers=layers, norm="instance")
     least = network.minimum
     assert network(torch.rand(1, 3, least, least)).shape == (1, 1, 1, 1)
@@ -184,7 +184,7 @@ def test_the_smallest_picture_of_a_patchgan_is_the_smallest_that_works(layers: i
 
 
 @pytest.mark.parametrize("layers", [1, 2, 3])
-def test_the_receptive_field_is_what_a_gradient_reaches(layers: int) -> None:
+def test_the_receptive_field_is_the_area_that_a_gradient_reaches(layers: int) -> None:
     field = receptive_field(layers)
     side = 2 * field + 2 ** (layers + 2)
     network = networks.build("patchgan", features=2, layers=layers, norm="none").double()
@@ -199,7 +199,7 @@ def test_the_receptive_field_is_what_a_gradient_reaches(layers: int) -> None:
 
 
 @given(st.integers(1, 4096))
-def test_depth_is_the_deepest_that_the_size_allows(size: int) -> None:
+def test_depth_is_the_largest_that_the_size_allows(size: int) -> None:
     if size % 4:
         with pytest.raises(ConfigError, match="multiple of 4"):
             UNet.depth(size)
@@ -213,13 +213,13 @@ def test_receptive_fields_are_the_published_ones() -> None:
     assert [receptive_field(layers) for layers in range(1, 7)] == [16, 34, 70, 142, 286, 574]
 
 
-def test_depths_of_the_usual_sizes() -> None:
+def test_depths_of_common_sizes() -> None:
     assert [UNet.depth(size) for size in (512, 256, 128, 64, 32, 96, 100)] == [8, 8, 7, 6, 5, 5, 2]
 
 
-def test_dropout_is_in_the_paper_s_places() -> None:
+def test_dropout_is_where_the_paper_puts_it() -> None:
     def dropped(**options: Any) -> list[int]:
-        """Channels that each dropout sees, from the innermost outwards."""
+        """Return the number of channels at each dropout, from the innermost outwards."""
         seen: list[int] = []
         network = networks.build("unet", features=1, **options)
         for module in network.modules():
@@ -233,8 +233,8 @@ def test_dropout_is_in_the_paper_s_places() -> None:
     assert dropped(downs=8, dropout=False) == []
 
 
-def test_a_residual_unet_that_changes_nothing_returns_the_picture() -> None:
-    """Whatever lies beside the picture: labels of domains, a mask."""
+def test_a_residual_unet_with_zero_change_returns_the_picture() -> None:
+    """Extra input channels, such as domain labels or a mask, do not matter."""
     torch.manual_seed(0)
     network = UNet(inputs=5, outputs=3, features=4, downs=2, residual=True)
     image = torch.rand(2, 5, 8, 12) * 2 - 1
@@ -245,10 +245,10 @@ def test_a_residual_unet_that_changes_nothing_returns_the_picture() -> None:
     assert torch.equal(network(image), image[:, :3])
 
 
-def test_the_last_layers_of_a_residual_unet_see_the_picture_at_its_full_size() -> None:
+def test_the_last_layers_of_a_residual_unet_see_the_picture_at_full_size() -> None:
     torch.manual_seed(0)
     network = UNet(features=4, downs=2, residual=True)
-    nn.init.zeros_(network.model.up.weight)  # nothing comes from below
+    nn.init.zeros_(network.model.up.weight)  # cuts off the deeper levels
     image = torch.rand(1, 3, 16, 16, requires_grad=True)
     network(image)[0, 0, 8, 7].backward()
     assert image.grad is not None
@@ -256,7 +256,7 @@ def test_the_last_layers_of_a_residual_unet_see_the_picture_at_its_full_size() -
     assert reached.min(0).values.tolist() == [6, 5] and reached.max(0).values.tolist() == [10, 9]
 
 
-def test_without_residual_the_unet_is_the_published_one() -> None:
+def test_the_unet_has_the_published_layout_unless_residual() -> None:
     keys = [
         "model.model.0.weight",
         "model.model.1.model.1.weight",
@@ -274,15 +274,15 @@ def test_without_residual_the_unet_is_the_published_one() -> None:
     assert not set(keys) & {key for key in UNet(downs=2, features=2, residual=True).state_dict() if "below" not in key}
 
 
-def test_impossible_networks_are_refused() -> None:
+def test_impossible_options_are_rejected() -> None:
     for name, options, message in [
-        ("unet", {"downs": 11}, "unet: downs = 11 must lie between 2 and 10"),
+        ("unet", {"downs": 11}, "unet: downs = 11 must be between 2 and 10"),
         (
             "unet",
             {"inputs": 1, "residual": True},
-            "unet: 3 channels cannot be added to an input of 1: set residual = false",
+            "unet: cannot add 3 output channels to 1 input channels; set residual = false",
         ),
-        ("patchgan", {"layers": 7}, "patchgan: layers = 7 must lie between 1 and 6"),
+        ("patchgan", {"layers": 7}, "patchgan: layers = 7 must be between 1 and 6"),
         ("resnet", {"norm": "group"}, "unknown norm 'group'"),
         ("stargan", {"domains": 2, "upsampling": "shuffle"}, "unknown upsampling 'shuffle'"),
         (
@@ -295,15 +295,15 @@ def test_impossible_networks_are_refused() -> None:
         with pytest.raises(ConfigError, match=message):
             networks.build(name, **options)  # type: ignore[arg-type]
     discriminator = networks.build("stargan-discriminator", domains=2, size=16, layers=2, features=2)
-    with pytest.raises(ValueError, match="made for 16 x 16, the picture is 32 x 16"):
+    with pytest.raises(ValueError, match="needs 16 x 16 pictures, not 32 x 16"):
         discriminator(torch.rand(1, 3, 32, 16))
 
 
 @pytest.mark.parametrize("case", [GENERATORS[i] for i in (0, 1, 3, 4, 6)], ids=str)
-def test_exported_with_dynamic_sizes_it_is_the_same_network(case: Case) -> None:
+def test_the_exported_network_equals_torch_at_dynamic_sizes(case: Case) -> None:
     import onnxruntime as ort
 
-    network = at_test(case.build(), "paper")
+    network = inference_copy(case.build(), "paper")
     multiple, minimum = network.multiple, network.minimum
     assert isinstance(multiple, int) and isinstance(minimum, int)
     n, h, w = (torch.export.Dim(name) for name in ("n", "h", "w"))

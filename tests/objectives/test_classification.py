@@ -1,4 +1,4 @@
-"""Domain classification against torch's own losses, and the mask that leaves out other data sets' columns."""
+"""Domain classification against torch's own losses, and the mask that ignores the columns of other data sets."""
 
 import math
 
@@ -11,7 +11,7 @@ from img2img.objectives.classification import DomainClassification
 LOGITS = torch.tensor([[2.0, -1.0, 0.5, 0.0], [0.0, 1.0, -3.0, 2.0]])
 
 
-def test_exclusive_is_cross_entropy() -> None:
+def test_exclusive_domains_use_cross_entropy() -> None:
     label = F.one_hot(torch.tensor([2, 1]), 4).float()
     assert DomainClassification(exclusive=True)(LOGITS, label).item() == pytest.approx(
         F.cross_entropy(LOGITS, torch.tensor([2, 1])).item()
@@ -20,14 +20,14 @@ def test_exclusive_is_cross_entropy() -> None:
     assert DomainClassification(exclusive=True)(LOGITS[:1], label[:1]).item() == pytest.approx(by_hand)
 
 
-def test_attributes_are_summed_over_columns_and_averaged_over_pictures() -> None:
+def test_attribute_loss_is_summed_over_columns_and_averaged_over_pictures() -> None:
     label = torch.tensor([[1.0, 0.0, 1.0, 0.0], [0.0, 0.0, 1.0, 1.0]])
     expected = F.binary_cross_entropy_with_logits(LOGITS, label, reduction="sum") / 2
     assert DomainClassification(exclusive=False)(LOGITS, label).item() == pytest.approx(expected.item())
 
 
-def test_unknown_columns_are_no_classes_at_all() -> None:
-    """The first picture's data set has columns 0 and 1, the second's 2 and 3."""
+def test_unknown_columns_are_ignored() -> None:
+    """The data set of the first picture has columns 0 and 1, that of the second has columns 2 and 3."""
     known = torch.tensor([[1.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 1.0]])
     label = torch.tensor([[0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]])
     logits = LOGITS.clone().requires_grad_()
@@ -47,7 +47,7 @@ def test_unknown_columns_are_no_classes_at_all() -> None:
 
 
 @pytest.mark.parametrize("exclusive", [True, False])
-def test_a_picture_of_which_nothing_is_known_counts_nothing(exclusive: bool) -> None:
+def test_a_picture_without_known_columns_does_not_count(exclusive: bool) -> None:
     logits = LOGITS.clone().requires_grad_()
     label = torch.tensor([[1.0, 0.0, 0.0, 0.0]]).expand(2, 4)
     known = torch.tensor([[0.0] * 4, [1.0] * 4])
@@ -58,7 +58,7 @@ def test_a_picture_of_which_nothing_is_known_counts_nothing(exclusive: bool) -> 
     assert gradient.isfinite().all() and (gradient[0] == 0).all()
 
 
-def test_one_row_of_known_columns_is_for_all_pictures() -> None:
+def test_one_row_of_known_columns_applies_to_all_pictures() -> None:
     label = torch.tensor([[0.0, 1.0, 0.0, 0.0]]).expand(2, 4)
     row = torch.tensor([1.0, 1.0, 0.0, 0.0])
     objective = DomainClassification(exclusive=True)

@@ -1,4 +1,4 @@
-"""Feature matching by hand; which layers a recorder takes; the moving averages of classes."""
+"""Feature matching against hand-computed values, the layers that a recorder records, and class averages."""
 
 from typing import Any
 
@@ -18,25 +18,25 @@ FAKE = [torch.tensor([[0.0, 2.0], [2.0, 2.0]]), torch.tensor([[[[4.0]]], [[[2.0]
 @pytest.mark.parametrize(
     ("kind", "distance", "value"),
     [
-        # batch means: (2, 4) and (1, 2); 2 and 3
+        # Batch means: (2, 4) and (1, 2); 2 and 3.
         ("mean", "l1", (1 + 2) / 2 + 1),
         ("mean", "l2", (1 + 4) / 2 + 1),
         ("pairwise", "l1", (1 + 0 + 1 + 4) / 4 + (3 + 1) / 2),
         ("pairwise", "l2", (1 + 0 + 1 + 16) / 4 + (9 + 1) / 2),
     ],
 )
-def test_value_by_hand(kind: str, distance: str, value: float) -> None:
+def test_loss_equals_hand_computed_value(kind: str, distance: str, value: float) -> None:
     assert FeatureMatching(kind, distance)(REAL, FAKE).item() == pytest.approx(value)
 
 
-def test_mean_matching_sees_distributions_and_pairwise_samples() -> None:
+def test_mean_compares_distributions_and_pairwise_compares_samples() -> None:
     swapped = [features.flip(0) for features in REAL]
     assert FeatureMatching("mean")(REAL, swapped).item() == 0
     assert FeatureMatching("pairwise")(REAL, swapped).item() > 0
 
 
 @pytest.mark.parametrize("kind", ["mean", "class-mean", "pairwise"])
-def test_gradients_reach_the_fake_features_only(kind: str) -> None:
+def test_gradients_reach_only_the_fake_features(kind: str) -> None:
     real = [features.clone().requires_grad_() for features in REAL]
     fake = [features.clone().requires_grad_() for features in FAKE]
     FeatureMatching(kind)(real, fake, torch.eye(2)).backward()
@@ -44,10 +44,10 @@ def test_gradients_reach_the_fake_features_only(kind: str) -> None:
     assert all(features.grad is not None and features.grad.abs().sum() > 0 for features in fake)
 
 
-def test_class_means_move_by_hand() -> None:
+def test_class_averages_equal_hand_computed_values() -> None:
     matching = FeatureMatching("class-mean", "l1", decay=0.75)
     labels = torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
-    # both classes begin with their own picture; class 2 has not been seen and is left out
+    # Both classes start from their own picture; class 2 has no picture yet and is ignored.
     fake_labels = torch.tensor([[0.0, 0.0, 1.0], [1.0, 0.0, 0.0]])
     loss = matching(REAL[:1], FAKE[:1], labels, fake_labels)
     assert loss.item() == pytest.approx((abs(2 - 1) + abs(2 - 2)) / 2)
@@ -58,16 +58,16 @@ def test_class_means_move_by_hand() -> None:
     assert torch.allclose(centres, torch.tensor([[0.75 * 1 + 0.25 * 6, 2.0], [3.0, 6.0], [0.0, 0.0]]))
     matching.eval()
     matching(later, FAKE[:1], both_first)
-    assert torch.equal(matching.state_dict()["centre_0"], centres), "measuring leaves the averages alone"
+    assert torch.equal(matching.state_dict()["centre_0"], centres), "eval mode does not change the averages"
 
 
-def test_maps_are_averaged_over_their_places_for_classes() -> None:
+def test_class_means_average_maps_over_positions() -> None:
     matching = FeatureMatching("class-mean", "l2")
     maps = torch.arange(8.0).view(2, 1, 2, 2)  # means 1.5 and 5.5
     assert matching([maps], [torch.zeros(2, 1, 3, 3)], torch.eye(2)).item() == pytest.approx((1.5**2 + 5.5**2) / 2)
 
 
-def test_class_numbers_are_as_good_as_columns() -> None:
+def test_class_indices_equal_one_hot_labels() -> None:
     numbers, columns = FeatureMatching("class-mean"), FeatureMatching("class-mean")
     for label in ([0, 0], [2, 1], [1, 1]):
         one = numbers(REAL, FAKE, torch.tensor(label)).item()
@@ -75,7 +75,7 @@ def test_class_numbers_are_as_good_as_columns() -> None:
     assert torch.equal(numbers.state_dict()["centre_0"], columns.state_dict()["centre_0"])
 
 
-def test_moving_averages_survive_a_resume() -> None:
+def test_class_averages_survive_a_resume() -> None:
     torch.manual_seed(0)
     batches = [
         ([torch.randn(4, 3, 2, 2)], [torch.randn(4, 3, 2, 2)], torch.eye(4)[torch.randperm(4)]) for _ in range(6)
@@ -88,14 +88,14 @@ def test_moving_averages_survive_a_resume() -> None:
     resumed = FeatureMatching("class-mean")
     resumed.load_state_dict(half.state_dict())
     assert [resumed(*batch).item() for batch in batches[3:]] == losses[3:]
-    # an object that already has averages takes those of the state, whatever their shape
+    # Loading replaces existing averages, whatever their shape.
     other = FeatureMatching("class-mean")
     other([torch.randn(2, 7)], [torch.randn(2, 7)], torch.eye(2))
     other.load_state_dict(half.state_dict())
     assert [other(*batch).item() for batch in batches[3:]] == losses[3:]
 
 
-def test_nested_state_dicts_bring_the_averages_too() -> None:
+def test_nested_state_dicts_load_the_averages_too() -> None:
     holder, other = (
         nn.ModuleDict({"m": FeatureMatching("class-mean")}),
         nn.ModuleDict({"m": FeatureMatching("class-mean")}),
@@ -105,9 +105,9 @@ def test_nested_state_dicts_bring_the_averages_too() -> None:
     assert torch.equal(other["m"].state_dict()["centre_1"], holder["m"].state_dict()["centre_1"])
 
 
-def test_wrong_words_and_calls_are_named() -> None:
+def test_bad_options_and_calls_are_rejected() -> None:
     for options, message in (
-        ({"kind": "median"}, "unknown kind of feature matching 'median'; there are mean, class-mean, pairwise"),
+        ({"kind": "median"}, "unknown kind of feature matching 'median'; choose from mean, class-mean, pairwise"),
         ({"distance": "cosine"}, "unknown distance 'cosine'"),
         ({"decay": 1.0}, "decay = 1.0"),
     ):
@@ -115,13 +115,13 @@ def test_wrong_words_and_calls_are_named() -> None:
             FeatureMatching(**options)
     with pytest.raises(ValueError, match="needs the labels"):
         FeatureMatching("class-mean")(REAL, FAKE)
-    with pytest.raises(ValueError, match="2 layers of real features and 1 of fake"):
+    with pytest.raises(ValueError, match="cannot match 2 layers of real features with 1 of fake"):
         FeatureMatching()(REAL, FAKE[:1])
-    with pytest.raises(ConfigError, match="nothing was recorded"):
+    with pytest.raises(ConfigError, match="no features were recorded"):
         FeatureMatching()([], [])
     matching = FeatureMatching("class-mean")
     matching(REAL, FAKE, torch.eye(2))
-    with pytest.raises(ValueError, match="class means were"):
+    with pytest.raises(ValueError, match="class means changed shape"):
         matching(FAKE[::-1], REAL[::-1], torch.eye(2))
 
 
@@ -132,7 +132,7 @@ def layered() -> nn.Sequential:
 
 
 class Functional(nn.Module):
-    """A discriminator of two scales whose activations are functions."""
+    """A two-scale discriminator whose activations are functions."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -151,23 +151,23 @@ def test_activations_before_the_last_convolution_are_recorded() -> None:
     assert [tuple(f.shape[1:]) for f in features] == [(4, 7, 7), (5, 5, 5)]
     assert torch.equal(features[1], network[:4](picture)) and features[0].requires_grad
     scored = nn.Sequential(*layered(), nn.Sigmoid())
-    assert len(Recorder(scored)(picture)[1]) == 2, "what comes after the last convolution is the score"
+    assert len(Recorder(scored)(picture)[1]) == 2, "activations after the last convolution belong to the score"
 
 
-def test_a_compiled_network_is_recorded_in_the_original() -> None:
+def test_a_compiled_network_is_recorded_in_its_original() -> None:
     network, picture = layered(), torch.rand(1, 3, 9, 9)
     scores, features = Recorder(torch.compile(network))(picture)
     assert torch.equal(scores, network(picture)) and len(features) == 2
 
 
-def test_without_activation_modules_the_convolutions_but_the_scores_are_recorded() -> None:
+def test_without_activation_modules_all_convolutions_but_the_last_are_recorded() -> None:
     network, picture = Functional(), torch.rand(2, 3, 12, 12)
     _, features = Recorder(network)(picture)
-    assert [f.shape[1] for f in features] == [4, 6], "no scale's scores are among them"
+    assert [f.shape[1] for f in features] == [4, 6], "the scores of both scales are left out"
     assert torch.equal(features[0], network.a(picture))
 
 
-def test_several_scales_with_activation_modules() -> None:
+def test_activation_modules_of_all_scales_are_recorded() -> None:
     class Scales(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -179,15 +179,15 @@ def test_several_scales_with_activation_modules() -> None:
     assert [f.shape[1] for f in Recorder(Scales())(torch.rand(1, 3, 9, 9))[1]] == [4, 5, 4, 5]
 
 
-def test_layers_are_chosen_by_name_in_the_order_in_which_they_run() -> None:
+def test_named_layers_are_recorded_in_the_order_in_which_they_run() -> None:
     network, picture = layered(), torch.rand(1, 3, 9, 9)
     _, features = Recorder(network, ["4", "0"])(picture)
     assert [f.shape[1] for f in features] == [4, 1]
-    with pytest.raises(ConfigError, match="no layer '9' for feature matching; there are 0, 1, 2, 3, 4"):
+    with pytest.raises(ConfigError, match="no layer '9' for feature matching; choose from 0, 1, 2, 3, 4"):
         Recorder(network, ["9"])
 
 
-def test_a_block_records_every_call_in_it_and_leaves_no_hook() -> None:
+def test_a_with_block_records_every_call_and_leaves_no_hooks() -> None:
     network, recorder = layered(), None
     recorder = Recorder(network)
     with recorder as first:
@@ -214,7 +214,7 @@ def test_a_block_records_every_call_in_it_and_leaves_no_hook() -> None:
         ("vgg-style", {}),
     ],
 )
-def test_our_own_discriminators_are_recorded(name: str, options: dict[str, Any]) -> None:
+def test_all_discriminators_can_be_recorded(name: str, options: dict[str, Any]) -> None:
     network = networks.build(name, **options)
     scores, features = Recorder(network)(torch.rand(1, 3, 64, 64))
     assert len(features) >= 2
@@ -223,7 +223,7 @@ def test_our_own_discriminators_are_recorded(name: str, options: dict[str, Any])
     assert FeatureMatching("pairwise")(features, features).item() == 0
 
 
-def test_matching_is_enough_to_move_a_generator() -> None:
+def test_feature_matching_alone_trains_a_generator() -> None:
     torch.manual_seed(0)
     network = layered().requires_grad_(False)
     real, picture = torch.rand(4, 3, 9, 9), torch.rand(4, 3, 9, 9, requires_grad=True)

@@ -1,4 +1,4 @@
-"""Gradient penalties against discriminators whose gradient is known."""
+"""Gradient penalties against discriminators with known gradients."""
 
 import pytest
 import torch
@@ -19,17 +19,17 @@ def quadratic(x: Tensor) -> Tensor:
     return x.square().sum(1) / 2  # gradient x
 
 
-@pytest.mark.parametrize(("word", "value"), [("gradient", 16.0), ("dragan", 16.0), ("r1", 12.5), ("r2", 12.5)])
-def test_linear(word: str, value: float) -> None:
-    assert objectives.penalty(word)(linear, REAL, FAKE).item() == pytest.approx(value)
+@pytest.mark.parametrize(("name", "value"), [("gradient", 16.0), ("dragan", 16.0), ("r1", 12.5), ("r2", 12.5)])
+def test_penalty_of_a_linear_discriminator(name: str, value: float) -> None:
+    assert objectives.penalty(name)(linear, REAL, FAKE).item() == pytest.approx(value)
 
 
-def test_where_each_penalty_looks() -> None:
+def test_r1_looks_at_real_and_r2_at_fake_pictures() -> None:
     assert objectives.penalty("r1")(quadratic, REAL, FAKE).item() == pytest.approx((25 + 1) / 2 / 2)
     assert objectives.penalty("r2")(quadratic, REAL, FAKE).item() == pytest.approx((1 + 4) / 2 / 2)
 
 
-def test_gradient_penalty_looks_between_real_and_fake_at_one_share_a_sample() -> None:
+def test_gradient_penalty_looks_between_real_and_fake_with_one_share_per_picture() -> None:
     seen: list[Tensor] = []
 
     def record(x: Tensor) -> Tensor:
@@ -45,7 +45,7 @@ def test_gradient_penalty_looks_between_real_and_fake_at_one_share_a_sample() ->
     assert 0 <= shares.min() < 0.05 and 0.95 < shares.max() <= 1 and shares[:, 0].unique().numel() == 200
 
 
-def test_dragan_looks_near_the_real_ones_and_not_at_the_fake_ones() -> None:
+def test_dragan_penalty_looks_only_near_real_pictures() -> None:
     seen: list[Tensor] = []
 
     def record(x: Tensor) -> Tensor:
@@ -58,42 +58,42 @@ def test_dragan_looks_near_the_real_ones_and_not_at_the_fake_ones() -> None:
     assert moved.min() >= 0 and 0.5 * real.std() * 0.25 < moved.max() <= 0.25 * real.std()
 
 
-def test_centre() -> None:
+def test_the_centre_shifts_the_target_norm() -> None:
     assert objectives.penalty("gradient", centre=0.0)(linear, REAL, FAKE).item() == pytest.approx(25)
     assert objectives.penalty("gradient", centre=5.0)(linear, REAL, FAKE).item() == pytest.approx(0)
 
 
-def test_all_outputs_count_places_and_scales() -> None:
+def test_the_gradient_covers_all_positions_and_scales() -> None:
     def maps(x: Tensor) -> list[Tensor]:
         return [torch.stack([linear(x), linear(x)], 1).view(-1, 1, 1, 2), linear(x)[:, None]]
 
     assert objectives.penalty("gradient")(maps, REAL, FAKE).item() == pytest.approx((15 - 1) ** 2)
 
 
-@pytest.mark.parametrize("word", list(objectives.PENALTIES))
-def test_the_weights_learn_from_it_and_the_pictures_graphs_do_not(word: str) -> None:
+@pytest.mark.parametrize("name", list(objectives.PENALTIES))
+def test_gradients_reach_the_weights_but_not_the_pictures(name: str) -> None:
     network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Tanh(), nn.Conv2d(2, 1, 2))
     real, fake = torch.randn(2, 1, 4, 4, requires_grad=True), torch.randn(2, 1, 4, 4, requires_grad=True)
-    objectives.penalty(word)(network, real, fake).backward()
+    objectives.penalty(name)(network, real, fake).backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in (network[0].weight, network[2].weight))
     assert network[0].weight.grad.abs().sum() > 0
     assert real.grad is None and fake.grad is None
 
 
-@pytest.mark.parametrize("word", list(objectives.PENALTIES))
-def test_training_brings_the_gradient_to_the_centre(word: str) -> None:
+@pytest.mark.parametrize("name", list(objectives.PENALTIES))
+def test_training_pulls_the_gradient_norm_to_the_centre(name: str) -> None:
     torch.manual_seed(0)
     network = nn.Linear(2, 1)
     optimiser = torch.optim.SGD(network.parameters(), 0.1)
-    penalty = objectives.penalty(word)
+    penalty = objectives.penalty(name)
     for _ in range(200):
         optimiser.zero_grad()
         penalty(network, REAL, FAKE).backward()
         optimiser.step()
-    assert network.weight.norm().item() == pytest.approx(1 if word in ("gradient", "dragan") else 0, abs=1e-3)
+    assert network.weight.norm().item() == pytest.approx(1 if name in ("gradient", "dragan") else 0, abs=1e-3)
 
 
-def test_a_gradient_of_zero_has_a_finite_penalty_and_derivative() -> None:
+def test_a_zero_gradient_has_a_finite_penalty_and_derivative() -> None:
     network = nn.Linear(2, 1)
     nn.init.zeros_(network.weight)
     penalty = objectives.penalty("gradient")(network, REAL, FAKE)
@@ -101,7 +101,7 @@ def test_a_gradient_of_zero_has_a_finite_penalty_and_derivative() -> None:
     assert penalty.item() == 1 and network.weight.grad.isfinite().all()
 
 
-def test_autocast_is_left_for_the_penalty() -> None:
+def test_the_penalty_is_computed_outside_autocast() -> None:
     network = nn.Linear(2, 1)
     types: list[torch.dtype] = []
 
@@ -116,8 +116,8 @@ def test_autocast_is_left_for_the_penalty() -> None:
     assert value.item() == pytest.approx(network.weight.square().sum().item() / 2, rel=1e-5)
 
 
-def test_words_and_options_are_checked() -> None:
-    with pytest.raises(ConfigError, match="unknown penalty 'gp'; there are gradient, dragan, r1, r2"):
+def test_unknown_penalties_and_options_are_rejected() -> None:
+    with pytest.raises(ConfigError, match="unknown penalty 'gp'; choose from gradient, dragan, r1, r2"):
         objectives.penalty("gp")
-    with pytest.raises(ConfigError, match="penalty 'r1' has no option 'centre'; it has none"):
+    with pytest.raises(ConfigError, match="penalty 'r1' has no option 'centre'; it takes no options"):
         objectives.penalty("r1", centre=0.0)

@@ -1,4 +1,4 @@
-"""Perceptual distance with random weights in a file of torchvision's layout: no download."""
+"""Perceptual distance with random weights in a file with torchvision's layout. Downloads nothing."""
 
 import urllib.error
 from pathlib import Path
@@ -15,7 +15,7 @@ from img2img.objectives.perceptual import REAL_ESRGAN_LAYERS, Perceptual, vgg19_
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """VGG19's convolutions of blocks 1 and 2, random."""
+    """A file with random weights for the convolutions of blocks 1 and 2 of VGG19."""
     source = torch.Generator().manual_seed(0)
     features, _ = vgg19_features()
     state = {
@@ -27,10 +27,10 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_names_are_the_papers() -> None:
+def test_layer_names_follow_the_papers() -> None:
     features, names = vgg19_features()
     assert len(names) == len(features) == 37
-    # the indices that the official ESRGAN and Real-ESRGAN code use in torchvision's network
+    # The official ESRGAN and Real-ESRGAN codes use these indices in torchvision's network.
     assert {name: names.index(name) for name in REAL_ESRGAN_LAYERS} == {
         "conv1_2": 2, "conv2_2": 7, "conv3_4": 16, "conv4_4": 25, "conv5_4": 34
     }  # fmt: skip
@@ -39,7 +39,7 @@ def test_names_are_the_papers() -> None:
         assert name.startswith({"Conv2d": "conv", "ReLU": "relu", "MaxPool2d": "pool"}[type(layer).__name__])
 
 
-def test_value_is_that_of_torchvisions_network(weights: Path) -> None:
+def test_value_equals_torchvisions_network(weights: Path) -> None:
     state = {key.removeprefix("features."): value for key, value in torch.load(weights).items()}
     with torch.device("meta"):
         plain = vgg19().features[:8]
@@ -64,7 +64,7 @@ def test_before_and_after_relu_differ(weights: Path) -> None:
     assert before.min() < 0 and torch.equal(before.relu(), after)
 
 
-def test_nothing_of_it_is_trained_or_saved(weights: Path) -> None:
+def test_the_vgg_network_is_neither_trained_nor_saved(weights: Path) -> None:
     objective = Perceptual({"conv1_2": 1.0}, weights=weights)
     assert not list(objective.parameters()) and not objective.state_dict() and len(list(objective.modules())) == 1
     result = torch.rand(1, 3, 16, 16, requires_grad=True)
@@ -81,37 +81,40 @@ def test_safetensors_files_are_read(weights: Path, tmp_path: Path) -> None:
     assert objectives[0](*pictures).item() == objectives[1](*pictures).item()
 
 
-def test_faults_are_named(weights: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"no layer 'conv6_1'; there are conv1_1, relu1_1"):
+def test_errors_name_bad_layers_and_files(weights: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"no layer 'conv6_1'; choose from conv1_1, relu1_1"):
         Perceptual({"conv6_1": 1.0}, weights=weights)
     with pytest.raises(ConfigError, match="unknown criterion 'l3'"):
         Perceptual({"conv1_1": 1.0}, "l3", weights)
     with pytest.raises(ConfigError, match="no layers"):
         Perceptual({}, weights=weights)
-    with pytest.raises(ConfigError, match="there is no such file"):
+    with pytest.raises(ConfigError, match="no such file of VGG19 weights"):
         Perceptual(weights=tmp_path / "none.pth")
-    with pytest.raises(ConfigError, match=r"vgg19\.pth: no 'features\.10\.weight' in it"):
+    with pytest.raises(
+        ConfigError,
+        match=r"vgg19\.pth: does not hold weights of torchvision's vgg19: 'features\.10\.weight' is missing",
+    ):
         Perceptual(weights=weights)  # conv5_4 is deeper than the file
     (tmp_path / "text.pth").write_text("no weights")
-    with pytest.raises(ConfigError, match=r"text\.pth: cannot be read as VGG19 weights"):
+    with pytest.raises(ConfigError, match=r"cannot read .*text\.pth as VGG19 weights"):
         Perceptual(weights=tmp_path / "text.pth")
     (tmp_path / "text.safetensors").write_text("no weights")
-    with pytest.raises(ConfigError, match=r"text\.safetensors: cannot be read as VGG19 weights"):
+    with pytest.raises(ConfigError, match=r"cannot read .*text\.safetensors as VGG19 weights"):
         Perceptual(weights=tmp_path / "text.safetensors")
     torch.save({"features.0.weight": torch.zeros(8, 3, 3, 3), "features.0.bias": torch.zeros(8)}, tmp_path / "thin.pth")
     with pytest.raises(ConfigError, match=r"'features\.0\.weight' is \[8, 3, 3, 3\], not \[64, 3, 3, 3\]"):
         Perceptual({"conv1_1": 1.0}, weights=tmp_path / "thin.pth")
     torch.save([1, 2], tmp_path / "list.pth")
-    with pytest.raises(ConfigError, match="holds a list, not a state dict"):
+    with pytest.raises(ConfigError, match="contains a list, not a state dict"):
         Perceptual(weights=tmp_path / "list.pth")
 
 
-def test_offline_it_says_what_to_fetch_and_where_to_put_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_offline_the_error_says_what_to_download_and_how_to_use_it(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*args: object, **named: object) -> None:
         raise urllib.error.URLError("no network")
 
     monkeypatch.setattr(torch.hub, "load_state_dict_from_url", fail)
     monkeypatch.setattr(type(VGG19_Weights.IMAGENET1K_V1), "get_state_dict", fail)
-    with pytest.raises(ConfigError, match=r"cannot fetch .*vgg19-dcbb9e9d\.pth .*no network.* option 'weights'"):
+    with pytest.raises(ConfigError, match=r"cannot download .*vgg19-dcbb9e9d\.pth .*no network.* option 'weights'"):
         Perceptual()
     assert perceptual.SRGAN_LAYERS == {"conv5_4": 1.0}

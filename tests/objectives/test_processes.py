@@ -1,4 +1,4 @@
-"""State of objectives in a distributed run: every process comes to the same, that of all their batches together."""
+"""State of objectives in a distributed run: all processes reach the same state, that of their batches together."""
 
 import pytest
 import torch
@@ -10,7 +10,7 @@ from img2img.objectives.feature_matching import FeatureMatching
 
 
 def in_company(monkeypatch: pytest.MonkeyPatch, others: list[Tensor]) -> None:
-    """Two processes; the other one brings `others`, in the order of the reductions."""
+    """Pretend that two processes run; the other one contributes `others`, in the order of the reductions."""
     reductions = iter(others)
 
     def all_reduce(value: Tensor, kind: object = torch.distributed.ReduceOp.SUM) -> None:
@@ -22,7 +22,7 @@ def in_company(monkeypatch: pytest.MonkeyPatch, others: list[Tensor]) -> None:
     monkeypatch.setattr(processes.dist, "all_reduce", all_reduce)
 
 
-def test_began_balances_over_all_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_began_averages_over_all_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     ours, whole = objectives.adversarial("began", rate=0.1), objectives.adversarial("began", rate=0.1)
     real, fake = torch.tensor([4.0, 2.0, 6.0, 8.0]), torch.tensor([0.5, 1.5, 1.0, 2.0])
     whole.discriminator(real, fake)
@@ -32,7 +32,7 @@ def test_began_balances_over_all_processes(monkeypatch: pytest.MonkeyPatch) -> N
     assert ours.convergence.item() == pytest.approx(whole.convergence.item())
 
 
-def test_class_means_are_those_of_all_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_class_averages_cover_all_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     features, labels = torch.randn(4, 3), torch.eye(2)[[0, 1, 1, 1]]
     ours, whole = FeatureMatching("class-mean"), FeatureMatching("class-mean")
     whole([features], [features], labels)
@@ -42,7 +42,7 @@ def test_class_means_are_those_of_all_processes(monkeypatch: pytest.MonkeyPatch)
         assert torch.allclose(ours.state_dict()[key], value), key
 
 
-def test_class_numbers_agree_on_how_many_classes_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_processes_agree_on_the_number_of_classes(monkeypatch: pytest.MonkeyPatch) -> None:
     matching = FeatureMatching("class-mean")
     others = [torch.tensor(4), torch.zeros(5), torch.zeros(5, 3), torch.tensor(4)]  # the other process has class 4
     in_company(monkeypatch, others)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from img2img import objectives
 from img2img.errors import ConfigError
-from img2img.objectives.reconstruction import Masked
+from img2img.objectives.reconstruction import MaskedReconstruction
 
 RESULT = torch.tensor([[[[0.0, 1.0], [0.5, 0.0]]]])
 TRUTH = torch.tensor([[[[0.0, 0.0], [0.0, 0.0]]]])
@@ -19,44 +19,44 @@ TRUTH = torch.tensor([[[[0.0, 0.0], [0.0, 0.0]]]])
         ("l1", (1 + 0.5) / 4),
         ("l2", (1 + 0.25) / 4),
         ("charbonnier", (2 * 1e-3 + (1 + 1e-6) ** 0.5 + (0.25 + 1e-6) ** 0.5) / 4),
-        # rfft2 of 2x2, halved by the orthonormal scale: 0.75, -0.25, 0.25, -0.75, no imaginary parts
+        # The rfft2 of 2x2, halved by the orthonormal scale: 0.75, -0.25, 0.25, -0.75, without imaginary parts.
         ("frequency", (0.75 + 0.25 + 0.25 + 0.75) / 8),
-        # across: 1, 0.5; down: 0.5, 1
+        # Horizontal differences: 1, 0.5; vertical: 0.5, 1.
         ("tv", (1 + 0.5) / 2 + (0.5 + 1) / 2),
     ],
 )
-def test_value_by_hand(name: str, value: float) -> None:
+def test_value_equals_hand_computed_value(name: str, value: float) -> None:
     objective = objectives.build(name)
     assert objective(RESULT, TRUTH).item() == pytest.approx(value, rel=1e-5)
     assert objective(TRUTH, TRUTH).item() == pytest.approx(0, abs=1.1e-3)
 
 
-def test_total_variation_looks_at_the_result_only() -> None:
+def test_total_variation_ignores_the_truth() -> None:
     tv = objectives.build("tv")
     assert tv(RESULT, TRUTH) == tv(RESULT, torch.rand(1, 1, 2, 2)) == tv(RESULT)
 
 
-def test_unknown_options_are_named_with_those_there_are() -> None:
-    with pytest.raises(ConfigError, match="objective 'charbonnier' has no option 'eps'; it has epsilon"):
+def test_unknown_options_are_rejected_with_the_known_ones() -> None:
+    with pytest.raises(ConfigError, match="objective 'charbonnier' has no option 'eps'; its options are epsilon"):
         objectives.build("charbonnier", eps=1)
-    with pytest.raises(ConfigError, match="objective 'l1' has no option 'args'; it has none"):
+    with pytest.raises(ConfigError, match="objective 'l1' has no option 'args'; it takes no options"):
         objectives.build("l1", args=1)
 
 
-def test_masked_weighs_the_hole_and_the_rest_by_their_own_areas() -> None:
+def test_masked_normalises_the_hole_and_the_rest_by_their_own_areas() -> None:
     result, truth = torch.zeros(1, 1, 2, 4), torch.zeros(1, 1, 2, 4)
     mask = torch.zeros(1, 1, 2, 4)
     mask[..., 0, :2] = 1  # two pixels of eight
     result[..., 0, :2] = torch.tensor([0.2, 0.6])
     result[..., 1, :] = 0.9  # four of the six others
-    l1 = Masked(objectives.build("l1"), hole=2.0, valid=0.5)
+    l1 = MaskedReconstruction(objectives.build("l1"), hole=2.0, valid=0.5)
     assert l1(result, truth, mask).item() == pytest.approx(2 * 0.4 + 0.5 * 0.6)
-    l2 = Masked(objectives.build("l2"), hole=1.0, valid=0.0)
+    l2 = MaskedReconstruction(objectives.build("l2"), hole=1.0, valid=0.0)
     assert l2(result, truth, mask).item() == pytest.approx((0.04 + 0.36) / 2)
 
 
 @given(st.integers(0, 2**31), st.sampled_from(["l1", "l2", "charbonnier"]))
-def test_masked_is_the_objective_on_each_regions_pixels(seed: int, name: str) -> None:
+def test_masked_equals_the_objective_on_the_pixels_of_each_region(seed: int, name: str) -> None:
     source = torch.Generator().manual_seed(seed)
     result, truth = torch.rand(2, 3, 5, 4, generator=source).double(), torch.rand(2, 3, 5, 4, generator=source).double()
     mask = (torch.rand(2, 1, 5, 4, generator=source) < 0.3).double()
@@ -65,22 +65,22 @@ def test_masked_is_the_objective_on_each_regions_pixels(seed: int, name: str) ->
     for weight, region in ((3.0, inside), (0.5, ~inside)):
         if region.any():
             expected = expected + weight * objective(result[region], truth[region])
-    masked = Masked(objective, hole=3.0, valid=0.5)(result, truth, mask)
+    masked = MaskedReconstruction(objective, hole=3.0, valid=0.5)(result, truth, mask)
     assert masked.item() == pytest.approx(expected.item(), rel=1e-9)
 
 
-def test_masked_without_a_hole_is_the_objective_and_has_finite_gradients() -> None:
+def test_masked_without_a_hole_equals_the_objective_and_has_finite_gradients() -> None:
     result = torch.rand(1, 3, 4, 4, requires_grad=True)
     truth = torch.rand(1, 3, 4, 4)
     for share in (0.0, 1.0):
-        loss = Masked(objectives.build("l1"))(result, truth, torch.full((1, 1, 4, 4), share))
+        loss = MaskedReconstruction(objectives.build("l1"))(result, truth, torch.full((1, 1, 4, 4), share))
         (gradient,) = torch.autograd.grad(loss, result)
         assert loss.item() == pytest.approx((result - truth).abs().mean().item(), rel=1e-5)
         assert gradient.abs().sum().item() == pytest.approx(1, rel=1e-5)
 
 
-def test_masked_refuses_what_does_not_compare() -> None:
+def test_masked_rejects_total_variation_and_negative_weights() -> None:
     with pytest.raises(ConfigError, match="total variation"):
-        Masked(objectives.build("tv"))
+        MaskedReconstruction(objectives.build("tv"))
     with pytest.raises(ConfigError, match="must not be negative: hole = -1"):
-        Masked(objectives.build("l1"), hole=-1)
+        MaskedReconstruction(objectives.build("l1"), hole=-1)

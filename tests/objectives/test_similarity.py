@@ -1,4 +1,4 @@
-"""The objective is the SSIM that is measured, and can be learned from."""
+"""The SSIM loss equals the SSIM metric, and a result can be optimised with it."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from img2img import objectives
 from img2img.evaluation.inpainting import ssim_map
 from img2img.methods.config import PerceptualConfig
 from img2img.methods.reconstruction import ReconstructionLoss
-from img2img.objectives.reconstruction import Masked
+from img2img.objectives.reconstruction import MaskedReconstruction
 from img2img.objectives.similarity import Dissimilarity
 
 RANGES = [(False, 0.0, 1.0), (True, -1.0, 1.0)]
@@ -22,7 +22,7 @@ def scaled(pictures: np.ndarray, low: float, high: float) -> torch.Tensor:
 
 
 def pair(seed: int, height: int, width: int, channels: int = 3) -> tuple[np.ndarray, np.ndarray]:
-    """Two that are alike, with flat parts, `[2, H, W, C]`."""
+    """Two similar pictures with flat parts, `[2, H, W, C]`."""
     rng = np.random.default_rng(seed)
     truth = rng.integers(0, 256, (2, height, width, channels))
     truth[:, : height // 2] = truth[:, :1, :1]
@@ -32,7 +32,9 @@ def pair(seed: int, height: int, width: int, channels: int = 3) -> tuple[np.ndar
 
 @pytest.mark.parametrize(("signed", "low", "high"), RANGES, ids=["unit", "signed"])
 @given(st.integers(0, 2**31), st.integers(6, 30), st.integers(6, 30), st.sampled_from([1, 3]))
-def test_it_is_the_figure(signed: bool, low: float, high: float, seed: int, h: int, w: int, channels: int) -> None:
+def test_the_loss_equals_the_metric(
+    signed: bool, low: float, high: float, seed: int, h: int, w: int, channels: int
+) -> None:
     result, truth = pair(seed, h, w, channels)
     colours = [np.repeat(one, 3 // channels, 3).astype(float) for one in (result, truth)]
     maps = [ssim_map(a, b) for a, b in zip(*colours, strict=True)]
@@ -51,7 +53,7 @@ def test_flat_pictures_agree_and_have_a_finite_gradient(value: float) -> None:
     assert Dissimilarity()(flat, flat).item() == pytest.approx(0, abs=1e-5)
 
 
-def test_it_is_nought_at_agreement_and_more_the_less_alike() -> None:
+def test_the_loss_is_zero_for_equal_pictures_and_grows_with_noise() -> None:
     truth = torch.rand(2, 3, 20, 24, generator=torch.Generator().manual_seed(0)) * 2 - 1
     noise = torch.randn(truth.shape, generator=torch.Generator().manual_seed(1))
     losses = [Dissimilarity()(truth + share * noise, truth).item() for share in (0, 0.05, 0.2, 1)]
@@ -59,7 +61,7 @@ def test_it_is_nought_at_agreement_and_more_the_less_alike() -> None:
     assert Dissimilarity()(-truth, truth).item() > 1
 
 
-def test_its_gradient_leads_to_the_truth() -> None:
+def test_gradient_descent_reaches_the_truth() -> None:
     source = torch.Generator().manual_seed(0)
     truth = torch.rand(1, 1, 16, 16, generator=source)
     result = truth + 0.3 * torch.randn(truth.shape, generator=source)
@@ -72,7 +74,7 @@ def test_its_gradient_leads_to_the_truth() -> None:
     assert loss.item() < 0.1 * before
 
 
-def test_half_precision_around_it_changes_nothing() -> None:
+def test_surrounding_autocast_changes_nothing() -> None:
     flat = torch.full((1, 3, 24, 24), 0.43)
     result = (flat + 0.02 * torch.randn(flat.shape, generator=torch.Generator().manual_seed(0))).requires_grad_()
     values, gradients = [], []
@@ -84,7 +86,7 @@ def test_half_precision_around_it_changes_nothing() -> None:
     assert values[0] == values[1] and torch.equal(*gradients)
 
 
-def test_the_word_is_told_the_range_of_its_method() -> None:
+def test_terms_pass_the_value_range_of_the_method() -> None:
     result, truth = (scaled(one, 0, 1) for one in pair(5, 20, 20))
     wanted = Dissimilarity(signed=False)(result, truth).item()
     for signed, (a, b) in ((False, (result, truth)), (True, (2 * result - 1, 2 * truth - 1))):
@@ -94,13 +96,13 @@ def test_the_word_is_told_the_range_of_its_method() -> None:
     assert isinstance(objectives.build("ssim"), Dissimilarity)
 
 
-def test_masked_by_region_each_counts_what_differs_in_it() -> None:
+def test_masked_regions_count_only_their_own_differences() -> None:
     truth = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
     mask = torch.zeros(1, 1, 32, 32)
     mask[..., 8:24, 8:24] = 1  # a quarter
     changed = -truth
     inside, around = truth + mask * (changed - truth), truth + (1 - mask) * (changed - truth)
-    hole, valid = Masked(Dissimilarity(), 1, 0), Masked(Dissimilarity(), 0, 1)
+    hole, valid = MaskedReconstruction(Dissimilarity(), 1, 0), MaskedReconstruction(Dissimilarity(), 0, 1)
     assert hole(around, truth, mask).item() == pytest.approx(0, abs=1e-4)
     assert valid(inside, truth, mask).item() == pytest.approx(0, abs=1e-4)
     assert hole(inside, truth, mask).item() == pytest.approx(4 * Dissimilarity()(inside, truth).item(), rel=1e-3)

@@ -1,4 +1,4 @@
-"""The two-dimensional experiment of examples/toy_gans.py, cut short: objectives do train a generator."""
+"""The two-dimensional experiment of examples/toy_gans.py, cut short: the objectives do train a generator."""
 
 import importlib.util
 import sys
@@ -16,7 +16,7 @@ def toy() -> ModuleType:
     spec = importlib.util.spec_from_file_location("toy_gans", Path(__file__).parents[2] / "examples" / "toy_gans.py")
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
-    sys.modules["toy_gans"] = module  # dataclasses look their module up
+    sys.modules["toy_gans"] = module  # dataclasses look up their module
     spec.loader.exec_module(module)
     return module
 
@@ -29,7 +29,7 @@ def test_every_objective_and_divergence_is_in_the_table(toy: ModuleType) -> None
 
 
 @pytest.mark.parametrize("name", ["8 Gaussians", "ring"])
-def test_real_points_score_full_marks_and_others_none(toy: ModuleType, name: str) -> None:
+def test_real_points_score_perfectly_and_others_do_not(toy: ModuleType, name: str) -> None:
     torch.manual_seed(0)
     data = toy.DATA[name]()
     score = data.score(data.sample(4000))
@@ -42,8 +42,8 @@ def test_real_points_score_full_marks_and_others_none(toy: ModuleType, name: str
 
 
 @pytest.mark.parametrize("name", ["loss-sensitive", "feature matching only"])
-def test_a_short_training_brings_points_to_the_ring(toy: ModuleType, name: str) -> None:
-    """An untrained generator's points lie near the middle, 1.85 from the ring; some hundred updates halve that."""
+def test_a_short_training_moves_points_to_the_ring(toy: ModuleType, name: str) -> None:
+    """Points of an untrained generator lie near the middle, 1.85 from the ring. A few hundred updates halve that."""
     data = toy.ring()
 
     def distance(steps: int) -> float:

@@ -49,24 +49,24 @@ class Seen:
         return self.colour.shape[1], self.colour.shape[0]
 
 
-def kept(before: Path, after: Path, verb: str) -> list[str]:
+def kept(before: Path, after: Path, task: str) -> list[str]:
     """What the file `after` has lost of `before`, each a phrase; empty where all is well.
 
-    `after` has been made by `verb` with a network that changes nothing: upscaling repeats each pixel, translating gives
+    `after` has been made by `task` with a network that changes nothing: upscaling repeats each pixel, translating gives
     the picture back, inpainting has filled the upper left pixel. What the format of `after` cannot hold is not lost:
     transparency is laid over white, 16 bits become 8, grey becomes neutral colour.
     """
     old, new = see(before), see(after)
-    return [*_pixels(old, new, verb), *_metadata(old, new)]
+    return [*_pixels(old, new, task), *_metadata(old, new)]
 
 
-def _pixels(old: Seen, new: Seen, verb: str) -> Iterator[str]:
-    scale = SCALES[verb]
+def _pixels(old: Seen, new: Seen, task: str) -> Iterator[str]:
+    scale = SCALES[task]
     if (expected := (old.size[0] * scale, old.size[1] * scale)) != new.size:
         yield f"the size is {new.size}, not {expected}"
         return
     grey_is_held = new.format not in NO_GREY and not (new.format == "AVIF" and old.alpha is not None)
-    if old.colour.shape[2] == 1 and new.colour.shape[2] != 1 and grey_is_held and verb != "translate":
+    if old.colour.shape[2] == 1 and new.colour.shape[2] != 1 and grey_is_held and task != "translate":
         yield "grey has become colour"
     if old.colour.shape[2] > new.colour.shape[2]:
         yield "colour has become grey"
@@ -82,7 +82,7 @@ def _pixels(old: Seen, new: Seen, verb: str) -> Iterator[str]:
     elif alpha is not None:
         visible = alpha > 0
     known = np.ones_like(visible)
-    known[:1, :1] = verb != "inpaint"
+    known[:1, :1] = task != "inpaint"
     if alpha is not None and new.format not in NO_ALPHA and not (new.alpha is None and (alpha == 255).all()):
         if new.alpha is None:
             yield "transparency is gone"

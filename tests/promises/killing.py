@@ -19,7 +19,7 @@ import numpy as np
 import onnx_nets
 from PIL import Image
 
-from img2img.runtime.batches.journal import LOCK_NAME, NAME, Journal
+from img2img.runtime.batch.journal.journal import LOCK_NAME, NAME, Journal
 
 SUFFIXES = ("png", "jpg", "webp")
 

@@ -1,4 +1,4 @@
-"""Whatever kind of picture goes in, the right picture comes out or a clear error, through every verb."""
+"""Whatever kind of picture goes in, the right picture comes out or a clear error, through every task."""
 
 import json
 import os
@@ -24,7 +24,7 @@ from PIL import Image
 import img2img as package
 from img2img.errors import Img2ImgError
 from img2img.runtime.image import pictures
-from img2img.runtime.listing.naming import show
+from img2img.text import show
 
 Run = Callable[..., Outcome]
 
@@ -34,7 +34,7 @@ MODES = ["1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK",
 
 @pytest.fixture(scope="module")
 def networks(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A network for each verb that changes nothing: `upscale` repeats pixels, `inpaint` fills with what is around."""
+    """A network for each task that changes nothing: `upscale` repeats pixels, `inpaint` fills with what is around."""
     folder = tmp_path_factory.mktemp("networks")
     onnx_nets.pointwise(folder / "upscale.onnx", scale=2)
     onnx_nets.pointwise(folder / "translate.onnx", task="translate")
@@ -59,10 +59,10 @@ def written(folder: Path, content: corpus.Corpus) -> corpus.Corpus:
     return content
 
 
-def words(verb: str, *inputs: Path | str, masks: Path = Path("masks")) -> list[str]:
-    """The command line for a verb. For inpainting the masks of the inputs are made: the upper left pixel of each."""
-    if verb != "inpaint":
-        return [verb, *map(str, inputs), "-m", verb]
+def words(task: str, *inputs: Path | str, masks: Path = Path("masks")) -> list[str]:
+    """The command line for a task. For inpainting the masks of the inputs are made: the upper left pixel of each."""
+    if task != "inpaint":
+        return [task, *map(str, inputs), "-m", task]
     for named in map(Path, inputs):
         for path in named.iterdir() if named.is_dir() else [named]:
             mask = Image.new("L", keeping.see(path).size)
@@ -70,16 +70,16 @@ def words(verb: str, *inputs: Path | str, masks: Path = Path("masks")) -> list[s
                 mask.putpixel((0, 0), 255)
             masks.mkdir(exist_ok=True)
             mask.save(masks / f"{path.stem}.png")
-    return [verb, *map(str, inputs), "-m", verb, "--mask", str(masks)]
+    return [task, *map(str, inputs), "-m", task, "--mask", str(masks)]
 
 
-def violations(before: Path, after: Path, verb: str) -> dict[str, list[str]]:
+def violations(before: Path, after: Path, task: str) -> dict[str, list[str]]:
     """What was lost of each picture of a folder; and of each input that is not as it was, that."""
     made = {path.stem: path for path in after.iterdir() if not path.name.startswith(".img2img.")}
     found: dict[str, list[str]] = {}
     for path in before.iterdir():
         result = made.pop(path.stem, None)
-        found[path.name] = ["there is no result"] if result is None else keeping.kept(path, result, verb)
+        found[path.name] = ["there is no result"] if result is None else keeping.kept(path, result, task)
     found |= {path.name: ["it is nobody's result"] for path in made.values()}
     return {name: lost for name, lost in found.items() if lost}
 
@@ -124,16 +124,16 @@ def test_lost_bits_and_lost_grey_are_found(here: Path) -> None:
     assert "grey has become colour" in keeping.kept(here / "grey.png", here / "colour.png", "inpaint")
 
 
-@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("task", VERBS)
 def test_every_odd_picture_comes_out_with_all_that_it_has(
-    img2img: Run, here: Path, good: corpus.Corpus, verb: str
+    img2img: Run, here: Path, good: corpus.Corpus, task: str
 ) -> None:
     written(here / "in", good)
-    done = img2img(*words(verb, "in"), "-o", "out", "--json")
+    done = img2img(*words(task, "in"), "-o", "out", "--json")
     *lines, _ = [json.loads(line) for line in done.out.splitlines()]
     assert {line["input"]: line["error"] for line in lines if line["status"] != "done"} == {}
     assert done.status == 0 and done.err == ""
-    assert violations(here / "in", here / "out", verb) == {}
+    assert violations(here / "in", here / "out", task) == {}
     assert {path.name: path.read_bytes() for path in (here / "in").iterdir()} == good
 
 
@@ -161,7 +161,7 @@ def combinations(draw: st.DrawFn) -> dict[str, Any]:
         "orientation": draw(st.sampled_from([None, *range(1, 9)])) if told else None,
         "profile": draw(st.sampled_from([None, space])) if format in corpus.METADATA else None,
         "dpi": draw(st.sampled_from([None, 72, 300])) if format not in keeping.NO_DPI else None,
-        "verb": draw(st.sampled_from(VERBS)),
+        "task": draw(st.sampled_from(VERBS)),
         "result": draw(st.sampled_from([None, *(name for name in corpus.FORMATS if name != "GIF")])),
     }
 
@@ -181,7 +181,7 @@ def made(one: dict[str, Any]) -> bytes:
 
 @settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(one=combinations())
-def test_any_mode_format_orientation_profile_and_size_goes_through_any_verb(
+def test_any_mode_format_orientation_profile_and_size_goes_through_any_task(
     img2img: Run, here: Path, one: dict[str, Any]
 ) -> None:
     for old in ("in", "out", "masks"):
@@ -190,25 +190,25 @@ def test_any_mode_format_orientation_profile_and_size_goes_through_any_verb(
     written(here / "in", {before.name: made(one)})
     options = [] if one["result"] is None else ["--format", {"JPEG": "jpg"}.get(one["result"], one["result"].lower())]
     # What a few pixels of all colours lose to a lossy format is up to that format.
-    assert img2img(*words(one["verb"], before), "-o", "out/", "--quality", "100", *options) == Outcome(0, b"", "")
-    assert violations(here / "in", here / "out", one["verb"]) == {}
+    assert img2img(*words(one["task"], before), "-o", "out/", "--quality", "100", *options) == Outcome(0, b"", "")
+    assert violations(here / "in", here / "out", one["task"]) == {}
 
 
 # --- names
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems insist on Unicode")
-@pytest.mark.parametrize("verb", VERBS)
-def test_names_with_anything_in_them_are_kept(img2img: Run, here: Path, verb: str) -> None:
+@pytest.mark.parametrize("task", VERBS)
+def test_names_with_anything_in_them_are_kept(img2img: Run, here: Path, task: str) -> None:
     plain = corpus.saved(corpus.image("RGB"), "PNG", exif=corpus.exif(6))
     written(here / "in", dict.fromkeys(corpus.NAMES, plain))
-    assert img2img(*words(verb, "in"), "-o", "out") == Outcome(0, b"", "")
-    assert violations(here / "in", here / "out", verb) == {}
+    assert img2img(*words(task, "in"), "-o", "out") == Outcome(0, b"", "")
+    assert violations(here / "in", here / "out", task) == {}
     assert {path.name for path in (here / "out").glob("*.[pP]*")} >= set(corpus.NAMES)
     for name in corpus.NAMES:
-        done = img2img(*words(verb, f"in/{name}"), "-o", "again/")
+        done = img2img(*words(task, f"in/{name}"), "-o", "again/")
         assert done == Outcome(0, b"", ""), name
-    assert violations(here / "in", here / "again", verb) == {}
+    assert violations(here / "in", here / "again", task) == {}
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems insist on Unicode")
@@ -265,28 +265,28 @@ def test_a_file_cut_off_anywhere_is_an_error(
     assert capfd.readouterr().err == ""
 
 
-@pytest.mark.parametrize("verb", VERBS)
-def test_cut_off_files_are_errors_of_every_verb_and_leave_nothing(img2img: Run, here: Path, verb: str) -> None:
+@pytest.mark.parametrize("task", VERBS)
+def test_cut_off_files_are_errors_of_every_verb_and_leave_nothing(img2img: Run, here: Path, task: str) -> None:
     cut = {f"{name}.png": data[: len(data) * 2 // 3] for name, data in corpus.whole().items()}
     written(here / "in", cut)
-    fill = ["--box", "0,0,1,1"] if verb == "inpaint" else []
-    done = img2img(verb, "in", "-m", verb, "-o", "out", *fill)
+    fill = ["--box", "0,0,1,1"] if task == "inpaint" else []
+    done = img2img(task, "in", "-m", task, "-o", "out", *fill)
     assert done.status == 1 and done.out == b"" and len(done.err.splitlines()) == len(cut)
     assert all(sum(f"in/{name}: " in line for line in done.err.splitlines()) == 1 for name in cut)
     assert files(here / "out") == []
 
 
-@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("task", VERBS)
 def test_an_animation_is_refused_and_its_first_frame_is_kept_when_asked_for(
-    img2img: Run, here: Path, verb: str
+    img2img: Run, here: Path, task: str
 ) -> None:
     moving = written(here / "in", corpus.animated())
-    command = words(verb, "in")
+    command = words(task, "in")
     refused = img2img(*command, "-o", "out")
     assert refused.status == 1 and files(here / "out") == []
     assert all(f"in/{name}: it has 3 frames; --first-frame" in refused.err for name in moving)
     assert img2img(*command, "-o", "out", "--first-frame") == Outcome(0, b"", "")
-    assert violations(here / "in", here / "out", verb) == {}
+    assert violations(here / "in", here / "out", task) == {}
 
 
 def test_what_cannot_be_kept_is_said(here: Path) -> None:
@@ -334,29 +334,29 @@ def test_links_are_followed_and_loops_of_links_end(img2img: Run, here: Path) -> 
     assert (here / "in/file.png").is_symlink()
 
 
-@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("task", VERBS)
 def test_a_target_that_is_the_input_is_refused_unless_it_may_be_overwritten(
-    img2img: Run, here: Path, verb: str
+    img2img: Run, here: Path, task: str
 ) -> None:
     data = corpus.saved(corpus.image("RGB"), "PNG", exif=corpus.exif(6), icc_profile=profiles.display_p3())
     written(here / "in", {"a.png": data})
     written(here / "old", {"a.png": data})
     (here / "same.png").symlink_to("in/a.png")
     (here / "hard.png").hardlink_to(here / "in/a.png")
-    command = words(verb, "in/a.png")
+    command = words(task, "in/a.png")
     for target in ("in/a.png", "./in/../in/a.png", "in/", "same.png", "hard.png"):
         done = img2img(*command, "-o", target)
         assert done.status == 2 and done.err.count("\n") == 1 and "replaced by its own result" in done.err
         assert (here / "in/a.png").read_bytes() == data
     assert img2img(*command, "-o", "in/a.png", "--existing", "overwrite") == Outcome(0, b"", "")
-    assert keeping.kept(here / "old/a.png", here / "in/a.png", verb) == []
+    assert keeping.kept(here / "old/a.png", here / "in/a.png", task) == []
     assert (here / "hard.png").read_bytes() == data  # another name for what was there, which stays
     assert files(here / "in") == ["a.png"]
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="needs permissions")
-@pytest.mark.parametrize("verb", VERBS)
-def test_a_read_only_folder_is_said_before_the_work_and_nothing_is_left_in_it(here: Path, verb: str) -> None:
+@pytest.mark.parametrize("task", VERBS)
+def test_a_read_only_folder_is_said_before_the_work_and_nothing_is_left_in_it(here: Path, task: str) -> None:
     rootless = [
         "setpriv",
         "--bounding-set",
@@ -367,7 +367,7 @@ def test_a_read_only_folder_is_said_before_the_work_and_nothing_is_left_in_it(he
     if os.geteuid() == 0 and shutil.which("setpriv") is None:
         pytest.skip("root may write anywhere")
     written(here / "in", {"a.png": corpus.saved(corpus.image("RGB"), "PNG")})
-    words_ = words(verb, "in/a.png")
+    words_ = words(task, "in/a.png")
     (here / "in").chmod(0o500)
     (here / "locked").mkdir(mode=0o500)
     try:

@@ -1,4 +1,4 @@
-"""Tiny random ONNX networks with the face of contract 1, built with the `onnx` package for tests and benchmarks."""
+"""Tiny random model files as in docs/model-file.md, built with the `onnx` package for tests and benchmarks."""
 
 import json
 from pathlib import Path
@@ -212,7 +212,7 @@ def filler(
 ) -> Path:
     """Fills the mask with a colour, or with what the network is shown there (None: to see what that is).
 
-    `trust`: what lies outside the mask comes back as it is, as contract 1 has it; otherwise it becomes white.
+    `trust`: pixels outside the mask stay as they are, as docs/model-file.md requires; otherwise they become white.
     """
     g = _Graph(0)
     image = _stride(g, "image", multiple)

@@ -193,5 +193,5 @@ class Pipe(BytesIO):
     def seek(self, *_: Any) -> int:
         raise OSError("a pipe cannot seek")
 
-    def tell(self) -> int:
+    def notify(self) -> int:
         raise OSError("a pipe has no position")

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from img2img.atomic import atomic, temporary_name
 from img2img.errors import PictureError
-from img2img.runtime.image.atomic import atomic, temporary_name
 
 
 def test_target_appears_only_at_the_end_and_alone(tmp_path: Path) -> None:

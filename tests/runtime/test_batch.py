@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from img2img.errors import PictureError
-from img2img.runtime.batches.batch import Cancelled, Check, Event, Written, explain, run_batch
+from img2img.runtime.batch.event import Cancelled, Event, Written, explain
+from img2img.runtime.batch.pipeline import Check, run_jobs
+from img2img.runtime.files.jobs import Job
 from img2img.runtime.image.pictures import Picture
-from img2img.runtime.listing.targets import Job
 
 
 def picture(width: int = 2, height: int = 1) -> Picture:
@@ -42,7 +43,7 @@ def named(events: list[Event]) -> dict[str, str]:
 
 
 def run(jobs: list[Job], **stages: object) -> list[Event]:
-    return list(run_batch(jobs, stages.pop("work", work), **({"read": read, "write": write} | stages)))  # type: ignore[arg-type]
+    return list(run_jobs(jobs, stages.pop("work", work), **({"read": read, "write": write} | stages)))  # type: ignore[arg-type]
 
 
 def test_every_job_ends_in_one_event_in_the_order_of_the_jobs() -> None:
@@ -206,7 +207,7 @@ def test_stopping_early_ends_every_thread_at_the_next_check() -> None:
         return write(given, image)
 
     before = set(threading.enumerate())
-    events = run_batch([job("first"), *(job(str(n)) for n in range(9))], forever, read=read, write=write_late)
+    events = run_jobs([job("first"), *(job(str(n)) for n in range(9))], forever, read=read, write=write_late)
     assert next(events).status == "done"
     began = time.perf_counter()
     with pytest.raises(KeyboardInterrupt):
@@ -224,7 +225,7 @@ def test_jobs_are_taken_one_by_one_not_listed_beforehand() -> None:
             taken += 1
             yield job(str(taken))
 
-    events = run_batch(endless(), work, read=read, write=write)
+    events = run_jobs(endless(), work, read=read, write=write)
     for _ in range(10):
         next(events)
     events.close()  # type: ignore[attr-defined]

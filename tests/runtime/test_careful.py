@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from img2img.runtime.batches.careful import RETRY_TILE, Careful
+from img2img.runtime.files.jobs import Job
 from img2img.runtime.image.pictures import Picture
-from img2img.runtime.listing.targets import Job
 from img2img.runtime.network.failures import BrokenOutput, OutOfMemory
-from img2img.runtime.verbs.verb import Verb
+from img2img.runtime.tasks.retry import RETRY_TILE, RetryingTask
+from img2img.runtime.tasks.task import Task
 
 JOB = Job(Path("a.png"), Path("b.png"))
 PHOTO = Picture(np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8))
@@ -23,13 +23,13 @@ Answer = Callable[[Any, Any], Any]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scripted(Verb):
-    """A verb whose result is what `answer` says of the model and the tile; an exception is raised."""
+class Scripted(Task):
+    """A task whose result is what `answer` says of the model and the tile; an exception is raised."""
 
-    task = "translate"
+    name = "translate"
     answer: Answer
 
-    def find(self, settings: Any, pixels: Any) -> Path:
+    def find_model(self, settings: Any, pixels: Any) -> Path:
         raise NotImplementedError
 
     def namings(self, card: Any, settings: Any) -> list[Any]:
@@ -44,14 +44,14 @@ class Scripted(Verb):
         return replace(picture, colour=found)
 
 
-def careful(answer: Answer, *, precision: str = "fp16", device: str = "cuda:0", spare: Any = None) -> Careful:
+def careful(answer: Answer, *, precision: str = "fp16", device: str = "cuda:0", spare: Any = None) -> RetryingTask:
     card = SimpleNamespace(context=4, precision=precision, name="net")
     model = SimpleNamespace(card=card, device=device)
     chosen = SimpleNamespace(load=lambda: model, spare=lambda: spare)
-    return Careful(Scripted(answer=answer), chosen)  # type: ignore[arg-type]
+    return RetryingTask(Scripted(answer=answer), chosen)  # type: ignore[arg-type]
 
 
-def run(work: Careful) -> tuple[Picture, int]:
+def run(work: RetryingTask) -> tuple[Picture, int]:
     """The result, and the sum of what progress was told."""
     told: list[int] = []
     return work(JOB, PHOTO, told.append), sum(told)

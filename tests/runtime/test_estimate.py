@@ -22,7 +22,7 @@ from img2img.runtime.network import cache, cpu, estimate, memory, models, speed
 from img2img.runtime.network.card import Card
 from img2img.runtime.network.estimate import Speed
 from img2img.runtime.network.grid import Grid
-from img2img.runtime.network.units import show_duration
+from img2img.text import show_duration
 
 MB = 1 << 20
 CARD = Card(name="net", task="upscale", scale=4, context=12)

@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from img2img.errors import UsageError
-from img2img.runtime.listing.files import Source, collect, ignores_case, natural
-from img2img.runtime.listing.naming import show
-from img2img.runtime.listing.selecting import Filters
+from img2img.runtime.files.filters import Filters
+from img2img.runtime.files.find import collect
+from img2img.runtime.files.source import Source, ignores_case, natural
+from img2img.text import show
 
 
 def touch(folder: Path, *names: str) -> None:

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from img2img.errors import PictureError, UsageError
-from img2img.runtime.batches.frames import DEPTH, stream
+from img2img.runtime.batch.video import DEPTH, stream
 from img2img.runtime.image.pictures import Picture
 
 SECONDS = 10  # until a thread that should have done something is given up
@@ -333,7 +333,7 @@ def test_pipes_that_somebody_made_non_blocking_work(pipe):
 MEMORY = """
 import io, json, resource, time
 import numpy as np
-from img2img.runtime.batches.frames import stream
+from img2img.runtime.batch.video import stream
 from img2img.runtime.image.pictures import Picture
 
 class Source(io.RawIOBase):

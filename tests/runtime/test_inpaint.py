@@ -6,16 +6,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from stub_network import StubNetwork
 
 from img2img.cli import inpaint as command
 from img2img.errors import PictureError, UsageError
+from img2img.runtime.api import Model
+from img2img.runtime.files.source import Source
 from img2img.runtime.image import holes
 from img2img.runtime.image.pictures import Picture
-from img2img.runtime.listing.files import Source
 from img2img.runtime.network.failures import OutOfMemory
 from img2img.runtime.network.session import load
-from img2img.runtime.verbs import masks
-from img2img.runtime.verbs.inpaint import DEFAULT_FEATHER, DEFAULT_SIZE, inpaint
+from img2img.runtime.tasks import masks
+from img2img.runtime.tasks.inpaint import DEFAULT_FEATHER, DEFAULT_SIZE, inpaint
 
 TEAL = (0.0, 0.6, 0.6)
 
@@ -48,18 +50,20 @@ def hole(shape, *boxes):
     return mask
 
 
-class Watching:
+class Watching(StubNetwork):
     """A model that remembers the pictures and the masks that it saw."""
 
     def __init__(self, model, room=None):
-        self.card, self.path, self.model, self.room, self.seen = model.card, model.path, model, room, []
+        super().__init__(model)
+        self.room, self.seen = room, []
 
-    def bound(self, mask):
+    def with_inputs(self, mask):
         outer = self
 
-        class Bound:
-            path = outer.path
-            card = outer.card
+        class WithMask(StubNetwork):
+            def with_card(self, card):
+                self.card = card
+                return self
 
             def infer(self, image):
                 outer.seen.append((image[0], mask[0, 0]))
@@ -67,7 +71,7 @@ class Watching:
                     raise OutOfMemory("no room")
                 return outer.model.infer(image, mask=mask)
 
-        return Bound()
+        return WithMask(outer)
 
 
 # --- filling
@@ -283,30 +287,30 @@ def test_a_mask_file_may_be_a_jpeg(tmp_path):
 def test_ways_to_say_where_add_up_and_boxes_are_cut_at_the_edge():
     colour = np.zeros((10, 12, 3), np.uint8)
     colour[0, 0], colour[0, 1], colour[0, 2] = (255, 0, 250), (255, 0, 255), (255, 0, 200)
-    wanted = masks.Wanted(key=(255, 0, 255), tolerance=5, boxes=((-2, 8, 4, 9), (5, 5, 1, 1)))
+    wanted = masks.MaskSources(key=(255, 0, 255), tolerance=5, boxes=((-2, 8, 4, 9), (5, 5, 1, 1)))
     source, mask = wanted.apply(Picture(colour), hole((10, 12), (3, 3, 4, 4)))
     expected = hole((10, 12), (0, 0, 1, 2), (8, 0, 10, 2), (5, 5, 6, 6), (3, 3, 4, 4))
     assert np.array_equal(mask, expected) and source.colour is colour
     deep = Picture(colour.astype(np.uint16) * 257)
     assert np.array_equal(wanted.apply(deep)[1], expected & ~hole((10, 12), (3, 3, 4, 4)))
     with pytest.raises(PictureError, match=r"the box 12,0,1,1 lies outside the photo of 12x10 pixels"):
-        masks.Wanted(boxes=((12, 0, 1, 1),)).apply(Picture(colour))
+        masks.MaskSources(boxes=((12, 0, 1, 1),)).apply(Picture(colour))
     with pytest.raises(PictureError, match="8x9 pixels, the photo 12x10"):
-        masks.Wanted().apply(Picture(colour), hole((9, 8)))
+        masks.MaskSources().apply(Picture(colour), hole((9, 8)))
 
 
 def test_a_colour_key_works_on_grey():
     grey = np.array([[0, 100, 101]], np.uint8)[..., None]
-    assert masks.Wanted(key=(100, 100, 100)).apply(Picture(grey))[1].tolist() == [[False, True, False]]
+    assert masks.MaskSources(key=(100, 100, 100)).apply(Picture(grey))[1].tolist() == [[False, True, False]]
 
 
 def test_transparency_is_filled_with_its_soft_rim_and_the_result_is_opaque(teal):
     colour, alpha = np.full((30, 30, 3), 90, np.uint8), np.full((30, 30), 255, np.uint8)
     alpha[10:20, 10:20], alpha[10, 10:20] = 0, 200
-    source, mask = masks.Wanted(transparent=True).apply(Picture(colour, alpha))
+    source, mask = masks.MaskSources(transparent=True).apply(Picture(colour, alpha))
     assert np.array_equal(mask, hole((30, 30), (10, 10, 20, 20)))
     assert inpaint(teal, source, mask).alpha is None
-    source, mask = masks.Wanted(transparent=True).apply(Picture(colour))
+    source, mask = masks.MaskSources(transparent=True).apply(Picture(colour))
     assert not mask.any() and source.notes == ("the photo has no transparency",)
 
 
@@ -328,13 +332,13 @@ def test_masks_in_a_folder_are_found_by_the_photos_name(tmp_path):
 
 def test_the_python_interface_takes_masks_as_pictures_files_and_transparency(teal, tmp_path):
     photo, mask = Image.new("RGB", (12, 8), (90, 90, 90)), Image.open(saved(tmp_path / "mask.png", "L"))
-    result = teal.run(photo, mask=mask)
+    result = Model(teal).run(photo, mask=mask)
     changed = (np.asarray(result) != 90).any(axis=2)
     assert np.array_equal(changed, hole((8, 12), (2, 3, 6, 7)))
-    assert np.array_equal(np.asarray(teal.run(photo, mask=tmp_path / "mask.png", size=64)), np.asarray(result))
+    assert np.array_equal(np.asarray(Model(teal).run(photo, mask=tmp_path / "mask.png", size=64)), np.asarray(result))
     photo.putalpha(mask.point(lambda value: 255 - value))
-    erased = teal.run(photo, mask="alpha", strength=1.0)
+    erased = Model(teal).run(photo, mask="alpha", strength=1.0)
     assert erased.mode == "RGB" and np.array_equal(np.asarray(erased), np.asarray(result))
-    for options, message in ({}, "needs a mask"), ({"mask": mask, "to": "red", "tile": 9}, "no use for tile, to"):
+    for options, message in ({}, "needs a mask"), ({"mask": mask, "to": "red", "tile": 9}, "does not support tile, to"):
         with pytest.raises(UsageError, match=message):
-            teal.run(photo, **options)
+            Model(teal).run(photo, **options)

@@ -21,11 +21,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from img2img.atomic import atomic
 from img2img.errors import ExitStatus, ModelError
-from img2img.runtime.batches import digests, journal_file, locks
-from img2img.runtime.batches.digests import Fingerprint
-from img2img.runtime.batches.journal import NAME, Journal, JournalError, Verdict
-from img2img.runtime.image.atomic import atomic
+from img2img.runtime.batch.journal import locks, log
+from img2img.runtime.batch.journal.journal import NAME, Journal, JournalError, Verdict
+from img2img.runtime.files import digests
+from img2img.runtime.files.digests import Fingerprint
 
 LONG_AGO = 1_600_000_000_000_000_000  # ns
 MODEL, OPTIONS = "m" * 64, "o" * 64
@@ -306,7 +307,7 @@ def test_full_disk_is_an_error_and_no_lie(out: Path, source: Path) -> None:
 
 
 def test_much_too_long_journal_is_written_anew(out: Path, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(journal_file, "_SLACK", 10)
+    monkeypatch.setattr(log, "_SLACK", 10)
     with Journal.open(out) as other, Journal.open(out) as kept:
         for count in range(30):
             make(kept, out / "cat.png", source, f"model {count}")
@@ -435,9 +436,9 @@ def test_stopped_process_with_the_lock_does_not_stop_the_others(out: Path) -> No
 PRELUDE = """
 import sys
 from pathlib import Path
-from img2img.runtime.batches import journal_file
-from img2img.runtime.batches.digests import Fingerprint
-from img2img.runtime.batches.journal import Journal
+from img2img.runtime.batch.journal import log
+from img2img.runtime.files.digests import Fingerprint
+from img2img.runtime.batch.journal.journal import Journal
 out, name, number = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 some = Fingerprint(1, 1, "f" * 64)
 def record(kept, n):
@@ -449,9 +450,7 @@ with Journal.open(out) as kept:
         record(kept, n)
         print(n, flush=True)
 """
-REOPEN = (
-    "journal_file._SLACK = 0\nfor n in range(number):\n    with Journal.open(out) as kept:\n        record(kept, n % 2)"
-)
+REOPEN = "log._SLACK = 0\nfor n in range(number):\n    with Journal.open(out) as kept:\n        record(kept, n % 2)"
 CLAIM = (
     "kept = Journal.open(out)\nclaim = kept.claim(out / 'cat.png')\nprint(bool(claim), flush=True)\nsys.stdin.read()"
 )
@@ -588,7 +587,7 @@ class Folder(RuleBasedStateMachine):
     def reopen(self, slack: int) -> None:
         self.kept.close()
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(journal_file, "_SLACK", slack)
+            patch.setattr(log, "_SLACK", slack)
             self.kept = Journal.open(self.out)
 
     @rule(part=st.floats(0, 1), junk=st.sampled_from([b"", b"{", bytes(20), b"junk\n", b"\xff"]))

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from img2img.errors import UsageError
-from img2img.runtime.listing import lists
+from img2img.runtime.files import lists
 
 
 def read(data: bytes, *, null: bool = False) -> list[str]:
@@ -71,4 +71,4 @@ def test_stdin_cannot_be_picture_and_list_at_once() -> None:
     stdin = io.BytesIO(b"a.png\n")
     with pytest.raises(UsageError, match="stdin cannot be a picture"):
         lists.read("-", null=False, stdin=stdin, inputs=["b.png", "-"])
-    assert stdin.tell() == 0
+    assert stdin.notify() == 0

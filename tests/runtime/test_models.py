@@ -12,7 +12,7 @@ import pytest
 from onnx import helper, numpy_helper
 
 from img2img.errors import ModelError, UsageError
-from img2img.runtime.network import header, modelfile, models
+from img2img.runtime.network import header, model_file, models
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(models.__file__).parents[2])}
 
@@ -188,8 +188,8 @@ def test_the_users_folder_is_the_platforms(monkeypatch, platform, variables, exp
 def test_metadata_is_what_onnx_wrote(tmp_path):
     path = onnx_nets.compact(tmp_path / "net.onnx", features=32)
     props = {one.key: one.value for one in onnx.load(path).metadata_props}
-    assert modelfile.metadata(path) == props
-    assert modelfile.external_files(path) == set()
+    assert model_file.metadata(path) == props
+    assert model_file.external_files(path) == set()
 
 
 @pytest.mark.parametrize("keep", [0, 1, 2, 40, 0.25, 0.5, 0.9, -1])
@@ -223,7 +223,7 @@ def test_any_damage_to_the_structure_is_an_error_or_a_card(tmp_path):
         path.write_bytes(data)
         try:
             models.read_card(path)
-            modelfile.require_safe(path)
+            model_file.require_safe(path)
         except ModelError:
             refused += 1
     assert 0 < refused < 200
@@ -247,9 +247,9 @@ def test_weights_outside_the_models_folder_are_refused(tmp_path, location, insid
     folder = tmp_path / "models"
     folder.mkdir()
     path = external(folder / "net.onnx", location, inside=inside)
-    assert modelfile.external_files(path) == {location}
+    assert model_file.external_files(path) == {location}
     with pytest.raises(ModelError, match="point outside its folder"):
-        modelfile.require_safe(path)
+        model_file.require_safe(path)
 
 
 def test_weights_behind_a_link_out_of_the_folder_are_refused(tmp_path):
@@ -261,7 +261,7 @@ def test_weights_behind_a_link_out_of_the_folder_are_refused(tmp_path):
     except OSError:
         pytest.skip("no links on this file system")
     with pytest.raises(ModelError, match="point outside its folder"):
-        modelfile.require_safe(external(folder / "net.onnx", "weights.bin"))
+        model_file.require_safe(external(folder / "net.onnx", "weights.bin"))
 
 
 def test_an_address_in_memory_is_no_place_for_weights(tmp_path):
@@ -272,15 +272,15 @@ def test_an_address_in_memory_is_no_place_for_weights(tmp_path):
     except OSError:
         pytest.skip("no such names on this file system")
     with pytest.raises(ModelError, match="point outside its folder"):
-        modelfile.require_safe(external(tmp_path / "net.onnx", "*/_ORT_MEM_ADDR_/*"))
+        model_file.require_safe(external(tmp_path / "net.onnx", "*/_ORT_MEM_ADDR_/*"))
 
 
 def test_weights_beside_the_model_are_fine_unless_they_are_missing(tmp_path):
     path = external(tmp_path / "net.onnx", "net.onnx.data")
     with pytest.raises(ModelError, match=r"'net\.onnx\.data' is missing"):
-        modelfile.require_safe(path)
+        model_file.require_safe(path)
     (tmp_path / "net.onnx.data").write_bytes(bytes(16))
-    modelfile.require_safe(path)
+    model_file.require_safe(path)
 
 
 def test_the_digest_is_that_of_the_file_without_its_card(tmp_path):
@@ -291,17 +291,17 @@ def test_the_digest_is_that_of_the_file_without_its_card(tmp_path):
     kept = [one for one in model.metadata_props if one.key == "author"]
     del model.metadata_props[:]
     model.metadata_props.extend(kept)
-    assert modelfile.digest(path) == hashlib.sha256(model.SerializeToString()).hexdigest()
+    assert model_file.digest(path) == hashlib.sha256(model.SerializeToString()).hexdigest()
 
 
 def test_a_new_card_leaves_every_other_byte_and_the_digest_as_they_were(tmp_path):
     path = onnx_nets.compact(tmp_path / "net.onnx")
-    before, model, card = modelfile.digest(path), onnx.load(path), models.read_card(path)
+    before, model, card = model_file.digest(path), onnx.load(path), models.read_card(path)
     for licence in ("MIT", "Müller " * 1000):
-        path.write_bytes(modelfile.with_card(path.read_bytes(), dataclasses.replace(card, licence=licence)))
-        assert modelfile.digest(path) == before == models.read_card(path).sha256
+        path.write_bytes(model_file.with_card(path.read_bytes(), dataclasses.replace(card, licence=licence)))
+        assert model_file.digest(path) == before == models.read_card(path).sha256
         assert models.read_card(path).licence == licence
-        modelfile.require_whole(path, models.read_card(path))
+        model_file.require_whole(path, models.read_card(path))
     changed = onnx.load(path)
     assert [one.key for one in changed.metadata_props] == ["img2img"]
     for one in (model, changed):
@@ -311,7 +311,7 @@ def test_a_new_card_leaves_every_other_byte_and_the_digest_as_they_were(tmp_path
 
 def test_every_flipped_bit_outside_the_card_is_found(tmp_path):
     path = onnx_nets.compact(tmp_path / "net.onnx", convs=1)
-    whole = modelfile.with_card(path.read_bytes(), models.read_card(path))
+    whole = model_file.with_card(path.read_bytes(), models.read_card(path))
     path.write_bytes(whole)
     card = models.read_card(path)
     end = whole.index(card.to_json().encode()) - 30  # the tag of its entry and its key are changes of the card
@@ -321,19 +321,19 @@ def test_every_flipped_bit_outside_the_card_is_found(tmp_path):
         damaged[place] ^= 1 << random.integers(8)
         path.write_bytes(damaged)
         with pytest.raises(ModelError, match=r"net\.onnx: "):
-            modelfile.require_whole(path, card)
+            model_file.require_whole(path, card)
 
 
 def test_weights_beside_the_model_are_in_the_digest(tmp_path):
     path = external(tmp_path / "net.onnx", "net.onnx.data")
     (tmp_path / "net.onnx.data").write_bytes(bytes(16))
-    path.write_bytes(modelfile.with_card(path.read_bytes(), models.read_card(path), tmp_path))
-    modelfile.require_whole(path, models.read_card(path))
+    path.write_bytes(model_file.with_card(path.read_bytes(), models.read_card(path), tmp_path))
+    model_file.require_whole(path, models.read_card(path))
     (tmp_path / "net.onnx.data").write_bytes(bytes(15) + b"\x01")
     with pytest.raises(ModelError, match="damaged or changed"):
-        modelfile.require_whole(path, models.read_card(path))
+        model_file.require_whole(path, models.read_card(path))
     with pytest.raises(ModelError, match="make it one file"):
-        modelfile.with_card(path.read_bytes(), models.read_card(path))
+        model_file.with_card(path.read_bytes(), models.read_card(path))
 
 
 def test_a_file_that_reaches_outside_its_folder_is_not_digested(tmp_path):
@@ -341,7 +341,7 @@ def test_a_file_that_reaches_outside_its_folder_is_not_digested(tmp_path):
     (tmp_path / "models").mkdir()
     path = external(tmp_path / "models" / "net.onnx", "../secret.bin")
     with pytest.raises(ModelError, match="point outside its folder"):
-        modelfile.digest(path)
+        model_file.digest(path)
 
 
 def test_a_tensor_larger_than_its_file_is_refused_before_it_is_read(tmp_path):

@@ -2,7 +2,6 @@
 
 import dataclasses
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,9 +10,10 @@ import onnx_nets
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
+from stub_network import stub
 
 from img2img.errors import ModelError, UsageError
-from img2img.runtime.network import foreign_face, models, probing
+from img2img.runtime.network import foreign_interface, models, probing
 from img2img.runtime.network.failures import OutOfMemory
 from img2img.runtime.network.session import load
 from img2img.runtime.network.tiling import run_tiled
@@ -35,7 +35,7 @@ def foreign(
     fixed: tuple[int, int] | None = None,
     n: int | str = "N",
 ) -> Path:
-    """The network of `source` (contract 1, with a clip at its end) without its card, with another face around it.
+    """The network of `source` (a model file with a clip at its end) without its card, behind another interface.
 
     `clip`: whether the clip stays. `reads`, `writes`: ranges; `last`: [N, H, W, C] in, out; `types` in, out.
     """
@@ -315,12 +315,12 @@ def test_a_network_of_one_channel_enlarges_the_luminance_and_keeps_the_colours(t
     model = load(luminance_net(tmp_path / "espcn.onnx"), device="cpu")
     image = noise(10, 12)
     result = model.infer(image)
-    y = foreign_face.luminance(image)
+    y = foreign_interface.luminance(image)
     blurred = np.pad(y, ((0, 0), (0, 0), (1, 1), (1, 1)))
     blurred = sum(blurred[..., i : i + 10, j : j + 12] for i in range(3) for j in range(3)) / 9
-    assert np.allclose(foreign_face.luminance(result)[..., ::2, ::2], blurred, atol=1e-5)
+    assert np.allclose(foreign_interface.luminance(result)[..., ::2, ::2], blurred, atol=1e-5)
     blue = Image.fromarray(image[0, 2] - y[0, 0]).resize((24, 20), Image.Resampling.BICUBIC)
-    assert np.allclose(result[0, 2] - foreign_face.luminance(result)[0, 0], np.asarray(blue), atol=1e-5)
+    assert np.allclose(result[0, 2] - foreign_interface.luminance(result)[0, 0], np.asarray(blue), atol=1e-5)
     assert "luminance, its colours enlarged bicubically, values 0..1" in model.notes[0]
 
 
@@ -454,7 +454,7 @@ def test_tiles_of_a_network_that_nobody_knows_are_asked_for_by_name(net: Path, t
     def full(image: np.ndarray) -> np.ndarray:
         raise OutOfMemory("it does not fit")
 
-    small = SimpleNamespace(card=model.card, path=model.path, adapter=model.adapter, infer=full)
+    small = stub(card=model.card, path=model.path, is_foreign=model.is_foreign, infer=full)
     with pytest.raises(OutOfMemory, match="in a piece of 64x64 pixels; --assume context=N allows tiles"):
         run_tiled(small, colours(64, 64))
     small.card = dataclasses.replace(model.card, context=3)

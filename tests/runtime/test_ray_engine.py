@@ -14,17 +14,20 @@ from typing import Any, cast
 
 import pytest
 
+from img2img.atomic import temporary_name
 from img2img.errors import DeviceError, ModelError, UsageError
-from img2img.runtime.batches import digests, engine, planned, ray_cluster, ray_engine
-from img2img.runtime.batches.batch import Event, Skipped
-from img2img.runtime.batches.chosen import Chosen
-from img2img.runtime.batches.settings import Engine, Settings
-from img2img.runtime.batches.stores import RemoteFile
-from img2img.runtime.batches.transfer import Transfer
-from img2img.runtime.image.atomic import temporary_name
-from img2img.runtime.listing.targets import Job
-from img2img.runtime.verbs.upscaling import Upscaling
-from img2img.runtime.verbs.verb import Verb
+from img2img.runtime.batch import plan, prepare, run
+from img2img.runtime.batch.event import Event, Skipped
+from img2img.runtime.batch.picture_files import PictureFiles
+from img2img.runtime.batch.ray import cluster as ray_cluster
+from img2img.runtime.batch.ray import driver
+from img2img.runtime.batch.storage import RemoteFile
+from img2img.runtime.files import digests
+from img2img.runtime.files.jobs import Job
+from img2img.runtime.tasks.model_choice import ModelChoice
+from img2img.runtime.tasks.settings import Engine, Settings
+from img2img.runtime.tasks.task import Task
+from img2img.runtime.tasks.upscale import UpscaleTask
 
 pytestmark = [
     pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs Ray: pip install 'img2img[ray]'"),
@@ -85,16 +88,16 @@ def photos(tmp_path: Path, photo: Photo) -> Path:
 
 
 def batch(
-    inputs: Path | str, output: Path | str, model: Path, *, verb: Verb | None = None, **options: Any
-) -> planned.Batch:
+    inputs: Path | str, output: Path | str, model: Path, *, task: Task | None = None, **options: Any
+) -> prepare.Batch:
     settings = Settings(
         **{"output": f"{output}/", "model": str(model), "threads": 1, "recursive": True, "engine": Engine.RAY} | options
     )
-    return engine.prepare([str(inputs)], verb or Upscaling(strength=settings.strength), settings)
+    return plan.prepare([str(inputs)], task or UpscaleTask(strength=settings.strength), settings)
 
 
 def events(*arguments: Any, **options: Any) -> list[Event]:
-    return list(engine.run(batch(*arguments, **options)))
+    return list(run.run(batch(*arguments, **options)))
 
 
 def told(events: list[Event], root: Path | str, output: Path | str) -> list[tuple[Any, ...]]:
@@ -180,16 +183,16 @@ def test_a_picture_may_come_through_stdin_and_leave_through_stdout(tmp_path: Pat
 
     settings = Settings(output="-", model=str(model), engine=Engine.RAY)
     data = (photos / "a" / "0.png").read_bytes()
-    (there,) = engine.run(engine.prepare(["-"], Upscaling(), settings, stdin=io.BytesIO(data)))
+    (there,) = run.run(plan.prepare(["-"], UpscaleTask(), settings, stdin=io.BytesIO(data)))
     local = dataclasses.replace(settings, engine=Engine.LOCAL)
-    (here,) = engine.run(engine.prepare(["-"], Upscaling(), local, stdin=io.BytesIO(data)))
+    (here,) = run.run(plan.prepare(["-"], UpscaleTask(), local, stdin=io.BytesIO(data)))
     assert there.data == here.data is not None
 
 
 # --- what goes wrong with workers
 
 
-class Deadly(Upscaling):
+class Deadly(UpscaleTask):
     """Ends its process where a picture has this width, as if while writing, and takes its time for the others."""
 
     width = 23
@@ -207,7 +210,7 @@ class Deadly(Upscaling):
 def test_a_picture_that_kills_every_worker_is_named_and_the_others_are_done(
     tmp_path: Path, photos: Path, model: Path
 ) -> None:
-    got = events(photos, tmp_path / "new", model, verb=Deadly())
+    got = events(photos, tmp_path / "new", model, task=Deadly())
     assert len(got) == 9 == len({event.job.label for event in got})
     failed = {event.job.label: event.message for event in got if event.status == "failed"}
     assert set(failed) == {str(photos / "a" / "bad.png"), str(photos / "b" / "3.png")}
@@ -215,7 +218,7 @@ def test_a_picture_that_kills_every_worker_is_named_and_the_others_are_done(
     assert set(contents(tmp_path / "new")) == {f"{'ab'[number % 2]}/{number}.png" for number in range(8) if number != 3}
 
 
-class Slow(Upscaling):
+class Slow(UpscaleTask):
     def apply(self, model: Any, job: Any, picture: Any, progress: Any) -> Any:
         time.sleep(0.3)
         return super().apply(model, job, picture, progress)
@@ -244,7 +247,7 @@ def no_more_workers() -> bool:
 @pytest.mark.usefixtures("cluster")
 def test_what_a_killed_worker_was_at_is_done_by_the_next(tmp_path: Path, photos: Path, model: Path) -> None:
     pytest.importorskip("psutil")
-    running = engine.run(batch(photos, tmp_path / "new", model, verb=Slow()))
+    running = run.run(batch(photos, tmp_path / "new", model, task=Slow()))
     got = [next(running)]
     seen = workers()
     os.kill(seen[0], signal.SIGKILL)
@@ -261,7 +264,7 @@ def test_two_workers_share_the_work_and_end_with_it(tmp_path: Path, photos: Path
     pytest.importorskip("psutil")
     assert no_more_workers()
     seen: set[int] = set()
-    for _ in engine.run(batch(photos, tmp_path / "new", model, verb=Slow())):
+    for _ in run.run(batch(photos, tmp_path / "new", model, task=Slow())):
         seen |= set(workers())
     assert len(seen) == 2
     assert no_more_workers()
@@ -288,7 +291,7 @@ def test_a_device_that_no_node_has_is_said_at_once(tmp_path: Path, photos: Path,
 def test_an_actor_gets_a_gpu_or_a_group_of_cores_that_a_node_has(cluster: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def pool(nodes: list[dict[str, float]], jobs: int = 100, **options: Any) -> tuple[int, int, int]:
         monkeypatch.setattr(cluster, "nodes", lambda: [{"Alive": True, "Resources": node} for node in nodes])
-        found = ray_engine._pool(Settings(**options), jobs)
+        found = driver._pool(Settings(**options), jobs)
         return found.actors, found.cores, found.gpus
 
     small, large, gpus = {"CPU": 2.0}, {"CPU": 32.0}, {"CPU": 16.0, "GPU": 4.0}
@@ -304,11 +307,11 @@ def test_an_actor_gets_a_gpu_or_a_group_of_cores_that_a_node_has(cluster: Any, m
 
 
 def test_a_node_without_the_model_is_sent_it(tmp_path: Path, model: Path, cluster: Any) -> None:
-    from img2img.runtime.batches import ray_worker
+    from img2img.runtime.batch.ray import worker
 
-    order = ray_worker.Order(
-        Upscaling(),
-        Chosen(model, "upscale"),
+    order = worker.WorkerSetup(
+        UpscaleTask(),
+        ModelChoice(model, "upscale"),
         Settings(),
         b"",
         [],
@@ -316,10 +319,10 @@ def test_a_node_without_the_model_is_sent_it(tmp_path: Path, model: Path, cluste
         digests.of_model(model),
         {model.name: cluster.put(model.read_bytes())},
     )
-    assert ray_worker._at_hand(order) == model
+    assert worker._at_hand(order) == model
     before = model.read_bytes()
     model.write_bytes(b"another model, where the driver has that one")
-    sent = ray_worker._at_hand(order)
+    sent = worker._at_hand(order)
     try:
         assert sent != model and sent.read_bytes() == before
     finally:
@@ -330,14 +333,14 @@ def test_a_node_without_the_model_is_sent_it(tmp_path: Path, model: Path, cluste
 def test_what_killed_workers_left_is_taken_away_and_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ray_engine, "PATIENCE", 0.1)
+    monkeypatch.setattr(driver, "PATIENCE", 0.1)
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
     ours, another = f".a.png.{dead.pid}.0123abcd.part", f".b.png.{dead.pid}.0123abcd.part"
     living = f".a.png.{os.getpid()}.0123abcd.part"
     for name in (ours, another, living, "a.png"):
         (tmp_path / name).write_bytes(b"half")
-    ray_engine._sweep([Job(tmp_path / "in.png", tmp_path / "a.png")])
+    driver._sweep([Job(tmp_path / "in.png", tmp_path / "a.png")])
     assert {path.name for path in tmp_path.iterdir()} == {another, living, "a.png"}
 
 
@@ -368,7 +371,7 @@ def test_pictures_in_a_bucket_become_those_that_a_folder_gives(
 
 
 def test_what_another_makes_meanwhile_is_left_alone(photo: Photo, storage: Path) -> None:
-    from img2img.runtime.batches import ray_worker
+    from img2img.runtime.batch.ray import worker
 
     photo(storage / "meanwhile" / "a.png")
     (storage / "meanwhile" / "b.png").write_bytes(b"another's")
@@ -376,7 +379,7 @@ def test_what_another_makes_meanwhile_is_left_alone(photo: Photo, storage: Path)
         cast(Path, RemoteFile("bucket://meanwhile/", "a.png")),
         cast(Path, RemoteFile("bucket://meanwhile/", "b.png")),
     )
-    remote = ray_worker._Remote(Transfer())
+    remote = worker._Remote(PictureFiles())
     with pytest.raises(Skipped, match=r"bucket://meanwhile/b\.png was made in the meantime"):
         remote.read(job)
     written = remote.write(replaced := dataclasses.replace(job, overwrite=True), remote.read(replaced))

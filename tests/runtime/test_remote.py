@@ -9,14 +9,16 @@ from typing import Any
 import pytest
 
 from img2img.errors import PictureError, UsageError
-from img2img.runtime.batches import engine, remote, stores
-from img2img.runtime.batches.settings import Engine, FileFormat, Settings
-from img2img.runtime.batches.stores import RemoteFile
-from img2img.runtime.listing import selecting
-from img2img.runtime.listing.files import Source
-from img2img.runtime.listing.targets import Existing, Job
-from img2img.runtime.verbs.inpainting import Inpainting
-from img2img.runtime.verbs.upscaling import Upscaling
+from img2img.runtime.batch import plan as planning
+from img2img.runtime.batch import remote
+from img2img.runtime.batch import storage as stores
+from img2img.runtime.batch.storage import RemoteFile
+from img2img.runtime.files import shards
+from img2img.runtime.files.jobs import Existing, Job
+from img2img.runtime.files.source import Source
+from img2img.runtime.tasks.inpaint import InpaintTask
+from img2img.runtime.tasks.settings import Engine, FileFormat, Settings
+from img2img.runtime.tasks.upscale import UpscaleTask
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("pyarrow") is None or importlib.util.find_spec("fsspec") is None,
@@ -58,9 +60,9 @@ def fill(folder: Path, *names: str) -> None:
         (folder / name).write_bytes(b"x")
 
 
-def plan(model: Path, *inputs: str, verb: Any = None, **options: Any) -> list[Job]:
+def plan(model: Path, *inputs: str, task: Any = None, **options: Any) -> list[Job]:
     settings = Settings(**{"model": str(model), "engine": Engine.RAY} | options)
-    return engine.prepare(list(inputs), verb or Upscaling(), settings).jobs
+    return planning.prepare(list(inputs), task or UpscaleTask(), settings).jobs
 
 
 def pairs(jobs: list[Job]) -> list[tuple[str, str]]:
@@ -162,7 +164,7 @@ def test_shards_are_those_of_the_same_tree_in_a_folder(storage: Path, model: Pat
     fill(storage, *names)
     parts = [plan(model, "bucket://b/p", shard=f"{part}/3") for part in (1, 2, 3)]
     sources = [Source(storage / name, storage / "p") for name in names]
-    expected = [[source.path for source in selecting.shard(sources, part, 3)] for part in (1, 2, 3)]
+    expected = [[source.path for source in shards.shard(sources, part, 3)] for part in (1, 2, 3)]
     got = [sorted(source for source, _ in pairs(jobs)) for jobs in parts]
     assert got == [sorted(path.relative_to(storage).as_posix() for path in part if path) for part in expected]
 
@@ -198,7 +200,7 @@ def test_what_exists_is_skipped_or_not(storage: Path, model: Path, count: int) -
         (["bucket://b/p", "-"], {}, "stdin"),
         (["bucket://b"], {"recursive": True}, "whole bucket"),
         (["nonsense://b/p"], {}, "nonsense"),
-        (["bucket://b/p"], {"verb": Inpainting(mask="mask.png")}, "--mask FILE"),
+        (["bucket://b/p"], {"task": InpaintTask(mask="mask.png")}, "--mask FILE"),
     ],
 )
 def test_what_cannot_be_meant_is_said(

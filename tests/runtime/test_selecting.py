@@ -10,8 +10,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from img2img.errors import UsageError
-from img2img.runtime.listing.files import Source, collect
-from img2img.runtime.listing.selecting import Filters, owners, parse_shard, shard
+from img2img.runtime.files.filters import Filters
+from img2img.runtime.files.find import collect
+from img2img.runtime.files.shards import owners, parse_shard, shard
+from img2img.runtime.files.source import Source
 
 
 def let_through(filters: Filters, file: str) -> bool:

@@ -16,6 +16,7 @@ from PIL import Image
 
 import img2img
 from img2img.errors import DeviceError, ExitStatus, ModelError, UsageError
+from img2img.runtime.api import Model
 from img2img.runtime.network import devices, failures, session
 from img2img.runtime.network.card import Card
 from img2img.runtime.network.session import BrokenOutput, OutOfMemory, load
@@ -79,13 +80,13 @@ def test_the_package_takes_and_gives_pillow_images(tmp_path):
 )
 def test_pillow_images_of_every_mode_run(tmp_path, mode, expected):
     model = load(onnx_nets.compact(tmp_path / "net.onnx", scale=2))
-    result = model.run(Image.new("RGB", (5, 4), (10, 200, 30)).convert(mode))
+    result = Model(model).run(Image.new("RGB", (5, 4), (10, 200, 30)).convert(mode))
     assert (result.mode, result.size) == (expected, (10, 8))
 
 
 def test_sixteen_bit_grey_stays_sixteen_bit(tmp_path):
     model = load(onnx_nets.pointwise(tmp_path / "net.onnx", scale=2))
-    result = model.run(Image.fromarray(np.full((3, 3), 12345, np.uint16)))
+    result = Model(model).run(Image.fromarray(np.full((3, 3), 12345, np.uint16)))
     assert result.mode == "I;16"
     assert (np.asarray(result) == 12345).all()
 
@@ -93,7 +94,7 @@ def test_sixteen_bit_grey_stays_sixteen_bit(tmp_path):
 def test_a_pillow_image_without_a_known_range_is_refused(tmp_path):
     model = load(onnx_nets.compact(tmp_path / "net.onnx"))
     with pytest.raises(img2img.errors.PictureError, match="mode F"):
-        model.run(Image.new("F", (4, 4)))
+        Model(model).run(Image.new("F", (4, 4)))
 
 
 def test_importing_the_package_or_the_session_is_cheap():
@@ -189,7 +190,7 @@ def test_further_inputs_of_the_contract_are_accepted(tmp_path):
 
 def test_what_is_bound_for_one_picture_holds_for_several(tmp_path):
     path = onnx_nets.domains(tmp_path / "tints.onnx", {"red": (1.0, 0.0, 0.0), "blue": (0.0, 0.0, 1.0)})
-    model = load(path, device="cpu").bound(domain=np.array([[1, 0]], np.float32))
+    model = load(path, device="cpu").with_inputs(domain=np.array([[1, 0]], np.float32))
     result = model.infer(image(3, 4, n=3))
     assert np.array_equal(result, np.concatenate([model.infer(one[None]) for one in image(3, 4, n=3)]))
 
@@ -261,9 +262,9 @@ def test_errors_on_kept_buffers_are_typed_as_well(tmp_path):
 def test_only_cuda_has_buffers_and_takes_several_tiles(tmp_path):
     path = onnx_nets.compact(tmp_path / "net.onnx")
     cpu = load(path, device="cpu")
-    assert (cpu.together, cpu._buffered) == (0, None)
-    cuda = session.Model(path, cpu.card, cpu._session, "cuda:1")
-    assert cuda.together == 512 * 512 and cuda._buffered._place == ("cuda", 1)
+    assert (cpu.pixels_at_once, cpu._buffered) == (0, None)
+    cuda = session.LoadedModel(path, cpu.card, cpu._session, "cuda:1")
+    assert cuda.pixels_at_once == 512 * 512 and cuda._buffered._place == ("cuda", 1)
 
 
 def test_a_card_with_the_wrong_scale_is_found_out(tmp_path):
@@ -397,4 +398,4 @@ def test_auto_with_a_broken_cuda_runs_on_the_cpu_and_says_so(tmp_path, monkeypat
 
 
 def test_the_session_module_exports_what_callers_catch():
-    assert {"Model", "load", "OutOfMemory", "BrokenOutput"} <= set(session.__all__)
+    assert {"LoadedModel", "load", "OutOfMemory", "BrokenOutput"} <= set(session.__all__)

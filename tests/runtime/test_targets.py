@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from img2img.errors import PictureError, UsageError
-from img2img.runtime.listing import targets as module
-from img2img.runtime.listing.files import Source, collect
-from img2img.runtime.listing.targets import Existing, Job, Naming, as_part, describe, output_folder, plan
+from img2img.runtime.files import jobs as module
+from img2img.runtime.files.find import collect
+from img2img.runtime.files.jobs import Existing, Job, describe, plan
+from img2img.runtime.files.naming import Naming, output_folder, safe_name
+from img2img.runtime.files.source import Source
 
 
 def jobs(
@@ -228,7 +230,7 @@ def test_results_of_one_picture_that_only_their_domain_tells_apart_need_it_in_th
     [("blond", "blond"), ("sky blue", "sky blue"), ("a/b\\c", "a_b_c"), ("..", "_"), ("", "_"), ("{x}", "_x_")],
 )
 def test_a_name_from_a_card_becomes_a_part_of_a_file_name(text: str, expected: str) -> None:
-    assert as_part(text) == expected
+    assert safe_name(text) == expected
 
 
 def test_a_template_can_keep_the_tree_below_a_folder_anywhere(here: Path) -> None:

@@ -1,13 +1,13 @@
 import copy
 import itertools
 import re
-from types import SimpleNamespace
 
 import numpy as np
 import onnx_nets
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from stub_network import StubNetwork, stub
 
 from img2img.errors import ExitStatus, UsageError
 from img2img.runtime.network import devices
@@ -89,7 +89,7 @@ def test_a_picture_of_many_automatic_tiles_equals_the_whole(nets):
 
 def test_too_small_a_context_makes_a_difference(nets):
     honest, colour = nets["x2"], picture(64, 64)
-    lying = SimpleNamespace(card=card(scale=2, context=honest.card.context - 1), infer=honest.infer, path=honest.path)
+    lying = stub(card=card(scale=2, context=honest.card.context - 1), infer=honest.infer, path=honest.path)
     assert not np.array_equal(run_tiled(lying, colour, tile=16), run_tiled(honest, colour, tile=None))
 
 
@@ -121,7 +121,7 @@ def test_values_outside_the_range_are_clamped_not_wrapped():
     def infer(image):
         return image * 3 - 1
 
-    model = SimpleNamespace(card=card(scale=1, context=0), infer=infer, path="net.onnx")
+    model = stub(card=card(scale=1, context=0), infer=infer, path="net.onnx")
     colour = np.array([[[0, 128, 255]]], np.uint8)
     assert run_tiled(model, colour).tolist() == [[[0, 129, 255]]]
 
@@ -140,9 +140,7 @@ def test_the_network_only_sees_sizes_that_it_allows_and_reflected_padding(height
         seen.append((h, w))
         return image
 
-    model = SimpleNamespace(
-        card=card(scale=1, multiple=multiple, minimum=minimum, context=context), infer=infer, path="net.onnx"
-    )
+    model = stub(card=card(scale=1, multiple=multiple, minimum=minimum, context=context), infer=infer, path="net.onnx")
     assert np.array_equal(run_tiled(model, colour, tile=tile), colour)
     assert len(set(seen)) == 1
     if len(seen) == 1:
@@ -230,7 +228,7 @@ def test_a_result_that_is_no_number_is_an_error_and_not_black(bad, channels):
         image[image == 1] = bad
         return image
 
-    model = SimpleNamespace(card=card(scale=1, context=2), infer=infer, path="net.onnx")
+    model = stub(card=card(scale=1, context=2), infer=infer, path="net.onnx")
     colour = np.zeros((40, 40, channels), np.uint8)
     colour[33, 35] = 255
     with pytest.raises(BrokenOutput, match=r"net\.onnx: its result near pixel .* is not a number") as error:
@@ -244,11 +242,12 @@ def test_a_real_network_that_computes_no_number_is_an_error(tmp_path):
         run_tiled(model, picture(5, 5))
 
 
-class Small:
+class Small(StubNetwork):
     """A device on which only windows of so many pixels fit; counts what it did."""
 
     def __init__(self, model, largest, error=OutOfMemory):
-        self.card, self.path, self.model, self.largest, self.error = model.card, model.path, model, largest, error
+        super().__init__(model)
+        self.largest, self.error = largest, error
         self.after = self.runs = 0
 
     def infer(self, image):
@@ -271,11 +270,12 @@ def test_out_of_memory_goes_on_in_smaller_tiles_with_the_same_result(nets, net, 
     assert sum(told) == 83 * 90
 
 
-class Together:
+class Together(StubNetwork):
     """A model that takes several tiles a run, as on CUDA; counts how many."""
 
     def __init__(self, model, together):
-        self.card, self.path, self.model, self.together, self.seen = model.card, model.path, model, together, []
+        super().__init__(model)
+        self.pixels_at_once, self.seen = together, []
 
     def infer(self, image):
         self.seen.append(image.shape)
@@ -345,7 +345,7 @@ def test_numpys_own_memory_error_is_out_of_memory_too(nets):
 
 
 def test_a_result_that_fits_no_memory_is_a_typed_error():
-    model = SimpleNamespace(card=card(scale=64, context=0), path="net.onnx")
+    model = stub(card=card(scale=64, context=0), path="net.onnx")
     huge = np.broadcast_to(np.zeros((1, 1, 3), np.uint8), (1 << 22, 1 << 22, 3))
     with pytest.raises(OutOfMemory, match="no memory for a result of"):
         run_tiled(model, huge)

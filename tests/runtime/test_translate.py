@@ -9,13 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
+from stub_network import StubNetwork
 
 from img2img.data.folders import rgb as read_as_in_training
 from img2img.errors import UsageError
+from img2img.runtime.api import Model
 from img2img.runtime.image.pictures import Picture
 from img2img.runtime.network.failures import OutOfMemory
 from img2img.runtime.network.session import load
-from img2img.runtime.verbs.translate import translate
+from img2img.runtime.tasks.translate import translate
 
 COLOURS = {"red": (1.0, 0.0, 0.0), "green": (0.0, 1.0, 0.0), "blue": (0.0, 0.0, 1.0)}
 
@@ -41,11 +43,12 @@ def noise(*shape, dtype=np.uint8):
     return np.random.default_rng(0).integers(0, np.iinfo(dtype).max, shape, dtype, endpoint=True)
 
 
-class Watching:
+class Watching(StubNetwork):
     """A model that remembers what it saw, and has no room for more than `room` pixels."""
 
     def __init__(self, model, room=None):
-        self.card, self.path, self.model, self.room, self.sizes = model.card, model.path, model, room, []
+        super().__init__(model)
+        self.room, self.sizes = room, []
 
     def infer(self, image):
         self.sizes.append((image.shape[3], image.shape[2]))
@@ -218,27 +221,27 @@ def test_a_model_with_a_scale_gives_the_pictures_size_all_the_same(nets):
 
 def test_pillow_images_run_by_the_python_interface(tints, same, nets, tmp_path):
     image = Image.fromarray(noise(9, 11, 3))
-    result = tints.run(image, to="red", size=16, strength=0.5)
+    result = Model(tints).run(image, to="red", size=16, strength=0.5)
     assert result.size == (11, 9) and result.mode == "RGB"
     image.save(tmp_path / "a.png")
     assert np.array_equal(
-        np.asarray(tints.run(tmp_path / "a.png", to=["red"], size=16, strength=0.5)), np.asarray(result)
+        np.asarray(Model(tints).run(tmp_path / "a.png", to=["red"], size=16, strength=0.5)), np.asarray(result)
     )
-    assert tints.run(image.convert("LA"), to="blue").mode == "RGBA"
+    assert Model(tints).run(image.convert("LA"), to="blue").mode == "RGBA"
     for options in ({"scale": 2}, {"mask": image}):
-        with pytest.raises(UsageError, match=f"no use for {next(iter(options))}"):
-            tints.run(image, to="red", **options)
+        with pytest.raises(UsageError, match=f"does not support {next(iter(options))}"):
+            Model(tints).run(image, to="red", **options)
     upscaler = load(onnx_nets.compact(nets / "up.onnx", scale=2))
-    with pytest.raises(UsageError, match="no use for to, size"):
-        upscaler.run(image, to="red", size=5)
+    with pytest.raises(UsageError, match="does not support to, size"):
+        Model(upscaler).run(image, to="red", size=5)
     plain = np.asarray(image.resize((22, 18), Image.Resampling.LANCZOS))
-    assert np.array_equal(np.asarray(upscaler.run(image, strength=0.0)), plain)
-    assert not np.array_equal(np.asarray(upscaler.run(image)), plain)
+    assert np.array_equal(np.asarray(Model(upscaler).run(image, strength=0.0)), plain)
+    assert not np.array_equal(np.asarray(Model(upscaler).run(image)), plain)
 
 
 def test_binding_an_input_leaves_the_model_as_it_was(tints):
     image = np.zeros((1, 3, 8, 8), np.float32)
-    red = tints.bound(domain=np.array([[1, 0, 0]], np.float32))
+    red = tints.with_inputs(domain=np.array([[1, 0, 0]], np.float32))
     assert red.infer(image)[0, :, 0, 0].tolist() == [0.5, 0, 0]
     from img2img.errors import ModelError
 

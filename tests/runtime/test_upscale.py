@@ -1,13 +1,14 @@
 import numpy as np
 import onnx_nets
 import pytest
+from stub_network import StubNetwork
 
 from img2img.errors import UsageError
 from img2img.runtime.image.pictures import Picture
 from img2img.runtime.image.resize import lanczos
 from img2img.runtime.network.session import load
 from img2img.runtime.network.tiling import run_tiled
-from img2img.runtime.verbs.upscale import upscale
+from img2img.runtime.tasks.upscale import upscale
 
 
 @pytest.fixture(scope="module")
@@ -26,11 +27,12 @@ def noise(*shape, dtype=np.uint8):
     return np.random.default_rng(0).integers(0, np.iinfo(dtype).max, shape, dtype, endpoint=True)
 
 
-class Counting:
+class Counting(StubNetwork):
     """A model that counts its runs."""
 
     def __init__(self, model):
-        self.card, self.path, self.model, self.runs = model.card, model.path, model, 0
+        super().__init__(model)
+        self.runs = 0
 
     def infer(self, image):
         self.runs += 1

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from img2img.errors import DeviceError, ModelError, UsageError
-from img2img.runtime.network import modelfile, models, selftest, verify
+from img2img.runtime.network import model_file, models, selftest, verify
 from img2img.runtime.network.card import Card
 from img2img.runtime.network.failures import BrokenOutput
 
@@ -26,7 +26,7 @@ ALL = ["file", "card", "weights", "digest", "load", "face", "self-test"]
 def stamp(path: Path, **changes: object) -> Path:
     """The file with everything in its card that an export writes."""
     card = dataclasses.replace(models.read_card(path), **changes)
-    path.write_bytes(modelfile.stamped(path.read_bytes(), card))
+    path.write_bytes(model_file.stamped(path.read_bytes(), card))
     return path
 
 
@@ -34,7 +34,7 @@ def change(path: Path, edit) -> Path:
     """The file with another network under the same self-test, and the digest of that network."""
     model = onnx.load(path)
     edit(model)
-    path.write_bytes(modelfile.with_card(model.SerializeToString(), models.read_card(path)))
+    path.write_bytes(model_file.with_card(model.SerializeToString(), models.read_card(path)))
     return path
 
 
@@ -190,7 +190,7 @@ def test_another_scale_than_in_the_card_is_found(tmp_path):
 
 
 def rescaled(path: Path, scale: int) -> Path:
-    path.write_bytes(modelfile.with_card(path.read_bytes(), dataclasses.replace(models.read_card(path), scale=scale)))
+    path.write_bytes(model_file.with_card(path.read_bytes(), dataclasses.replace(models.read_card(path), scale=scale)))
     return path
 
 
@@ -256,7 +256,7 @@ def test_a_result_that_is_no_number_fails_with_and_without_a_self_test(tmp_path)
 def test_a_self_test_of_a_size_that_the_model_does_not_take_is_found(tmp_path):
     path = stamp(onnx_nets.compact(tmp_path / "net.onnx"))
     card = dataclasses.replace(models.read_card(path), multiple=5)
-    path.write_bytes(modelfile.with_card(path.read_bytes(), card))
+    path.write_bytes(model_file.with_card(path.read_bytes(), card))
     assert "48x32 pixels, which its model does not take" in fault(path)[1]
 
 
@@ -346,15 +346,15 @@ def test_a_few_steps_are_allowed_and_more_are_not(shift):
 
 
 def test_amending_a_card_keeps_the_self_test_and_refuses_a_damaged_file(tmp_path):
-    from img2img.exchange.amend import amend
+    from img2img.exchange.card_update import update_card
 
     path = onnx_nets.compact(tmp_path / "net.onnx")
     before = onnx.load(path)
-    first = amend(path, licence="MIT")
-    assert first.sha256 == modelfile.digest(path) and first.selftest is not None
+    first = update_card(path, licence="MIT")
+    assert first.sha256 == model_file.digest(path) and first.selftest is not None
     marked = dict(first.selftest, result="07" * 96)
-    second = amend(path, selftest=marked)
-    assert amend(path, licence="CC0-1.0").selftest == marked == second.selftest
+    second = update_card(path, selftest=marked)
+    assert update_card(path, licence="CC0-1.0").selftest == marked == second.selftest
     assert [one.raw_data for one in onnx.load(path).graph.initializer] == [
         one.raw_data for one in before.graph.initializer
     ]
@@ -362,15 +362,15 @@ def test_amending_a_card_keeps_the_self_test_and_refuses_a_damaged_file(tmp_path
     data[data.index(before.graph.initializer[1].raw_data)] ^= 4
     path.write_bytes(data)
     with pytest.raises(ModelError, match="damaged"):
-        amend(path, licence="MIT")
+        update_card(path, licence="MIT")
     assert path.read_bytes() == data
 
 
 def test_stamping_needs_no_torch_and_no_onnx(tmp_path):
     path = onnx_nets.compact(tmp_path / "net.onnx")
     code = (
-        "import sys, json; from pathlib import Path; from img2img.runtime.network import modelfile, models, verify;"
-        "p = Path(sys.argv[1]); p.write_bytes(modelfile.stamped(p.read_bytes(), models.read_card(p)));"
+        "import sys, json; from pathlib import Path; from img2img.runtime.network import model_file, models, verify;"
+        "p = Path(sys.argv[1]); p.write_bytes(model_file.stamped(p.read_bytes(), models.read_card(p)));"
         "print(json.dumps([verify.passed(verify.verify(p, device='cpu')), 'torch' in sys.modules,"
         " 'onnx' in sys.modules]))"
     )

@@ -50,7 +50,7 @@ def pictures(draw: st.DrawFn, deep: bool = True) -> Picture:
 
 
 def equal_values(found: bytes | None, wanted: bytes | None) -> bool:
-    """Whether two EXIF blocks tell the same of the photo."""
+    """Whether two EXIF blocks notify the same of the photo."""
     if found is None or wanted is None:
         return found is wanted
     values = []

@@ -134,7 +134,7 @@ def test_integers_are_those_of_b_and_inputs_do_not_change() -> None:
 
 
 def test_both_directions_of_a_cyclegan_are_blended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("img2img.exchange.context.measure", lambda *args: None)  # takes most of the time
+    monkeypatch.setattr("img2img.exchange.receptive_field.measure", lambda *args: None)  # takes most of the time
     data = trials.domains(tmp_path / "data", ("red", "blue"), 6)
     small = {
         "data": {"folders": [str(data / "red"), str(data / "blue")], "load": 36, "crop": 32},

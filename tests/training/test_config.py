@@ -55,9 +55,9 @@ def test_a_saved_configuration_is_read_back_equal(tmp_path: Path) -> None:
 
 def test_an_unknown_name_lists_the_known_ones() -> None:
     for build in (methods.find, networks.build, objectives.build):
-        with pytest.raises(ConfigError, match=r"unknown .* 'nonsense'; there are"):
+        with pytest.raises(ConfigError, match=r"unknown .* 'nonsense'; choose from"):
             build("nonsense")
-    with pytest.raises(ConfigError, match="network 'compact' has no option 'width'; it has scale, features"):
+    with pytest.raises(ConfigError, match="network 'compact' has no option 'width'; its options are scale, features"):
         networks.build("compact", width=3)
 
 

@@ -17,7 +17,7 @@ from test_blend import TINY, trained
 from img2img.errors import CheckpointError, ConfigError, ExportError
 from img2img.exchange import dropout
 from img2img.networks.compact import Compact
-from img2img.networks.norms import at_test
+from img2img.networks.norms import inference_copy
 from img2img.networks.unet import UNet
 from img2img.training import export
 from img2img.training.export import ExportOptions
@@ -188,7 +188,7 @@ def test_without_the_data_the_norm_mode_is_paper(painter: Path) -> None:
 def test_norm_mode_and_dropout_reach_the_file_and_the_card(
     painter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("img2img.exchange.context.measure", lambda *args: None)  # takes most of the time
+    monkeypatch.setattr("img2img.exchange.receptive_field.measure", lambda *args: None)  # takes most of the time
     network = UNet(features=4, downs=5)
     network.load_state_dict(read_weights(painter)["generator"])
     (plain,) = export.from_run(
@@ -198,7 +198,9 @@ def test_norm_mode_and_dropout_reach_the_file_and_the_card(
     assert plain.proof is not None and plain.proof.largest < 1e-4 and (plain.seconds or 0) > 0
     assert card_of(plain.path)["metrics"]["export"]["largest"] == plain.proof.largest
     with torch.no_grad():
-        expected = at_test(network, "running")(torch.from_numpy(image()) * 2 - 1).add(1).div(2).clamp(0, 1).numpy()
+        expected = (
+            inference_copy(network, "running")(torch.from_numpy(image()) * 2 - 1).add(1).div(2).clamp(0, 1).numpy()
+        )
     assert np.abs(run(plain.path, image=image()) - expected).max() < 1e-4
 
     options = ExportOptions(norm_mode="paper", live_dropout=True)
@@ -211,12 +213,12 @@ def test_norm_mode_and_dropout_reach_the_file_and_the_card(
 
 def test_live_dropout_drops_its_share_and_keeps_the_mean() -> None:
     network = torch.nn.Sequential(torch.nn.Identity(), torch.nn.Sequential(torch.nn.Dropout(0.25))).eval()
-    assert dropout.awaken(network) == 1
+    assert dropout.make_live(network) == 1
     torch.manual_seed(0)
     result = network(torch.ones(100, 100))
     assert (result == 0).float().mean().item() == pytest.approx(0.25, abs=0.02)
     assert result.mean().item() == pytest.approx(1, abs=0.03)
-    assert dropout.set_still(network, True)
+    assert dropout.set_disabled(network, True)
     assert torch.allclose(network(torch.ones(5)), torch.full((5,), 1 / 0.75))
 
 

@@ -16,7 +16,7 @@ from PIL import ImageFile
 from img2img.errors import PictureError
 from img2img.runtime.image import decoding, deep, exif, pillow, png_checks, sniff
 from img2img.runtime.image.ifd import BrokenDirectory
-from img2img.runtime.listing.naming import shown
+from img2img.text import shown
 
 Pixels = npt.NDArray[Any]
 Opener = Callable[[], BinaryIO]

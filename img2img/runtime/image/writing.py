@@ -9,14 +9,14 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import Image
 
+from img2img.atomic import atomic
 from img2img.errors import PictureError
 from img2img.runtime.image import colour as colours
 from img2img.runtime.image import exif as exifs
 from img2img.runtime.image import pillow, png16, tiff_writing
-from img2img.runtime.image.atomic import atomic
 from img2img.runtime.image.depth import over_white, to_8_bits
 from img2img.runtime.image.pictures import Picture
-from img2img.runtime.listing.naming import shown
+from img2img.text import shown
 
 SUFFIXES = {
     ".png": "PNG",

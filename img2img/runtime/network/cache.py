@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from img2img.atomic import atomic
 from img2img.errors import Img2ImgError
-from img2img.runtime.image.atomic import atomic
 
 
 def folder() -> Path:

@@ -8,9 +8,9 @@ import re
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, NamedTuple
 
-import img2img
 from img2img.errors import ModelError
 from img2img.runtime.network import schema
+from img2img.version import __version__
 
 METADATA_KEY = "img2img"
 FORMAT = 1
@@ -48,7 +48,7 @@ class Card:
     trained_on: tuple[str, ...] = ()
     metrics: dict[str, dict[str, float | str]] = field(default_factory=dict)  # data set -> figures and their command
     created_with: str = ""
-    sha256: str | None = None  # `modelfile.digest` of the file; None: nobody has taken it
+    sha256: str | None = None  # `model_file.digest` of the file; None: nobody has taken it
     selftest: dict[str, Any] | None = (
         None  # what `selftest.picture` becomes; None: it is not known, or differs each time
     )
@@ -101,7 +101,7 @@ def _shown(value: object) -> str:
 
 
 def _other_format(version: object, created_with: object) -> str:
-    what = f"its card has format {_shown(version)}, this img2img {img2img.__version__} reads format {FORMAT}"
+    what = f"its card has format {_shown(version)}, this img2img {__version__} reads format {FORMAT}"
     if not isinstance(version, int) or version <= FORMAT:
         return what
     writer = re.match(r"img2img (\d[\w.+-]{0,30})", created_with) if isinstance(created_with, str) else None

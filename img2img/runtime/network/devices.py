@@ -26,7 +26,7 @@ def create(path: Path, device: str, threads: int | None) -> tuple[Any, str, list
     """A session for the ONNX file at `path`.
 
     Args:
-        path: a model that `modelfile.require_safe` let pass.
+        path: a model that `model_file.require_safe` let pass.
         device: "auto" (CUDA where it works, else the CPU), "cpu", "cuda" or "cuda:N".
         threads: of the CPU, at least 1; None: as many as this process may use.
 

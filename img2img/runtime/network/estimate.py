@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from img2img.errors import UsageError
 from img2img.runtime.network import memory, models
 from img2img.runtime.network.speed import Speed, measure
-from img2img.runtime.network.units import parse_duration, parse_memory, show_duration, show_memory
+from img2img.text import parse_duration, parse_memory, show_duration, show_memory
 
 if TYPE_CHECKING:
     from img2img.runtime.network.card import Card

@@ -11,7 +11,7 @@ from img2img.errors import UsageError
 from img2img.runtime.network.card import Card
 
 if TYPE_CHECKING:
-    from img2img.runtime.network.session import Model
+    from img2img.runtime.network.network import Network
 
 Tile = int | Literal["auto"] | None
 """How a picture is cut: "auto", the side of a tile in pixels without its context, or None: not at all."""
@@ -142,14 +142,10 @@ class Grid:
         return np.minimum(at, 2 * (length - 1) - at)
 
 
-def grids(model: "Model") -> tuple[Grid, Grid]:
-    """The rules for a model's rows (heights) and for its columns (widths).
-
-    model: anything with a `card`; its `fixed` and its `adapter` count where it has them.
-    """
-    fixed = getattr(model, "fixed", None) or (None, None)
-    is_foreign = getattr(model, "adapter", None) is not None
-    by_row, by_column = (Grid(model.card, fixed=side, is_foreign=is_foreign) for side in fixed)
+def grids(network: "Network") -> tuple[Grid, Grid]:
+    """The rules for a network's rows (heights) and for its columns (widths)."""
+    height, width = network.fixed or (None, None)
+    by_row, by_column = (Grid(network.card, fixed=side, is_foreign=network.is_foreign) for side in (height, width))
     return by_row, by_column
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from img2img.runtime.network import modelfile, protobuf
+from img2img.runtime.network import model_file, protobuf
 
 # TensorProto.DataType
 _TYPES = {
@@ -53,10 +53,10 @@ def read(path: Path) -> Header:
     """The header of the ONNX file at `path`. Weights are seeked over, not read.
 
     Raises:
-        ModelError: as `modelfile.metadata`.
+        ModelError: as `model_file.metadata`.
     """
-    modelfile.metadata(path)  # refuses what is no ONNX file
-    with modelfile.opened(path) as (file, size):
+    model_file.metadata(path)  # refuses what is no ONNX file
+    with model_file.opened(path) as (file, size):
         version, opsets = 0, {}
         weights: set[str] = set()
         tensors: dict[int, list[Tensor]] = {11: [], 12: []}

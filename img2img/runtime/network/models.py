@@ -7,9 +7,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-import img2img
 from img2img.errors import ModelError, UsageError
-from img2img.runtime.network import cpu, modelfile
+from img2img.runtime.network import cpu, model_file
 from img2img.runtime.network.card import METADATA_KEY, Card
 
 SUFFIX = ".onnx"
@@ -46,7 +45,7 @@ def user_folder() -> Path:
 
 def bundled_folder() -> Path:
     """Where the models that ship with the package lie. May not exist."""
-    package = Path(img2img.__file__).parent
+    package = Path(__file__).parents[2]
     inside = package / "weights"  # a wheel; in a source checkout they lie beside the package
     return inside if inside.is_dir() else package.parent / "weights"
 
@@ -57,7 +56,7 @@ def read_card(path: Path) -> Card | None:
     Raises:
         ModelError: the file cannot be read, is no ONNX file, or its card is wrong.
     """
-    text = modelfile.metadata(path).get(METADATA_KEY)
+    text = model_file.metadata(path).get(METADATA_KEY)
     return None if text is None else Card.from_json(text, where=str(path))
 
 

@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from img2img.errors import ModelError, UsageError
-from img2img.runtime.network import failures, foreign_face
+from img2img.runtime.network import failures, foreign_interface
 from img2img.runtime.network.card import Card
-from img2img.runtime.network.foreign_face import CHROMA_CONTEXT, RANGES, Adapter, Assumed, Fixed
+from img2img.runtime.network.foreign_interface import CHROMA_CONTEXT, RANGES, Adapter, Assumed, Fixed
 from img2img.runtime.network.grid import up
 
 Floats = npt.NDArray[np.float32]
@@ -66,7 +66,7 @@ def probe(session: Any, path: Path, assumed: Assumed) -> Probed:
             the key of `Assumed` to give.
         UsageError: `assumed` contradicts what the file declares.
     """
-    adapter, fixed = foreign_face.described(session, path)
+    adapter, fixed = foreign_interface.described(session, path)
     if fixed is not None and assumed.multiple is not None and any(side % assumed.multiple for side in fixed):
         raise UsageError(f"{path}: its sides are fixed, {fixed[1]}x{fixed[0]}, and no multiples of {assumed.multiple}")
     first = assumed.range or "1"
@@ -125,7 +125,7 @@ def _size(
             if found >= 1 and (n, rows, columns, channels) == (1, height * found, width * found, adapter.channels):
                 return found, multiple, dataclasses.replace(adapter, writes_last=is_last)
         problem = (
-            f"its result for {width}x{height} pixels has the shape {foreign_face.shown(shape)}, which is not the"
+            f"its result for {width}x{height} pixels has the shape {foreign_interface.shown(shape)}, which is not the"
             f" picture{'' if scale is None else f', {scale} times as large'}"
         )
     hint = "" if fixed or assumed.multiple else "; say --assume multiple=N if its sides must be multiples of N"
@@ -167,7 +167,7 @@ def _ranges(session: Any, path: Path, adapter: Adapter, sides: Fixed, scale: int
     if adapter.planes(results["1"]).shape != expected:
         raise ModelError(
             f"{path}: it has no img2img card, and its scale changes with the size of the picture: {scale} at first, but"
-            f" {sides[1]}x{sides[0]} pixels become {foreign_face.shown(results['1'].shape)}"
+            f" {sides[1]}x{sides[0]} pixels become {foreign_interface.shown(results['1'].shape)}"
         )
     reads, writes, others = _best(results, adapter, image[:, : adapter.channels], path)
     integers = (adapter.type == np.uint8, results["1"].dtype == np.uint8)  # which have one range only

@@ -16,7 +16,7 @@ from img2img.runtime.network.grid import AUTO, Grid, Tile, up
 from img2img.runtime.network.tiling import run_tiled
 
 if TYPE_CHECKING:
-    from img2img.runtime.network.session import Model
+    from img2img.runtime.network.network import Network
 
 Pixels = npt.NDArray[Any]  # uint8 or uint16 [H, W, C]
 
@@ -52,7 +52,7 @@ class Seams:
 
 
 def check(
-    model: "Model",
+    model: "Network",
     colour: Pixels,
     tile: Tile = AUTO,
     *,
@@ -68,7 +68,7 @@ def check(
 
     Raises: what `run_tiled` raises. Two results are in memory at a time.
     """
-    if getattr(model, "fixed", None) is not None:
+    if model.fixed is not None:
         return None
     two = tilings(model.card, colour.shape[0], colour.shape[1], tile)
     if two is None:

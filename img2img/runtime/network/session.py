@@ -10,20 +10,16 @@ import numpy as np
 import numpy.typing as npt
 
 from img2img.errors import UsageError
-from img2img.runtime.network import devices, face, failures, modelfile, models, probing
+from img2img.runtime.network import devices, failures, interface, model_file, models, probing
 from img2img.runtime.network.card import Card
 from img2img.runtime.network.failures import BrokenOutput, OutOfMemory
-from img2img.runtime.network.foreign_face import Adapter, Assumed, Fixed
+from img2img.runtime.network.foreign_interface import Adapter, Assumed, Fixed
 from img2img.runtime.network.grid import grids
 
 if TYPE_CHECKING:
-    from PIL import Image
+    pass
 
-    from img2img.runtime.image.pictures import Picture
-    from img2img.runtime.network.sizing import Size
-    from img2img.runtime.network.tiling import Tile
-
-__all__ = ["BrokenOutput", "Model", "OutOfMemory", "load"]
+__all__ = ["BrokenOutput", "LoadedModel", "OutOfMemory", "load"]
 
 Floats = npt.NDArray[np.float32]
 
@@ -32,7 +28,7 @@ Floats = npt.NDArray[np.float32]
 _TOGETHER = 512 * 512
 
 
-class Model:
+class LoadedModel:
     """A loaded model. Get one from `load`; it may be used from several threads at once.
 
     `run` takes and gives pictures; `infer` is the bare network on arrays; between them lie `tiling.run_tiled` (integer
@@ -45,7 +41,7 @@ class Model:
         notes: what a person should know ("running on the CPU: ..."), one line each.
         adapter: what stands between contract 1 and a network with another face; None: nothing.
         fixed: height and width in pixels, where the network takes no others; None: any.
-        together: pixels that one run may take in several tiles of one size; 0: one tile a run.
+        pixels_at_once: pixels that one run may take in several tiles of one size; 0: one tile a run.
     """
 
     def __init__(
@@ -74,17 +70,28 @@ class Model:
         self._result = "result" if "result" in outputs else outputs[0]
         on_cuda = device.startswith("cuda")
         takes_one = inputs[self._image].shape[:1] == [1]
-        self.together = _TOGETHER if on_cuda and not takes_one else 0
+        self.pixels_at_once = _TOGETHER if on_cuda and not takes_one else 0
         self._buffered = devices.Buffered(session, device) if on_cuda else None
 
     @property
     def name(self) -> str:
         return self.card.name
 
-    def bound(self, **others: Floats) -> "Model":
+    @property
+    def is_foreign(self) -> bool:
+        """The card was derived by probing the file, which has none."""
+        return self.adapter is not None
+
+    def with_inputs(self, **others: Floats) -> "LoadedModel":
         """The same model with some of its further inputs given (see `infer`), so that a picture is all it needs."""
         model = copy.copy(self)
         model._others = {**self._others, **others}
+        return model
+
+    def with_card(self, card: Card) -> "LoadedModel":
+        """The same model with another card, for a run under other rules."""
+        model = copy.copy(self)
+        model.card = card
         return model
 
     def infer(self, image: Floats, **others: Floats) -> Floats:
@@ -93,7 +100,7 @@ class Model:
         Args:
             image: float32 [N, 3, H, W], RGB in 0..1; H and W multiples of `card.multiple`, at least `card.minimum`.
             others: the model's further inputs, by name: `mask` float32 [N, 1, H, W], `domain` float32 [N, K]. What was
-                given to `bound` for one picture holds for each of N.
+                given to `with_inputs` for one picture holds for each of N.
 
         Returns:
             float32 [N, 3, H * scale, W * scale], RGB in 0..1 (a network without a card may overshoot a little).
@@ -127,70 +134,6 @@ class Model:
             raise failures.typed(error, f"{self.path}: running it on {self.device} failed") from error
         return result
 
-    def run(
-        self,
-        picture: "Image.Image | str | os.PathLike[str]",
-        *,
-        scale: float | None = None,
-        tile: "Tile" = "auto",
-        to: str | Sequence[str] = (),
-        mask: "Image.Image | str | os.PathLike[str] | None" = None,
-        size: "Size | None" = None,
-        strength: float = 1.0,
-    ) -> "Image.Image":
-        """A picture through the model: alpha, grey and sizes handled as the command of the model's task does.
-
-        Args:
-            picture: a Pillow image of any mode, or the path of a picture file.
-            scale: upscaling only: wanted sides of the result / sides of the picture; None: the model's own.
-            tile: "auto", a side in pixels, or None for the whole picture at once; not for inpainting.
-            to: translation only: a domain of the model, or several where they do not exclude each other.
-            mask: inpainting only, and needed there: a picture of the same size, white where to fill, or "alpha" for
-                what is transparent in `picture`.
-            size: translation and inpainting: "keep", "fit" or the side at which the network sees the picture, as
-                `translate.translate` and `inpaint.inpaint` explain.
-            strength: 0 gives the (resized) picture, 1 the network's result, numbers between their weighted mean.
-
-        Returns:
-            A Pillow image of mode L, LA, RGB or RGBA, or I;16 for 16-bit grey. Pillow has no 16-bit colour, so that is
-            reduced to 8 bits; `upscale.upscale` and its like keep it. EXIF (turned upright), ICC profile and resolution
-            are in `info`, where Pillow's `save` finds what it can write.
-
-        Raises:
-            PictureError: the picture or the mask cannot be read, or they do not fit together.
-            UsageError: the model needs more than it was given, or has no use for an option.
-            OutOfMemory, BrokenOutput, ModelError: as `infer`.
-        """
-        from img2img.runtime.image import imaging
-
-        task = self.card.task
-        uses = {"upscale": ("scale", "tile"), "translate": ("tile", "to", "size"), "inpaint": ("mask", "size")}[task]
-        given = {"scale": scale, "tile": tile, "to": to, "mask": mask, "size": size}
-        idle = {"scale": None, "tile": "auto", "to": (), "mask": None, "size": None}
-        used = {name: value for name, value in given.items() if value is not idle[name] and value != idle[name]}
-        if strangers := [name for name in used if name not in uses]:
-            raise UsageError(f"{self.name} is for {task!r} and has no use for {', '.join(strangers)}")
-        options: dict[str, Any] = used | {"strength": strength}
-        source = _opened(picture)
-        if task == "upscale":
-            from img2img.runtime.verbs.upscale import upscale
-
-            return imaging.image_of(upscale(self, source, **options))
-        if task == "translate":
-            from img2img.runtime.verbs.translate import translate
-
-            return imaging.image_of(translate(self, source, **options))
-        from img2img.runtime.verbs import masks
-        from img2img.runtime.verbs.inpaint import inpaint
-
-        if mask is None:
-            raise UsageError(f"{self.name} needs a mask: a picture that is white where to fill, or 'alpha'")
-        transparent = mask == "alpha"
-        source, options["mask"] = masks.Wanted(transparent).apply(
-            source, None if transparent else masks.of(_opened(mask))
-        )
-        return imaging.image_of(inpaint(self, source, **options))
-
 
 def load(
     name_or_path: str | os.PathLike[str],
@@ -199,7 +142,7 @@ def load(
     threads: int | None = None,
     card: Card | None = None,
     assume: Mapping[str, str] | None = None,
-) -> Model:
+) -> LoadedModel:
     """Load a model by name or path.
 
     Args:
@@ -226,18 +169,18 @@ def load(
         raise UsageError(f"{path}: it has a card of its own{': nothing is to be assumed' if assume else ''}")
     if card is not None and assume:
         raise UsageError(f"{path}: give its card or what to assume, not both")
-    modelfile.require_safe(path)
+    model_file.require_safe(path)
     session, where, notes = devices.create(path, device, threads)
     if found is not None:
-        return _noted(Model(path, found, session, where, notes, fixed=face.check(session, found, path)))
+        return _noted(LoadedModel(path, found, session, where, notes, fixed=interface.check(session, found, path)))
     if card is not None:
-        return Model(path, card, session, where, notes)
+        return LoadedModel(path, card, session, where, notes)
     probed = probing.probe(session, path, assumed)
     notes = [*notes, *probed.notes]
-    return _noted(Model(path, probed.card, session, where, notes, adapter=probed.adapter, fixed=probed.fixed))
+    return _noted(LoadedModel(path, probed.card, session, where, notes, adapter=probed.adapter, fixed=probed.fixed))
 
 
-def _noted(model: Model) -> Model:
+def _noted(model: LoadedModel) -> LoadedModel:
     """The model with a note where it takes pictures in pieces of one size."""
     if model.fixed is not None:
         height, width = model.fixed
@@ -247,11 +190,3 @@ def _noted(model: Model) -> Model:
             note += f", which overlap by {by_column.context}x{by_row.context}; seams are possible in larger pictures"
         model.notes = (*model.notes, note)
     return model
-
-
-def _opened(picture: "Image.Image | str | os.PathLike[str]") -> "Picture":
-    from PIL import Image
-
-    from img2img.runtime.image import imaging, pictures
-
-    return imaging.picture_of(picture) if isinstance(picture, Image.Image) else pictures.read(Path(picture))

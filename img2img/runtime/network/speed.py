@@ -112,12 +112,12 @@ def _wheels() -> dict[str, str]:
 
 def _measured(asked: dict[str, Any]) -> dict[str, Any]:
     if not sys.executable:  # Python inside another program
-        from img2img.runtime.network import measuring
+        from img2img.runtime.network import speed_process
 
-        return measuring.measure(Path(asked["path"]), asked["device"], asked["threads"], asked["assume"])
+        return speed_process.measure(Path(asked["path"]), asked["device"], asked["threads"], asked["assume"])
     # At the end of the path, and -P: neither a folder of ours nor the current one may hide a module of Python's.
     own = str(Path(errors.__file__).parents[1])
-    code = f"import sys; sys.path.append({own!r}); from img2img.runtime.network.measuring import main; main()"
+    code = f"import sys; sys.path.append({own!r}); from img2img.runtime.network.speed_process import main; main()"
     try:
         done = subprocess.run(
             [sys.executable, "-P", "-c", code],

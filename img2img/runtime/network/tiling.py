@@ -30,7 +30,7 @@ from img2img.runtime.network.failures import BrokenOutput, OutOfMemory
 from img2img.runtime.network.grid import AUTO, CONTEXT_ADVICE, Span, Tile, grids
 
 if TYPE_CHECKING:
-    from img2img.runtime.network.session import Model
+    from img2img.runtime.network.network import Network
 
 __all__ = ["AUTO", "Tile", "run_tiled"]
 
@@ -41,7 +41,7 @@ _STRIP = 1 << 18  # values converted at once: 1 MB of floats, which stays in a c
 
 
 def run_tiled(
-    model: "Model",
+    model: "Network",
     colour: Pixels,
     *,
     tile: Tile = AUTO,
@@ -51,8 +51,7 @@ def run_tiled(
     """Run a network over a picture of any size from 1x1 on; equal to one run over the whole picture.
 
     Args:
-        model: anything with the `card`, `path` and `infer` of `session.Model`; `fixed`, `adapter` and `together` count
-            where it has them.
+        model: the network to run.
         colour: uint8 or uint16 [H, W, C], C = 1 or 3. Grey runs as three equal channels and comes back as their mean.
         tile: see `Tile`. Tiles are rounded up to the card's `multiple` and evened out over the picture.
         progress: called after each tile with the number of input pixels that it finished; they add up to H * W. Once
@@ -74,7 +73,7 @@ def run_tiled(
     rows, columns = by_row.padded(height), by_column.padded(width)
     canvas = _canvas(model, colour)
     even = tile == AUTO
-    together = getattr(model, "together", 0)
+    together = model.pixels_at_once
     done = 0  # rows of the picture
     counted = 0  # pixels of the row of tiles under way
     while True:
@@ -124,7 +123,7 @@ def _groups(spans: list[Span], largest: int) -> list[list[Span]]:
     return [spans[first:last] for first, last in itertools.pairwise(bounds)]
 
 
-def _canvas(model: "Model", colour: Pixels) -> Pixels:
+def _canvas(model: "Network", colour: Pixels) -> Pixels:
     height, width, channels = colour.shape
     scale = model.card.scale
     try:
@@ -151,7 +150,7 @@ def _runs(indices: npt.NDArray[np.intp]) -> bool:
     return int(indices[-1]) - int(indices[0]) == len(indices) - 1
 
 
-def _paste(model: "Model", result: Floats, down: Span, over: Span, canvas: Pixels) -> None:
+def _paste(model: "Network", result: Floats, down: Span, over: Span, canvas: Pixels) -> None:
     """Round the good part of a window's result into the canvas.
 
     result: float32 [3, h * scale, w * scale], nominally 0..1. Values are rounded to the nearest step and clamped.

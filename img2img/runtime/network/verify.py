@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from img2img.errors import Img2ImgError, ModelError, UsageError
-from img2img.runtime.network import devices, face, header, modelfile, models, selftest, session
+from img2img.runtime.network import devices, header, interface, model_file, models, selftest, session
 from img2img.runtime.network.card import Card
-from img2img.runtime.network.session import Model
+from img2img.runtime.network.session import LoadedModel
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class _Subject:
         self.header = header.Header(0, {}, (), ())
         self.card: Card | None = None
         self.session: Any = None
-        self.model: Model | None = None
+        self.model: LoadedModel | None = None
 
     def steps(self) -> dict[str, Callable[[], str]]:
         bundled = {"origin": self.origin} if self.path.parent.resolve() == models.bundled_folder().resolve() else {}
@@ -100,14 +100,14 @@ class _Subject:
         return f"{values['licence']}, trained on {', '.join(values['trained_on'] or ())}"
 
     def weights(self) -> str:
-        modelfile.require_safe(self.path)
-        files = modelfile.external_files(self.path)
+        model_file.require_safe(self.path)
+        files = model_file.external_files(self.path)
         return f"beside it: {', '.join(sorted(files))}" if files else "in the file"
 
     def digest(self) -> str:
         if self.card is None or self.card.sha256 is None:
             raise _Skipped("none in its card to compare with")
-        modelfile.require_whole(self.path, self.card)
+        model_file.require_whole(self.path, self.card)
         return f"sha256 {self.card.sha256}"
 
     def load(self) -> str:
@@ -118,8 +118,8 @@ class _Subject:
 
     def face(self) -> str:
         if self.card is not None:
-            fixed = face.check(self.session, self.card, self.path)
-            self.model = Model(self.path, self.card, self.session, self.device, fixed=fixed)
+            fixed = interface.check(self.session, self.card, self.path)
+            self.model = LoadedModel(self.path, self.card, self.session, self.device, fixed=fixed)
             return ", ".join(one.name for one in (*self.header.inputs, *self.header.outputs)) + " as the card has it"
         try:
             self.model = session.load(self.path, device=self.device)

@@ -1,0 +1,84 @@
+"""Wrap generators that work in -1..1, so that they take and return RGB 0..1 as a model file does.
+
+docs/model-file.md describes the inputs and outputs of a model file.
+"""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+LUMA_WEIGHTS = (0.299, 0.587, 0.114)
+"""ITU-R BT.601, which Pillow also uses to turn RGB into grey."""
+
+
+def luma(image: Tensor) -> Tensor:
+    """RGB `[N, 3, H, W]` as grey `[N, 1, H, W]`."""
+    red, green, blue = LUMA_WEIGHTS
+    return red * image[:, :1] + green * image[:, 1:2] + blue * image[:, 2:]
+
+
+class TranslationWrapper(nn.Module):
+    """Turns a generator `[N, C, H, W]` to `[N, 1 or 3, H, W]`, -1..1, into one from RGB 0..1 to RGB 0..1.
+
+    Does not clamp: the result of a residual generator may lie outside 0..1 until `onnx_file.ClampedNetwork` clamps it.
+
+    Args:
+        generator: takes `channels` channels with values -1..1; a single channel is luma.
+        palette: uint8 `[K, 3]`, for a generator that takes a label map as K one-hot channels. Each pixel gets the
+            class with the nearest colour.
+    """
+
+    def __init__(self, generator: nn.Module, *, channels: int = 3, palette: NDArray[np.uint8] | None = None) -> None:
+        super().__init__()
+        self.generator = generator
+        self.channels = channels
+        colours = None if palette is None else torch.from_numpy(palette.astype(np.float32) / 255)
+        self.register_buffer("palette", colours, persistent=False)
+
+    def forward(self, image: Tensor) -> Tensor:
+        result: Tensor = self.generator(self.generator_input(image))
+        return result.add(1).div(2).expand(-1, 3, -1, -1)
+
+    def generator_input(self, image: Tensor) -> Tensor:
+        """The input of the generator for an RGB image 0..1."""
+        if isinstance(self.palette, Tensor):
+            distance = (image[:, None] - self.palette[None, :, :, None, None]).square().sum(2)
+            # A comparison instead of argmax: not every onnxruntime provider has one-hot on the channel axis.
+            return (distance <= distance.amin(1, keepdim=True)).float()
+        if self.channels == 1:
+            image = luma(image)
+        return image * 2 - 1
+
+
+class DomainWrapper(nn.Module):
+    """Turns a generator of (picture -1..1, label `[N, K]`) into one of (`image` RGB 0..1, `domain` `[N, K]`).
+
+    Does not clamp, like `TranslationWrapper`.
+    """
+
+    def __init__(self, generator: nn.Module) -> None:
+        super().__init__()
+        self.generator = generator
+
+    def forward(self, image: Tensor, domain: Tensor) -> Tensor:
+        result: Tensor = self.generator(image * 2 - 1, domain)
+        return result.add(1).div(2)
+
+
+class InpaintingWrapper(nn.Module):
+    """Turns a generator of (picture -1..1 with a blank hole, mask) into one of (`image` RGB 0..1, `mask`, 1 = fill).
+
+    The generator does not see what lies inside the hole. Pixels outside the hole stay as they are. If the generator
+    returns a coarse and a refined result, the refined one is used.
+    """
+
+    def __init__(self, generator: nn.Module) -> None:
+        super().__init__()
+        self.generator = generator
+
+    def forward(self, image: Tensor, mask: Tensor) -> Tensor:
+        mask = (mask > 0.5).float()
+        result = self.generator((image * 2 - 1) * (1 - mask), mask)
+        filled: Tensor = result[-1] if isinstance(result, tuple) else result
+        return filled.add(1).div(2).clamp(0, 1) * mask + image * (1 - mask)

@@ -1,0 +1,90 @@
+"""What a batch reports: one event for each job, and progress inside a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from img2img.errors import Img2ImgError
+from img2img.runtime.files.jobs import Job
+
+
+class Cancelled(BaseException):
+    """The batch is being stopped. No Exception, so that nothing on the way takes it for a failed tile or file."""
+
+
+class Skipped(Exception):
+    """Raised by a reader: the job need not be done after all, and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What the writer made of a picture.
+
+    Attributes:
+        notes: on what could not be kept.
+        data: the bytes, where the target is stdout.
+        digest: sha256 of the file, hexadecimal.
+    """
+
+    notes: tuple[str, ...] = ()
+    data: bytes | None = None
+    digest: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One job at its end. Sizes are (width, height); `seconds` is time worked on it, without the time it waited."""
+
+    job: Job
+    status: Literal["done", "skipped", "failed"]
+    size: tuple[int, int] | None = None
+    result_size: tuple[int, int] | None = None
+    seconds: float = 0.0
+    notes: tuple[str, ...] = ()
+    data: bytes | None = None
+    error: BaseException | None = None
+    digest: str | None = None
+
+    @property
+    def message(self) -> str:
+        """Why it failed or was skipped, for a person; empty for a job that is done."""
+        if self.status == "skipped":
+            return self.job.skip or str(self.error or "")
+        if self.error is None:
+            return ""
+        text = explain(self.error)
+        return text if self.job.label in text else f"{self.job.label}: {text}"
+
+
+Notify = Callable[[str], None]
+
+
+class ProgressListener(Protocol):
+    """Is told of the progress inside a picture; from the thread that does the work."""
+
+    def begin(self, job: Job, pixels: int) -> None: ...
+    def advance(self, pixels: int) -> None: ...
+
+
+class SilentListener:
+    """Nobody looks."""
+
+    def begin(self, job: Job, pixels: int) -> None:
+        pass
+
+    def advance(self, pixels: int) -> None:
+        pass
+
+
+def explain(error: BaseException) -> str:
+    """An exception as one line for a person; errors of the program itself keep the name of their type."""
+    text = " ".join(str(error).split())
+    if isinstance(error, Img2ImgError):
+        return str(error)
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    if isinstance(error, MemoryError):
+        return "not enough memory" + (f" ({text})" if text else "")
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

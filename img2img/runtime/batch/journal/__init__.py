@@ -1,0 +1,1 @@
+"""The journal of an output folder: a second run does only what is missing or changed."""

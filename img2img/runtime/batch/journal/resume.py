@@ -1,0 +1,193 @@
+"""A batch with journals: what was done before is passed over, what is made is written down."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from img2img import atomic
+from img2img.runtime.batch.event import Skipped, Written
+from img2img.runtime.batch.journal.journal import Claim, Journal
+from img2img.runtime.batch.picture_files import PictureFiles
+from img2img.runtime.files import digests
+from img2img.runtime.files.digests import Fingerprint
+from img2img.runtime.files.jobs import Existing, Job
+from img2img.runtime.image.pictures import Picture
+from img2img.text import show
+
+if TYPE_CHECKING:
+    from img2img.runtime.batch.prepare import Batch
+
+
+def skip_completed(batch: Batch, notify: Callable[[str], None] | None, *, write: bool) -> list[Job]:
+    """The jobs of a batch as the journals of its output folders see them, with --existing skip.
+
+    An output that img2img made and nobody has touched is made again where its input, the model or the options are not
+    those of then. One that nobody recorded is left alone, as it would be without a journal. With `write` the journal
+    learns the new times of files that have only been copied, and need not be hashed again.
+    """
+    journals = _OpenJournals(batch, write=write)
+    try:
+        found = [journals.judged(job, home) for job, home in zip(batch.jobs, batch.homes, strict=True)]
+        for warning in journals.warnings() if notify is not None else ():
+            notify(warning)  # type: ignore[misc]  # not None, as the line before says
+        return found
+    finally:
+        journals.close()
+
+
+class Busy(Skipped):
+    """Another process is making this output."""
+
+
+class JournaledFiles:
+    """Reads and writes as `transfer` does, for a batch that keeps journals.
+
+    Before a picture is read its output is claimed, so that two processes do not make the same; before its output gets
+    a name it is recorded, so that nothing is ever made that the journal does not know.
+    """
+
+    def __init__(self, batch: Batch, transfer: PictureFiles) -> None:
+        self._transfer = transfer
+        self._batch = batch
+        self._homes = {id(job): home for job, home in zip(batch.jobs, batch.homes, strict=True)}
+        self._journals = _OpenJournals(batch, write=True)
+        self._resumes = batch.settings.existing is Existing.SKIP
+        self._expected: set[int] = set()
+        self._work: dict[int, _Claimed] = {}
+        self._leftovers: dict[Path, dict[Path, list[Path]]] = {}
+
+    def expect(self, job: Job, home: Path | None) -> None:
+        """A job that the batch did not hold; `home` as in its `homes`."""
+        self._homes[id(job)] = home
+        self._expected.add(id(job))
+
+    def read(self, job: Job) -> Picture:
+        """As `PictureFiles.read`. Raises Skipped: another process is at it, or has done it in the meantime."""
+        home = self._homes[id(job)]
+        if home is None or job.target is None or job.source is None:
+            return self._transfer.read(job)
+        journal = self._journals.of(home)
+        claim = journal.claim(job.target)
+        if claim is None:
+            raise Busy(f"another process is making {show(job.target)}")
+        try:
+            source = digests.of_file(job.source)
+        except OSError:
+            source = None  # decoding says it better
+        options = self._journals.options(job)
+        if source is not None and self._resumes:
+            verdict = journal.verdict(job.target, source, model=self._journals.model, options=options)
+            if verdict.status == "done":
+                claim.release()
+                raise Skipped(f"{show(job.target)} was made in the meantime")
+        self._work[id(job)] = _Claimed(journal, claim, source, options)
+        self._sweep(home, job.target)
+        return self._transfer.read(job)
+
+    def write(self, job: Job, picture: Picture) -> Written:
+        work = self._work.get(id(job))
+        if work is None or work.source is None or job.target is None or job.source is None:
+            return self._transfer.write(job, picture)
+        target, source, input = job.target, job.source, work.source
+
+        def record(output: Fingerprint) -> None:
+            work.journal.record(target, output, source, input, model=self._journals.model, options=work.options)
+
+        return self._transfer.write(job, picture, record)
+
+    def release(self, job: Job) -> None:
+        """The job has ended."""
+        if id(job) in self._expected:  # a worker sees many jobs, and ids come again
+            self._expected.remove(id(job))
+            del self._homes[id(job)]
+        work = self._work.pop(id(job), None)
+        if work is not None:
+            work.claim.release()
+
+    def tidy(self) -> None:
+        """At the end: take away what processes that were killed in the meantime have left of this batch's outputs."""
+        targets = {job.target for job in self._batch.jobs if job.target is not None}
+        for home in {home for home in self._homes.values() if home is not None}:
+            left = atomic.leftovers(home)
+            for target in targets & left.keys():
+                claim = self._journals.of(home).claim(target)
+                if claim is not None:  # nobody living is at it
+                    with claim:
+                        _remove(left[target])
+
+    def close(self) -> None:
+        self._journals.close()
+
+    def _sweep(self, home: Path, target: Path) -> None:
+        """Take away what a killed process has left of this output; the claim says that no living one is at it.
+
+        The folder is looked through once before the end: it may be a large one.
+        """
+        if home not in self._leftovers:
+            self._leftovers[home] = atomic.leftovers(home)
+        _remove(self._leftovers[home].get(target, ()))
+
+
+def _remove(files: Iterable[Path]) -> None:
+    for file in files:
+        with suppress(OSError):
+            file.unlink()
+
+
+@dataclass(frozen=True)
+class _Claimed:
+    journal: Journal
+    claim: Claim
+    source: Fingerprint | None
+    options: str
+
+
+class _OpenJournals:
+    """The journals of a batch's output folders, opened when they are first asked for."""
+
+    def __init__(self, batch: Batch, *, write: bool) -> None:
+        self._batch = batch
+        self._write = write
+        self._open: dict[Path, Journal] = {}
+        self._common = {
+            "strength": batch.settings.strength,
+            "quality": batch.settings.quality,
+            "color_fix": batch.settings.color_fix,
+            "first_frame": batch.settings.first_frame,
+            "assume": sorted(batch.settings.assumed().items()),
+        }
+
+    @property
+    def model(self) -> str:
+        return digests.of_model(self._batch.model_choice.path)
+
+    def of(self, home: Path) -> Journal:
+        if home not in self._open:
+            self._open[home] = Journal.open(home, write=self._write)
+        return self._open[home]
+
+    def options(self, job: Job) -> str:
+        facts = self._batch.task.journal_key(job)
+        return digests.of_options({**self._common, **facts, "format": job.format, "domain": job.domain})
+
+    def judged(self, job: Job, home: Path | None) -> Job:
+        if home is None or job.target is None or job.source is None or not job.exists:
+            return job
+        verdict = self.of(home).verdict(job.target, job.source, model=self.model, options=self.options(job))
+        if verdict.status == "done":
+            return dataclasses.replace(job, skip=f"{show(job.target)} was made before")
+        if verdict.ours:
+            return dataclasses.replace(job, skip=None, overwrite=True)
+        return job
+
+    def warnings(self) -> list[str]:
+        return [warning for journal in self._open.values() for warning in journal.warnings]
+
+    def close(self) -> None:
+        for journal in self._open.values():
+            journal.close()

@@ -1,0 +1,103 @@
+"""One picture to read, and how file names compare."""
+
+# os.path answers False where pathlib raises (no permission, say), and makes no objects for a hundred thousand names.
+# ruff: noqa: PTH112, PTH118, PTH208
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import unicodedata
+from dataclasses import dataclass
+from pathlib import Path
+
+from img2img.errors import PictureError
+
+# What is taken from a folder or a glob. A file that is named outright is tried whatever it is called.
+PICTURE_SUFFIXES = frozenset(
+    (".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".tif", ".tiff", ".bmp", ".dib", ".avif", ".gif")
+)
+# Passed over even when a shell's `*` names them; names that start with a dot are passed over in folders.
+SYSTEM_FILES = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", ".ds_store"})
+SYSTEM_FOLDERS = frozenset(
+    ("__macosx", "@eadir", "#recycle", "#snapshot", "$recycle.bin", "system volume information", "lost+found")
+)
+
+_DIGITS = re.compile(r"(\d+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One picture to be read.
+
+    `path` is None for stdin. `root` is the folder that was named when the picture was found inside it, so that the
+    tree below it can be kept. `problem` is set when it is known beforehand that nothing can be read.
+    """
+
+    path: Path | None
+    root: Path | None = None
+    problem: PictureError | None = None
+
+
+def natural(path: Path | str) -> tuple[object, ...]:
+    """Sort key that puts `photo2` before `photo10`, folder by folder and without regard to case."""
+    parts = (path if isinstance(path, Path) else Path(path)).parts
+    return [_natural_part(part) for part in parts], parts
+
+
+def _natural_part(part: str) -> list[str | int]:
+    pieces: list[str | int] = [*_DIGITS.split(part.casefold())]
+    pieces[1::2] = map(int, pieces[1::2])  # text and numbers alternate, so that like is compared with like
+    return pieces
+
+
+class PathIdentities:
+    """What `identity` says of many paths, at one moment: each folder is looked up once."""
+
+    def __init__(self) -> None:
+        self._folders: dict[str, str] = {}
+
+    def __call__(self, path: Path) -> str:
+        folder, name = os.path.split(str(path))
+        if name in ("", ".", ".."):
+            return _one_spelling(os.path.realpath(path))
+        real = self._folders.get(folder)
+        if real is None:
+            real = self._folders[folder] = os.path.join(os.path.realpath(folder), "")
+        return _one_spelling(real + name)
+
+
+def identity(path: Path) -> str:
+    """Two names with one identity are one file, as far as names can tell (symbolic links at the end stay apart)."""
+    return PathIdentities()(path)
+
+
+def _one_spelling(path: str) -> str:
+    return fold(path) if sys.platform == "darwin" else os.path.normcase(path)
+
+
+def fold(path: str) -> str:
+    """One spelling for all names that are one file where case does not count, nor how accents are composed."""
+    return unicodedata.normalize("NFC", path).casefold()
+
+
+def ignores_case(folder: Path) -> bool:
+    """Whether `a` and `A` are one file in `folder`, which need not exist yet; False where nothing there can tell.
+
+    Found out without writing: a name that is there is looked up in the other case.
+    """
+    while not os.path.isdir(folder) and folder != folder.parent:
+        folder = folder.parent
+    try:
+        names = set(os.listdir(folder))
+        probes = [(folder, name) for name in names if name.swapcase() not in names]
+        if not probes and not os.path.ismount(folder):
+            named = Path(os.path.realpath(folder))
+            probes = [(named.parent, named.name)]
+        for within, name in probes:
+            if name.swapcase() != name:
+                return os.path.lexists(within / name.swapcase())
+    except OSError:
+        pass  # a folder that may not be listed tells nothing
+    return False

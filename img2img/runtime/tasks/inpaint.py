@@ -1,0 +1,275 @@
+"""Fills holes in pictures."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from img2img.errors import PictureError, UsageError
+from img2img.runtime.files import naming
+from img2img.runtime.files.jobs import Job
+from img2img.runtime.files.naming import Naming
+from img2img.runtime.files.source import Source, identity
+from img2img.runtime.image import holes, mixing
+from img2img.runtime.image.alpha import bleed
+from img2img.runtime.image.holes import Mask, Patch
+from img2img.runtime.image.pictures import Picture
+from img2img.runtime.image.resize import lanczos
+from img2img.runtime.network import sizing
+from img2img.runtime.network.grid import Grid
+from img2img.runtime.network.progress import Progress, rescaled
+from img2img.runtime.network.sizing import Size
+from img2img.runtime.network.tiling import run_tiled
+from img2img.runtime.tasks.task import Task
+from img2img.text import show
+
+if TYPE_CHECKING:
+    from img2img.runtime.image.pictures import Picture
+    from img2img.runtime.network.card import Card
+    from img2img.runtime.network.network import Network
+    from img2img.runtime.network.progress import Progress
+    from img2img.runtime.network.sizing import Size
+    from img2img.runtime.tasks.settings import Settings
+
+
+ALPHA = "alpha"
+
+
+@dataclass(frozen=True, kw_only=True)
+class InpaintTask(Task):
+    """
+    Attributes:
+        mask: a picture, white where to fill; a folder of such pictures, named like the photos; or "alpha".
+        key: RGB, 0..255: what has this colour, within `tolerance` steps of 255, is filled.
+        boxes: x, y, width, height in pixels.
+        dilate, feather, size: see `inpaint.inpaint`.
+        max_pixels: of a mask.
+        masks: made by `prepared`: photo -> its mask file.
+
+    Raises:
+        UsageError: nothing says what to fill.
+    """
+
+    name: ClassVar[str] = "inpaint"
+
+    mask: str | None = None
+    key: tuple[int, int, int] | None = None
+    tolerance: int = 16
+    boxes: tuple[tuple[int, int, int, int], ...] = ()
+    dilate: int = 0
+    feather: int = 3
+    size: Size = 512
+    max_pixels: int | None = None
+    masks: dict[Path | None, Path] = dataclasses.field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.mask is None and self.key is None and not self.boxes:
+            raise UsageError("say what to fill: --mask FILE, FOLDER or alpha, --mask-color or --box")
+
+    @property
+    def _where(self) -> Path | None:
+        return Path(self.mask) if self.mask is not None and self.mask != ALPHA else None
+
+    def find_model(self, settings: Settings, pixels: Callable[[], float | None]) -> Path:
+        from img2img.runtime.network import models
+
+        return models.find(settings.model) if settings.model is not None else models.for_task("inpaint")
+
+    def namings(self, card: Card, settings: Settings) -> list[Naming]:
+        name = naming.safe_name(card.name)
+        return [Naming(f"_{name}", settings.output, settings.format, model=name)]
+
+    def select_sources(self, sources: Sequence[Source]) -> list[Source]:
+        """The photos among `sources`: a pattern, or a folder with its subfolders, may hold the masks as well."""
+        where = self._where
+        if where is None:
+            return list(sources)
+        if not where.exists():
+            raise UsageError(f"--mask {show(where)}: no such file or folder")
+        found = [source for source in sources if source.path is None or not _is_mask(where, source.path, source.root)]
+        if not found:
+            raise UsageError(f"nothing but masks among the inputs: {show(where)} is what --mask names")
+        return found
+
+    def with_masks(self, jobs: Sequence[Job], sources: Sequence[Source]) -> tuple[Self, list[Job]]:
+        where = self._where
+        if where is None:
+            return self, list(jobs)
+        found: dict[Path | None, Path] = {}
+        checked = []
+        for job, source in zip(jobs, sources, strict=True):
+            # What exists has a mask as well: by it the journal sees whether the result is to be made again.
+            if job.problem is None and (job.skip is None or job.exists):
+                try:
+                    found[job.source] = self._mask_of(source, where)
+                except PictureError as error:
+                    changes: dict[str, Any] = {"problem": error} if job.skip is None else {"exists": False}
+                    job = dataclasses.replace(job, **changes)
+            checked.append(job)
+        return dataclasses.replace(self, masks=found), checked
+
+    def _mask_of(self, source: Source, where: Path) -> Path:
+        from img2img.runtime.tasks import masks
+
+        if not where.is_dir():
+            return where
+        if source.path is None:
+            raise UsageError("a photo from stdin has no name to look for in a folder of masks: name a mask file")
+        return masks.in_folder(where, source)
+
+    def journal_key(self, job: Job) -> dict[str, Any]:
+        facts = super().journal_key(job)
+        del facts["masks"], facts["mask"], facts["max_pixels"]
+        file = self.masks.get(job.source)
+        if file is not None:
+            from img2img.runtime.files import digests
+
+            return {**facts, "mask": digests.of_file(file).sha256}
+        return {**facts, "mask": self.mask}
+
+    def apply(self, model: Network, job: Job, picture: Picture, progress: Progress) -> Picture:
+        from img2img.runtime.tasks import masks
+
+        file = self.masks.get(job.source)
+        given = masks.read(file, max_pixels=self.max_pixels) if file is not None else None
+        wanted = masks.MaskSources(self.mask == ALPHA, self.key, self.tolerance, self.boxes)
+        picture, hole = wanted.apply(picture, given)
+        return inpaint(
+            model,
+            picture,
+            hole,
+            size=self.size,
+            dilate=self.dilate,
+            feather=self.feather,
+            strength=self.strength,
+            progress=progress,
+        )
+
+
+def _is_mask(where: Path, path: Path, root: Path | None) -> bool:
+    folder = identity(where / "x").removesuffix("x")
+    if root is not None and identity(root / "x").startswith(folder):
+        return False  # photos/ was named, and the masks lie in a folder around it
+    return identity(path) == identity(where) or identity(path).startswith(folder)
+
+
+Pixels = npt.NDArray[Any]
+
+DEFAULT_SIZE = 512
+DEFAULT_FEATHER = 3
+
+
+def inpaint(
+    model: Network,
+    picture: Picture,
+    mask: Mask,
+    *,
+    size: Size = DEFAULT_SIZE,
+    dilate: int = 0,
+    feather: int = DEFAULT_FEATHER,
+    strength: float = 1.0,
+    progress: Progress | None = None,
+) -> Picture:
+    """Fill the holes of a picture; every other pixel comes back bit for bit.
+
+    The network sees the surroundings of a hole, not the whole of a large picture: the box around the hole and half its
+    side (64 pixels at least) on every side; holes that fit into one such window together share it. The network never
+    sees what was in the hole, nor what is hidden under full transparency: a smooth continuation of the visible pixels
+    stands there. Towards the rim of the hole its result is blended with that continuation, so that no seam shows and
+    nothing of what is to go shines through.
+
+    Args:
+        model: a loaded model for inpainting.
+        picture: of any size, 8 or 16 bits; depth, channels, alpha, format, EXIF and ICC profile are kept.
+        mask: bool [H, W], true where to fill.
+        size: a number is the longest side in pixels at which the network sees a window; larger ones are reduced to it,
+            and what was filled is enlarged. See `sizing.Size`.
+        dilate: pixels by which the mask is grown first.
+        feather: width of the blended rim, in pixels, inside the (grown) mask.
+        strength: 0 leaves the picture, 1 gives the network's result, numbers between their weighted mean.
+        progress: told numbers of pixels that add up to the picture's.
+
+    Raises:
+        UsageError: the model is not for inpainting, or needs more than a mask; an option is out of range.
+        PictureError: the mask has another size than the picture, or covers it all.
+        OutOfMemory, BrokenOutput, ModelError: from the network.
+    """
+    _check(model, size, dilate, feather, strength)
+    width, height = picture.size
+    if mask.shape != (height, width):
+        raise PictureError(f"the mask has {mask.shape[1]}x{mask.shape[0]} pixels, the photo {width}x{height}")
+    hole = holes.grown(mask, dilate)
+    notes = list(picture.notes)
+    if hole.all():
+        raise PictureError("the mask covers the whole photo: white means fill; is it the wrong way round?")
+    if not hole.any():
+        notes.append("the mask is empty: nothing was filled")
+        if progress is not None:
+            progress(width * height)
+        return dataclasses.replace(picture, notes=tuple(notes))
+    colour = picture.colour.copy()
+    known = ~hole if picture.alpha is None else ~hole & (picture.alpha > 0)
+    hole = hole.copy()  # what is still to be filled
+    patches = holes.patches(hole, size if isinstance(size, int) else DEFAULT_SIZE)
+    areas = [patch.own.size for patch in patches]
+    report = None if progress is None else rescaled(progress, sum(areas), width * height)
+    for patch, area in zip(patches, areas, strict=True):
+        place = patch.window.place
+        view = bleed(colour[place], known[place].astype(colour.dtype))
+        filled = _filled(model, view, hole[place], size, notes)
+        # The depth is that of this patch alone: no other hole touches it.
+        share = holes.depth(patch.own, feather + 1) / np.float32(feather + 1)
+        new = mixing.mixed(colour[place], mixing.mixed(view, filled, share), strength)
+        colour[place][patch.own] = new[patch.own]
+        _settle(patch, hole, known)
+        if report is not None:
+            report(area)
+    return dataclasses.replace(picture, colour=colour, notes=tuple(notes))
+
+
+def _check(model: Network, size: Size, dilate: int, feather: int, strength: float) -> None:
+    card = model.card
+    if card.task != "inpaint":
+        raise UsageError(f"{card.name} is for {card.task!r}: it takes no mask")
+    if card.domains:
+        raise UsageError(f"{card.name} needs a domain beside the mask")
+    sizing.check_size(size)
+    mixing.check_strength(strength)
+    for name, value in (("dilate", dilate), ("feather", feather)):
+        if value < 0:
+            raise UsageError(f"{name} must be a number of pixels from 0 on, not {value}")
+
+
+def _filled(model: Network, view: Pixels, hole: Mask, size: Size, notes: list[str]) -> Pixels:
+    """The network's result for one window, at the window's size: like `view`, [h, w, C]."""
+    whole = (view.shape[1], view.shape[0])
+
+    def run(seen: tuple[int, int]) -> Pixels:
+        return run_tiled(_with_mask(model, holes.reduced(hole, seen)), lanczos(view, seen), tile=None)
+
+    seen = whole
+    if isinstance(size, int) and max(whole) > size:
+        seen = sizing.scaled(whole, size / max(whole))
+    return lanczos(sizing.fitted(run, seen, shrink=size == "fit", note=notes.append), whole)
+
+
+def _with_mask(model: Network, hole: Mask) -> Network:
+    """The model with its mask, padded as `run_tiled` pads a picture that it runs whole."""
+    grid = Grid(model.card)
+    rows, columns = (grid.padded(length) for length in hole.shape)
+    bound = model.with_inputs(mask=hole[rows[:, None], columns].astype(np.float32)[None, None])
+    # A mask goes with the one window that it was made for: where memory runs out, no tiles are tried.
+    return bound.with_card(dataclasses.replace(model.card, context=None))
+
+
+def _settle(patch: Patch, hole: Mask, known: Mask) -> None:
+    """What has been filled is a surrounding like any other for the patches that follow."""
+    place = patch.window.place
+    hole[place][patch.own] = False
+    known[place][patch.own] = True

@@ -1,0 +1,107 @@
+"""Where the holes are: by a mask file, by the picture's transparency, by a colour key, by boxes."""
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from img2img.errors import PictureError
+from img2img.runtime.files.source import PICTURE_SUFFIXES, Source, natural
+from img2img.runtime.image import pictures
+from img2img.runtime.image.alpha import bleed
+from img2img.runtime.image.holes import Mask
+from img2img.runtime.image.pictures import Picture
+from img2img.text import show
+
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601, as Pillow turns RGB into grey
+
+
+@dataclass(frozen=True, slots=True)
+class MaskSources:
+    """What is to be filled in every picture; several ways add up.
+
+    Attributes:
+        transparent: what is not fully opaque; the result is opaque everywhere.
+        key: RGB, 0..255: what has this colour, within `tolerance` steps of 255 in every channel.
+        boxes: x, y, width, height in pixels of the upright picture.
+    """
+
+    transparent: bool = False
+    key: tuple[int, int, int] | None = None
+    tolerance: int = 0
+    boxes: tuple[tuple[int, int, int, int], ...] = ()
+
+    def apply(self, picture: Picture, mask: Mask | None = None) -> tuple[Picture, Mask]:
+        """The picture as it is to be filled, and its mask [H, W]; `mask` is one that came from elsewhere.
+
+        Raises:
+            PictureError: `mask` has another size than the picture; a box lies outside it.
+        """
+        width, height = picture.size
+        found = np.zeros((height, width), np.bool_)
+        if mask is not None:
+            if mask.shape != found.shape:
+                raise PictureError(f"the mask has {mask.shape[1]}x{mask.shape[0]} pixels, the photo {width}x{height}")
+            found |= mask
+        if self.key is not None:
+            found |= _keyed(picture, self.key, self.tolerance)
+        for x, y, wide, high in self.boxes:
+            if x >= width or y >= height or x + wide <= 0 or y + high <= 0:
+                raise PictureError(f"the box {x},{y},{wide},{high} lies outside the photo of {width}x{height} pixels")
+            found[max(0, y) : max(0, y + high), max(0, x) : max(0, x + wide)] = True
+        if self.transparent:
+            if picture.alpha is None:
+                note = "the photo has no transparency"
+                return dataclasses.replace(picture, notes=(*picture.notes, note)), found
+            # A soft eraser leaves a rim that is partly there. It goes too, or a ring of it would stay.
+            found |= picture.alpha < np.iinfo(picture.alpha.dtype).max
+            picture = dataclasses.replace(picture, colour=bleed(picture.colour, picture.alpha), alpha=None)
+        return picture, found
+
+
+def read(path: Path, *, max_pixels: int | None = None) -> Mask:
+    """A mask from a picture file of any mode, as `of` sees it. Raises PictureError."""
+    return of(pictures.read(path, max_pixels=max_pixels or pictures.DEFAULT_MAX_PIXELS))
+
+
+def of(picture: Picture) -> Mask:
+    """bool [H, W], true where the picture is at least half white. Transparency counts as black."""
+    half = math.ceil(int(np.iinfo(picture.colour.dtype).max) / 2)
+    grey = picture.colour[..., 0] if picture.colour.shape[2] == 1 else np.rint(picture.colour @ _LUMA)
+    mask: Mask = grey >= half
+    if picture.alpha is not None:
+        mask = mask & (picture.alpha >= half)
+    return mask
+
+
+def in_folder(folder: Path, source: Source) -> Path:
+    """The mask of a picture in a folder of masks: of the same name below it, or with another extension.
+
+    Raises PictureError where there is none.
+    """
+    assert source.path is not None
+    inside = source.path.relative_to(source.root).parent if source.root is not None else Path()
+    same = folder / inside / source.path.name
+    if same.is_file():
+        return same
+    others = [
+        path
+        for path in ((folder / inside).iterdir() if (folder / inside).is_dir() else ())
+        if path.stem == source.path.stem and path.suffix.casefold() in PICTURE_SUFFIXES and path.is_file()
+    ]
+    if not others:
+        raise PictureError(f"{show(source.path)}: there is no mask for it: no {show(same.with_suffix('.png'))}")
+    return min(others, key=natural)
+
+
+def _keyed(picture: Picture, key: tuple[int, int, int], tolerance: int) -> Mask:
+    whole = int(np.iinfo(picture.colour.dtype).max)
+    step = whole // 255
+    mask = np.ones(picture.colour.shape[:2], np.bool_)
+    for channel, value in enumerate(key):
+        # Grey is compared with all three.
+        plane = picture.colour[..., channel % picture.colour.shape[2]].astype(np.int32)
+        mask &= np.abs(plane - value * step) <= tolerance * step
+    return mask

@@ -1,0 +1,140 @@
+"""A task that looks at what it has made: broken results are tried again, casts taken out, seams looked for."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy.typing as npt
+
+from img2img.errors import Img2ImgError
+from img2img.runtime.files.jobs import Job
+from img2img.runtime.image import colour_fix, sanity
+from img2img.runtime.image.alpha import bleed
+from img2img.runtime.image.pictures import Picture
+from img2img.runtime.network import seams
+from img2img.runtime.network.failures import BrokenOutput, OutOfMemory
+from img2img.runtime.network.progress import Progress
+from img2img.runtime.tasks.model_choice import ModelChoice
+from img2img.runtime.tasks.task import Task
+
+if TYPE_CHECKING:
+    from img2img.runtime.network.session import LoadedModel
+
+Pixels = npt.NDArray[Any]
+
+RETRY_TILE = 128
+"""Pixels: a piece of this side fits where anything fits, and whatever went wrong in a large one may not in it."""
+
+
+@dataclass
+class RetryingTask:
+    """The work of a batch on one picture.
+
+    A result that is black or constant where its picture is not, or not a number, and a run that ends for want of
+    memory, is tried once more: with the model's full-precision file on the CPU where there is one, else in small tiles.
+    Notes on the result say so. What is as strange the second time is what the network makes of the picture, and is
+    kept with a warning; in full precision on the CPU there is nothing to try again.
+    """
+
+    task: Task
+    model_choice: ModelChoice
+    color_fix: bool = False
+    check_seams: bool = False
+    _spare: LoadedModel | None = field(default=None, repr=False)
+
+    def __call__(self, job: Job, picture: Picture, progress: Progress) -> Picture:
+        model = self.model_choice.load()
+        result, fault = self._attempt(self.task, model, job, picture, progress)
+        if fault is not None:
+            result = self._again(model, job, picture, progress, result, fault)
+        assert result is not None
+        notes = list(result.notes)
+        if self.check_seams:
+            notes.append(self._seams(model, job, picture))
+        if self.color_fix:
+            result = dataclasses.replace(result, colour=colour_fix.matched(result.colour, _shown(picture)))
+        elif self.task.name == "upscale":  # others are meant to change colours
+            warning = colour_fix.warning(colour_fix.cast(result.colour, _shown(picture)))
+            notes += [] if warning is None else [warning]
+        return dataclasses.replace(result, notes=tuple(notes))
+
+    def _attempt(
+        self, task: Task, model: LoadedModel, job: Job, picture: Picture, progress: Progress
+    ) -> tuple[Picture | None, Exception | str | None]:
+        """A result, and what is wrong with it or why there is none."""
+        done = 0
+
+        def counted(pixels: int) -> None:
+            nonlocal done
+            done += pixels
+            progress(pixels)
+
+        try:
+            result = task.apply(model, job, picture, counted)
+        except (OutOfMemory, BrokenOutput) as error:
+            progress(-done)
+            return None, error
+        if self.task.name == "inpaint":
+            return result, None
+        found = sanity.fault(result.colour, _shown(picture), same=self.task.name == "upscale")
+        return result, None if found is None else f"its result is {found}"
+
+    def _again(
+        self,
+        model: LoadedModel,
+        job: Job,
+        picture: Picture,
+        progress: Progress,
+        first: Picture | None,
+        fault: Exception | str,
+    ) -> Picture:
+        other = self._other(model)
+        if other is None:
+            if isinstance(fault, Exception):
+                raise fault
+            assert first is not None
+            return _noted(first, f"{fault}, and so it is what the network makes of this picture")
+        task, spare, how = other
+        if first is not None:
+            progress(-picture.size[0] * picture.size[1])
+        try:
+            second, again = self._attempt(task, spare, job, picture, progress)
+        except Img2ImgError:
+            if isinstance(fault, Exception):
+                raise fault from None  # of the two failures the first is the one to mend
+            raise
+        if second is None:
+            raise again if isinstance(again, Exception) else BrokenOutput(f"{job.label}: {again}")
+        if again is not None:
+            return _noted(second, f"{again}, and again {how}: so it is what the network makes of this picture")
+        return _noted(second, f"first try: {fault}; done again {how}")
+
+    def _other(self, model: LoadedModel) -> tuple[Task, LoadedModel, str] | None:
+        """Another way to the same result: the task, the model, and how to say it."""
+        if self._spare is None:
+            self._spare = self.model_choice.spare()
+        if self._spare is not None:
+            return self.task, self._spare, "in full precision on the CPU"
+        tiles = model.card.context is not None and self.task.name != "inpaint"
+        smaller = not isinstance(self.task.tile, int) or self.task.tile > RETRY_TILE
+        if tiles and smaller and (model.device != "cpu" or model.card.precision != "fp32"):
+            return self.task.with_tile(RETRY_TILE), model, f"in tiles of {RETRY_TILE}"
+        return None
+
+    def _seams(self, model: LoadedModel, job: Job, picture: Picture) -> str:
+        if self.task.name == "inpaint":
+            return "no seams: the surroundings of a hole are seen whole"
+        runner = self.task.bind(model, job)
+        found = seams.check(runner, picture.colour, self.task.tile)
+        return seams.why_not(model.card) if found is None else str(found)
+
+
+def _shown(picture: Picture) -> Pixels:
+    """Its colours as the network has seen them."""
+    return picture.colour if picture.alpha is None else bleed(picture.colour, picture.alpha)
+
+
+def _noted(picture: Picture, note: str) -> Picture:
+    return dataclasses.replace(picture, notes=(*picture.notes, note))

@@ -1,0 +1,235 @@
+"""Translates pictures into another domain."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from img2img.errors import UsageError
+from img2img.runtime.files import naming
+from img2img.runtime.files.jobs import Job
+from img2img.runtime.files.naming import Naming
+from img2img.runtime.image import colour as colours
+from img2img.runtime.image import mixing
+from img2img.runtime.image.alpha import bleed, over
+from img2img.runtime.image.pictures import Picture
+from img2img.runtime.image.resize import lanczos
+from img2img.runtime.network import sizing
+from img2img.runtime.network.card import Card
+from img2img.runtime.network.progress import Progress, rescaled
+from img2img.runtime.network.sizing import Size
+from img2img.runtime.network.tiling import AUTO, Tile, run_tiled
+from img2img.runtime.tasks.task import Task
+
+if TYPE_CHECKING:
+    from img2img.runtime.image.pictures import Picture
+    from img2img.runtime.network.card import Card
+    from img2img.runtime.network.network import Network
+    from img2img.runtime.network.progress import Progress
+    from img2img.runtime.network.sizing import Size
+    from img2img.runtime.tasks.settings import Settings
+
+
+ALL = "all"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TranslateTask(Task):
+    """
+    Attributes:
+        to: domains of the model: one, or several that go together, or "all": one result for each.
+        size: how the network sees a picture, see `sizing.Size`.
+        sheet: the picture and its results in all domains as one contact sheet.
+        background: colour that transparent pictures are laid over first, RGB 0..255; None: their alpha is kept.
+        direction: of a run folder that holds several models, what stands between `model.` and `.onnx`.
+        wanted: made by `fitted`: what each result is called in file names -> the domains that make it.
+    """
+
+    name: ClassVar[str] = "translate"
+
+    to: tuple[str, ...] = ()
+    size: Size = "fit"
+    sheet: bool = False
+    background: tuple[int, int, int] | None = None
+    direction: str | None = None
+    wanted: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+
+    def find_model(self, settings: Settings, pixels: Callable[[], float | None]) -> Path:
+        from img2img.runtime.network import models
+
+        if settings.model is None:
+            if self.direction is not None:
+                raise UsageError("--direction goes with --model RUN, the folder of a run that made several models")
+            return models.for_task("translate")
+        return models.find(settings.model, direction=self.direction)
+
+    def with_card(self, card: Card) -> Self:
+        from img2img.runtime.network.grid import Grid
+
+        Grid(card).limit(self.tile)  # tiles for a network that cannot have them: said once, and not for each picture
+        if self.sheet and not card.domains:
+            raise UsageError(f"--grid shows all domains of a model, and {card.name} has none")
+        return dataclasses.replace(self, wanted=_wanted(card, ("all",) if self.sheet and not self.to else self.to))
+
+    def namings(self, card: Card, settings: Settings) -> list[Naming]:
+        name = naming.safe_name(card.name)
+        if self.sheet:
+            return [Naming("_grid", settings.output, settings.format, model=name, domain="grid")]
+        several = len(self.wanted) > 1
+        found = []
+        for domain in self.wanted:
+            output = settings.output
+            if several and output is not None and naming.output_folder(output) is not None:
+                # The names are kept, so that the folder has to notify them apart.
+                output = f"{output.rstrip('/')}/{domain}/"
+            found.append(Naming(f"_{domain or name}", output, settings.format, model=name, domain=domain))
+        return found
+
+    def bind(self, model: Network, job: Job) -> Network:
+        label = label_of(model.card, self.wanted[job.domain] if not self.sheet else next(iter(self.wanted.values())))
+        return model if label is None else model.with_inputs(domain=label)
+
+    def apply(self, model: Network, job: Job, picture: Picture, progress: Progress) -> Picture:
+        def run(to: tuple[str, ...], told: Progress) -> Picture:
+            return translate(
+                model,
+                picture,
+                to=to,
+                size=self.size,
+                tile=self.tile,
+                strength=self.strength,
+                background=self.background,
+                progress=told,
+            )
+
+        if self.sheet:
+            from img2img.runtime.tasks import contact_sheet
+
+            return contact_sheet.of_domains(picture, self.wanted, run, progress)
+        return run(self.wanted[job.domain], progress)
+
+
+def _wanted(card: Card, to: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+    """The results wanted of each picture: what each is called in file names, and the domains that make it."""
+    if ALL in to and ALL not in card.domains:
+        if len(to) > 1:
+            raise UsageError("--to all stands alone")
+        if card.domains:
+            named: dict[str, tuple[str, ...]] = {naming.safe_name(domain): (domain,) for domain in card.domains}
+            if len(named) < len(card.domains):
+                raise UsageError("two domains would have one name as files: say one after the other with --to and -o")
+            return named
+    label_of(card, to)
+    return {naming.safe_name("_".join(to)) if to else "": to}
+
+
+Pixels = npt.NDArray[Any]
+Floats = npt.NDArray[np.float32]
+
+
+def translate(
+    model: Network,
+    picture: Picture,
+    *,
+    to: str | Sequence[str] = (),
+    size: Size = "keep",
+    tile: Tile = AUTO,
+    strength: float = 1.0,
+    background: tuple[int, int, int] | None = None,
+    progress: Progress | None = None,
+) -> Picture:
+    """Run a picture through a model; the result has the picture's size, whatever the network's stride and scale.
+
+    A network whose every output pixel depends on the whole picture (context null) sees it in one piece, padded by
+    reflection to the sides that it can have; others see tiles. Colour is spread under full transparency first, and
+    alpha comes back as it is.
+
+    Args:
+        model: a loaded model that needs no mask.
+        picture: of any size from 1x1 on, 8 or 16 bits; its depth, format, EXIF and ICC profile are kept. Grey becomes
+            colour.
+        to: the domain, or several where the model's domains do not exclude each other; empty for a model without.
+        size: what the network sees: a number is the shorter side in pixels (models are best at the size they were
+            trained at), from which the result is scaled back; see `sizing.Size`.
+        tile: see `tiling.Tile`.
+        strength: 0 gives the picture, 1 the network's result, numbers between their weighted mean.
+        background: lay a transparent picture over this colour first, RGB 0..255, as training does over white; the
+            result is opaque. None: as above.
+        progress: told the number of the picture's pixels just finished; they add up to the picture's.
+
+    Raises:
+        UsageError: an option makes no sense with this model; the message says what does.
+        OutOfMemory, BrokenOutput, ModelError: from the network.
+    """
+    card = model.card
+    if card.task == "inpaint":
+        raise UsageError(f"{card.name} needs a mask beside the picture")
+    mixing.check_strength(strength)
+    sizing.check_size(size)
+    label = label_of(card, to)
+    runner = model if label is None else model.with_inputs(domain=label)
+    notes = list(picture.notes)
+    if background is not None and picture.alpha is not None:
+        picture = dataclasses.replace(picture, colour=over(picture.colour, picture.alpha, background), alpha=None)
+    colour, icc = _in_colour(picture, notes)
+    if picture.alpha is not None:
+        colour = bleed(colour, picture.alpha)
+    width, height = picture.size
+
+    def run(seen: tuple[int, int]) -> Pixels:
+        report = None if progress is None else rescaled(progress, seen[0] * seen[1], width * height)
+        return run_tiled(runner, lanczos(colour, seen), tile=tile, progress=report, note=notes.append)
+
+    seen = picture.size if isinstance(size, str) else sizing.scaled(picture.size, size / min(picture.size))
+    if size == "fit":
+        seen = sizing.familiar(seen, card.side, note=notes.append)
+    result = lanczos(sizing.fitted(run, seen, shrink=size == "fit", note=notes.append), picture.size)
+    result = mixing.mixed(colour, result, strength)
+    return dataclasses.replace(picture, colour=result, icc=icc, notes=tuple(notes))
+
+
+def label_of(card: Card, to: str | Sequence[str]) -> Floats | None:
+    """The input `domain`, float32 [1, K], with a one in each column that `to` names; None for a model without domains.
+
+    Raises:
+        UsageError: no domain is named where there are some, an unknown one, several that exclude each other, or one
+            where there are none.
+    """
+    wanted = [to] if isinstance(to, str) else list(to)
+    known = ", ".join(card.domains)
+    if not card.domains:
+        if wanted:
+            raise UsageError(f"{card.name} has one direction and no domains: leave --to {wanted[0]} away")
+        return None
+    if not wanted:
+        raise UsageError(f"{card.name} has several domains, say which with --to: {known}")
+    for name in wanted:
+        if name not in card.domains:
+            close = difflib.get_close_matches(name, card.domains, n=1)
+            guess = f"did you mean {close[0]!r}? it has" if close else "it has"
+            raise UsageError(f"{card.name} has no domain {name!r}; {guess} {known}")
+    if card.exclusive and len(set(wanted)) > 1:
+        raise UsageError(f"the domains of {card.name} exclude each other: say one with --to, not {', '.join(wanted)}")
+    return np.array([[float(name in wanted) for name in card.domains]], np.float32)
+
+
+def _in_colour(picture: Picture, notes: list[str]) -> tuple[Pixels, bytes | None]:
+    """Pixels [H, W, 3] and the profile that fits them."""
+    colour, icc = picture.colour, picture.icc
+    if colour.shape[2] == 3:
+        return colour, icc
+    if icc is not None and colours.space(icc) == "GRAY":
+        converted = colours.grey_to_srgb(colour[..., 0], icc)
+        if converted is not None:
+            colour = converted[..., None]
+        else:
+            notes.append("the ICC profile is for grey; it was left out of the result, which is in colour")
+        icc = None
+    return colour.repeat(3, axis=2), icc

@@ -1,0 +1,170 @@
+"""Enlarges pictures."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from img2img.errors import UsageError
+from img2img.runtime.files import naming
+from img2img.runtime.files.jobs import Job
+from img2img.runtime.files.naming import Naming
+from img2img.runtime.image import mixing
+from img2img.runtime.image.alpha import bleed
+from img2img.runtime.image.pictures import Picture
+from img2img.runtime.image.resize import lanczos
+from img2img.runtime.network.progress import Progress, rescaled
+from img2img.runtime.network.tiling import AUTO, Tile, run_tiled
+from img2img.runtime.tasks.task import Task
+
+if TYPE_CHECKING:
+    from img2img.runtime.image.pictures import Picture
+    from img2img.runtime.network.card import Card
+    from img2img.runtime.network.network import Network
+    from img2img.runtime.network.progress import Progress
+    from img2img.runtime.tasks.settings import Settings
+
+
+DEFAULT_MODEL = "upscale-x4"
+
+
+@dataclass(frozen=True, kw_only=True)
+class UpscaleTask(Task):
+    """
+    Attributes:
+        scale: sides of a result / sides of its picture; None: the model's own.
+        budget: a time such as "60s": the best bundled model that does all inputs in it is taken.
+
+    Raises:
+        UsageError: `scale` is not a number above 0.
+    """
+
+    name: ClassVar[str] = "upscale"
+
+    scale: float | None = None
+    budget: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.scale is not None and not (math.isfinite(self.scale) and self.scale > 0):
+            raise UsageError(f"--scale {self.scale:g}: say a number above 0")
+
+    def find_model(self, settings: Settings, pixels: Callable[[], float | None]) -> Path:
+        from img2img.runtime.network import models
+
+        if self.budget is not None:
+            return self._affordable(settings, pixels)
+        if settings.model is None and self.scale is not None:
+            return models.for_scale(self.scale)
+        return models.find(settings.model or DEFAULT_MODEL)
+
+    def _affordable(self, settings: Settings, pixels: Callable[[], float | None]) -> Path:
+        from img2img.runtime.network import estimate, models
+
+        assert self.budget is not None
+        if settings.model is not None:
+            raise UsageError("--budget chooses the model: leave --model out")
+        budget, count = estimate.parse_duration(self.budget), pixels()
+        if count is None:
+            raise UsageError("--budget needs to know the sizes of the pictures beforehand, and of a stream nobody does")
+        usual = models.read_card(models.find(DEFAULT_MODEL))
+        scale = self.scale or (usual.scale if usual is not None else None)
+        fitting = models.candidates(self.name, scale, device=settings.device)
+        choice = estimate.choose(fitting, count, budget, device=settings.device, threads=settings.threads)
+        if choice.note is not None:
+            raise UsageError(f"--budget {self.budget}: {choice.note}")
+        return choice.path
+
+    def namings(self, card: Card, settings: Settings) -> list[Naming]:
+        factor = f"{self.scale or card.scale:g}"
+        name = naming.safe_name(card.name)
+        return [Naming(f"_x{factor}", settings.output, settings.format, model=name, scale=factor)]
+
+    def area_factor(self, card: Card) -> float:
+        return (self.scale or card.scale) ** 2
+
+    def apply(self, model: Network, job: Job, picture: Picture, progress: Progress) -> Picture:
+        return upscale(model, picture, scale=self.scale, tile=self.tile, strength=self.strength, progress=progress)
+
+    def journal_key(self, job: Job) -> dict[str, Any]:
+        facts = super().journal_key(job)
+        del facts["budget"]  # the model that it has chosen counts
+        return facts
+
+
+Pixels = npt.NDArray[Any]
+
+
+def upscale(
+    model: Network,
+    picture: Picture,
+    *,
+    scale: float | None = None,
+    tile: Tile = AUTO,
+    strength: float = 1.0,
+    progress: Progress | None = None,
+) -> Picture:
+    """Run a picture through a model and bring it to the wanted size.
+
+    The network runs once. Where `scale` is not its own, a Lanczos resize follows, up or down: x8 with a x4 network is
+    its x4 result enlarged twice. Colour is spread under full transparency first, and alpha runs as a grey picture of
+    its own, unless it is the same everywhere.
+
+    Args:
+        model: a loaded model that needs nothing but a picture.
+        picture: of any size from 1x1 on, 8 or 16 bits; its depth, channels, format, EXIF and ICC profile are kept.
+        scale: sides of the result / sides of the picture, rounded to whole pixels and to at least 1; None: the model's.
+        tile: see `tiling.Tile`.
+        strength: 0 gives a plain Lanczos resize, 1 the network's result, numbers between their weighted mean.
+        progress: told the number of input pixels just finished; they add up to the picture's.
+
+    Raises:
+        UsageError: the model needs a mask or a domain as well; `scale` is not a positive number; tiles are asked for
+            and the model cannot have them.
+        OutOfMemory, BrokenOutput, ModelError: from the network.
+    """
+    card = model.card
+    if card.task == "inpaint" or card.domains:
+        raise UsageError(f"{card.name} needs {'a mask' if card.task == 'inpaint' else 'a domain'} beside the picture")
+    if scale is not None and not (math.isfinite(scale) and scale > 0):
+        raise UsageError(f"scale must be a number above 0, not {scale}")
+    mixing.check_strength(strength)
+    notes = list(picture.notes)
+    colour, alpha = picture.colour, picture.alpha
+    runs = 1
+    if alpha is not None:
+        colour = bleed(colour, alpha)
+        runs += not _is_constant(alpha)
+    pixels = colour.shape[0] * colour.shape[1]
+    report = None if progress is None else rescaled(progress, runs * pixels, pixels)
+
+    def run(plane: Pixels) -> Pixels:
+        return run_tiled(model, plane, tile=tile, progress=report, note=notes.append)
+
+    size = _size(colour, card.scale if scale is None else scale)
+    large = lanczos(run(colour), size)
+    if strength < 1:
+        large = mixing.mixed(lanczos(colour, size), large, strength)
+    large_alpha = None
+    if alpha is not None:
+        if runs == 1:
+            large_alpha = np.full(large.shape[:2], alpha.flat[0], alpha.dtype)
+        else:
+            large_alpha = lanczos(run(alpha[..., None])[..., 0], size)
+    return dataclasses.replace(picture, colour=large, alpha=large_alpha, notes=tuple(notes))
+
+
+def _size(colour: Pixels, scale: float) -> tuple[int, int]:
+    """Width and height of the result."""
+    height, width = colour.shape[:2]
+    return max(1, math.floor(width * scale + 0.5)), max(1, math.floor(height * scale + 0.5))
+
+
+def _is_constant(alpha: Pixels) -> bool:
+    return bool((alpha == alpha.flat[0]).all())

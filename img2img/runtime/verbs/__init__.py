@@ -1,1 +1,0 @@
-"""What is done to pictures: upscaling, translating, inpainting; all with the same face to a batch (`verb.Verb`)."""

@@ -1,0 +1,87 @@
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from img2img import exchange, networks
+from img2img.errors import ConfigError
+from img2img.exchange import official
+from img2img.networks.collapsible import CollapsibleCompact, CollapsibleConv
+from img2img.networks.residual import CollapsibleResidual, Residual
+from img2img.runtime.network.card import Card
+
+ACTIVATIONS = ["silu", "relu", "prelu"]
+
+
+def random_net(scale: int, activation: str = "silu") -> CollapsibleResidual:
+    torch.manual_seed(0)
+    net = CollapsibleResidual(scale, features=8, blocks=3, convs=2, expand=12, activation=activation).double()
+    for parameter in net.parameters():
+        nn.init.normal_(parameter, std=0.2)
+    return net
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("scale", [1, 2, 3, 4])
+def test_folding_changes_nothing(scale: int, activation: str) -> None:
+    net = random_net(scale, activation)
+    image = torch.rand(2, 3, 7, 11, dtype=torch.float64)
+    result = net(image).detach()
+    assert torch.allclose(result, net.folded().double()(image), rtol=1e-5, atol=1e-5 * float(result.abs().max()))
+    assert result.shape == (2, 3, 7 * scale, 11 * scale)
+
+
+def test_the_folded_network_has_plain_convolutions_only() -> None:
+    folded = random_net(4).folded()
+    assert not any(isinstance(layer, CollapsibleConv) for layer in folded.modules())
+    plain = Residual(scale=4, features=8, blocks=3, convs=2)
+    assert list(folded.state_dict()) == list(plain.state_dict())
+
+
+def test_training_starts_near_nearest_upscaling() -> None:
+    torch.manual_seed(0)
+    net = networks.build("collapsible-residual", features=32, blocks=5, convs=3)
+    image = torch.rand(1, 3, 16, 16)
+    with torch.no_grad():
+        added = net(image) - F.interpolate(image, scale_factor=4.0, mode="nearest")
+    assert 0 < float(added.abs().mean()) < 0.1
+
+
+def test_every_branch_learns() -> None:
+    net = random_net(2)
+    F.l1_loss(net(torch.rand(1, 3, 8, 8, dtype=torch.float64)), torch.zeros(1, 3, 16, 16).double()).backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in net.parameters())
+
+
+@pytest.mark.parametrize("activation", ["silu", "relu"])
+def test_a_compact_network_folds_with_any_activation(activation: str) -> None:
+    torch.manual_seed(0)
+    net = CollapsibleCompact(scale=2, features=8, convs=3, expand=12, activation=activation).double()
+    image = torch.rand(1, 3, 7, 11, dtype=torch.float64)
+    assert torch.allclose(net(image), net.folded().double()(image), atol=1e-5)
+
+
+def test_an_unknown_activation_is_refused_by_name() -> None:
+    with pytest.raises(ConfigError, match="'gelu' is unknown; there are prelu, silu and relu"):
+        networks.build("collapsible-residual", activation="gelu")
+
+
+def test_official_weights_are_the_folded_ones() -> None:
+    net = random_net(4)
+    assert official.state(net).keys() == net.folded().state_dict().keys()
+
+
+def test_the_exported_model_computes_what_the_trained_network_does(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    net = CollapsibleResidual(scale=2, features=8, blocks=2, convs=2, expand=12).eval()
+    target = tmp_path / "model.onnx"
+    exchange.export(net.folded(), Card(name="small", task="upscale", scale=2), target)
+    image = np.random.default_rng(0).random((1, 3, 13, 10), np.float32)
+    session = ort.InferenceSession(target, providers=["CPUExecutionProvider"])
+    result = session.run(None, {session.get_inputs()[0].name: image})[0]
+    with torch.no_grad():
+        assert np.allclose(result, net(torch.from_numpy(image)).clamp(0, 1).numpy(), atol=1e-4)

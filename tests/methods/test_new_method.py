@@ -135,7 +135,7 @@ def test_the_same_command_continues(run: Path, pairs: Path, tmp_path: Path, img2
     assert f"img2img translate PICTURE --model {copy / 'model.onnx'}" in done.err
 
 
-def test_other_commands_know_it(run: Path, pairs: Path, tmp_path: Path, img2img: Callable[..., Any]) -> None:
+def test_other_commands_support_it(run: Path, pairs: Path, tmp_path: Path, img2img: Callable[..., Any]) -> None:
     checked = img2img("data", "check", pairs, "--for", "toy", *SETTINGS, "--json")
     assert checked.status == 0 and json.loads(checked.out)["trainable"]
     weights = img2img("export", run, "--to", "pth", "-o", tmp_path / "toy.pth")

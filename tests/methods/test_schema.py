@@ -21,7 +21,7 @@ def recipe_of(name: str, stage: str = "") -> type[RunConfig]:
 
 
 def saved(folder: Path, name: str, stage: str = "", *assignments: str) -> Path:
-    """A `config.toml` with the settings of a recipe, changed by `assignments`."""
+    """Save the settings of a recipe, changed by `assignments`, as `config.toml`."""
     recipe = recipe_of(name, stage)
     values = recipe.with_defaults({"data": {"folders": ["photos"]}} | ({"stage": stage} if stage else {}))
     assign(values, list(assignments))
@@ -30,7 +30,7 @@ def saved(folder: Path, name: str, stage: str = "", *assignments: str) -> Path:
 
 
 def faults(config: Path, **changes: Any) -> list[str]:
-    """Dotted keys that the schema beside `config` finds fault with, after `changes` of dotted keys."""
+    """Apply `changes` (`section__key`) to the settings in `config`, and return the keys that its schema rejects."""
     values = tomllib.loads(config.read_text())
     for key, value in changes.items():
         *sections, last = key.split("__")

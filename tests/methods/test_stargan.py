@@ -174,7 +174,7 @@ PLAIN = {"penalty_weight": 0, "discriminator_steps": 1}
 
 
 def paired(*folders: Path, **changes: object) -> StarGAN:
-    """StarGAN with pairs and with whole pictures, so that the truth can be truth_of."""
+    """StarGAN with pairs and with whole pictures, so that the truth can be drawn."""
     data = {"folders": [str(folder) for folder in folders], "load": 32, "crop": 32, "flip": False}
     return StarGAN(config(*folders, **{"data": data, "pairs": PAIRS, "adversarial": PLAIN, **changes}))
 

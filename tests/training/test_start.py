@@ -63,12 +63,12 @@ def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
 
 
 def test_an_exported_model_holds_the_weights_of_its_network(small: Compact, model: Path) -> None:
-    assert {node.op_type for node in onnx.load(model).graph.node} >= {"Min", "Mul", "Add"}, "PReLU is taken apart"
+    assert {node.op_type for node in onnx.load(model).graph.node} >= {"Min", "Mul", "Add"}, "PReLU is split into these"
     assert same(start.read(model)["generator"], small.state_dict())
 
 
-def test_a_model_whose_prelu_is_whole_holds_them_too(small: Compact, tmp_path: Path) -> None:
-    """Files of earlier versions have one operator for it. This one is put together here, with names of no meaning."""
+def test_a_model_with_a_prelu_operator_holds_them_too(small: Compact, tmp_path: Path) -> None:
+    """Files of earlier versions have a PRelu operator. This one is built here, with meaningless names."""
     state = small.state_dict()
     loaded = onnx.load(random_model(tmp_path / "old.onnx", scale=2, features=4, convs=4))
     graph = loaded.graph
@@ -96,7 +96,7 @@ def test_a_model_whose_prelu_is_whole_holds_them_too(small: Compact, tmp_path: P
     assert same(start.read(tmp_path / "new.onnx")["generator"], state)
 
 
-def test_a_name_means_an_installed_model_unless_there_is_a_folder_or_file_of_it(
+def test_a_name_is_an_installed_model_unless_a_file_or_folder_has_it(
     small: Compact, model: Path, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("IMG2IMG_MODELS", str(model.parent))

@@ -480,7 +480,7 @@ IMPOSSIBLE: list[tuple[Callable[[Path], object], str]] = [
         lambda p: ContextEncoder(
             context_config(p, generator={"name": "context-encoder", "options": {"output": "centre"}})
         ),
-        "output = centre, but here it must be whole",
+        "output = centre, but it must be whole here",
     ),
     (lambda p: ContextEncoder(context_config(p, batch=1)), "needs at least 2 photos"),
     (lambda p: ContextEncoder(context_config(p, data={"folders": [str(p)], "crop": 40})), "power of two"),

@@ -342,7 +342,7 @@ def test_the_adversarial_stage_restores_detail_that_l1_blurs(tmp_path: Path) -> 
         ({"objectives": {"l1": 0.0}}, "nothing to learn from"),
         ({"data": {"folders": ["x"], "crop": 33}}, "not a multiple of scale = 2"),
         ({"generator": {"name": "unet"}}, "network 'unet' has no option"),
-        ({"generator": {"name": "compact", "options": {"scale": 3}}}, "scale = 3, but here it must be 2"),
+        ({"generator": {"name": "compact", "options": {"scale": 3}}}, "scale = 3, but it must be 2 here"),
         ({"data": {"folders": ["x"], "degradation": {"kind": "real", "sharp": True}}}, "did you mean 'sharpen'"),
     ],
     ids=str,

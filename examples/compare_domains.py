@@ -26,7 +26,7 @@ model = session.load(options.model)
 count = len(data.domains)
 ours, copied = np.zeros((count, count)), np.zeros((count, count))
 pairs = np.zeros((count, count), int)
-for held in data.held:
+for held in data.held_out:
     origin = int(held.label.argmax())
     picture = held.picture.astype(np.float32).transpose(2, 0, 1)[None] / 255
     results = model.infer(np.repeat(picture, count, 0), domain=np.eye(count, dtype=np.float32))

@@ -42,7 +42,8 @@ options = parser.parse_args()
 config = Config.load(options.config)
 pairs = PairedSet.read(config.data, seed=config.seed)
 names = options.names.split(",") if options.names else [model.parent.name for model in options.models]
-sources, truths = [pairs.shown(held.input) for held in pairs.held], [to_rgb(held.target) for held in pairs.held]
+sources = [pairs.input_as_rgb(held.input) for held in pairs.held_out]
+truths = [to_rgb(held.target) for held in pairs.held_out]
 columns = {"input": sources}
 for name, path in zip(names, options.models, strict=True):
     model = session.load(path)

@@ -94,9 +94,9 @@ def _show(report: Report, method: str, folders: list[Path]) -> None:
             text = text.replace(f"{name}{os.sep}", "")
         console.say(text)
 
-    for sentence in report.becomes:
+    for sentence in report.summary:
         say(sentence)
-    if report.becomes:
+    if report.summary:
         console.say("")
     if report.groups:
         rows = [("part", "split", "pictures", "sizes", "kinds"), *(_row(group) for group in report.groups)]

@@ -1,1 +1,1 @@
-"""Folders to batches. A data set is checked before it is trained on."""
+"""Loads folders of pictures as training batches. Checks a data set before training starts."""

@@ -1,4 +1,4 @@
-"""Tables of binary attributes: CelebA's `list_attr_celeba.txt`, or a CSV file."""
+"""Reads tables of binary attributes: CelebA's `list_attr_celeba.txt`, or a CSV file."""
 
 import csv
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True)
 class Table:
-    """The attributes of pictures; `ignored` are columns that hold something other than 0, 1 and -1."""
+    """The attributes of pictures. `ignored` lists the columns with values other than 0, 1 and -1."""
 
     columns: tuple[str, ...]
     rows: list[Row]
@@ -32,7 +32,7 @@ class Table:
 
 
 def is_table(file: Path) -> bool:
-    """Whether `file` looks like a table of attributes: its third line begins with the name of a picture."""
+    """Return whether `file` looks like a table of attributes: its third line starts with the name of a picture."""
     if file.suffix.casefold() not in SUFFIXES:
         return False
     try:
@@ -48,37 +48,37 @@ def is_table(file: Path) -> bool:
 
 
 def read(file: Path, *, wanted: tuple[str, ...] = ()) -> Table:
-    """Read a table whose first column names pictures and whose others are 1 for yes, and 0 or -1 for no.
+    """Read a table. Its first column names pictures; the others are 1 for yes, and 0 or -1 for no.
 
-    A line with names stands above; before it may stand a line with the number of pictures, as in CelebA's file. Cells
-    are separated by commas, semicolons or tabs, or else by spaces.
+    The header line may follow a line with the number of pictures, as in CelebA's file. Cells are separated by commas,
+    semicolons or tabs, or else by spaces.
 
     Args:
-        wanted: the columns to take; empty: every column that holds nothing but yes and no.
+        wanted: the columns to read; empty: every column with only yes and no values.
 
     Raises:
-        DataError: it cannot be read, a line has too few or too many cells, a wanted column is missing or holds
-            something else (the line is named), or no column can be used.
+        DataError: the file cannot be read, a line has too few or too many cells, a wanted column is missing or has
+            other values (the message names the line), or no column is usable.
     """
     try:
         lines = file.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{file}: cannot be read as a table of attributes: {error}") from error
+        raise DataError(f"cannot read {file} as a table of attributes: {error}") from error
     skip = 1 if lines and lines[0].strip().isdecimal() else 0
     numbered = [(number, line) for number, line in enumerate(lines[skip:], skip + 1) if line.strip()]
     rows = _cells([line for _, line in numbered])
     if len(rows) < 2:
-        raise DataError(f"{file}: an empty table; it needs a line of names, and a line for each picture")
+        raise DataError(f"{file}: the table is empty; it needs a header and one line per picture")
     header, *body = rows
-    # CelebA's header names the attributes only; a CSV's header the pictures' column too.
+    # CelebA's header names only the attributes; that of a CSV file also names the column of pictures.
     columns = header if len(header) == len(body[0]) - 1 else header[1:]
     for (number, _), row in zip(numbered[1:], body, strict=True):
         if len(row) != len(columns) + 1:
-            raise DataError(f"{file}, line {number}: {len(row)} cells; there should be {len(columns) + 1}")
+            raise DataError(f"{file}, line {number}: {len(row)} cells, but there must be {len(columns) + 1}")
     if len(set(columns)) < len(columns):
-        raise DataError(f"{file}: two columns have one name")
+        raise DataError(f"{file}: two columns have the same name")
     if absent := [name for name in wanted if name not in columns]:
-        raise DataError(f"{file}: no column {', '.join(absent)}; there are {', '.join(columns)}")
+        raise DataError(f"{file}: no column {', '.join(absent)}; choose from {', '.join(columns)}")
     taken: dict[str, list[int]] = {}
     ignored: list[str] = []
     for place, name in enumerate(columns, 1):
@@ -90,12 +90,12 @@ def read(file: Path, *, wanted: tuple[str, ...] = ()) -> Table:
         elif wanted:
             bad = values.index(-1)
             raise DataError(
-                f"{file}, line {numbered[bad + 1][0]}: {name} is {body[bad][place]!r}; it must be 1, or 0 or -1"
+                f"{file}, line {numbered[bad + 1][0]}: {name} is {body[bad][place]!r}, but must be 1, 0 or -1"
             )
         else:
             ignored.append(name)
     if not taken:
-        raise DataError(f"{file}: no column holds 1 for yes and 0 or -1 for no")
+        raise DataError(f"{file}: no column has only 1 for yes and 0 or -1 for no")
     ordered = tuple(wanted) or tuple(taken)
     matrix = np.array([taken[name] for name in ordered], np.uint8).T
     return Table(ordered, [Row(row[0], values) for row, values in zip(body, matrix, strict=True)], tuple(ignored))

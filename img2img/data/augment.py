@@ -1,4 +1,4 @@
-"""More variety than crops and mirrors, for small data sets: turned pictures and other light. Off by default."""
+"""Augmentation for small data sets: random rotations and colours. Off by default."""
 
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -16,27 +16,37 @@ Pixels = NDArray[np.uint8]
 
 
 class AugmentConfig(Section):
-    """What albumentations does to a training picture before it is cropped; nothing as long as all is 0."""
+    """What albumentations changes in a training picture before the crop. Nothing if all values are 0."""
 
-    rotate: float = Field(default=0.0, ge=0, le=180, description="turned by up to so many degrees, edges mirrored")
+    rotate: float = Field(
+        default=0.0, ge=0, le=180, description="largest random rotation in degrees; edges are mirrored"
+    )
     colour: float = Field(
-        default=0.0, ge=0, le=1, description="strength of random brightness, contrast, saturation and (a quarter) hue"
+        default=0.0,
+        ge=0,
+        le=1,
+        description="strength of random brightness, contrast and saturation; hue gets a quarter of it",
     )
 
     def __bool__(self) -> bool:
         return self.rotate > 0 or self.colour > 0
 
 
-def augmented(config: AugmentConfig, rng: np.random.Generator, picture: Pixels) -> Pixels:
-    """`picture`, uint8 `[H, W, 1 or 3]`, changed at random; a function of `rng` alone, so a run resumes exactly."""
+def augment(config: AugmentConfig, rng: np.random.Generator, picture: Pixels) -> Pixels:
+    """Return `picture`, uint8 `[H, W, 1 or 3]`, with random changes.
+
+    They depend only on `rng`, so that a run resumes exactly.
+    """
     return picture if not config else _run(config, rng, image=picture)["image"]
 
 
-def augmented_pair(
+def augment_pair(
     config: AugmentConfig, rng: np.random.Generator, source: Pixels, target: Pixels, *, labels: bool
 ) -> tuple[Pixels, Pixels]:
-    """Both pictures of a pair, uint8 `[H, W, 1 or 3]`, changed alike; a `source` of `labels` is turned only, and its
-    classes are not mixed."""
+    """Change both pictures of a pair, uint8 `[H, W, 1 or 3]`, in the same way.
+
+    If `labels`, `source` is a label map: it is only rotated, and its classes are not mixed.
+    """
     if not config:
         return source, target
     if labels:
@@ -57,7 +67,7 @@ def _run(config: AugmentConfig, rng: np.random.Generator, **pictures: Pixels) ->
 def _transform(rotate: float, colour: float) -> "albumentations.Compose":
     import os
 
-    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # its import would look for a newer version on the network
+    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # stops the import from looking for updates online
     import albumentations
     import cv2
 

@@ -1,4 +1,4 @@
-"""MATLAB's antialiased bicubic `imresize`, which makes the low-resolution pictures of the super-resolution papers."""
+"""MATLAB's antialiased bicubic `imresize`, which the super-resolution papers use for their low-resolution pictures."""
 
 from functools import lru_cache
 
@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 
 def cubic(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Keys' cubic kernel with a = -0.5 (Keys 1981, equation 4), support [-2, 2]."""
+    """Evaluate Keys' cubic kernel with a = -0.5 (Keys 1981, equation 4), support [-2, 2]."""
     x = np.abs(x)
     near = 1.5 * x**3 - 2.5 * x**2 + 1
     far = -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2
@@ -16,9 +16,10 @@ def cubic(x: NDArray[np.float64]) -> NDArray[np.float64]:
 
 @lru_cache(maxsize=64)
 def weights(length: int, scale: float) -> NDArray[np.float32]:
-    """Resampling matrix `[ceil(length * scale), length]`; rows sum to 1, the picture is mirrored at its ends.
+    """Return the resampling matrix `[ceil(length * scale), length]`.
 
-    Shrinking (scale < 1) widens the kernel by 1 / scale: MATLAB's antialiasing.
+    Its rows sum to 1, and the picture is mirrored at its ends. Shrinking (scale < 1) widens the kernel by 1 / scale,
+    which is MATLAB's antialiasing.
     """
     out = int(np.ceil(length * scale))
     stretch = min(scale, 1.0)
@@ -36,7 +37,7 @@ def weights(length: int, scale: float) -> NDArray[np.float32]:
 
 
 def imresize(picture: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
-    """`picture`, uint8 `[H, W, C]`, resized by `scale` as MATLAB does: `[ceil(H * scale), ceil(W * scale), C]`."""
+    """Resize `picture`, uint8 `[H, W, C]`, by `scale` as MATLAB does, to `[ceil(H * scale), ceil(W * scale), C]`."""
     resized = _apply(picture.astype(np.float32), weights(picture.shape[0], scale), weights(picture.shape[1], scale))
     return np.clip(np.rint(resized), 0, 255).astype(np.uint8)
 
@@ -44,7 +45,7 @@ def imresize(picture: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
 def _apply(
     picture: NDArray[np.float32], rows: NDArray[np.float32], columns: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    # Channels first: two matrix products a channel, where [H, W, 3] would make many products of width 3.
+    # Channels first: two matrix products per channel. With [H, W, 3], numpy would compute many products of width 3.
     planes = np.ascontiguousarray(picture.transpose(2, 0, 1))
     resized: NDArray[np.float32] = np.matmul(np.matmul(rows, planes), columns.T)
     return resized.transpose(1, 2, 0)
@@ -53,10 +54,10 @@ def _apply(
 def low_and_high(
     photo: NDArray[np.uint8], top: int, left: int, size: int, scale: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """The crop of `photo` at (top, left) and its low-resolution twin, exact up to the crop's border.
+    """Return the crop of `photo` at (top, left) and its low-resolution version, exact up to the border.
 
-    The crop is taken with the kernel's reach around it, mirrored only where the photo itself ends, so that the
-    low-resolution crop equals the same crop of the shrunk photo.
+    The low-resolution crop equals the same crop of the shrunk photo: the resize sees the surroundings of the crop as
+    far as the kernel reaches, and mirrors only at the end of the photo.
 
     Args:
         photo: uint8 `[H, W, C]`.

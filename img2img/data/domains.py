@@ -1,4 +1,4 @@
-"""Several domains: where their pictures are and which domain, or which attributes, each of them has."""
+"""Finds the pictures of several domains, and the domain or attributes of each picture."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -20,12 +20,12 @@ Missing = Literal["fail", "skip"]
 
 
 class DomainData(JitterSection):
-    """Pictures of several domains; each entry of `folders` is a data set with labels of its own."""
+    """Pictures of several domains. Each entry of `folders` is a data set with its own labels."""
 
     folders: tuple[Path, ...] = Field(
         min_length=1,
-        description="data sets: a folder with a sub-folder a domain; or a table of attributes, or a folder with one. "
-        "Folders that hold pictures themselves are one data set, each a domain",
+        description="data sets: a folder with one sub-folder per domain, a table of attributes, or a folder with a "
+        "table. Folders that contain pictures directly form one data set, each a domain",
     )
     validation: tuple[Path, ...] = Field(
         default=(), description="held-out data sets, given like folders; empty: val or test, or a twentieth"
@@ -34,26 +34,26 @@ class DomainData(JitterSection):
         default=(), description="columns of the tables, or sub-folders, to use; empty: all"
     )
     pictures: tuple[Path, ...] = Field(
-        default=(), description="where the pictures of the tables are; empty: below the table's folder"
+        default=(), description="folders with the pictures of the tables; empty: the table's own folder"
     )
-    missing: Missing = Field(default="fail", description="a picture that a table names and is not there: fail, or skip")
+    missing: Missing = Field(default="fail", description="if a picture in a table does not exist: fail or skip it")
     balance: bool = Field(
-        default=True, description="domains take turns, however many pictures each has; tables are shuffled as a whole"
+        default=True, description="show domains equally often, whatever their size; does not apply to tables"
     )
     centre: NonNegativeInt = Field(
-        default=0, description="first cut a square of so many pixels out of the middle (CelebA: 178); 0: do not"
+        default=0, description="side in pixels of a square to cut out of the middle first (CelebA: 178); 0: off"
     )
     load: NonNegativeInt = Field(
-        default=128, description="pixels that pictures are resized to; 0: crops at their own size"
+        default=128, description="side in pixels that pictures are resized to; 0: crop at the original size"
     )
-    crop: PositiveInt = Field(default=128, description="side of the random crop of it, in pixels")
+    crop: PositiveInt = Field(default=128, description="side of the random crop, in pixels")
     aspect: Aspect = Field(
         default="keep", description="squash: resize to a square; keep: resize the shorter side, as published"
     )
 
 
-class Labelled(NamedTuple):
-    """A picture; `label` has a 1 for each column of its set that holds; uint8 `[columns of the set]`."""
+class LabelledPicture(NamedTuple):
+    """A picture. `label`, uint8 `[columns of the set]`, is 1 for each column that applies."""
 
     name: str
     path: Path
@@ -62,38 +62,38 @@ class Labelled(NamedTuple):
 
 @dataclass(frozen=True)
 class LabelSet:
-    """One data set. `exclusive`: each picture is of one domain; otherwise columns are attributes."""
+    """One data set. If `exclusive`, each picture belongs to one domain; otherwise the columns are attributes."""
 
     name: str
     columns: tuple[str, ...]
     exclusive: bool
-    train: list[Labelled]
-    held: list[Labelled]
+    train: list[LabelledPicture]
+    held_out: list[LabelledPicture]
     layout: str
     notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class Domains:
-    """What was found. `columns` are those of all sets, one set after the other, with names of their own."""
+    """The data sets found. `columns` joins the columns of all sets, in order, under unique names."""
 
     sets: list[LabelSet]
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Names of the columns; one that two sets have is called `set/column` (or `number/column`)."""
-        count = Counter(column for one in self.sets for column in one.columns)
-        distinct = len({one.name for one in self.sets}) == len(self.sets)
+        """Names of the columns. A name in two sets becomes `set/column` (or `number/column`)."""
+        count = Counter(column for label_set in self.sets for column in label_set.columns)
+        distinct = len({label_set.name for label_set in self.sets}) == len(self.sets)
         return tuple(
-            column if count[column] == 1 else f"{one.name if distinct else number}/{column}"
-            for number, one in enumerate(self.sets, 1)
-            for column in one.columns
+            column if count[column] == 1 else f"{label_set.name if distinct else number}/{column}"
+            for number, label_set in enumerate(self.sets, 1)
+            for column in label_set.columns
         )
 
     @property
     def exclusive(self) -> bool:
-        """Whether every set's domains exclude each other."""
-        return all(one.exclusive for one in self.sets)
+        """Whether the domains of every set exclude each other."""
+        return all(label_set.exclusive for label_set in self.sets)
 
 
 def find_domains(
@@ -104,59 +104,66 @@ def find_domains(
     missing: Missing = "fail",
     validation: Sequence[Path] = (),
 ) -> Domains:
-    """Find data sets in these layouts, recognised by looking:
+    """Find data sets. Recognises these layouts:
 
-    - a folder with a sub-folder a domain, or with such folders in `train` and `val` or `test`;
-    - a table of attributes (`attributes.read`), or a folder with one and its pictures somewhere below it;
-    - folders that hold pictures: together one set, each of them a domain.
+    - a folder with one sub-folder per domain, or with such folders in `train` and in `val` or `test`;
+    - a table of attributes (`attributes.read`), or a folder with a table and its pictures somewhere below;
+    - folders that contain pictures: together one set, each a domain.
 
-    Names are paths below the domain's folder without extension (of tables: as written there). Where nothing is held
-    out, `layouts.held_names` chooses, so that one name is held out in every domain.
+    A picture's name is its path below the domain's folder without extension, or its name in the table. Without a
+    held-out part, `layouts.held_out_names` chooses one, so that a name is held out in every domain.
 
     Raises:
-        DataError: a folder does not exist, has no or only one domain, or a domain has no pictures; a table is at
-            fault or names pictures that are not there (unless `missing` is "skip").
+        DataError: a folder does not exist, has fewer than two domains, or a domain has no pictures; a table is invalid
+            or names missing pictures (unless `missing` is "skip").
     """
     sets = _sets(sources, attributes, pictures, missing)
     if validation:
         others = _sets(validation, attributes, pictures, missing)
-        if [one.columns for one in others] != [one.columns for one in sets]:
+        if [label_set.columns for label_set in others] != [label_set.columns for label_set in sets]:
             raise DataError(
-                f"data.validation has the domains {_listed(others)}; data.folders has {_listed(sets)}: they must agree"
+                f"data.validation has the domains {_listed(others)}, but data.folders has {_listed(sets)}; "
+                "they must be the same"
             )
-        held = [[*other.train, *other.held] for other in others]
+        held = [[*other.train, *other.held_out] for other in others]
     else:
-        held = [one.held or _held(one) for one in sets]
-    if sum(len(one.columns) for one in sets) < 2:
-        raise DataError(f"{sources[0]}: one domain only ({_listed(sets)}); there must be two or more")
-    return Domains([_split(one, rest) for one, rest in zip(sets, held, strict=True)])
+        held = [label_set.held_out or _choose_held_out(label_set) for label_set in sets]
+    if sum(len(label_set.columns) for label_set in sets) < 2:
+        raise DataError(f"{sources[0]}: only one domain ({_listed(sets)}); there must be at least two")
+    return Domains([_split(label_set, rest) for label_set, rest in zip(sets, held, strict=True)])
 
 
-def _split(one: LabelSet, held: list[Labelled]) -> LabelSet:
+def _split(label_set: LabelSet, held: list[LabelledPicture]) -> LabelSet:
     out = {(item.name, item.path) for item in held}
-    train = [item for item in one.train if (item.name, item.path) not in out]
-    layout = one.layout if one.held or len(train) == len(one.train) else f"{one.layout}; held out by a hash of the name"
-    return LabelSet(one.name, one.columns, one.exclusive, train, held, layout, one.notes)
+    train = [item for item in label_set.train if (item.name, item.path) not in out]
+    layout = (
+        label_set.layout
+        if label_set.held_out or len(train) == len(label_set.train)
+        else f"{label_set.layout}; held out by a hash of the name"
+    )
+    return LabelSet(label_set.name, label_set.columns, label_set.exclusive, train, held, layout, label_set.notes)
 
 
-def _held(one: LabelSet) -> list[Labelled]:
-    if one.exclusive:
+def _choose_held_out(label_set: LabelSet) -> list[LabelledPicture]:
+    if label_set.exclusive:
         names = set[str]()
-        for place, column in enumerate(one.columns):
-            names |= layouts.held_names((i.name for i in one.train if i.label[place]), what=f"domain {column}")
+        for place, column in enumerate(label_set.columns):
+            names |= layouts.held_out_names(
+                (i.name for i in label_set.train if i.label[place]), what=f"domain {column}"
+            )
     else:
-        names = layouts.held_names((item.name for item in one.train), what=one.name)
-    held = [item for item in one.train if item.name in names]
-    if one.exclusive:
-        left = Counter(int(item.label.argmax()) for item in one.train if item.name not in names)
-        for place, column in enumerate(one.columns):
+        names = layouts.held_out_names((item.name for item in label_set.train), what=label_set.name)
+    held = [item for item in label_set.train if item.name in names]
+    if label_set.exclusive:
+        left = Counter(int(item.label.argmax()) for item in label_set.train if item.name not in names)
+        for place, column in enumerate(label_set.columns):
             if not left[place]:
-                raise DataError(f"domain {column}: too few pictures to hold some out; give more")
+                raise DataError(f"domain {column}: too few pictures to hold some out; add more")
     return held
 
 
 def _listed(sets: Sequence[LabelSet]) -> str:
-    return "; ".join(", ".join(one.columns) for one in sets)
+    return "; ".join(", ".join(label_set.columns) for label_set in sets)
 
 
 def _sets(
@@ -166,13 +173,13 @@ def _sets(
     flat: list[Path] = []
     for source in sources:
         if not source.exists():
-            raise DataError(f"{source}: there is no such folder or file")
+            raise DataError(f"{source}: no such folder or file")
         if source.is_file():
             sets.append(_from_table(source, attributes, pictures, missing))
             continue
         found = [path for path in sorted(source.iterdir()) if tables.is_table(path)]
         if len(found) > 1:
-            raise DataError(f"{source}: two tables of attributes ({found[0].name}, {found[1].name}); name the one")
+            raise DataError(f"{source}: two tables of attributes ({found[0].name}, {found[1].name}); name one of them")
         if found:
             sets.append(_from_table(found[0], attributes, pictures, missing))
         elif any(path.suffix.casefold() in PICTURE_SUFFIXES for path in source.iterdir()):
@@ -182,37 +189,41 @@ def _sets(
     if flat:
         train = {folder.name: folder for folder in flat}
         if len(train) < len(flat):
-            raise DataError(f"two of the folders {', '.join(map(str, flat))} have one name, which is their domain's")
-        sets.append(_exclusive(flat[0].parent, train, {}, attributes, f"folders, each a domain: {', '.join(train)}"))
+            raise DataError(
+                f"two of the folders {', '.join(map(str, flat))} have the same name; domains are named for them"
+            )
+        sets.append(_exclusive(flat[0].parent, train, {}, attributes, f"one folder per domain: {', '.join(train)}"))
     return sets
 
 
 def _from_folders(folder: Path, attributes: tuple[str, ...]) -> LabelSet:
     train = layouts.child(folder, "train")
-    held = next((h for word in layouts.HELD_FOLDERS if (h := layouts.child(folder, word))), None) if train else None
+    held = next((h for word in layouts.HELD_OUT_FOLDERS if (h := layouts.child(folder, word))), None) if train else None
     inside = {path.name: path for path in layouts.subfolders(train or folder)}
     if train is None and (split := _prefixed(inside)) is not None:
-        return _exclusive(folder, *split, attributes, f"{folder.name}: {', '.join(inside)}, a folder a domain")
+        return _exclusive(folder, *split, attributes, f"{folder.name}: {', '.join(inside)}, one folder per domain")
     if not inside:
-        raise DataError(f"{folder}: no domains recognised; give a folder with a sub-folder a domain, or a table")
-    layout = f"{folder.name}: a folder a domain"
+        raise DataError(
+            f"{folder}: no domains found; give a folder with one sub-folder per domain, or a table of attributes"
+        )
+    layout = f"{folder.name}: one folder per domain"
     if held is None:
         return _exclusive(folder, inside, {}, attributes, layout)
     out = {path.name: path for path in layouts.subfolders(held)}
     if out.keys() != inside.keys():
-        raise DataError(f"{folder}: {held.name} has the domains {', '.join(out)}, train has {', '.join(inside)}")
+        raise DataError(f"{folder}: {held.name} has the domains {', '.join(out)}, but train has {', '.join(inside)}")
     return _exclusive(folder, inside, out, attributes, f"{layout}; held out: {held.name}")
 
 
 def _prefixed(inside: dict[str, Path]) -> tuple[dict[str, Path], dict[str, Path]] | None:
-    """`trainA trainB ...` and perhaps `testA testB ...` as the domains `A B ...`; None where there are others."""
+    """Return `trainA trainB ...` and any `testA testB ...` as the domains `A B ...`; None for other folder names."""
     splits: dict[str, dict[str, Path]] = {}
     for name, path in inside.items():
-        word = next((w for w in ("train", *layouts.HELD_FOLDERS) if name.casefold().startswith(w)), "")
+        word = next((w for w in ("train", *layouts.HELD_OUT_FOLDERS) if name.casefold().startswith(w)), "")
         splits.setdefault(word, {})[name[len(word) :].strip("_-")] = path
     if "" in splits or "train" not in splits:
         return None
-    held = next((splits[word] for word in layouts.HELD_FOLDERS if word in splits), {})
+    held = next((splits[word] for word in layouts.HELD_OUT_FOLDERS if word in splits), {})
     return (splits["train"], held) if not held or held.keys() == splits["train"].keys() else None
 
 
@@ -220,16 +231,17 @@ def _exclusive(
     folder: Path, train: dict[str, Path], held: dict[str, Path], attributes: tuple[str, ...], layout: str
 ) -> LabelSet:
     if absent := [name for name in attributes if name not in train]:
-        raise DataError(f"{folder}: no domain {', '.join(absent)}; there are {', '.join(train)}")
+        raise DataError(f"{folder}: no domain {', '.join(absent)}; choose from {', '.join(train)}")
     columns = attributes or tuple(sorted(train))
 
-    def items(domains: dict[str, Path]) -> list[Labelled]:
-        ones = np.eye(len(columns), dtype=np.uint8)
-        return [
-            Labelled(named.name, named.path, ones[place])
-            for place, column in enumerate(columns)
-            for named in (layouts.named(domains[column]) if column in domains else ())
-        ]
+    def items(domains: dict[str, Path]) -> list[LabelledPicture]:
+        one_hot = np.eye(len(columns), dtype=np.uint8)
+        found: list[LabelledPicture] = []
+        for column, label in zip(columns, one_hot, strict=True):
+            if column in domains:
+                named = layouts.named_pictures(domains[column])
+                found += [LabelledPicture(picture.name, picture.path, label) for picture in named]
+        return found
 
     return LabelSet(folder.name, columns, True, items(train), items(held), layout)
 
@@ -237,33 +249,33 @@ def _exclusive(
 def _from_table(file: Path, attributes: tuple[str, ...], pictures: Sequence[Path], missing: Missing) -> LabelSet:
     table = tables.read(file, wanted=attributes)
     below = [path for folder in pictures or [file.parent] for path in folders.find([folder])]
-    # As written below one of the folders, or else by the bare name, wherever that picture lies.
+    # Look for the path as written below one of the folders, then for the bare file name anywhere below them.
     written = {p.relative_to(f).as_posix(): p for f in pictures or [file.parent] for p in below if p.is_relative_to(f)}
     bare: dict[str, list[Path]] = {}
     for path in below:
         bare.setdefault(path.name, []).append(path)
-    items: list[Labelled] = []
+    items: list[LabelledPicture] = []
     absent: list[str] = []
     for row in table.rows:
         places = [written[row.file]] if row.file in written else bare.get(Path(row.file).name, [])
         if len(places) > 1:
-            raise DataError(f"{file}: {row.file} is there twice: {places[0]} and {places[1]}; set data.pictures")
+            raise DataError(f"{file}: {row.file} exists twice, as {places[0]} and {places[1]}; set data.pictures")
         if places:
-            items.append(Labelled(Path(row.file).with_suffix("").as_posix(), places[0], row.values))
+            items.append(LabelledPicture(Path(row.file).with_suffix("").as_posix(), places[0], row.values))
         else:
             absent.append(row.file)
     if not items or (absent and missing == "fail"):
         raise DataError(
-            f"{file}: {len(absent)} of {len(table.rows)} pictures that it names are not below "
-            f"{', '.join(str(folder) for folder in pictures or [file.parent])} ({layouts.first(absent)}); set "
+            f"{file}: {len(absent)} of the {len(table.rows)} pictures that it lists are missing below "
+            f"{', '.join(str(folder) for folder in pictures or [file.parent])} ({layouts.list_first(absent)}); set "
             "data.pictures to their folder, or data.missing = skip"
         )
-    notes = [f"{len(absent)} pictures that {file.name} names are not there and are passed over"] if absent else []
+    notes = [f"{len(absent)} pictures in {file.name} do not exist and are skipped"] if absent else []
     if unnamed := len(below) - len({item.path for item in items}):
-        notes.append(f"{unnamed} pictures are not in {file.name} and are passed over")
+        notes.append(f"{unnamed} pictures are not in {file.name} and are skipped")
     if table.ignored:
-        notes.append(f"columns of {file.name} that are no attributes: {', '.join(table.ignored)}")
+        notes.append(f"columns of {file.name} that are not attributes: {', '.join(table.ignored)}")
     share = np.mean([item.label for item in items], axis=0)
     if same := [name for name, mean in zip(table.columns, share, strict=True) if mean in (0, 1)]:
-        notes.append(f"{', '.join(same)}: the same for every picture, so there is nothing to learn of it")
+        notes.append(f"{', '.join(same)}: the same for every picture, so there is nothing to learn")
     return LabelSet(file.parent.name, table.columns, False, items, [], f"attributes in {file.name}", notes)

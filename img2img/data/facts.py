@@ -1,4 +1,4 @@
-"""What a check wants to know of a picture file, and which pictures are the same."""
+"""Collects facts about picture files and finds duplicates."""
 
 import hashlib
 import os
@@ -20,15 +20,17 @@ from img2img.runtime.image import pictures
 Pixels = NDArray[np.uint8]
 
 THUMB = 16
-ALIKE_BITS = 6
-"""Bits of 64 in which the difference hashes of two versions of one picture may differ."""
+SIMILAR_BITS = 6
+"""Largest number of differing bits, of 64, between the difference hashes of two versions of one picture."""
 
-ALIKE_PIXELS = 20
-"""How far the 16 x 16 thumbnails of two versions may differ anywhere, of 255. The hash alone takes drawings on white
-for the same."""
+SIMILAR_PIXELS = 20
+"""Largest difference, on a scale of 255, between the 16 x 16 thumbnails of two versions of one picture.
+
+The hash alone is not enough: it takes different drawings on white for the same.
+"""
 
 ALL_PAIRS = 5000
-"""So many pictures are compared each with each; of more, held-out ones with those to train on."""
+"""Up to this many pictures, each is compared with every other. Beyond, only held-out pictures are compared with all."""
 
 _MODES = {"1": "1-bit", "L": "grey", "LA": "grey", "La": "grey", "P": "palette", "PA": "palette", "RGBA": "RGB"}
 _BITS = np.array([bin(value).count("1") for value in range(256)], np.uint8)
@@ -36,14 +38,15 @@ _BITS = np.array([bin(value).count("1") for value in range(256)], np.uint8)
 
 @dataclass(frozen=True)
 class Facts:
-    """Of one picture, or one half of a side-by-side picture.
+    """Facts about one picture, or one half of a side-by-side picture.
 
     Attributes:
         size: width and height in pixels.
-        mode: "RGB", "grey", "palette", "1-bit", "CMYK", ..., with "alpha", "16-bit" and "animated" where they hold.
-        grey: no pixel has a colour.
-        digest: of size and pixels.
-        hash: difference hash, 64 bits: of 9 x 8 pixels, whether each is brighter than its left neighbour.
+        mode: "RGB", "grey", "palette", "1-bit", "CMYK", ..., followed by "alpha", "16-bit" and "animated" if they
+            apply.
+        grey: whether no pixel has a colour.
+        digest: hash of size and pixels.
+        hash: 64-bit difference hash: for 9 x 8 pixels, whether each is brighter than its left neighbour.
         thumb: uint8 RGB `[16, 16, 3]`.
     """
 
@@ -64,17 +67,17 @@ class Facts:
 def examine(
     parts: Sequence[Part], tick: Callable[[], None] = lambda: None
 ) -> tuple[dict[Part, Facts], dict[Path, str]]:
-    """The facts of `parts`, and of files that cannot be read the reason. Every file is decoded once, in threads.
+    """Return the facts about `parts`, and the reason for each file that cannot be read.
 
-    `tick` is called after each file.
+    Decodes every file once, in threads, and calls `tick` after each.
     """
-    wanted: dict[Path, list[Part]] = {}
+    by_path: dict[Path, list[Part]] = {}
     for part in parts:
-        wanted.setdefault(part.path, []).append(part)
+        by_path.setdefault(part.path, []).append(part)
     facts: dict[Part, Facts] = {}
     broken: dict[Path, str] = {}
     with ThreadPoolExecutor(min(os.cpu_count() or 1, 16)) as pool:
-        for path, found in zip(wanted, pool.map(_examine, wanted.values()), strict=True):
+        for path, found in zip(by_path, pool.map(_examine, by_path.values()), strict=True):
             if isinstance(found, str):
                 broken[path] = found
             else:
@@ -83,21 +86,21 @@ def examine(
     return facts, broken
 
 
-def same(facts: Sequence[Facts]) -> list[list[int]]:
-    """Places of pictures that are equal pixel for pixel, two or more in each list."""
+def identical(facts: Sequence[Facts]) -> list[list[int]]:
+    """Return the indices of pictures that are equal pixel for pixel, two or more per list."""
     groups: dict[bytes, list[int]] = {}
     for place, one in enumerate(facts):
         groups.setdefault(one.digest, []).append(place)
     return [group for group in groups.values() if len(group) > 1]
 
 
-def alike(facts: Sequence[Facts], held: Sequence[bool]) -> list[tuple[int, int]]:
-    """Places of two pictures that look alike (another size, another compression), but are not equal.
+def similar(facts: Sequence[Facts], held: Sequence[bool]) -> list[tuple[int, int]]:
+    """Return the indices of pairs of pictures that look the same (another size or compression) but are not equal.
 
-    Of more than `ALL_PAIRS` pictures only those with one of the two in `held` are found.
+    With more than `ALL_PAIRS` pictures, finds only pairs with at least one picture in `held`.
     """
     unique = list({one.digest: place for place, one in reversed(list(enumerate(facts)))}.values())
-    # A held-out picture may stand behind an equal one to train on; that is found by `same`.
+    # An equal training picture may hide a held-out one here, but `identical` reports those.
     rows = unique if len(unique) <= ALL_PAIRS else [place for place in unique if held[place]]
     hashes = np.array([facts[place].hash for place in unique], np.uint64)
     thumbs = np.array([facts[place].thumb for place in unique], np.int16).reshape(len(unique), -1)
@@ -106,8 +109,8 @@ def alike(facts: Sequence[Facts], held: Sequence[bool]) -> list[tuple[int, int]]
     for row in rows:
         number = where[row]
         bits = _BITS[(hashes ^ hashes[number]).view(np.uint8).reshape(len(unique), 8)].sum(axis=1)
-        near = np.flatnonzero(bits <= ALIKE_BITS)
-        near = near[np.abs(thumbs[near] - thumbs[number]).max(axis=1) <= ALIKE_PIXELS]
+        near = np.flatnonzero(bits <= SIMILAR_BITS)
+        near = near[np.abs(thumbs[near] - thumbs[number]).max(axis=1) <= SIMILAR_PIXELS]
         found |= {(min(row, unique[n]), max(row, unique[n])) for n in near.tolist() if n != number}
     return sorted(found)
 
@@ -150,7 +153,7 @@ def _facts(part: Part, pixels: Pixels, mode: str) -> Facts:
 
 def _mode(path: Path, picture: pictures.Picture) -> str:
     words = ["grey" if picture.colour.shape[2] == 1 else "RGB"]
-    # Pillow's word for the file itself: the picture that was read no longer knows of palettes.
+    # Ask Pillow about the file itself, because the decoded picture no longer has a palette.
     with suppress(OSError, ValueError, SyntaxError, Image.DecompressionBombError), Image.open(path) as image:
         if not image.mode.startswith("I"):
             words[0] = _MODES.get(image.mode, image.mode)

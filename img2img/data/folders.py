@@ -1,4 +1,4 @@
-"""Pictures in folders, checked before the first training step."""
+"""Finds and decodes the pictures in folders before the first training step."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -16,19 +16,19 @@ from img2img.runtime.image.alpha import over
 from img2img.runtime.image.pictures import Picture
 
 WHITE = (255, 255, 255)
-NOTHING = np.empty((0, 0, 3), np.uint8)
+TOO_SMALL = np.empty((0, 0, 3), np.uint8)
 
 
 def find(folders: Iterable[Path]) -> list[Path]:
-    """Every picture below `folders`, sorted; hidden files and system folders are passed over.
+    """Return every picture below `folders`, sorted. Skips hidden files and system folders.
 
     Raises:
-        DataError: a folder does not exist, or no picture is found.
+        DataError: a folder does not exist, or contains no pictures.
     """
     found: list[Path] = []
     for folder in folders:
         if not folder.is_dir():
-            raise DataError(f"{folder}: there is no such folder")
+            raise DataError(f"{folder}: no such folder")
         try:
             below = collect([str(folder)], recursive=True)
         except UsageError as error:
@@ -38,16 +38,16 @@ def find(folders: Iterable[Path]) -> list[Path]:
 
 
 def read_rgb(path: Path) -> NDArray[np.uint8]:
-    """The picture as uint8 RGB `[H, W, 3]`; transparency is laid over white, 16 bits are rounded to 8.
+    """Read a picture as uint8 RGB `[H, W, 3]`. Transparency is composited over white; 16 bits are rounded to 8.
 
     Raises:
-        PictureError: it cannot be read.
+        PictureError: the picture cannot be read.
     """
     return rgb(pictures.read(path, first_frame=True))
 
 
 def rgb(picture: Picture) -> NDArray[np.uint8]:
-    """`picture` as `read_rgb` gives it."""
+    """Convert `picture` to the format of `read_rgb`."""
     colour = picture.colour
     if picture.alpha is not None:
         colour = over(colour, picture.alpha, WHITE)
@@ -58,14 +58,14 @@ def rgb(picture: Picture) -> NDArray[np.uint8]:
 
 @dataclass(frozen=True)
 class Photos:
-    """Photos that are large enough, decoded; held in memory while they fit.
+    """Decoded photos of sufficient size, cached in memory up to a limit.
 
     Attributes:
         paths: their files, in order.
         pixels: uint8 RGB `[H, W, 3]` each.
-        small: files passed over because a side is shorter than asked for.
-        megapixels: of all of them together.
-        note: for a person, where not all fit into memory.
+        small: skipped files with a side that is too short.
+        megapixels: total over all photos.
+        note: a sentence for the user if not all photos fit into memory.
     """
 
     paths: list[Path]
@@ -76,34 +76,34 @@ class Photos:
 
     @classmethod
     def read(cls, paths: Sequence[Path], *, smallest: int, limit_mb: int | None = None) -> "Photos":
-        """Decode `paths`, passing over pictures with a side below `smallest` pixels.
+        """Decode `paths`, skipping pictures with a side below `smallest` pixels.
 
         Args:
             limit_mb: memory for decoded photos, see `Cache`.
 
         Raises:
-            DataError: a file cannot be read (the first five are named), or no picture is large enough.
+            DataError: a file cannot be read (the message names the first five), or no picture is large enough.
         """
         sizes: dict[Path, int] = {}
 
         def read(path: Path) -> NDArray[np.uint8]:
             photo = read_rgb(path)
             if min(photo.shape[:2]) < smallest:
-                return NOTHING  # is passed over, and takes no memory
+                return TOO_SMALL  # skipped below; takes no memory
             sizes[path] = photo.shape[0] * photo.shape[1]
             return photo
 
         cache = Cache(paths, read, limit_mb=limit_mb)
         if not sizes:
-            raise DataError(f"no picture has both sides of {smallest} pixels or more: choose a smaller crop")
+            raise DataError(f"all pictures have a side below {smallest} pixels; choose a smaller crop")
         kept = [place for place, path in enumerate(paths) if path in sizes]
         small = [path for path in paths if path not in sizes]
         megapixels = sum(sizes.values()) / 1e6
-        return cls([paths[place] for place in kept], _Chosen(cache, kept), small, megapixels, cache.note)
+        return cls([paths[place] for place in kept], _Subset(cache, kept), small, megapixels, cache.note)
 
 
-class _Chosen(Sequence[NDArray[np.uint8]]):
-    """Some places of another sequence."""
+class _Subset(Sequence[NDArray[np.uint8]]):
+    """Some items of another sequence."""
 
     def __init__(self, whole: Sequence[NDArray[np.uint8]], places: list[int]) -> None:
         self.whole = whole
@@ -114,20 +114,23 @@ class _Chosen(Sequence[NDArray[np.uint8]]):
 
     def __getitem__(self, place: Any) -> Any:
         if isinstance(place, slice):
-            return [self.whole[one] for one in self.places[place]]
+            return [self.whole[index] for index in self.places[place]]
         return self.whole[self.places[place]]
 
 
 def hold_out(paths: list[Path]) -> tuple[list[Path], list[Path]]:
-    """Split into training and validation pictures: every folder's last twentieth, 1 to 12 pictures, is held out.
+    """Split into training and validation pictures.
 
-    A contiguous block at the end of the sorted names, so that tiles cut from one photo seldom fall on both sides.
+    Holds out the last twentieth of every folder, 1 to 12 pictures in total. They are a contiguous block at the end of
+    the sorted names, so that tiles of one photo rarely end up on both sides.
 
     Raises:
         DataError: there are fewer than two pictures.
     """
     if len(paths) < 2:
-        raise DataError("one picture cannot be both trained on and validated with: give more, or --validation FOLDER")
+        raise DataError(
+            "one picture cannot serve for both training and validation; add more, or give --validation FOLDER"
+        )
     count = min(max(len(paths) // 20, 1), 12)
     by_folder: dict[Path, list[Path]] = {}
     for path in paths:

@@ -1,5 +1,8 @@
-"""Resize and crop, the jitter of pix2pix and CycleGAN: pictures are resized to `load` pixels, and a window of `crop`
-pixels is cut out at random and mirrored at random (Isola et al. 2017, appendix 6.2: 286 to 256)."""
+"""Resize and random crop, the jitter of pix2pix and CycleGAN.
+
+Pictures are resized to `load` pixels. A random window of `crop` pixels is cut out and randomly mirrored (Isola et al.
+2017, appendix 6.2: 286 to 256).
+"""
 
 from typing import Literal, NamedTuple, Self
 
@@ -19,12 +22,12 @@ Aspect = Literal["squash", "keep"]
 
 
 class JitterSection(CachedData):
-    """The settings of resize and crop, for a data section to build on."""
+    """Base of data sections with resize and crop."""
 
     load: NonNegativeInt = Field(
-        default=286, description="pixels that pictures are resized to; 0: crops at their own size"
+        default=286, description="side in pixels that pictures are resized to; 0: crop at the original size"
     )
-    crop: PositiveInt = Field(default=256, description="side of the random crop of it, in pixels")
+    crop: PositiveInt = Field(default=256, description="side of the random crop, in pixels")
     flip: bool = Field(default=True, description="mirror half of the crops, left to right")
     aspect: Aspect = Field(
         default="squash", description="squash: resize to a square, as published; keep: resize the shorter side"
@@ -34,12 +37,12 @@ class JitterSection(CachedData):
     @model_validator(mode="after")
     def _crop_fits(self) -> Self:
         if 0 < self.load < self.crop:
-            raise ValueError(f"load = {self.load} is smaller than crop = {self.crop}")
+            raise ValueError(f"load = {self.load} must not be smaller than crop = {self.crop}")
         return self
 
 
 class Window(NamedTuple):
-    """A square cut out of a picture."""
+    """A square window in a picture."""
 
     top: int
     left: int
@@ -48,7 +51,7 @@ class Window(NamedTuple):
 
     @classmethod
     def draw(cls, rng: np.random.Generator, picture: Pixels, size: int, *, flip: bool) -> Self:
-        """A random window of `picture`, mirrored in half of the cases where `flip`."""
+        """Draw a random window of `picture`. If `flip`, half of all windows are mirrored."""
         height, width = picture.shape[:2]
         top, left = int(rng.integers(height - size + 1)), int(rng.integers(width - size + 1))
         return cls(top, left, size, flip and bool(rng.integers(2)))
@@ -59,18 +62,18 @@ class Window(NamedTuple):
         return cls((height - size) // 2, (width - size) // 2, size, flip=False)
 
     def cut(self, picture: Pixels) -> Pixels:
-        """A view of `picture`, `[H, W, C]` to `[size, size, C]`."""
+        """Cut the window out of `picture`: a view, `[H, W, C]` to `[size, size, C]`."""
         part = picture[self.top : self.top + self.size, self.left : self.left + self.size]
         return part[:, ::-1] if self.flip else part
 
 
-def tensor(picture: Pixels) -> Tensor:
-    """`picture`, uint8 `[H, W, C]`, as a tensor `[C, H, W]` with memory of its own."""
+def to_tensor(picture: Pixels) -> Tensor:
+    """Copy `picture`, uint8 `[H, W, C]`, to a tensor `[C, H, W]`."""
     return torch.from_numpy(np.array(picture.transpose(2, 0, 1), order="C"))
 
 
-def loaded_size(picture: Pixels, load: int, aspect: Aspect) -> tuple[int, int]:
-    """Height and width of `picture` after it is resized to `load` (0: as it is)."""
+def resized_size(picture: Pixels, load: int, aspect: Aspect) -> tuple[int, int]:
+    """Return height and width of `picture` after resizing to `load`. `load` 0 keeps the size."""
     height, width = picture.shape[:2]
     if load == 0:
         return height, width
@@ -81,37 +84,37 @@ def loaded_size(picture: Pixels, load: int, aspect: Aspect) -> tuple[int, int]:
 
 
 def resize(picture: Pixels, height: int, width: int, *, labels: bool = False) -> Pixels:
-    """`picture`, uint8 `[H, W, 1 or 3]`, resized: nearest for label maps, otherwise bicubic, antialiased (Pillow's)."""
+    """Resize `picture`, uint8 `[H, W, 1 or 3]`: nearest for label maps, otherwise Pillow's antialiased bicubic."""
     if picture.shape[:2] == (height, width):
         return picture
-    how = Image.Resampling.NEAREST if labels else Image.Resampling.BICUBIC
+    resample = Image.Resampling.NEAREST if labels else Image.Resampling.BICUBIC
     image = Image.fromarray(picture[:, :, 0] if picture.shape[2] == 1 else picture)
-    return np.asarray(image.resize((width, height), how)).reshape(height, width, -1)
+    return np.asarray(image.resize((width, height), resample)).reshape(height, width, -1)
 
 
-def channels(picture: Pixels, count: int) -> Pixels:
-    """RGB `[H, W, 3]` as it is (`count` 3) or as luma `[H, W, 1]` (ITU-R BT.601)."""
+def to_channels(picture: Pixels, count: int) -> Pixels:
+    """Return RGB `[H, W, 3]` unchanged (`count` 3) or as luma `[H, W, 1]` (`count` 1, ITU-R BT.601)."""
     return picture if count == 3 else np.asarray(Image.fromarray(picture).convert("L"))[:, :, None]
 
 
-def frame(picture: Pixels, settings: JitterSection, *, name: object) -> tuple[int, int]:
-    """Height and width to which `picture` is resized once, and from which every crop is cut.
+def frame_size(picture: Pixels, settings: JitterSection, *, name: object) -> tuple[int, int]:
+    """Return the height and width to which `picture` is resized before every crop.
 
     Raises:
-        DataError: it is too small to be cropped at its own size; `name` says which.
+        DataError: the picture is too small to be cropped at its original size; `name` identifies it.
     """
-    height, width = loaded_size(picture, settings.load, settings.aspect)
+    height, width = resized_size(picture, settings.load, settings.aspect)
     if min(height, width) < settings.crop:
-        raise DataError(f"{name}: {width} x {height} pixels, smaller than data.crop = {settings.crop}; set data.load")
+        raise DataError(f"{name}: {width} x {height} pixels is smaller than data.crop = {settings.crop}; set data.load")
     return height, width
 
 
-def whole_frame(picture: Pixels, settings: JitterSection, *, name: object) -> tuple[int, int]:
-    """`frame` as a validation takes it: what is seen is the whole picture, where the shape allows, and not a crop."""
-    frame(picture, settings, name=name)
-    return loaded_size(picture, settings.load and settings.crop, settings.aspect)
+def whole_frame_size(picture: Pixels, settings: JitterSection, *, name: object) -> tuple[int, int]:
+    """Like `frame_size`, for validation: shows the whole picture instead of a crop, as far as its shape allows."""
+    frame_size(picture, settings, name=name)
+    return resized_size(picture, settings.load and settings.crop, settings.aspect)
 
 
-def middle(picture: Pixels, size: int) -> Pixels:
-    """The square of `size` pixels in the middle of `picture`, with memory of its own."""
+def crop_centre(picture: Pixels, size: int) -> Pixels:
+    """Copy the square of `size` pixels in the middle of `picture`."""
     return np.array(Window.centre(picture, size).cut(picture))

@@ -1,6 +1,6 @@
-"""Blur kernels of the degradation model of Real-ESRGAN (Wang et al. 2021, sections 3.1 and 3.3).
+"""Blur kernels of Real-ESRGAN's degradation model (Wang et al. 2021, sections 3.1 and 3.3).
 
-All are float32 `[size, size]`, sum to 1 and are symmetric about their middle. `size` is odd.
+All kernels are float32 `[size, size]` with odd `size`, sum to 1 and are symmetric about their middle.
 """
 
 import numpy as np
@@ -12,38 +12,41 @@ Plane = NDArray[np.float64]
 
 
 def gaussian(size: int, sigma: float, across: float | None = None, angle: float = 0.0) -> Kernel:
-    """exp(-d / 2), where d = offset' S^-1 offset and S is the covariance.
+    """Gaussian kernel exp(-d / 2), with d = offset' S^-1 offset and the covariance S.
 
     Args:
         sigma: standard deviation in pixels along `angle`.
-        across: the one at right angles to it; None: isotropic.
-        angle: in radians, from the rows' direction towards the columns'.
+        across: standard deviation perpendicular to `angle`; None: isotropic.
+        angle: in radians, from the direction of the rows towards that of the columns.
     """
-    return _unit(np.exp(-0.5 * _distance(size, sigma, across, angle)))
+    return _normalise(np.exp(-0.5 * _distance(size, sigma, across, angle)))
 
 
 def generalised(size: int, beta: float, sigma: float, across: float | None = None, angle: float = 0.0) -> Kernel:
-    """exp(-d^beta / 2): a Gaussian for `beta` 1, heavier tails below, a flatter top above (Pascal et al. 2013)."""
-    return _unit(np.exp(-0.5 * _distance(size, sigma, across, angle) ** beta))
+    """Generalised Gaussian exp(-d^beta / 2): a Gaussian for beta = 1, heavier tails below, a flatter top above.
+
+    Pascal et al. 2013.
+    """
+    return _normalise(np.exp(-0.5 * _distance(size, sigma, across, angle) ** beta))
 
 
 def plateau(size: int, beta: float, sigma: float, across: float | None = None, angle: float = 0.0) -> Kernel:
-    """1 / (1 + d^beta)."""
-    return _unit(1 / (1 + _distance(size, sigma, across, angle) ** beta))
+    """Plateau-shaped kernel 1 / (1 + d^beta)."""
+    return _normalise(1 / (1 + _distance(size, sigma, across, angle) ** beta))
 
 
 def sinc(size: int, cutoff: float) -> Kernel:
-    """The circular low-pass filter cut off at `cutoff` radians a pixel (pi: the highest frequency there is).
+    """Circular low-pass filter with `cutoff` in radians per pixel; pi is the highest possible frequency.
 
-    c J1(c r) / (2 pi r), r in pixels, J1 the Bessel function of the first kind; c^2 / (4 pi) in the middle. Cut to
-    `size` pixels it rings and overshoots, which is what it is for.
+    c J1(c r) / (2 pi r) with r in pixels and the Bessel function J1 of the first kind; c^2 / (4 pi) in the middle.
+    Truncated to `size` pixels, it rings and overshoots. That is its purpose.
     """
     radius = np.sqrt(_distance(size, 1.0, None, 0.0))
     middle = size // 2
     radius[middle, middle] = 1.0
     values = cutoff / (2 * np.pi * radius) * torch.special.bessel_j1(torch.from_numpy(cutoff * radius)).numpy()
     values[middle, middle] = cutoff**2 / (4 * np.pi)
-    return _unit(values)
+    return _normalise(values)
 
 
 def _distance(size: int, sigma: float, across: float | None, angle: float) -> Plane:
@@ -54,5 +57,5 @@ def _distance(size: int, sigma: float, across: float | None, angle: float) -> Pl
     return np.asarray(along**2 + aside**2, np.float64)
 
 
-def _unit(values: Plane) -> Kernel:
+def _normalise(values: Plane) -> Kernel:
     return np.asarray(values / values.sum(), np.float32)

@@ -1,4 +1,4 @@
-"""Label maps: pictures whose colours are names of things."""
+"""Label maps: pictures in which each colour stands for a class."""
 
 import os
 from collections.abc import Callable
@@ -12,24 +12,26 @@ from img2img.errors import DataError, PictureError
 
 Pixels = NDArray[np.uint8]
 
-MOST = 256
-"""Classes that a label map can have: what a palette PNG can hold."""
+MAX_CLASSES = 256
+"""Largest number of classes in a label map: the capacity of a palette PNG."""
 
-USUAL = 64
-"""Pictures that together have at most so many colours may be label maps: antialiasing alone makes more, in time."""
+MAX_COLOURS = 64
+"""Pictures may be label maps if they have at most this many colours together. Antialiasing alone soon makes more."""
 
-INSIDE = 0.05
-"""Share of a class's pixels that are surrounded by their own kind. Of the thin classes of street scenes (poles) it is
-0.2; of the in-between colours of an antialiased drawing, about 0."""
+MIN_INTERIOR = 0.05
+"""Smallest share of interior pixels in a class. An interior pixel is surrounded by pixels of its own colour.
+
+Thin classes in street scenes (poles) have 0.2; the in-between colours of an antialiased drawing have about 0.
+"""
 
 
 class Colours:
-    """The colours of pictures that are shown to it, until there are more than `most`."""
+    """Counts the colours of pictures, until there are more than `most`."""
 
     def __init__(self, most: int) -> None:
         self.most = most
         self.seen: dict[int, NDArray[np.int64]] = {}
-        """Colour code to pixels and pixels inside (all four neighbours have the same colour)."""
+        """Colour code to numbers of pixels and of interior pixels (all four neighbours have the same colour)."""
 
     @property
     def too_many(self) -> bool:
@@ -37,13 +39,13 @@ class Colours:
 
     def add(self, picture: Pixels) -> None:
         """Count the colours of `picture`, uint8 RGB `[H, W, 3]`."""
-        code = codes(picture)
+        code = colour_codes(picture)
         same = np.ones(code.shape, bool)
         for near, far in ((np.s_[:-1], np.s_[1:]), (np.s_[:, :-1], np.s_[:, 1:])):
             equal = code[near] == code[far]
             same[near] &= equal
             same[far] &= equal
-        # By runs of one colour along the rows: areas have few of them.
+        # Counts runs of one colour along the rows, because areas have few runs.
         flat = code.ravel()
         starts = np.concatenate([[0], np.flatnonzero(flat[1:] != flat[:-1]) + 1])
         found, place = np.unique(flat[starts], return_inverse=True)
@@ -56,31 +58,31 @@ class Colours:
 
     @property
     def flat(self) -> bool:
-        """Whether these are areas of one colour each: at least two colours, three quarters of them fill areas."""
+        """Whether the pictures consist of flat areas: at least two colours, three quarters of which fill areas."""
         shares = np.array([inside / pixels for pixels, inside in self.seen.values()])
-        return len(shares) >= 2 and not self.too_many and bool((shares >= INSIDE).mean() >= 0.75)
+        return len(shares) >= 2 and not self.too_many and bool((shares >= MIN_INTERIOR).mean() >= 0.75)
 
     @property
     def palette(self) -> Pixels:
-        """The colours sorted: uint8 `[K, 3]`. Class k is the colour `palette[k]`."""
+        """The sorted colours, uint8 `[K, 3]`. Class k is the colour `palette[k]`."""
         found = np.array(sorted(self.seen))
         return np.stack([found >> 16, found >> 8 & 255, found & 255], axis=1).astype(np.uint8)
 
 
-def codes(picture: Pixels) -> NDArray[np.signedinteger[Any]]:
-    """One number a pixel, 0xRRGGBB, of uint8 RGB `[..., 3]`."""
+def colour_codes(picture: Pixels) -> NDArray[np.signedinteger[Any]]:
+    """Convert uint8 RGB `[..., 3]` to one number per pixel, 0xRRGGBB."""
     red, green, blue = (picture[..., channel].astype(np.int32) for channel in range(3))
     return red << 16 | green << 8 | blue
 
 
-def colours(count: int, read: Callable[[int], Pixels], *, most: int) -> Colours:
-    """The colours of `read(0)` to `read(count - 1)`, in threads; no more is read once there are more than `most`.
+def count_colours(count: int, read: Callable[[int], Pixels], *, most: int) -> Colours:
+    """Count the colours of `read(0)` to `read(count - 1)`, in threads. Stops reading when there are more than `most`.
 
-    Pictures that cannot be read are passed over: who reads them for use reports them.
+    Skips pictures that cannot be read; reading them for training reports them.
     """
     found = Colours(most)
 
-    def one(place: int) -> Pixels | None:
+    def read_or_skip(place: int) -> Pixels | None:
         try:
             return read(place)
         except (PictureError, DataError):
@@ -89,7 +91,7 @@ def colours(count: int, read: Callable[[int], Pixels], *, most: int) -> Colours:
     workers = min(os.cpu_count() or 1, 16)
     with ThreadPoolExecutor(workers) as pool:
         for start in range(0, count, 2 * workers):
-            for picture in pool.map(one, range(start, min(start + 2 * workers, count))):
+            for picture in pool.map(read_or_skip, range(start, min(start + 2 * workers, count))):
                 if picture is not None and not found.too_many:
                     found.add(picture)
             if found.too_many:
@@ -97,20 +99,20 @@ def colours(count: int, read: Callable[[int], Pixels], *, most: int) -> Colours:
     return found
 
 
-def index(picture: Pixels, palette: Pixels, *, name: str) -> Pixels:
-    """The class of every pixel of a label map: uint8 RGB `[H, W, 3]` to uint8 `[H, W, 1]`.
+def to_classes(picture: Pixels, palette: Pixels, *, name: str) -> Pixels:
+    """Return the class of every pixel of a label map: uint8 RGB `[H, W, 3]` to uint8 `[H, W, 1]`.
 
     Raises:
-        DataError: a colour is not in `palette`; `name` says in which picture.
+        DataError: a colour is not in `palette`; the message starts with `name`.
     """
-    known, code = codes(palette), codes(picture)
+    known, code = colour_codes(palette), colour_codes(picture)
     place = np.minimum(np.searchsorted(known, code), len(known) - 1)
     if not np.array_equal(known[place], code):
         strange = tuple(picture[known[place] != code][0].tolist())
-        raise DataError(f"{name}: the colour {strange} is none of the {len(known)} classes of the label maps")
+        raise DataError(f"{name}: the colour {strange} is not one of the {len(known)} classes of the label maps")
     return place.astype(np.uint8)[..., None]
 
 
 def paint(classes: Pixels, palette: Pixels) -> Pixels:
-    """Class numbers `[H, W, 1]` as colours `[H, W, 3]`."""
+    """Convert class numbers `[H, W, 1]` to colours `[H, W, 3]`."""
     return palette[classes[..., 0]]

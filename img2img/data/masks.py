@@ -1,8 +1,8 @@
-"""Holes for inpainting: boxes, free-form brush strokes (Yu et al. 2019, supplementary material, algorithm 1), the
-middle, or pictures of masks. 1 = fill here.
+"""Draws holes for inpainting. In a mask, 1 = fill here.
 
-Whatever is drawn, the hole's share of the picture lies in `MaskConfig.share`: strokes and boxes are added until it is
-large enough, each that would make it too large is drawn anew, and if that leads nowhere the hole is grown at its edge.
+The kinds are boxes, free-form brush strokes (Yu et al. 2019, supplementary material, algorithm 1), a box in the middle,
+and mask files. The hole's share of the picture always lies in `MaskConfig.share`. Boxes and strokes are added until the
+hole is large enough. One that would make it too large is drawn again. If that fails, the hole grows at its edge.
 """
 
 import math
@@ -26,18 +26,18 @@ cv2.setNumThreads(0)  # as in data.degradation_steps
 Mask = NDArray[np.uint8]
 
 TRIES = 20
-"""Strokes, boxes or files in a row that may not fit before the hole is grown instead."""
+"""Number of strokes, boxes or files tried in a row before the hole grows at its edge instead."""
 
 
-Part = Annotated[float, Field(gt=0, lt=1)]
-Parts = Annotated[tuple[Part, Part], AfterValidator(rising)]
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+Fractions = Annotated[tuple[Fraction, Fraction], AfterValidator(rising)]
 Angle = Annotated[float, Field(ge=0, le=180)]
 
 
 class Kinds(Section):
-    """How often each kind of hole is drawn, in proportion to each other."""
+    """Relative frequency of each kind of hole."""
 
-    both: NonNegativeFloat = Field(default=1.0, description="weight of a box together with brush strokes")
+    both: NonNegativeFloat = Field(default=1.0, description="weight of boxes combined with brush strokes")
     strokes: NonNegativeFloat = Field(default=0.0, description="weight of brush strokes alone")
     box: NonNegativeFloat = Field(default=0.0, description="weight of boxes alone")
     centre: NonNegativeFloat = Field(default=0.0, description="weight of a box in the middle (Pathak et al. 2016)")
@@ -46,29 +46,30 @@ class Kinds(Section):
     @model_validator(mode="after")
     def _any(self) -> Self:
         if not any(self.model_dump().values()):
-            raise ValueError("no kind of hole has a weight above 0")
+            raise ValueError("at least one kind of hole needs a weight above 0")
         return self
 
 
 class Boxes(Section):
-    count: Counts = Field(default=(1, 1), description="boxes in a hole, fewest and most")
-    sides: Parts = Field(default=(0.375, 0.5), description="their sides as parts of the picture's")
+    count: Counts = Field(default=(1, 1), description="smallest and largest number of boxes in a hole")
+    sides: Fractions = Field(default=(0.375, 0.5), description="smallest and largest side, relative to the picture's")
 
 
 class Strokes(Section):
-    count: Counts = Field(default=(1, 3), description="strokes in a hole, fewest and most")
-    vertices: Counts = Field(default=(4, 11), description="corners of a stroke, fewest and most")
-    width: Parts = Field(default=(12 / 256, 40 / 256), description="width of the brush, part of the shorter side")
-    length: Part = Field(
-        default=0.125, description="mean distance of two corners, part of the diagonal; its deviation is half of that"
+    count: Counts = Field(default=(1, 3), description="smallest and largest number of strokes in a hole")
+    vertices: Counts = Field(default=(4, 11), description="smallest and largest number of corners in a stroke")
+    width: Fractions = Field(default=(12 / 256, 40 / 256), description="brush width, relative to the shorter side")
+    length: Fraction = Field(
+        default=0.125,
+        description="mean distance between corners, relative to the diagonal; the standard deviation is half of it",
     )
-    angle: Angle = Field(default=72.0, description="mean direction in degrees; every second one is the mirror image")
-    spread: Angle = Field(default=24.0, description="largest deviation from it in degrees")
+    angle: Angle = Field(default=72.0, description="mean direction in degrees; every second line is mirrored")
+    spread: Angle = Field(default=24.0, description="largest deviation from the mean direction in degrees")
 
 
 class MaskConfig(Section):
     kinds: Kinds = Field(default=Kinds(), description="weights of the kinds of holes")
-    share: Parts = Field(default=(0.1, 0.4), description="smallest and largest share of the picture that is a hole")
+    share: Fractions = Field(default=(0.1, 0.4), description="smallest and largest share of the picture to cover")
     box: Boxes = Field(default=Boxes(), description="boxes")
     strokes: Strokes = Field(default=Strokes(), description="brush strokes")
     folders: tuple[Path, ...] = Field(default=(), description="folders of masks, white = fill")
@@ -76,23 +77,23 @@ class MaskConfig(Section):
     @model_validator(mode="after")
     def _possible(self) -> Self:
         if self.kinds.folder and not self.folders:
-            raise ValueError("kinds.folder has a weight, but folders names no folder of masks")
+            raise ValueError("kinds.folder has a weight, but folders is empty; name a folder of masks")
         if (self.kinds.box or self.kinds.both) and self.box.sides[0] ** 2 > self.share[1]:
             raise ValueError(
-                f"a box with sides of {self.box.sides[0]:g} is more than share = {list(self.share)} allows: "
+                f"a box with sides of {self.box.sides[0]:g} covers more than share = {list(self.share)} allows; "
                 "lower box.sides, or set kinds.box and kinds.both to 0"
             )
         return self
 
 
 class Masks:
-    """Draws holes.
+    """Draws holes as configured by `config`.
 
-    Args:
-        config: see there.
+    Attributes:
+        out_of_range: mask files that are skipped because their share is not in the configured range.
 
     Raises:
-        DataError: a mask file cannot be read, or none has a hole of the wanted share.
+        DataError: a mask file cannot be read, or none has a share in the configured range.
     """
 
     def __init__(self, config: MaskConfig) -> None:
@@ -102,15 +103,15 @@ class Masks:
         self._weights = np.array(list(weights.values())) / sum(weights.values())
         self._files: Cache[Path, Mask] | None = None
         self._usable: list[int] = []
-        self.small_or_large: list[Path] = []  # files passed over for their hole's share
+        self.out_of_range: list[Path] = []
         if config.kinds.folder:
             self._read_folders()
 
     def draw(self, rng: np.random.Generator, height: int, width: int) -> Mask:
-        """A hole in a `height` x `width` picture, uint8 0 or 1 `[height, width]`: a pure function of `rng`'s state.
+        """Draw a hole for a `height` x `width` picture: uint8 0 or 1 `[height, width]`.
 
-        Its share is within the configured range, to the pixel where the range holds a whole number of them, and
-        always some pixel is in it and some is not.
+        The hole is a pure function of the state of `rng`. Its share is in the configured range, to the pixel if the
+        range contains a whole number of pixels. At least one pixel is in the hole, and at least one is not.
         """
         fewest, most = self._limits(height * width)
         kind = str(rng.choice(self._kinds, p=self._weights))
@@ -125,10 +126,12 @@ class Masks:
                     break
         else:
             pieces = self._pieces(kind, rng)
-            for number, piece in enumerate(pieces + pieces[-1:] * TRIES):
-                if number < len(pieces) or np.count_nonzero(mask) < fewest:
-                    mask = self._add(piece, mask, rng, most)
-        return _grown(mask, fewest, rng)
+            for piece in pieces:
+                mask = self._add(piece, mask, rng, most)
+            for _ in range(TRIES):
+                if np.count_nonzero(mask) < fewest:
+                    mask = self._add(pieces[-1], mask, rng, most)
+        return _grow(mask, fewest, rng)
 
     def _limits(self, pixels: int) -> tuple[int, int]:
         low, high = (share * pixels for share in self.config.share)
@@ -143,7 +146,7 @@ class Masks:
         return ["box"] * boxes + ["stroke"] * strokes
 
     def _add(self, piece: str, mask: Mask, rng: np.random.Generator, most: int) -> Mask:
-        """`mask` with one more box or stroke; as it was where TRIES of them made the hole too large."""
+        """Add a box or stroke to `mask`. Returns `mask` unchanged if TRIES of them would make the hole too large."""
         for _ in range(TRIES):
             if piece == "box":
                 more = mask | _box(self.config.box, rng, *mask.shape)
@@ -165,12 +168,12 @@ class Masks:
         self._files = Cache(paths, read)
         low, high = self.config.share
         self._usable = [place for place, path in enumerate(paths) if low <= shares[path] <= high]
-        self.small_or_large = [path for path in paths if not low <= shares[path] <= high]
+        self.out_of_range = [path for path in paths if not low <= shares[path] <= high]
         if not self._usable:
             where = ", ".join(map(str, self.config.folders))
             raise DataError(
-                f"{where}: {len(paths)} masks, of whose pictures the hole (white) is {min(shares.values()):.0%} to "
-                f"{max(shares.values()):.0%}, none of them {low:.0%} to {high:.0%}; set share, or invert the masks"
+                f"{where}: none of {len(paths)} masks is {low:.0%} to {high:.0%} white (they range from "
+                f"{min(shares.values()):.0%} to {max(shares.values()):.0%}); change share, or invert the masks"
             )
 
     def _from_folder(self, rng: np.random.Generator, height: int, width: int) -> Mask:
@@ -184,14 +187,14 @@ class Masks:
 
 
 @lru_cache(maxsize=4)
-def masks(config: MaskConfig) -> Masks:
-    """`Masks(config)`, the same one for the same settings: mask files are read once."""
+def cached_masks(config: MaskConfig) -> Masks:
+    """Return `Masks(config)`, the same object for equal configurations, so that mask files are read once."""
     return Masks(config)
 
 
 def draw(config: MaskConfig, rng: np.random.Generator, height: int, width: int) -> Mask:
-    """See `Masks.draw`."""
-    return masks(config).draw(rng, height, width)
+    """Draw a hole, see `Masks.draw`."""
+    return cached_masks(config).draw(rng, height, width)
 
 
 def _count(limits: tuple[int, int], rng: np.random.Generator) -> int:
@@ -199,7 +202,7 @@ def _count(limits: tuple[int, int], rng: np.random.Generator) -> int:
 
 
 def _centre(height: int, width: int, area: int) -> Mask:
-    """A box of at most `area` pixels, of the picture's proportions, in its middle."""
+    """Return a box of at most `area` pixels in the middle, with the proportions of the picture."""
     rows = min(max(round(height * math.sqrt(area / (height * width))), 1), height, area)
     columns = min(area // rows, width)
     mask = np.zeros((height, width), np.uint8)
@@ -217,7 +220,7 @@ def _box(config: Boxes, rng: np.random.Generator, height: int, width: int) -> Ma
 
 
 def _stroke(config: Strokes, rng: np.random.Generator, height: int, width: int) -> Mask:
-    """A zigzag of round-ended lines: directions alternate between the mean and its mirror image."""
+    """Draw a zigzag of lines with round ends. Directions alternate between the mean and its mirror image."""
     corners = _count(config.vertices, rng)
     mean, spread = math.radians(config.angle), math.radians(config.spread)
     lowest, highest = mean - rng.uniform(0, spread), mean + rng.uniform(0, spread)
@@ -238,8 +241,8 @@ def _stroke(config: Strokes, rng: np.random.Generator, height: int, width: int) 
     return mask[:: -1 if flip_rows else 1, :: -1 if flip_columns else 1]
 
 
-def _grown(mask: Mask, fewest: int, rng: np.random.Generator) -> Mask:
-    """`mask` with the pixels at its edge added, ring by ring, until it has `fewest`; the last ring in part."""
+def _grow(mask: Mask, fewest: int, rng: np.random.Generator) -> Mask:
+    """Grow the hole in `mask` at its edge, ring by ring, until it has `fewest` pixels. The last ring may be partial."""
     grown = np.array(mask, order="C")
     if not grown.any():
         grown[int(rng.integers(mask.shape[0])), int(rng.integers(mask.shape[1]))] = 1

@@ -1,4 +1,4 @@
-"""Paired pictures as a data set: resized, cropped and mirrored alike."""
+"""The data set for paired pictures. Both pictures of a pair are resized, cropped and mirrored alike."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from img2img.data import jitter, labels, layouts, order
-from img2img.data.augment import augmented_pair
+from img2img.data.augment import augment_pair
 from img2img.data.cache import Cache, read_all
 from img2img.data.jitter import JitterSection, Window
 from img2img.data.pairs import Pair, PairedData, Pairs, find_pairs
@@ -18,12 +18,15 @@ from img2img.errors import DataError
 
 Pixels = NDArray[np.uint8]
 
-HELD_MOST = 200
-"""Held-out pairs that are kept for validations; of a larger test set these are taken by a hash of the name."""
+MAX_HELD_OUT = 200
+"""Number of held-out pairs kept for validation. From a larger test set, they are chosen by a hash of their names."""
 
 
-class Held(NamedTuple):
-    """A held-out pair: `input` uint8 `[crop, crop, C]` (for label maps C = 1, the class), `target` likewise."""
+class HeldOutPair(NamedTuple):
+    """A held-out pair: `input` and `target`, uint8 `[crop, crop, C]`.
+
+    For label maps, `input` has one channel, the class.
+    """
 
     name: str
     input: Pixels
@@ -31,11 +34,11 @@ class Held(NamedTuple):
 
 
 class PairedCrops(Dataset[dict[str, Tensor]]):
-    """Endless training pairs; item `i` is a pure function of `seed` and `i`. Each pass is a new permutation.
+    """Endless training pairs. Item `i` is a pure function of `seed` and `i`; each pass is a new permutation.
 
     Args:
-        pairs: input and target of each pair, uint8 `[H, W, C]`, in one frame.
-        labels: the inputs are classes.
+        pairs: input and target of each pair, uint8 `[H, W, C]`, of one height and width.
+        labels: whether the inputs are classes.
 
     Items: `{"input": uint8 [C, crop, crop], "target": uint8 [C, crop, crop]}`.
     """
@@ -52,11 +55,11 @@ class PairedCrops(Dataset[dict[str, Tensor]]):
         return order.ENDLESS
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
-        source, target = self.pairs[order.shuffled(self.seed, index, len(self.pairs))]
+        source, target = self.pairs[order.shuffled_index(self.seed, index, len(self.pairs))]
         rng = order.generator(self.seed, index)
         window = Window.draw(rng, source, self.settings.crop, flip=self.settings.flip)
-        source, target = augmented_pair(self.settings.augment, rng, source, target, labels=self.labels)
-        return {"input": jitter.tensor(window.cut(source)), "target": jitter.tensor(window.cut(target))}
+        source, target = augment_pair(self.settings.augment, rng, source, target, labels=self.labels)
+        return {"input": jitter.to_tensor(window.cut(source)), "target": jitter.to_tensor(window.cut(target))}
 
 
 @dataclass(frozen=True)
@@ -64,16 +67,16 @@ class PairedSet:
     """Paired data, read and checked.
 
     Attributes:
-        dataset: what is trained on.
-        held: what validations look at: whole pictures, resized to the crop's size without jitter.
-        palette: colours of the classes, uint8 `[K, 3]`, where the input is a label map; otherwise None.
-        input_channels: of the network: K for label maps (one-hot), 1 for grey, otherwise 3.
+        dataset: the training data.
+        held_out: validation data: whole pictures, resized to the size of the crop without jitter.
+        palette: colours of the classes, uint8 `[K, 3]`, if the input is a label map; otherwise None.
+        input_channels: input channels of the network: K for label maps (one-hot), 1 for grey, otherwise 3.
         target_channels: 1 for grey, otherwise 3.
-        notes: what a person should hear before the first step.
+        notes: sentences for the user before the first step.
     """
 
     dataset: PairedCrops
-    held: list[Held]
+    held_out: list[HeldOutPair]
     palette: Pixels | None
     input_channels: int
     target_channels: int
@@ -81,39 +84,40 @@ class PairedSet:
 
     @classmethod
     def read(cls, data: PairedData, *, seed: int) -> Self:
-        """Find, check and decode the pairs that `data` names.
+        """Find, check and decode the pairs of `data`.
 
         Raises:
-            DataError: see `find_pairs`; or a picture cannot be read, is smaller than the crop where `load` is 0, or
-                is no label map where the settings say so. Files are named.
+            DataError: see `find_pairs`; or a picture cannot be read, is smaller than the crop with `load` 0, or is not
+                a label map although `data` says so. Messages name the files.
         """
         pairs = find(data)
         palette = label_palette(pairs, data)
         reader = Reader(data, palette)
-        cache = Cache(pairs.train, reader.loaded, limit_mb=data.cache_mb)
-        test = layouts.at_most(pairs.test, [pair.name for pair in pairs.test], HELD_MOST)
-        held = [Held(p.name, *both) for p, both in zip(test, read_all(test, reader.whole), strict=True)]
-        kept = f"{len(pairs.test)} held out"
-        kept += f", {len(test)} of them used in validations" if len(test) < len(pairs.test) else ""
-        notes = [f"{len(pairs.train)} pairs to train on, {kept}", pairs.layout, *pairs.notes, said(data, palette)]
+        cache = Cache(pairs.train, reader.load, limit_mb=data.cache_mb)
+        test = layouts.at_most(pairs.test, [pair.name for pair in pairs.test], MAX_HELD_OUT)
+        held = [HeldOutPair(p.name, *both) for p, both in zip(test, read_all(test, reader.load_whole), strict=True)]
+        counts = f"{len(pairs.train)} training pairs, {len(pairs.test)} held out"
+        if len(test) < len(pairs.test):
+            counts += f" ({len(test)} of them used for validation)"
+        notes = [counts, pairs.layout, *pairs.notes, describe(data, palette)]
         return cls(
             dataset=PairedCrops(cache, data, seed=seed, labels=palette is not None),
-            held=held,
+            held_out=held,
             palette=palette,
             input_channels=reader.input_channels if palette is None else len(palette),
             target_channels=reader.target_channels,
             notes=[*notes, *filter(None, [cache.note])],
         )
 
-    def shown(self, source: Pixels) -> Pixels:
-        """An input as a person sees it: RGB `[H, W, 3]`; the classes of a label map have their colours."""
+    def input_as_rgb(self, source: Pixels) -> Pixels:
+        """Return an input as RGB `[H, W, 3]` for display. The classes of a label map get their colours."""
         if self.palette is not None:
             return labels.paint(source, self.palette)
         return source if source.shape[2] == 3 else np.repeat(source, 3, axis=2)
 
 
 class Reader:
-    """Reads pairs at the size that crops are cut from, as colours, grey or classes."""
+    """Reads pairs at the size from which crops are cut, as colours, grey or classes."""
 
     def __init__(self, data: PairedData, palette: Pixels | None) -> None:
         self.data = data
@@ -121,29 +125,29 @@ class Reader:
         self.input_channels = 1 if palette is not None or data.input == "grey" else 3
         self.target_channels = 1 if data.target == "grey" else 3
 
-    def loaded(self, pair: Pair) -> tuple[Pixels, Pixels]:
+    def load(self, pair: Pair) -> tuple[Pixels, Pixels]:
         source, target = pair.read()
-        return self._both(pair, source, target, jitter.frame(source, self.data, name=pair.input.path))
+        return self._both(pair, source, target, jitter.frame_size(source, self.data, name=pair.input.path))
 
-    def whole(self, pair: Pair) -> tuple[Pixels, Pixels]:
+    def load_whole(self, pair: Pair) -> tuple[Pixels, Pixels]:
         source, target = pair.read()
-        frame = jitter.whole_frame(source, self.data, name=pair.input.path)
+        frame = jitter.whole_frame_size(source, self.data, name=pair.input.path)
         source, target = self._both(pair, source, target, frame)
-        return jitter.middle(source, self.data.crop), jitter.middle(target, self.data.crop)
+        return jitter.crop_centre(source, self.data.crop), jitter.crop_centre(target, self.data.crop)
 
     def _both(self, pair: Pair, source: Pixels, target: Pixels, frame: tuple[int, int]) -> tuple[Pixels, Pixels]:
         if self.palette is not None:
-            classes = labels.index(source, self.palette, name=str(pair.input.path))
+            classes = labels.to_classes(source, self.palette, name=str(pair.input.path))
             source = jitter.resize(classes, *frame, labels=True)
         else:
-            source = jitter.resize(jitter.channels(source, self.input_channels), *frame)
-        # Resizing may hand back a view of the whole side-by-side picture, which would stay in memory with it.
-        target = jitter.resize(jitter.channels(target, self.target_channels), *frame)
+            source = jitter.resize(jitter.to_channels(source, self.input_channels), *frame)
+        # Resizing may return a view of the whole side-by-side picture, which would keep all of it in memory.
+        target = jitter.resize(jitter.to_channels(target, self.target_channels), *frame)
         return np.ascontiguousarray(source), np.ascontiguousarray(target)
 
 
 def find(data: PairedData) -> Pairs:
-    """The pairs that the settings `data` name."""
+    """Find the pairs that `data` configures."""
     return find_pairs(
         data.folders,
         direction=data.direction,
@@ -154,32 +158,32 @@ def find(data: PairedData) -> Pairs:
 
 
 def label_palette(pairs: Pairs, data: PairedData) -> Pixels | None:
-    """The classes of the inputs, where they are label maps: uint8 `[K, 3]`; None where they are pictures.
+    """Return the classes of the inputs, uint8 `[K, 3]`, if they are label maps; None if they are pictures.
 
-    With `input = "auto"`, inputs are label maps when all of them together have at most `labels.USUAL` colours and
-    these fill areas. The in-between colours of an antialiased drawing do not, though it may be a palette PNG too.
+    With `input = "auto"`, inputs are label maps if all of them together have at most `labels.MAX_COLOURS` colours and
+    these colours fill areas. The in-between colours of an antialiased drawing do not fill areas, even in a palette PNG.
 
     Raises:
-        DataError: `input = "labels"`, and there are more than `labels.MOST` colours.
+        DataError: `input = "labels"`, and there are more than `labels.MAX_CLASSES` colours.
     """
     if data.input not in ("auto", "labels"):
         return None
-    most = labels.USUAL if data.input == "auto" else labels.MOST
+    most = labels.MAX_COLOURS if data.input == "auto" else labels.MAX_CLASSES
     inputs = [*pairs.train, *pairs.test]
-    found = labels.colours(len(inputs), lambda place: inputs[place].read_input(), most=most)
+    found = labels.count_colours(len(inputs), lambda place: inputs[place].read_input(), most=most)
     if data.input == "auto":
         return found.palette if found.flat else None
     if found.too_many:
-        raise DataError(f"{data.folders[0]}: more than {most} colours in the inputs, which are no label maps, then")
+        raise DataError(f"{data.folders[0]}: the inputs have more than {most} colours, so they are not label maps")
     return found.palette
 
 
-def said(data: PairedData, palette: Pixels | None) -> str:
-    """What becomes of the pictures, for a person."""
+def describe(data: PairedData, palette: Pixels | None) -> str:
+    """Summarise how the pictures are used, for the user."""
     if palette is not None:
-        kind = f"label maps of {len(palette)} classes, taken one-hot"
-        kind += " (recognised: few colours, in areas; data.input = picture if they are not)"
-        kind = kind if data.input == "auto" else f"label maps of {len(palette)} classes, taken one-hot"
+        kind = f"label maps of {len(palette)} classes, encoded one-hot"
+        if data.input == "auto":
+            kind += " (recognised by their few colours in areas; set data.input = picture if they are not)"
     else:
         kind = "grey pictures" if data.input == "grey" else "colour pictures"
     return f"inputs are {kind}; targets are {'grey' if data.target == 'grey' else 'colour'} pictures"

@@ -1,4 +1,4 @@
-"""Pairs of pictures: where they are, whatever way they lie, and the settings of paired data."""
+"""Finds pairs of pictures in all supported layouts. Defines the settings of paired data."""
 
 import csv
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from pydantic import Field
 
 from img2img.data import folders, layouts
 from img2img.data.jitter import JitterSection
-from img2img.data.layouts import Named
+from img2img.data.layouts import NamedPicture
 from img2img.errors import DataError
 from img2img.runtime.files.source import PICTURE_SUFFIXES
 
@@ -23,11 +23,11 @@ Layout = Literal["auto", "folders", "side-by-side", "table"]
 Missing = Literal["fail", "skip"]
 
 WIDE = 1.6
-"""Width to height from which a picture may be two pictures side by side: halves of 4 to 5."""
+"""A picture with at least this ratio of width to height may be two pictures side by side: two halves of 4 to 5."""
 
 
 class PairedData(JitterSection):
-    """Paired pictures. Both pictures of a pair are brought to one frame, the input's, then cut and mirrored alike."""
+    """Paired pictures. Both pictures of a pair get the size of the input, then the same crop and mirroring."""
 
     folders: tuple[Path, ...] = Field(
         min_length=1,
@@ -38,13 +38,13 @@ class PairedData(JitterSection):
     validation: tuple[Path, ...] = Field(
         default=(), max_length=2, description="held-out pairs, given like folders; empty: val or test, or a twentieth"
     )
-    layout: Layout = Field(default="auto", description="how the pairs lie; auto: recognised")
-    direction: Direction = Field(default="AtoB", description="what becomes what")
-    missing: Missing = Field(default="fail", description="a picture without its partner: fail, or skip it")
+    layout: Layout = Field(default="auto", description="how the pairs are stored; auto: detect")
+    direction: Direction = Field(default="AtoB", description="direction of the translation")
+    missing: Missing = Field(default="fail", description="if a picture has no partner: fail or skip it")
     input: Literal["auto", "picture", "grey", "labels"] = Field(
-        default="auto", description="what the input is: colours, grey, or a label map taken one-hot; auto: recognised"
+        default="auto", description="kind of input: colour picture, grey, or label map (encoded one-hot); auto: detect"
     )
-    target: Literal["picture", "grey"] = Field(default="picture", description="what the output is: colours, or grey")
+    target: Literal["picture", "grey"] = Field(default="picture", description="kind of output: colour picture or grey")
 
 
 class Part(NamedTuple):
@@ -55,14 +55,14 @@ class Part(NamedTuple):
 
 
 class Pair(NamedTuple):
-    """Two pictures of one thing; `name` is the path below their folder, without extension."""
+    """Two pictures of one thing. `name` is the path below their folder without extension."""
 
     name: str
     input: Part
     target: Part
 
     def read(self) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        """Input and target as uint8 RGB `[H, W, 3]`, each at its own size.
+        """Read input and target as uint8 RGB `[H, W, 3]`, each at its original size.
 
         Raises:
             PictureError: a file cannot be read.
@@ -70,16 +70,16 @@ class Pair(NamedTuple):
         """
         first = folders.read_rgb(self.input.path)
         second = first if self.target.path == self.input.path else folders.read_rgb(self.target.path)
-        return _part(first, self.input), _part(second, self.target)
+        return _cut_half(first, self.input), _cut_half(second, self.target)
 
     def read_input(self) -> NDArray[np.uint8]:
-        """The input alone, as `read` gives it."""
-        return _part(folders.read_rgb(self.input.path), self.input)
+        """Read only the input, see `read`."""
+        return _cut_half(folders.read_rgb(self.input.path), self.input)
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """What was found. `layout` says in a sentence what was recognised; `notes` what else a person should hear."""
+    """The pairs found. `layout` describes what was recognised; `notes` are further sentences for the user."""
 
     train: list[Pair]
     test: list[Pair]
@@ -95,31 +95,31 @@ def find_pairs(
     missing: Missing = "fail",
     validation: Sequence[Path] = (),
 ) -> Pairs:
-    """Find pairs by name in one of these layouts, recognised by looking:
+    """Find pairs by name. Recognises these layouts:
 
-    - one folder with `A` and `B`; with `train` and `val` or `test` in each of them, as published, or around them;
-    - one folder with `trainA trainB` and perhaps `valA valB` or `testA testB`;
-    - two folders, A and then B;
+    - one folder with `A` and `B`, perhaps with `train` and `val` or `test` inside or around them;
+    - one folder with `trainA trainB`, perhaps with `valA valB` or `testA testB`;
+    - two folders, first A, then B;
     - a folder of side-by-side pictures, A left and B right, perhaps in `train`, `val` and `test`;
-    - a CSV file with two columns of paths, A and B, relative to the file; a header may stand above them.
+    - a CSV file with two columns of paths, A and B, relative to the file, perhaps with a header.
 
-    Names are paths below the folder without their extension; extensions and sizes may differ. Without a part that is
-    held out (`val` before `test`, or the pairs of `validation`), `layouts.held_names` chooses it.
+    A picture's name is its path below the folder without extension; extensions and sizes may differ. Without a held-out
+    part (`val` before `test`, or the pairs of `validation`), `layouts.held_out_names` chooses one.
 
     Raises:
-        DataError: no pairs are recognised; A without B, by folder or by name (the first five of each side are named);
-            two files have one name; one pair cannot be both trained on and validated with.
+        DataError: no pairs are recognised; A without B, by folder or by name (the message names the first five of each
+            side); two files have the same name; one pair cannot serve for both training and validation.
     """
     for source in sources:
         if not source.exists():
-            raise DataError(f"{source}: there is no such folder or file")
+            raise DataError(f"{source}: no such folder or file")
     train, test, words, skipped = _find(sources, layout, missing)
-    notes = [f"{skipped} pictures have no partner and are passed over"] if skipped else []
+    notes = [f"{skipped} pictures have no partner and are skipped"] if skipped else []
     if validation:
         more = _find(validation, layout, missing)
         test, words = more[0] + more[1], f"{words}; held out: {more[2]}"
     elif not test:
-        held = layouts.held_names([pair.name for pair in train], what=str(sources[0]))
+        held = layouts.held_out_names([pair.name for pair in train], what=str(sources[0]))
         test = [pair for pair in train if pair.name in held]
         train = [pair for pair in train if pair.name not in held]
         words += "; held out by a hash of the name"
@@ -129,46 +129,46 @@ def find_pairs(
 
 
 Found = tuple[list[Pair], list[Pair], str, int]
-"""Pairs to train on, pairs held out by the layout, what was recognised, files without partner."""
+"""Pairs for training, pairs held out by the layout, description of the layout, number of files without a partner."""
 
 
 def _find(sources: Sequence[Path], layout: Layout, missing: Missing) -> Found:
     table = len(sources) == 1 and sources[0].is_file()
     if table != (layout == "table") and (table or layout == "table") and layout != "auto":
-        raise DataError(f"data.layout = {layout} does not fit {sources[0]}, a {'file' if table else 'folder'}")
+        raise DataError(f"data.layout = {layout} does not fit {sources[0]}, which is a {'file' if table else 'folder'}")
     if table:
         return _in_table(sources[0])
     sides = layouts.find_sides(sources) if layout in ("auto", "folders") or len(sources) > 1 else None
     if sides is None:
         if layout == "folders":
-            raise DataError(f"{sources[0]}: there is neither A and B nor trainA and trainB in it")
+            raise DataError(f"{sources[0]}: it contains neither A and B nor trainA and trainB")
         return _side_by_side(sources[0], sure=layout == "side-by-side")
     train, skipped = _match(*sides.train, missing)
-    test, more = _match(*sides.held, missing) if sides.held is not None else ([], 0)
+    test, more = _match(*sides.held_out, missing) if sides.held_out is not None else ([], 0)
     return train, test, f"pairs by name: {sides.layout}", skipped + more
 
 
 def _match(folder_a: Path, folder_b: Path, missing: Missing) -> tuple[list[Pair], int]:
-    a, b = (_unique(layouts.named(folder)) for folder in (folder_a, folder_b))
+    a, b = (_by_name(layouts.named_pictures(folder)) for folder in (folder_a, folder_b))
     only_a, only_b = a.keys() - b.keys(), b.keys() - a.keys()
     both = a.keys() & b.keys()
     if not both:
         raise DataError(
-            f"no picture of A has a name that is in B: A ({folder_a}) holds {layouts.first(a, 3)}, "
-            f"B ({folder_b}) holds {layouts.first(b, 3)}; rename one side, or list the pairs in a CSV file"
+            f"A and B share no names: A ({folder_a}) contains {layouts.list_first(a, 3)}, "
+            f"B ({folder_b}) contains {layouts.list_first(b, 3)}; rename one side, or list the pairs in a CSV file"
         )
     if (only_a or only_b) and missing == "fail":
         sides = ((only_a, a, "A without B"), (only_b, b, "B without A"))
-        listed = "; ".join(f"{w}: {len(o)} of {len(s)} ({layouts.first(o)})" for o, s, w in sides if o)
-        raise DataError(f"{listed}; give them partners, or set data.missing = skip")
+        listed = "; ".join(f"{w}: {len(o)} of {len(s)} ({layouts.list_first(o)})" for o, s, w in sides if o)
+        raise DataError(f"{listed}; add the partners, or set data.missing = skip")
     return [Pair(name, Part(a[name]), Part(b[name])) for name in sorted(both)], len(only_a) + len(only_b)
 
 
-def _unique(found: list[Named]) -> dict[str, Path]:
+def _by_name(found: list[NamedPicture]) -> dict[str, Path]:
     files: dict[str, Path] = {}
     for name, path in found:
         if name in files:
-            raise DataError(f"{files[name]} and {path.name} have one name: which of them belongs to the pair?")
+            raise DataError(f"{files[name]} and {path.name} have the same name; remove or rename one of them")
         files[name] = path
     return files
 
@@ -176,25 +176,25 @@ def _unique(found: list[Named]) -> dict[str, Path]:
 def _side_by_side(folder: Path, *, sure: bool) -> Found:
     train = layouts.child(folder, "train")
     if train is None and not any(path.suffix.casefold() in PICTURE_SUFFIXES for path in folder.iterdir()):
-        inside = layouts.first(path.name for path in layouts.subfolders(folder))
+        inside = layouts.list_first(path.name for path in layouts.subfolders(folder))
         raise DataError(
-            f"{folder}: no pairs recognised; it holds {f'the folders {inside}' if inside else 'no pictures'}. "
-            "Give two folders, A and then B, a folder with A and B or trainA and trainB, or side-by-side pictures"
+            f"{folder}: no pairs found; it contains {f'the folders {inside}' if inside else 'no pictures'}. "
+            "Give two folders, first A, then B, a folder with A and B or trainA and trainB, or side-by-side pictures"
         )
-    held = next((h for word in layouts.HELD_FOLDERS if (h := layouts.child(folder, word))), None) if train else None
+    held = next((h for word in layouts.HELD_OUT_FOLDERS if (h := layouts.child(folder, word))), None) if train else None
     words = "side-by-side pictures, A is the left half and B the right"
     words += f"; held out: {held.name}" if held is not None else ""
     parts = [_halves(part) if part is not None else [] for part in (train or folder, held)]
-    if not sure and (wide := _wide(parts[0])) < 0.5:
+    if not sure and (wide := _wide_share(parts[0])) < 0.5:
         raise DataError(
-            f"{folder}: no pairs recognised; {1 - wide:.0%} of its pictures are too narrow to be two side by side. "
-            "Give two folders, A and then B, or say data.layout = side-by-side if they are"
+            f"{folder}: no pairs found; {1 - wide:.0%} of its pictures are too narrow to be two side by side. "
+            "Give two folders, first A, then B, or set data.layout = side-by-side if they are"
         )
     return parts[0], parts[1], words, 0
 
 
-def _wide(pairs: list[Pair]) -> float:
-    """The share of side-by-side pictures that are wide enough to be some; of a sample."""
+def _wide_share(pairs: list[Pair]) -> float:
+    """Return the share of pictures, in a sample, that are wide enough to be two side by side."""
     sizes: list[tuple[int, int]] = []
     for pair in pairs[:: max(len(pairs) // 20, 1)]:
         with suppress(OSError, ValueError, SyntaxError, Image.DecompressionBombError), Image.open(pair.input.path) as p:
@@ -203,14 +203,14 @@ def _wide(pairs: list[Pair]) -> float:
 
 
 def _halves(folder: Path) -> list[Pair]:
-    return [Pair(name, Part(path, "left"), Part(path, "right")) for name, path in layouts.named(folder)]
+    return [Pair(name, Part(path, "left"), Part(path, "right")) for name, path in layouts.named_pictures(folder)]
 
 
 def _in_table(file: Path) -> Found:
     try:
         text = file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{file}: cannot be read as a table of pairs: {error}") from error
+        raise DataError(f"cannot read {file} as a table of pairs: {error}") from error
     head = text.partition("\n")[0]
     delimiter = next((mark for mark in "\t;," if mark in head), ",")
     pairs: list[Pair] = []
@@ -220,7 +220,7 @@ def _in_table(file: Path) -> Found:
         if not any(cells):
             continue
         if len(cells) != 2:
-            raise DataError(f"{file}, line {line}: {len(cells)} columns; there must be two, the paths of A and of B")
+            raise DataError(f"{file}, line {line}: {len(cells)} columns, but there must be two, the paths of A and B")
         if not pairs and not absent and not any(Path(c).suffix.casefold() in PICTURE_SUFFIXES for c in cells):
             continue  # a header
         paths = [file.parent / cell for cell in cells]
@@ -228,16 +228,16 @@ def _in_table(file: Path) -> Found:
         pairs.append(Pair(Path(cells[0]).with_suffix("").as_posix(), Part(paths[0]), Part(paths[1])))
     if absent:
         more = ", ..." if len(absent) > 5 else ""
-        raise DataError(f"{file}: {len(absent)} files that it names are not there: {', '.join(absent[:5])}{more}")
+        raise DataError(f"{file}: {len(absent)} of the files that it lists do not exist: {', '.join(absent[:5])}{more}")
     if not pairs:
-        raise DataError(f"{file}: no pairs in this table; it needs two columns of paths, A and B")
+        raise DataError(f"{file}: the table has no pairs; it needs two columns of paths, A and B")
     return pairs, [], f"pairs listed in {file.name}", 0
 
 
-def _part(picture: NDArray[np.uint8], part: Part) -> NDArray[np.uint8]:
+def _cut_half(picture: NDArray[np.uint8], part: Part) -> NDArray[np.uint8]:
     if part.half is None:
         return picture
     width = picture.shape[1]
     if width % 2:
-        raise DataError(f"{part.path}: {width} pixels wide; a side-by-side picture has two halves, so an even width")
+        raise DataError(f"{part.path}: {width} pixels wide; a side-by-side picture must have an even width")
     return picture[:, : width // 2] if part.half == "left" else picture[:, width // 2 :]

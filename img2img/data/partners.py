@@ -1,4 +1,4 @@
-"""Which pictures of a multi-domain set show the same thing: those of one name in several of its domains."""
+"""Finds the pictures of a multi-domain set that show the same thing: those with the same name in several domains."""
 
 from collections.abc import Sequence
 
@@ -7,15 +7,15 @@ from numpy.typing import NDArray
 
 
 class Partners:
-    """The places of the pictures that show what a picture shows, in all domains of its data set.
+    """For each picture, the pictures in all domains of its data set that show the same thing.
 
-    Its own place is among them: asked for the style that a picture is drawn in, a generator is to leave it alone, and
-    learns that nowhere else.
+    These include the picture itself. This is the only way for a generator to learn that it must not change a picture
+    that already has the requested style.
 
     Args:
-        keys: of each picture what it shows, such as its data set's number and its name.
-        domains: the domain of each picture, or -1 where its data set has attributes and no domains; those have no
-            partners.
+        keys: what each picture shows, such as the number of its data set and its name.
+        domains: the domain of each picture, or -1 if its data set has attributes instead of domains. Those pictures
+            have no partners.
     """
 
     def __init__(self, keys: Sequence[object], domains: Sequence[int]) -> None:
@@ -26,15 +26,15 @@ class Partners:
         self._of: dict[int, NDArray[np.int64]] = {}
         for places in groups.values():
             for place in places:
-                others = [one for one in places if domains[one] != domains[place]]
+                others = [other for other in places if domains[other] != domains[place]]
                 if others:
                     self._of[place] = np.array([place, *others], np.int64)
 
     def __len__(self) -> int:
-        """How many pictures have a partner."""
+        """Return the number of pictures with a partner."""
         return len(self._of)
 
     def draw(self, place: int, rng: np.random.Generator) -> int | None:
-        """One of the partners of the picture at `place`, or itself, at random; None where it has no partner."""
+        """Return a random partner of the picture at `place`, or the picture itself; None if it has no partner."""
         places = self._of.get(place)
         return None if places is None else int(places[rng.integers(len(places))])

@@ -1,4 +1,4 @@
-"""How a method's settings see a data set: which picture is what, in words for a person, and what is wrong with it."""
+"""How a method sees a data set: the role of each picture, a summary for the user, and what is wrong."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -17,12 +17,12 @@ from img2img.errors import DataError
 Level = Literal["error", "warning", "note"]
 Split = Literal["train", "held out"]
 
-FEW = 10
-"""So few pictures to train on are worth a warning."""
+FEW_PICTURES = 10
+"""Fewer training pictures than this cause a warning."""
 
 
 class Entry(NamedTuple):
-    """A picture, its place in the data set ("input", "A", a domain's name, ...) and whether it is held out."""
+    """A picture, its group in the data set ("input", "A", the name of a domain, ...) and whether it is held out."""
 
     group: str
     split: Split
@@ -30,7 +30,7 @@ class Entry(NamedTuple):
 
 
 class Finding(NamedTuple):
-    """Something to know. Errors stop a training; `files` are those concerned."""
+    """Something the user should know. Errors prevent training; `files` lists the files concerned."""
 
     level: Level
     text: str
@@ -39,16 +39,17 @@ class Finding(NamedTuple):
 
 @dataclass
 class Plan:
-    """The pictures of a data set by their place in it."""
+    """The pictures of a data set by their role."""
 
     entries: list[Entry]
-    becomes: list[str] = field(default_factory=list)
+    summary: list[str] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
 
 
 def plan(data: Any) -> Plan:
-    """The pictures of the data set that `data`, a method's settings of its data, names. Looks at names only, save that
-    label maps are recognised by their colours. What is wrong becomes a finding.
+    """Plan the data set of `data`, the data section of a method's configuration. Problems become findings.
+
+    Looks only at names, except that label maps are recognised by their colours.
     """
     try:
         if isinstance(data, PairedData):
@@ -61,10 +62,10 @@ def plan(data: Any) -> Plan:
     except DataError as error:
         fault = Finding("error", str(error), [])
     if getattr(data, "missing", None) == "fail":
-        rest = plan(data.model_copy(update={"missing": "skip"}))  # to see what else there is
+        rest = plan(data.model_copy(update={"missing": "skip"}))  # to find other problems too
         if any(finding.level == "error" for finding in rest.findings):
             return rest
-        return Plan(rest.entries, rest.becomes, [fault])
+        return Plan(rest.entries, rest.summary, [fault])
     there = [folder for folder in (*data.folders, *data.validation) if folder.is_dir()]
     found: list[Path] = []
     for folder in there:
@@ -85,51 +86,53 @@ def _plan_pairs(data: PairedData) -> Plan:
         for group, part in (("input", pair.input), ("target", pair.target))
     ]
     palette = paired.label_palette(pairs, data)
-    counts = f"{len(pairs.train)} pairs to train on, {len(pairs.test)} held out"
-    becomes = [counts, pairs.layout, *pairs.notes, paired.said(data, palette), _crops(data, "pair")]
-    return Plan(entries, becomes, _few({"pairs": len(pairs.train)}))
+    counts = f"{len(pairs.train)} training pairs, {len(pairs.test)} held out"
+    summary = [counts, pairs.layout, *pairs.notes, paired.describe(data, palette), _crops(data, "pair")]
+    return Plan(entries, summary, _warn_if_few({"pairs": len(pairs.train)}))
 
 
 def _plan_unpaired(data: UnpairedData) -> Plan:
     found = unpaired.find_unpaired(data.folders, validation=data.validation)
     entries = [
         Entry(group, split, Part(named.path))
-        for split, sides in _splits(found.train, found.held)
+        for split, sides in _splits(found.train, found.held_out)
         for group, side in zip("AB", sides, strict=True)
         for named in side
     ]
-    becomes = [*unpaired.said(found)]
-    if truth := unpaired.same_things(*found.held, data.truth):
-        becomes.append(f"{len(truth)} held-out pictures have one name in A and B: results are compared with that truth")
+    summary = [*unpaired.describe(found)]
+    if truth := unpaired.pairs_by_name(*found.held_out, data.truth):
+        summary.append(
+            f"{len(truth)} held-out pictures have the same name in A and B; results are compared with this truth"
+        )
     counts = {f"pictures of {letter}": len(side) for letter, side in zip("AB", found.train, strict=True)}
-    return Plan(entries, [*becomes, _crops(data, "picture")], _few(counts))
+    return Plan(entries, [*summary, _crops(data, "picture")], _warn_if_few(counts))
 
 
 def _plan_domains(data: DomainData) -> Plan:
     found = labelled.find(data)
     entries: list[Entry] = []
     findings: list[Finding] = []
-    for one, block in zip(found.sets, labelled.columns_of(found), strict=True):
+    for label_set, block in zip(found.sets, labelled.column_slices(found), strict=True):
         columns = found.columns[block]
-        for split, items in _splits(one.train, one.held):
+        for split, items in _splits(label_set.train, label_set.held_out):
             for item in items:
-                group = columns[int(item.label.argmax())] if one.exclusive else one.name
+                group = columns[int(item.label.argmax())] if label_set.exclusive else label_set.name
                 entries.append(Entry(group, split, Part(item.path)))
-        counts = Counter(columns[place] for item in one.train for place in np.flatnonzero(item.label))
-        findings += _few({f"pictures of {column}": counts[column] for column in columns})
-    return Plan(entries, [*labelled.said(found), _crops(data, "picture")], findings)
+        counts = Counter(columns[place] for item in label_set.train for place in np.flatnonzero(item.label))
+        findings += _warn_if_few({f"pictures of {column}": counts[column] for column in columns})
+    return Plan(entries, [*labelled.describe(found), _crops(data, "picture")], findings)
 
 
 def _plan_photos(data: Any) -> Plan:
     paths = folders.find(data.folders)
     held = folders.find(data.validation) if data.validation else []
-    how = "held out: " + ", ".join(map(str, data.validation))
+    source = "held out: " + ", ".join(map(str, data.validation))
     if not held:
         paths, held = folders.hold_out(paths)
-        how = "held out: the last twentieth of each folder"
+        source = "held out: the last twentieth of each folder"
     entries = [Entry("photos", split, Part(path)) for split, group in _splits(paths, held) for path in group]
-    becomes = [f"{len(paths)} photos to train on, {len(held)} held out", how]
-    return Plan(entries, [*becomes, f"crops of {data.crop} x {data.crop} pixels at the photos' own size"])
+    summary = [f"{len(paths)} training photos, {len(held)} held out", source]
+    return Plan(entries, [*summary, f"crops of {data.crop} x {data.crop} pixels at the photos' original size"])
 
 
 def _splits(train: Any, held: Any) -> list[tuple[Split, Any]]:
@@ -138,9 +141,9 @@ def _splits(train: Any, held: Any) -> list[tuple[Split, Any]]:
 
 def _crops(data: JitterSection, what: str) -> str:
     centre = getattr(data, "centre", 0)
-    first = f"the middle {centre} x {centre} pixels of each {what}, " if centre else f"each {what} is "
+    first = f"the middle {centre} x {centre} pixels of each {what} are " if centre else f"each {what} is "
     if data.load == 0:
-        how = f"{first}cropped at its own size to {data.crop} x {data.crop}"
+        how = f"{first}cropped at the original size to {data.crop} x {data.crop}"
     elif data.aspect == "squash":
         how = f"{first}resized to {data.load} x {data.load} and cropped to {data.crop} x {data.crop}"
     else:
@@ -148,9 +151,9 @@ def _crops(data: JitterSection, what: str) -> str:
     return f"{how}{', half of them mirrored' if data.flip else ''}"
 
 
-def _few(counts: dict[str, int]) -> list[Finding]:
+def _warn_if_few(counts: dict[str, int]) -> list[Finding]:
     return [
-        Finding("warning", f"only {count} {what} to train on: it will be learnt by heart", [])
+        Finding("warning", f"only {count} training {what}; the network will memorise them", [])
         for what, count in counts.items()
-        if count < FEW
+        if count < FEW_PICTURES
     ]

@@ -1,4 +1,4 @@
-"""Ranges that random settings are drawn from, checked when a configuration is read."""
+"""Types for the ranges of random settings, checked when a configuration is read."""
 
 from typing import Annotated, TypeVar
 
@@ -9,7 +9,7 @@ Number = TypeVar("Number", int, float)
 
 def rising(pair: tuple[Number, Number]) -> tuple[Number, Number]:
     if pair[0] > pair[1]:
-        raise ValueError(f"the range {list(pair)} must rise: lowest first")
+        raise ValueError(f"the range {list(pair)} must start with the lower value")
     return pair
 
 

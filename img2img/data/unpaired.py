@@ -1,4 +1,4 @@
-"""Two domains without pairs: where their pictures are, and the data set that CycleGAN is trained on."""
+"""Two domains without pairs: finds their pictures and provides CycleGAN's data set."""
 
 import re
 from collections.abc import Sequence
@@ -13,27 +13,27 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from img2img.data import folders, jitter, layouts, order
-from img2img.data.augment import augmented
+from img2img.data.augment import augment
 from img2img.data.cache import Cache, default_limit_mb, read_all
 from img2img.data.jitter import JitterSection, Window
-from img2img.data.layouts import Named
+from img2img.data.layouts import NamedPicture
 from img2img.errors import DataError
 
 Pixels = NDArray[np.uint8]
 
 Truth = Literal["auto", "names", "none"]
 
-HELD_MOST = 200
-"""Held-out pictures of each side that are kept for validations."""
+MAX_HELD_OUT = 200
+"""Number of held-out pictures per side kept for validation."""
 
 
 class UnpairedData(JitterSection):
-    """Two folders of pictures that need not belong together."""
+    """Two folders of pictures that need not be pairs."""
 
     folders: tuple[Path, ...] = Field(
         min_length=1,
         max_length=2,
-        description="one folder with A and B (A/ B/, or trainA/ trainB/), or two folders, A and then B",
+        description="one folder with A and B (A/ B/, or trainA/ trainB/), or two folders, first A, then B",
     )
     validation: tuple[Path, ...] = Field(
         default=(),
@@ -42,21 +42,21 @@ class UnpairedData(JitterSection):
     )
     truth: Truth = Field(
         default="auto",
-        description="held-out pictures of A and B with one name show the same thing and can be compared: names; they "
-        "do not: none; auto: they do where most names agree and are no plain numbers",
+        description="whether held-out pictures of A and B with the same name show the same thing, so that results can "
+        "be compared: names: yes; none: no; auto: if most names agree and are not just numbers",
     )
 
 
 @dataclass(frozen=True)
-class Unpaired:
-    """What was found: pictures of either side to train on and held out; `layout` is a sentence for a person."""
+class UnpairedFiles:
+    """The files found on both sides, for training and held out. `layout` describes what was recognised."""
 
-    train: tuple[list[Named], list[Named]]
-    held: tuple[list[Named], list[Named]]
+    train: tuple[list[NamedPicture], list[NamedPicture]]
+    held_out: tuple[list[NamedPicture], list[NamedPicture]]
     layout: str
 
 
-class Held(NamedTuple):
+class HeldOutPicture(NamedTuple):
     """A held-out picture, uint8 RGB `[crop, crop, 3]`."""
 
     name: str
@@ -66,8 +66,8 @@ class Held(NamedTuple):
 class UnpairedCrops(Dataset[dict[str, Tensor]]):
     """Endless items `{"a": uint8 [3, crop, crop], "b": uint8 [3, crop, crop]}`, each a pure function of (seed, index).
 
-    Each side has its own order, a new permutation each pass over that side, and its own jitter: what meets what is
-    chance, as in the code published with Zhu et al. 2017.
+    Each side has its own jitter and its own order, a new permutation in each pass over that side. Pictures of A and B
+    are thus combined at random, as in the code published with Zhu et al. 2017.
     """
 
     def __init__(self, a: Sequence[Pixels], b: Sequence[Pixels], settings: JitterSection, *, seed: int) -> None:
@@ -82,9 +82,9 @@ class UnpairedCrops(Dataset[dict[str, Tensor]]):
         rng = order.generator(self.seed, index)
         item: dict[str, Tensor] = {}
         for stream, (name, pictures) in enumerate(self.sides.items(), 1):
-            picture = pictures[order.shuffled(self.seed, index, len(pictures), stream=stream)]
+            picture = pictures[order.shuffled_index(self.seed, index, len(pictures), stream=stream)]
             window = Window.draw(rng, picture, self.settings.crop, flip=self.settings.flip)
-            item[name] = jitter.tensor(window.cut(augmented(self.settings.augment, rng, picture)))
+            item[name] = jitter.to_tensor(window.cut(augment(self.settings.augment, rng, picture)))
         return item
 
 
@@ -93,62 +93,65 @@ class UnpairedSet:
     """Unpaired data, read and checked.
 
     Attributes:
-        dataset: what is trained on.
-        held_a, held_b: what validations look at: whole pictures, resized to the crop's size without jitter.
-        truth: places in `held_a` and `held_b` that show the same thing, so that a translation can be compared with
-            what it should be; empty where nothing is known.
-        notes: what a person should hear before the first step.
+        dataset: the training data.
+        held_out_a, held_out_b: validation data: whole pictures, resized to the size of the crop without jitter.
+        truth: pairs of indices into `held_out_a` and `held_out_b` that show the same thing, so that a translation can
+            be compared with it; empty if unknown.
+        notes: sentences for the user before the first step.
     """
 
     dataset: UnpairedCrops
-    held_a: list[Held]
-    held_b: list[Held]
+    held_out_a: list[HeldOutPicture]
+    held_out_b: list[HeldOutPicture]
     truth: list[tuple[int, int]]
     notes: list[str]
 
     @classmethod
     def read(cls, data: UnpairedData, *, seed: int) -> Self:
-        """Find, check and decode the pictures that `data` names.
+        """Find, check and decode the pictures of `data`.
 
         Raises:
-            DataError: see `find_unpaired`; or a picture cannot be read, or is smaller than the crop where `load` is
-                0. Files are named.
+            DataError: see `find_unpaired`; or a picture cannot be read, or is smaller than the crop with `load` 0.
+                Messages name the files.
         """
         found = find_unpaired(data.folders, validation=data.validation)
         limit = (default_limit_mb() if data.cache_mb is None else data.cache_mb) // 2
-        a, b = (Cache([n.path for n in side], Reader(data).loaded, limit_mb=limit) for side in found.train)
-        chosen = [layouts.at_most(side, [n.name for n in side], HELD_MOST) for side in found.held]
-        held_a, held_b = ([Held(n.name, p) for n, p in zip(side, _whole(side, data), strict=True)] for side in chosen)
-        truth = same_things(chosen[0], chosen[1], data.truth)
-        notes = [*said(found), *filter(None, [a.note, b.note])]
+        a, b = (Cache([n.path for n in side], Reader(data).load, limit_mb=limit) for side in found.train)
+        chosen = [layouts.at_most(side, [n.name for n in side], MAX_HELD_OUT) for side in found.held_out]
+        held_a, held_b = (
+            [HeldOutPicture(named.name, picture) for named, picture in zip(side, _whole(side, data), strict=True)]
+            for side in chosen
+        )
+        truth = pairs_by_name(chosen[0], chosen[1], data.truth)
+        notes = [*describe(found), *filter(None, [a.note, b.note])]
         if truth:
             notes.append(
-                f"{len(truth)} held-out pictures have their like, by name, on the other side: results are compared "
-                "with it (data.truth = none if these do not show the same thing)"
+                f"{len(truth)} held-out pictures have the same name on the other side; results are compared with them "
+                "(set data.truth = none if they do not show the same thing)"
             )
         return cls(UnpairedCrops(a, b, data, seed=seed), held_a, held_b, truth, notes)
 
 
-def find_unpaired(sources: Sequence[Path], *, validation: Sequence[Path] = ()) -> Unpaired:
+def find_unpaired(sources: Sequence[Path], *, validation: Sequence[Path] = ()) -> UnpairedFiles:
     """Find the sides: two folders, or one with `trainA trainB` and perhaps `valA valB` or `testA testB`, or `A B`.
 
-    Without pictures that are held out, `layouts.held_names` chooses from each side; a name that is held out on one
-    side is held out on the other too, in case both show the same thing.
+    Without held-out pictures, `layouts.held_out_names` chooses from each side. A name that is held out on one side is
+    held out on the other too, in case both show the same thing.
 
     Raises:
-        DataError: no sides are recognised; A without B; one picture cannot be both trained on and validated with.
+        DataError: no sides are recognised; A without B; one picture cannot serve for both training and validation.
     """
     sides = _sides(sources)
-    train = _named(sides.train)
+    train = _named_sides(sides.train)
     layout = f"two domains: {sides.layout}"
     if validation:
-        held = _named(_sides(validation).train)
+        held = _named_sides(_sides(validation).train)
         layout += f"; held out: {', '.join(map(str, validation))}"
-    elif sides.held is not None:
-        held = _named(sides.held)
+    elif sides.held_out is not None:
+        held = _named_sides(sides.held_out)
     else:
         chosen = [
-            layouts.held_names([n.name for n in side], what=str(folder))
+            layouts.held_out_names([n.name for n in side], what=str(folder))
             for side, folder in zip(train, sides.train, strict=True)
         ]
         either = chosen[0] | chosen[1]
@@ -157,64 +160,72 @@ def find_unpaired(sources: Sequence[Path], *, validation: Sequence[Path] = ()) -
         layout += "; held out by a hash of the name"
     for side, letter in zip(train, "AB", strict=True):
         if not side:
-            raise DataError(f"{sides.layout}: nothing of {letter} is left to train on")
-    return Unpaired((train[0], train[1]), (held[0], held[1]), layout)
+            raise DataError(f"{sides.layout}: no training pictures of {letter} are left")
+    return UnpairedFiles((train[0], train[1]), (held[0], held[1]), layout)
 
 
-def same_things(a: Sequence[Named], b: Sequence[Named], truth: Truth) -> list[tuple[int, int]]:
-    """Places in `a` and `b` of pictures with one name, where names can be trusted: see `UnpairedData.truth`."""
+def pairs_by_name(a: Sequence[NamedPicture], b: Sequence[NamedPicture], truth: Truth) -> list[tuple[int, int]]:
+    """Return pairs of indices into `a` and `b` of pictures with the same name, if `truth` trusts the names.
+
+    See `UnpairedData.truth`.
+    """
     places = {named.name: place for place, named in enumerate(b)}
     both = [(place, places[named.name]) for place, named in enumerate(a) if named.name in places]
-    if truth == "none" or (truth == "auto" and (2 * len(both) < min(len(a), len(b)) or counted([n.name for n in a]))):
-        return []
-    return both
+    trusted = truth == "names"
+    if truth == "auto":
+        trusted = 2 * len(both) >= min(len(a), len(b)) and not are_numbered([named.name for named in a])
+    return both if trusted else []
 
 
-def counted(names: Sequence[str]) -> bool:
-    """Whether names are but numbers, with at most one word around them: these agree between any two folders."""
+def are_numbered(names: Sequence[str]) -> bool:
+    """Return whether names are just numbers, with at most one word around them.
+
+    Such names agree between any two folders.
+    """
     return len({re.sub(r"\d+", "#", name) for name in names}) == 1 and all(
         len(re.findall(r"\d+", name)) == 1 for name in names
     )
 
 
-def said(found: Unpaired) -> list[str]:
-    """What was found, for a person."""
-    train, held = ([len(side) for side in sides] for sides in (found.train, found.held))
+def describe(found: UnpairedFiles) -> list[str]:
+    """Summarise the pictures found, for the user."""
+    train, held = ([len(side) for side in sides] for sides in (found.train, found.held_out))
     return [
-        f"{train[0]} pictures of A and {train[1]} of B to train on, {held[0]} and {held[1]} held out",
+        f"{train[0]} training pictures of A and {train[1]} of B, {held[0]} and {held[1]} held out",
         found.layout,
     ]
 
 
 class Reader:
-    """Reads pictures at the size that crops are cut from."""
+    """Reads pictures at the size from which crops are cut."""
 
     def __init__(self, data: JitterSection) -> None:
         self.data = data
 
-    def loaded(self, path: Path) -> Pixels:
+    def load(self, path: Path) -> Pixels:
         picture = folders.read_rgb(path)
-        return jitter.resize(picture, *jitter.frame(picture, self.data, name=path))
+        return jitter.resize(picture, *jitter.frame_size(picture, self.data, name=path))
 
-    def whole(self, path: Path) -> Pixels:
+    def load_whole(self, path: Path) -> Pixels:
         picture = folders.read_rgb(path)
-        return jitter.middle(jitter.resize(picture, *jitter.whole_frame(picture, self.data, name=path)), self.data.crop)
+        frame = jitter.whole_frame_size(picture, self.data, name=path)
+        return jitter.crop_centre(jitter.resize(picture, *frame), self.data.crop)
 
 
-def _whole(side: Sequence[Named], data: UnpairedData) -> list[Pixels]:
-    return read_all([named.path for named in side], Reader(data).whole)
+def _whole(side: Sequence[NamedPicture], data: UnpairedData) -> list[Pixels]:
+    return read_all([named.path for named in side], Reader(data).load_whole)
 
 
 def _sides(sources: Sequence[Path]) -> layouts.Sides:
     sides = layouts.find_sides(sources)
     if sides is None:
-        inside = layouts.first(path.name for path in layouts.subfolders(sources[0])) or "no folders"
+        inside = layouts.list_first(path.name for path in layouts.subfolders(sources[0])) or "no folders"
         raise DataError(
-            f"{sources[0]}: no two sides recognised; it holds {inside}. Give two folders, A and then B, or one with "
-            "A and B or trainA and trainB"
+            f"{sources[0]}: the two sides were not found; it contains {inside}. Give two folders, first A, then B, or "
+            "one with A and B or trainA and trainB"
         )
     return sides
 
 
-def _named(sides: tuple[Path, Path]) -> tuple[list[Named], ...]:
-    return tuple(layouts.named(folder) for folder in sides)
+def _named_sides(sides: tuple[Path, Path]) -> tuple[list[NamedPicture], ...]:
+    return tuple(layouts.named_pictures(folder) for folder in sides)

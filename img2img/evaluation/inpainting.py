@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from img2img.data.folders import read_rgb
-from img2img.data.masks import Boxes, Kinds, MaskConfig, Strokes, masks
+from img2img.data.masks import Boxes, Kinds, MaskConfig, Strokes, cached_masks
 from img2img.errors import DataError
 from img2img.evaluation.results import MAX_PSNR, Case, Figure, Picture, Ratio
 
@@ -73,7 +73,7 @@ def holes(paths: Iterable[Path], *, side: int | None = SIDE) -> Iterator[Hole]:
         for kind, config in HOLES.items():
             digest = hashlib.sha256(f"{path.stem} {kind}".encode("utf-8", "surrogateescape")).digest()
             rng = np.random.default_rng(int.from_bytes(digest[:8], "big"))
-            mask = masks(config).draw(rng, height, width)
+            mask = cached_masks(config).draw(rng, height, width)
             yield Hole(f"{path.stem} {kind} {mask.mean():.0%}", photo, mask)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from img2img.data.domains import Labelled, LabelSet, find_domains
+from img2img.data.domains import LabelledPicture, LabelSet, find_domains
 from img2img.data.folders import read_rgb
 from img2img.errors import DataError
 from img2img.evaluation.domain_classifier import DomainClassifier
@@ -56,7 +56,7 @@ def styles(
             folders.
     """
     labels = _exclusive_labels(folders, names)
-    measured = labels.held if held_out else labels.train + labels.held
+    measured = labels.held_out if held_out else labels.train + labels.held_out
     drawn: dict[str, dict[str, Path]] = {}
     for item in measured:
         drawn.setdefault(item.name, {})[_style(item, names)] = item.path
@@ -69,7 +69,7 @@ def styles(
     others = labels.train if held_out else []
     if train:
         training_labels = _exclusive_labels(train, names)
-        others = training_labels.train + training_labels.held
+        others = training_labels.train + training_labels.held_out
     measured_paths = {item.path for item in measured}
     training: dict[str, list[Path]] = {name: [] for name in names}
     for item in others:
@@ -130,5 +130,5 @@ def _exclusive_labels(folders: Sequence[Path], names: tuple[str, ...]) -> LabelS
     return sets[0]
 
 
-def _style(item: Labelled, names: tuple[str, ...]) -> str:
+def _style(item: LabelledPicture, names: tuple[str, ...]) -> str:
     return names[int(item.label.argmax())]

@@ -71,7 +71,7 @@ def domain_pair(
     """
     if held_out:
         found = find_unpaired([data[0], real])
-        inputs, targets = ([named.path for named in domain] for domain in found.held)
+        inputs, targets = ([named.path for named in domain] for domain in found.held_out)
         training = [[named.path for named in domain] for domain in found.train]
     else:
         inputs, targets, training = folders.find(data), folders.find([real]), [[], []]

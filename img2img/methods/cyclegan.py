@@ -148,7 +148,7 @@ class CycleGAN(Method):
         Figures ending in `_input` measure the inputs themselves. If file names show what a result should be
         (`data.truth`), the distances to that are measured too.
         """
-        held = {"a": self.data.held_a, "b": self.data.held_b}
+        held = {"a": self.data.held_out_a, "b": self.data.held_out_b}
         real = {side: [one.picture for one in members] for side, members in held.items()}
         figures: dict[str, float] = {}
         rows: list[list[Picture]] = []

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from img2img.data.labelled import DomainSet, Held
+from img2img.data.labelled import DomainSet, HeldOutPicture
 from img2img.errors import DataError
 from img2img.evaluation.sliced_wasserstein import sliced_wasserstein
 from img2img.methods.figures import Picture, distances, diversity, label_effect, spread
@@ -51,7 +51,7 @@ class DomainValidation:
                 "set data.validation"
             )
 
-    def target_labels(self, held: Held) -> tuple[Tensor, Tensor]:
+    def target_labels(self, held: HeldOutPicture) -> tuple[Tensor, Tensor]:
         """Return the labels `[K, K]` to translate a held-out picture to, one per column, and their data sets `[K]`.
 
         For attributes, a last label changes nothing.
@@ -104,7 +104,7 @@ class DomainValidation:
     def _set_of(self, column: int) -> int:
         return next(number for number, block in enumerate(self.data.blocks) if column < block.stop)
 
-    def _sources(self) -> list[Held]:
+    def _sources(self) -> list[HeldOutPicture]:
         """Choose the held-out pictures to translate, evenly, domains in turn."""
         groups = self._groups()
         most = min(MAX_HELD_OUT, max(TRANSLATIONS // (self.columns * len(groups)), 2))
@@ -118,11 +118,11 @@ class DomainValidation:
         rows = min(SHEET_ROWS, len(self.sources))
         return sorted({min(row * rounds // rows * count + row % count, len(self.sources) - 1) for row in range(rows)})
 
-    def _groups(self) -> list[list[Held]]:
+    def _groups(self) -> list[list[HeldOutPicture]]:
         """Return the held-out pictures of each domain. Those of a table of attributes are one group."""
-        groups: list[list[Held]] = []
+        groups: list[list[HeldOutPicture]] = []
         for number, (block, exclusive) in enumerate(zip(self.data.blocks, self.data.set_exclusive, strict=True)):
-            own = [held for held in self.data.held if held.set == number]
+            own = [held for held in self.data.held_out if held.set == number]
             if exclusive:
                 groups += [[held for held in own if held.label[c]] for c in range(block.start, block.stop)]
             else:
@@ -135,7 +135,7 @@ class DomainValidation:
         return [i for i, held in enumerate(self.sources) if held.set == number and not held.label[column]]
 
     def _real_pictures(self, column: int) -> list[Picture]:
-        return [held.picture for held in self.data.held if held.label[column]]
+        return [held.picture for held in self.data.held_out if held.label[column]]
 
     @cached_property
     def _input_figures(self) -> dict[str, float]:

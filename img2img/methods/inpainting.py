@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 from img2img import networks as built_networks
 from img2img.data import folders
 from img2img.data.cache import CachedData
-from img2img.data.holes import HoleCrops, held_out
+from img2img.data.holes import HoleCrops, held_out_crops
 from img2img.data.masks import MaskConfig, Masks
 from img2img.data.ranges import Factors
 from img2img.errors import ConfigError
@@ -123,14 +123,14 @@ class Inpainting(Method):
             paths, held = folders.hold_out(paths)
         photos = folders.Photos.read(paths, smallest=data.crop, limit_mb=data.cache_mb)
         held_photos = folders.Photos.read(spread(held, MAX_HELD_OUT), smallest=data.crop)
-        self.held = held_out(held_photos.pixels, masks, size=data.crop, shrink=data.shrink)
+        self.held = held_out_crops(held_photos.pixels, masks, size=data.crop, shrink=data.shrink)
         self.notes.append(f"{len(photos.paths)} photos to train on, {len(self.held)} held out")
         if small := len(photos.small) + len(held_photos.small):
             self.notes.append(f"skipped photos smaller than the {data.crop} px crop: {small}")
         self.notes += [photos.note] if photos.note else []
-        if masks.small_or_large:
+        if masks.out_of_range:
             low, high = (f"{share:.0%}" for share in data.masks.share)
-            skipped = len(masks.small_or_large)
+            skipped = len(masks.out_of_range)
             self.notes.append(f"skipped masks whose holes are not {low} to {high} of the picture: {skipped}")
         return HoleCrops(
             photos.pixels, size=data.crop, masks=masks, seed=self.config.seed, shrink=data.shrink, flip=data.flip

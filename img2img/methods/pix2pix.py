@@ -131,12 +131,12 @@ class Pix2Pix(Method):
         generator = inference_copy(networks["generator"], self.config.norm_mode)
         device = next(generator.parameters()).device
         results = []
-        for held in self.data.held:
+        for held in self.data.held_out:
             source = torch.from_numpy(held.input).permute(2, 0, 1)[None].to(device)
             results += to_pictures(generator(self._to_input(source)))
-        truths = [to_rgb(held.target) for held in self.data.held]
+        truths = [to_rgb(held.target) for held in self.data.held_out]
         figures = distances(results, truths) | {"diversity": diversity(results, truths)}
-        sources = [self.data.shown(held.input) for held in self.data.held]
+        sources = [self.data.input_as_rgb(held.input) for held in self.data.held_out]
         if self.palette is None:
             copied = distances(sources, truths)
             figures |= {f"{name}_input": copied[name] for name in ("l1", "psnr", "ssim", "sharpness")}

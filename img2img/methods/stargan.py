@@ -100,7 +100,7 @@ class StarGAN(Method):
     """StarGAN.
 
     Batches hold `image` uint8 `[N, 3, H, W]`, `label` and `known` float32 `[N, K]`, and `set` int64 `[N]`. With `pairs`
-    they also hold `partner`, `partner_label` and `told`, see `labelled.DomainCrops`.
+    they also hold `partner`, `partner_label` and `has_partner`, see `labelled.DomainCrops`.
 
     Networks: `generator` takes a picture in -1..1 and a label, see `labels.with_mask_vector`. `discriminator` returns
     scores and domain logits.
@@ -157,7 +157,7 @@ class StarGAN(Method):
             others = permute_within_sets(batch["set"])
             target_label, target = label[others], origin[others]
             if config.pairs:
-                has_partner = batch["told"] > 0
+                has_partner = batch["has_partner"] > 0
                 target_label = torch.where(has_partner[:, None], batch["partner_label"], target_label)
                 target = with_mask_vector(target_label, batch["set"], self.count)
             with torch.set_grad_enabled(number == len(batches) - 1):  # the last result also trains the generator

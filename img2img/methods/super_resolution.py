@@ -22,7 +22,7 @@ from img2img import networks as built_networks
 from img2img.data import degradation, folders
 from img2img.data.cache import CachedData
 from img2img.data.degradation import DegradationConfig
-from img2img.data.degradation_steps import sharpened
+from img2img.data.degradation_steps import sharpen
 from img2img.data.photos import PhotoCrops
 from img2img.data.ranges import Factors
 from img2img.errors import ConfigError, DownloadError
@@ -325,7 +325,7 @@ def _to_picture(batch: Tensor) -> Pixels:
 
 def _validation_pair(photo: Pixels, degrade: degradation.Degradation, seed: tuple[int, int]) -> tuple[Pixels, Pixels]:
     """Make a held-out photo small, always in the same way, and return it with its target."""
-    truth = sharpened(photo) if degrade.sharpen else photo
+    truth = sharpen(photo) if degrade.sharpen else photo
     return degrade(truth, np.random.default_rng(seed)), truth
 
 

@@ -19,7 +19,7 @@ class ContextEncoder(nn.Module):
     `output="whole"` adds one doubling to the decoder, for holes anywhere (Iizuka et al. 2017 predict the whole picture
     and paste the result into the hole).
 
-    The official weights start from N(0, 0.02), those of batch norm from N(1, 0.02):
+    The official weights start from N(0, 0.02), batch norm weights from N(1, 0.02):
     `initialise(network, "normal", 0.02)`. The code has a batch norm, so training needs batches of at least two pictures
     if the code is one pixel.
 

@@ -1,7 +1,7 @@
 """Loss terms. The config selects each by name and weight: `objectives = {l1 = 1.0}`.
 
 Three tables: terms that compare a result with the truth (`build`), adversarial losses (`adversarial`) and gradient
-penalties on the discriminator (`penalty`). Terms that need more than pictures or scores are classes of their own:
+penalties on the discriminator (`penalty`). Terms that need more than pictures or scores are separate classes:
 `classification.DomainClassification`, `feature_matching.FeatureMatching`, `perceptual.Perceptual`,
 `reconstruction.MaskedReconstruction`.
 """

@@ -9,7 +9,7 @@ from pydantic import Field, PositiveInt, model_validator
 
 from img2img.data import degradation
 from img2img.data.degradation import DegradationConfig
-from img2img.data.degradation_steps import sharpened
+from img2img.data.degradation_steps import sharpen
 from img2img.data.holes import HoleCrops
 from img2img.data.masks import MaskConfig, Masks
 from img2img.data.photos import PhotoCrops
@@ -56,7 +56,7 @@ def degradation_sheet(photos: Sequence[Pixels], settings: PreviewConfig, *, vers
     rows = []
     for row in range(len(photos)):
         high = _picture(crops, "high", row)
-        targets = [high, sharpened(high)] if degrade.sharpen else [high]
+        targets = [high, sharpen(high)] if degrade.sharpen else [high]
         rows.append(targets + _versions(seen, targets[-1], (settings.seed, row), versions))
     columns = ["truth", "sharpened"] if degrade.sharpen else ["truth"]
     return contact_sheet(columns + _names(versions), rows)

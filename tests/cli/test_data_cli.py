@@ -44,7 +44,7 @@ def test_the_report_is_printed_on_stderr(img2img: Callable[..., Any], pairs: Pat
     done = img2img("data", "check", pairs, "--for", "pairs", "--set", "data.load=36", "--set", "data.crop=32")
     assert (done.status, done.out) == (0, b"")
     lines = done.err.splitlines()
-    assert lines[0] == "11 pairs to train on, 1 held out"
+    assert lines[0] == "11 training pairs, 1 held out"
     assert "A is A, B is B" in lines[1]
     assert lines[-1] == "pairs can train on this"
     assert ["input", "train", "11", "40x40", "RGB"] in [line.split() for line in lines]

@@ -100,7 +100,10 @@ def test_small_and_broken_photos_are_skipped_and_reported(img2img: Run, folder: 
     ("args", "message"),
     [
         (["--set", "data.degradation.frist.jpeg=[1,2]"], "unknown key 'data.degradation.frist'; did you mean 'first'?"),
-        (["--set", "data.degradation.first.jpeg=[9,2]"], "data.degradation.first.jpeg: the range [9, 2] must rise"),
+        (
+            ["--set", "data.degradation.first.jpeg=[9,2]"],
+            "first.jpeg: the range [9, 2] must start with the lower value",
+        ),
         (["--set", "data.degradation.second.blur.kernels.plateau=1"], "the probabilities must sum to 1"),
         (["--set", "optimiser.rate=1"], "degrade only uses scale, data.crop, data.degradation, data.masks"),
         (["--config", "missing.toml"], "missing.toml: cannot be read as a configuration"),

@@ -1,3 +1,5 @@
+"""The check of a data set before training."""
+
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,7 +23,7 @@ class PhotoData(Section):
 
 
 def smooth(path: Path, seed: int, size: tuple[int, int] = (96, 96), mode: str = "RGB") -> Path:
-    """A picture with shapes that survive another size or compression."""
+    """Save a picture with shapes that survive resizing and compression."""
     path.parent.mkdir(parents=True, exist_ok=True)
     noise = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), np.uint8)
     Image.fromarray(noise).resize(size, Image.Resampling.BICUBIC).convert(mode).save(path)
@@ -43,20 +45,20 @@ def sides(top: Path, a: int = 24, b: int = 24) -> Path:
     return top
 
 
-def test_a_good_data_set_has_nothing_found(tmp_path: Path) -> None:
+def test_a_good_data_set_has_no_findings(tmp_path: Path) -> None:
     report = check.check(PairedData(folders=(sides(tmp_path),), load=72, crop=64))
     assert report.trainable and report.findings == []
-    assert report.becomes[0] == "24 pairs to train on, 2 held out"
+    assert report.summary[0] == "24 training pairs, 2 held out"
     assert [(g.name, g.split, g.count, g.median, g.modes) for g in report.groups] == [
         ("input", "train", 24, (96, 96), {"RGB": 24}),
         ("target", "train", 24, (96, 96), {"RGB": 24}),
         ("input", "held out", 2, (96, 96), {"RGB": 2}),
         ("target", "held out", 2, (96, 96), {"RGB": 2}),
     ]
-    assert "each pair is resized to 72 x 72 and cropped to 64 x 64, half of them mirrored" in report.becomes
+    assert "each pair is resized to 72 x 72 and cropped to 64 x 64, half of them mirrored" in report.summary
 
 
-def test_names_without_partner_and_unreadable_files_are_found_together(tmp_path: Path) -> None:
+def test_names_without_partner_and_unreadable_files_are_reported_together(tmp_path: Path) -> None:
     sides(tmp_path)
     smooth(tmp_path / "trainA" / "alone.png", 1)
     (tmp_path / "trainB" / "3.png").write_bytes(b"no picture")
@@ -67,17 +69,17 @@ def test_names_without_partner_and_unreadable_files_are_found_together(tmp_path:
     assert {g.name for g in report.groups} == {"input", "target"}
 
 
-def test_unreadable_files_are_found_though_no_layout_is(tmp_path: Path) -> None:
+def test_unreadable_files_are_reported_even_without_a_known_layout(tmp_path: Path) -> None:
     smooth(tmp_path / "cats" / "x.png", 0)
     (tmp_path / "dogs").mkdir()
     (tmp_path / "dogs" / "y.png").write_bytes(b"")
     report = check.check(PairedData(folders=(tmp_path,)))
-    assert not report.trainable and report.becomes == []
-    assert "it holds the folders cats, dogs" in found(report, "no pairs recognised").text
+    assert not report.trainable and report.summary == []
+    assert "it contains the folders cats, dogs" in found(report, "no pairs found").text
     assert "y.png" in found(report, "not readable").files[0]
 
 
-def test_copies_are_found_within_training_and_across(tmp_path: Path) -> None:
+def test_duplicates_are_found_within_the_training_set_and_across_splits(tmp_path: Path) -> None:
     sides(tmp_path)
     train, test = tmp_path / "trainA", tmp_path / "testA"
     (test / "copy.png").write_bytes((train / "0.png").read_bytes())
@@ -87,16 +89,16 @@ def test_copies_are_found_within_training_and_across(tmp_path: Path) -> None:
     (tmp_path / "trainB" / "stray.png").write_bytes((train / "3.png").read_bytes())
     report = check.check(UnpairedData(folders=(tmp_path,), load=72, crop=64))
     assert report.trainable
-    equal, alike = found(report, "pixel for pixel"), found(report, "to the eye")
-    assert equal.level == alike.level == "warning"
-    assert len(equal.files) == 1 and "0.png" in equal.files[0] and "copy.png" in equal.files[0]
-    assert len(alike.files) == 1 and "1.png" in alike.files[0] and "smaller.jpg" in alike.files[0]
-    assert "again.png" in found(report, "among those to train on").files[0]
+    identical, similar = found(report, "is identical to training ones"), found(report, "nearly identical")
+    assert identical.level == similar.level == "warning"
+    assert len(identical.files) == 1 and "0.png" in identical.files[0] and "copy.png" in identical.files[0]
+    assert len(similar.files) == 1 and "1.png" in similar.files[0] and "smaller.jpg" in similar.files[0]
+    assert "again.png" in found(report, "in the training set").files[0]
     assert "stray.png" in found(report, "in two domains").files[0]
 
 
-def test_drawings_on_white_are_not_alike() -> None:
-    """The difference hash alone cannot tell them apart: most of it is white."""
+def test_different_drawings_on_white_are_not_similar() -> None:
+    """The difference hash alone cannot distinguish them, because most of it is white."""
 
     def one(colour: str, name: str) -> facts.Facts:
         image = Image.new("RGB", (64, 64), "white")
@@ -104,10 +106,10 @@ def test_drawings_on_white_are_not_alike() -> None:
         return facts._facts(Part(Path(name)), np.asarray(image), "RGB")
 
     drawings = [one("red", "a"), one("orange", "b"), one("black", "c"), one("#fd0000", "d")]
-    assert facts.alike(drawings, [False] * 4) == [(0, 3)]
+    assert facts.similar(drawings, [False] * 4) == [(0, 3)]
 
 
-def test_kinds_of_pictures_are_counted(tmp_path: Path, photo: Photo) -> None:
+def test_modes_of_pictures_are_counted_and_reported(tmp_path: Path, photo: Photo) -> None:
     for number in range(11):
         smooth(tmp_path / f"{number}.png", number)
     smooth(tmp_path / "grey.png", 50, mode="L")
@@ -123,15 +125,15 @@ def test_kinds_of_pictures_are_counted(tmp_path: Path, photo: Photo) -> None:
         for mode, count in group.modes.items():
             modes[mode] = modes.get(mode, 0) + count
     assert modes == {"RGB": 12, "grey": 1, "RGB alpha": 1, "grey 16-bit": 1, "RGB animated": 1}
-    assert "clear.png" in found(report, "laid over white").files[0]
-    assert "deep.png" in found(report, "16 bits").files[0]
+    assert "clear.png" in found(report, "composited over white").files[0]
+    assert "deep.png" in found(report, "16-bit").files[0]
     assert "moving.webp" in found(report, "animated").files[0]
     assert len(found(report, "without colour").files) == 2
-    small = found(report, "passed over")
+    small = found(report, "skipped")
     assert small.level == "warning" and small.text.startswith("1 picture is smaller than data.crop = 16")
 
 
-def test_sizes_that_cannot_be_cropped(tmp_path: Path) -> None:
+def test_pictures_that_are_too_small_are_reported(tmp_path: Path) -> None:
     sides(tmp_path)
     report = check.check(PairedData(folders=(tmp_path,), load=0, crop=128))
     assert not report.trainable and len(found(report, "smaller than data.crop = 128; set data.load").files) == 52
@@ -140,7 +142,7 @@ def test_sizes_that_cannot_be_cropped(tmp_path: Path) -> None:
     assert not photos.trainable and found(photos, "every photo is smaller")
 
 
-def test_pairs_of_two_shapes_and_odd_side_by_side_pictures(tmp_path: Path) -> None:
+def test_pairs_of_different_shapes_and_odd_side_by_side_pictures_are_reported(tmp_path: Path) -> None:
     sides(tmp_path)
     smooth(tmp_path / "trainB" / "0.png", 900, size=(96, 64))
     assert "0.png" in found(check.check(PairedData(folders=(tmp_path,), load=72, crop=64)), "of another shape").files[0]
@@ -150,7 +152,7 @@ def test_pairs_of_two_shapes_and_odd_side_by_side_pictures(tmp_path: Path) -> No
     assert not report.trainable and found(report, "odd width").files == [str(tmp_path / "ab" / "4.png")]
 
 
-def test_domains_with_few_pictures_are_named(tmp_path: Path) -> None:
+def test_domains_with_few_pictures_are_reported(tmp_path: Path) -> None:
     for style, count in (("ink", 12), ("oil", 5)):
         for number in range(count):
             smooth(tmp_path / style / f"{number}.png", number + (100 if style == "oil" else 0))
@@ -160,7 +162,7 @@ def test_domains_with_few_pictures_are_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("what", ["missing", "empty", "one"])
-def test_folders_that_hold_nothing_to_train_on(tmp_path: Path, what: str) -> None:
+def test_folders_without_training_pictures_are_errors(tmp_path: Path, what: str) -> None:
     folder = tmp_path / what
     if what != "missing":
         folder.mkdir()

@@ -1,4 +1,4 @@
-"""Real-ESRGAN's degradation: its kernels against their formulae, its steps one by one, the whole as a function."""
+"""Real-ESRGAN's degradation: its kernels against their formulae, each of its steps, and the degradation as a whole."""
 
 import io
 import math
@@ -25,7 +25,7 @@ angles = st.floats(-math.pi, math.pi)
 
 
 def scene(height: int = 64, width: int = 64, seed: int = 0) -> np.ndarray:
-    """A picture with flat parts, edges and colours, uint8 `[height, width, 3]`."""
+    """Return a picture with flat parts, edges and colours, uint8 `[height, width, 3]`."""
     coarse = np.random.default_rng(seed).integers(0, 256, (5, 6, 3), dtype=np.uint8)
     return np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC))
 
@@ -49,7 +49,7 @@ def test_kernels_sum_to_one_and_are_symmetric_about_their_middle(
 
 
 @given(sides, sigmas, betas)
-def test_round_kernels_are_the_same_from_all_sides(side: int, sigma: float, beta: float) -> None:
+def test_isotropic_kernels_are_symmetric_in_all_directions(side: int, sigma: float, beta: float) -> None:
     for kernel in (
         kernels.gaussian(side, sigma),
         kernels.generalised(side, beta, sigma),
@@ -69,24 +69,24 @@ def test_kernels_follow_their_formulae() -> None:
         kernels.generalised(3, 2.0, 1.0)[0], np.array([corner, edge, corner]) / (1 + 4 * edge + 4 * corner)
     )
     assert np.allclose(kernels.plateau(3, 1.0, 1.0)[0], np.array([1 / 3, 1 / 2, 1 / 3]) / (1 + 4 / 2 + 4 / 3))
-    # sinc, cut off at pi: pi/4 in the middle, J1(pi)/2 beside it with J1(pi) = 0.2846153
+    # A sinc with cut-off pi: pi/4 in the middle, J1(pi)/2 next to it with J1(pi) = 0.2846153.
     kernel = kernels.sinc(7, math.pi)
     assert kernel[3, 4] / kernel[3, 3] == pytest.approx((0.2846153 / 2) / (math.pi / 4), rel=1e-4)
 
 
-def test_gaussians_have_the_asked_for_deviations_and_direction() -> None:
+def test_gaussians_have_the_requested_deviations_and_direction() -> None:
     offsets = np.arange(21) - 10
     x, y = offsets[None, :], offsets[:, None]
     kernel = kernels.gaussian(21, 2.0, 1.0)
     assert (kernel * x**2).sum() == pytest.approx(4, rel=0.01)
     assert (kernel * y**2).sum() == pytest.approx(1, rel=0.01)
     assert np.allclose(kernels.gaussian(21, 2.0, 1.0, math.pi / 2), kernel.T, atol=1e-6)
-    turned = kernels.gaussian(21, 2.0, 1.0, math.pi / 4)
-    assert (turned * x * y).sum() == pytest.approx((4 - 1) / 2, rel=0.01)
+    rotated = kernels.gaussian(21, 2.0, 1.0, math.pi / 4)
+    assert (rotated * x * y).sum() == pytest.approx((4 - 1) / 2, rel=0.01)
 
 
-def test_flat_tops_are_flatter_than_gaussians() -> None:
-    def near(kernel: np.ndarray) -> float:  # one pixel of three sigma away from the middle
+def test_flat_top_kernels_are_flatter_than_gaussians() -> None:
+    def near(kernel: np.ndarray) -> float:  # one pixel from the middle, with sigma 3
         return float(kernel[10, 11] / kernel[10, 10])
 
     gaussian = near(kernels.gaussian(21, 3.0))
@@ -95,7 +95,7 @@ def test_flat_tops_are_flatter_than_gaussians() -> None:
 
 
 @pytest.mark.parametrize("cutoff", [math.pi / 5, math.pi / 3, math.pi / 2])
-def test_sinc_keeps_what_is_below_its_cutoff_and_rings(cutoff: float) -> None:
+def test_sinc_keeps_frequencies_below_its_cutoff_and_rings(cutoff: float) -> None:
     gain = np.abs(np.fft.fft2(kernels.sinc(99, cutoff), (512, 512)))
     frequency = 2 * np.pi * np.fft.fftfreq(512)
     radius = np.hypot(frequency[:, None], frequency[None, :])
@@ -107,7 +107,7 @@ def test_sinc_keeps_what_is_below_its_cutoff_and_rings(cutoff: float) -> None:
 # Settings
 
 
-def test_defaults_are_the_published_options() -> None:
+def test_defaults_equal_the_published_options() -> None:
     config = DegradationConfig()
     first, second = config.first, config.second
     assert (first.blur.probability, second.blur.probability) == (1, 0.8)
@@ -125,7 +125,7 @@ def test_defaults_are_the_published_options() -> None:
     assert (config.final.probability, config.final.before_jpeg) == (0.8, 0.5)
 
 
-def test_a_second_order_given_in_part_keeps_its_own_defaults() -> None:
+def test_a_partly_given_second_order_keeps_its_own_defaults() -> None:
     config = DegradationConfig.model_validate({"second": {"blur": {"sinc": 0}, "noise": {"grey": 1}, "resize": {}}})
     assert (config.second.blur.sigma, config.second.blur.probability) == ((0.2, 1.5), 0.8)
     assert (config.second.noise.sigma, config.second.resize.range) == ((1, 25), (0.3, 1.2))
@@ -134,28 +134,28 @@ def test_a_second_order_given_in_part_keeps_its_own_defaults() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"first": {"blur": {"sigma": [3, 0.2]}}}, "must rise: lowest first"),
-        ({"first": {"blur": {"sides": [8, 21]}}}, "its side is odd"),
+        ({"first": {"blur": {"sigma": [3, 0.2]}}}, "must start with the lower value"),
+        ({"first": {"blur": {"sides": [8, 21]}}}, "kernel sides must be odd"),
         ({"first": {"blur": {"kernels": {"isotropic": 0.5}}}}, r"sum to 1, not 1\.05: isotropic 0\.5, anisotropic"),
         ({"second": {"resize": {"shares": {"keep": 0.1}}}}, r"sum to 1, not 0\.8: up 0\.3, down 0\.4, keep 0\.1"),
-        ({"second": {"resize": {"range": [1.1, 1.2]}}}, "must hold 1"),
+        ({"second": {"resize": {"range": [1.1, 1.2]}}}, "must include 1"),
         ({"second": {"noise": {"grey": 1.5}}}, "less than or equal to 1"),
         ({"first": {"jpeg": [0, 95]}}, "greater than or equal to 1"),
         ({"final": {"cutoff": [1, 4]}}, "less than or equal to 3.14"),
         ({"first": {"blur": {"sinq": 0.5}}}, "Extra inputs"),
     ],
 )
-def test_impossible_settings_are_refused(values: dict[str, Any], message: str) -> None:
+def test_impossible_settings_are_rejected(values: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         DegradationConfig.model_validate(values)
 
 
-# The whole
+# The degradation as a whole
 
 
 @settings(max_examples=25)
 @given(st.integers(1, 20), st.integers(1, 20), st.sampled_from([1, 2, 3, 4]), st.integers(0, 2**32))
-def test_results_are_pictures_of_the_right_size_and_depend_on_the_generator_only(
+def test_results_have_the_right_size_and_depend_only_on_the_generator(
     rows: int, columns: int, scale: int, seed: int
 ) -> None:
     high = scene(rows * scale, columns * scale)
@@ -169,13 +169,13 @@ def test_results_are_pictures_of_the_right_size_and_depend_on_the_generator_only
     assert np.array_equal(high, before)
 
 
-def test_other_random_numbers_give_other_pictures() -> None:
+def test_different_seeds_give_different_pictures() -> None:
     shrink = degradation.build(DegradationConfig(kind="real"), 4)
     made = {shrink(scene(), np.random.default_rng(seed)).tobytes() for seed in range(20)}
     assert len(made) == 20
 
 
-def test_views_are_degraded_like_copies() -> None:
+def test_views_give_the_same_result_as_copies() -> None:
     shrink = degradation.build(DegradationConfig(kind="real"), 2)
     view = scene(64, 80)[::-1, 10:74]
     assert np.array_equal(shrink(view, np.random.default_rng(3)), shrink(view.copy(), np.random.default_rng(3)))
@@ -191,20 +191,20 @@ def test_flat_pictures_keep_their_colour(colour: tuple[int, int, int]) -> None:
     assert np.abs(means - colour).max() < 12
 
 
-def test_degraded_pictures_still_show_what_they_show() -> None:
+def test_degraded_pictures_stay_similar_to_plain_downscaling() -> None:
     shrink = degradation.build(DegradationConfig(kind="real"), 4)
     high = scene(128, 128)
     plain = imresize(high, 1 / 4).astype(float)
-    likeness = [
+    correlations = [
         np.corrcoef(plain.ravel(), shrink(high, np.random.default_rng(seed)).ravel().astype(float))[0, 1]
         for seed in range(30)
     ]
-    assert min(likeness) > 0.5 and np.mean(likeness) > 0.9
-    assert all(value < 0.9999 for value in likeness)
+    assert min(correlations) > 0.5 and np.mean(correlations) > 0.9
+    assert all(value < 0.9999 for value in correlations)
 
 
-def still(**blur: float) -> DegradationConfig:
-    """Nothing but the first blur: no resize, no noise to speak of, the best JPEG."""
+def only_blur(**blur: float) -> DegradationConfig:
+    """Configure only the first blur: no resize, almost no noise, the best JPEG quality."""
     noise = {"gaussian": 1, "sigma": [1e-6, 1e-6]}
     rest: dict[str, Any] = {"resize": {"shares": {"up": 0, "down": 0, "keep": 1}}, "noise": noise, "jpeg": [100, 100]}
     return DegradationConfig.model_validate(
@@ -217,19 +217,19 @@ def still(**blur: float) -> DegradationConfig:
     )
 
 
-def test_sinc_overshoots_an_edge_by_a_bounded_part() -> None:
+def test_sinc_overshoots_an_edge_by_a_bounded_amount() -> None:
     high = np.full((64, 64, 3), 70, np.uint8)
     high[:, 32:] = 190
-    shrink = degradation.build(still(sinc=1), 1)
+    shrink = degradation.build(only_blur(sinc=1), 1)
     made = np.array([shrink(high, np.random.default_rng(seed)) for seed in range(40)]).astype(int)
     over = np.maximum(made.max((1, 2, 3)) - 190, 70 - made.min((1, 2, 3))) / 120
     assert over.max() < 0.35
     assert np.median(over) > 0.04
-    blurred = np.array([degradation.build(still(sinc=0), 1)(high, np.random.default_rng(s)) for s in range(40)])
-    assert blurred.max() <= 190 + 6 and blurred.min() >= 70 - 6  # the JPEG's own
+    blurred = np.array([degradation.build(only_blur(sinc=0), 1)(high, np.random.default_rng(s)) for s in range(40)])
+    assert blurred.max() <= 190 + 6 and blurred.min() >= 70 - 6  # from the JPEG compression
 
 
-def test_every_kernel_is_drawn_as_often_as_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_kernel_is_drawn_with_its_probability(monkeypatch: pytest.MonkeyPatch) -> None:
     counted: dict[str, int] = {}
 
     def count(name: str, draw: Any) -> Any:
@@ -252,48 +252,48 @@ def test_every_kernel_is_drawn_as_often_as_asked(monkeypatch: pytest.MonkeyPatch
     assert set(counted) == set(expected)
 
 
-# Its steps
+# Single steps
 
 
 @pytest.mark.parametrize("quality", [30, 60, 95])
-def test_jpeg_is_that_of_a_file_with_red_and_blue_in_their_places(quality: int) -> None:
+def test_jpeg_equals_that_of_a_saved_file_without_swapping_red_and_blue(quality: int) -> None:
     picture = scene(48, 64, seed=2)
     file = io.BytesIO()
     Image.fromarray(picture).save(file, "JPEG", quality=quality, subsampling="4:2:0")
     saved = np.asarray(Image.open(file)).astype(float)
-    ours = steps.jpeg(picture[:, :, ::-1].astype(np.float32) / 255, quality)[:, :, ::-1] * 255
+    ours = steps.compress_jpeg(picture[:, :, ::-1].astype(np.float32) / 255, quality)[:, :, ::-1] * 255
     assert np.abs(ours - saved).mean() < 0.5
     assert np.abs(saved - picture).mean() > 2 * np.abs(ours - saved).mean()
 
 
 @pytest.mark.parametrize("size", [(20, 33), (90, 70)])
 @pytest.mark.parametrize("name", ["bilinear", "bicubic"])
-def test_resizing_is_that_of_the_authors_framework(name: str, size: tuple[int, int]) -> None:
+def test_resizing_equals_that_of_torch(name: str, size: tuple[int, int]) -> None:
     picture = np.random.default_rng(0).random((48, 60, 3), dtype=np.float32)
-    ours = steps.resized(picture, size, name)
+    ours = steps.resize(picture, size, name)
     theirs = torch.nn.functional.interpolate(torch.from_numpy(picture).permute(2, 0, 1)[None], size=size, mode=name)
     assert np.allclose(ours, theirs[0].permute(1, 2, 0).numpy(), atol=1e-4)
 
 
-def test_area_resizing_takes_means() -> None:
+def test_area_resizing_averages() -> None:
     picture = np.random.default_rng(0).random((48, 60, 3), dtype=np.float32)
-    ours = steps.resized(picture, (12, 20), "area")
+    ours = steps.resize(picture, (12, 20), "area")
     assert np.allclose(ours, picture.reshape(12, 4, 20, 3, 3).mean((1, 3)), atol=1e-5)
 
 
-def test_blurring_is_convolution_with_the_whole_kernel() -> None:
+def test_blurring_equals_convolution_with_the_whole_kernel() -> None:
     picture = np.random.default_rng(0).random((40, 50, 3), dtype=np.float32)
     for kernel in (kernels.gaussian(21, 0.5, 2.0, 0.3), kernels.gaussian(21, 0.2, 0.9), kernels.sinc(21, 1.0)):
         padded = torch.from_numpy(np.pad(picture, ((10, 10), (10, 10), (0, 0)), mode="reflect")).permute(2, 0, 1)
         whole = torch.nn.functional.conv2d(padded[:, None], torch.from_numpy(kernel)[None, None])[:, 0]
-        assert np.allclose(steps.convolved(picture, kernel), whole.permute(1, 2, 0).numpy(), atol=1e-4)
+        assert np.allclose(steps.convolve(picture, kernel), whole.permute(1, 2, 0).numpy(), atol=1e-4)
 
 
 def noise_of(noise: Noise, picture: np.ndarray) -> np.ndarray:
-    return degradation.noisy(picture, noise, np.random.default_rng(0)) - picture
+    return degradation.add_noise(picture, noise, np.random.default_rng(0)) - picture
 
 
-def test_gaussian_noise_has_the_asked_for_deviation() -> None:
+def test_gaussian_noise_has_the_requested_deviation() -> None:
     grey = np.full((128, 128, 3), 0.5, np.float32)
     coloured = noise_of(Noise(gaussian=1, sigma=(20, 20), grey=0), grey)
     assert coloured.std() * 255 == pytest.approx(20, rel=0.02)
@@ -304,16 +304,16 @@ def test_gaussian_noise_has_the_asked_for_deviation() -> None:
     )
 
 
-def test_poisson_noise_grows_with_the_root_of_the_light() -> None:
+def test_poisson_noise_grows_with_the_square_root_of_brightness() -> None:
     ramp = np.repeat(np.linspace(0, 1, 256, dtype=np.float32)[None, :, None], 400, 0).repeat(3, 2)
     noise = noise_of(Noise(gaussian=0, poisson=(0.5, 0.5), grey=0), ramp)
-    for column in (40, 160):  # 256 levels: as many quanta at full white
+    for column in (40, 160):  # 256 levels, so 256 quanta at full white
         assert noise[:, column].std() == pytest.approx(0.5 * math.sqrt(column / 255 / 256), rel=0.1)
     shared = noise_of(Noise(gaussian=0, poisson=(0.5, 0.5), grey=1), ramp)
     assert np.allclose(shared[:, 128, 0], shared[:, 128, 1], atol=1e-6)
 
 
-def test_fewer_levels_are_noisier_unless_forbidden() -> None:
+def test_pictures_with_fewer_levels_get_more_noise_unless_limited() -> None:
     flat = np.full((64, 64, 3), 0.5, np.float32)
     assert noise_of(Noise(gaussian=0, poisson=(0.1, 0.1), grey=0), flat).std() == pytest.approx(
         0.1 * math.sqrt(0.5), rel=0.1
@@ -322,21 +322,21 @@ def test_fewer_levels_are_noisier_unless_forbidden() -> None:
     assert calm.std() == pytest.approx(0.1 * math.sqrt(0.5 / 256), rel=0.1)
 
 
-def test_sharpening_lifts_edges_and_leaves_the_rest() -> None:
+def test_sharpening_enhances_edges_and_nothing_else() -> None:
     flat = np.full((120, 120, 3), 90, np.uint8)
-    assert np.array_equal(steps.sharpened(flat), flat)
+    assert np.array_equal(steps.sharpen(flat), flat)
     faint = flat.copy()
     faint[:, 60:] = 98  # below the threshold of 10
-    assert np.array_equal(steps.sharpened(faint), faint)
+    assert np.array_equal(steps.sharpen(faint), faint)
     edge = flat.copy()
     edge[:, 60:] = 150
-    sharp = steps.sharpened(edge)
+    sharp = steps.sharpen(edge)
     assert sharp.shape == edge.shape and sharp.dtype == np.uint8
     assert sharp[60, 60, 0] > 155 and sharp[60, 59, 0] < 85
     assert np.array_equal(sharp[:, :20], edge[:, :20])
 
 
-def test_bicubic_is_matlabs_and_draws_nothing() -> None:
+def test_bicubic_equals_matlabs_and_draws_no_random_numbers() -> None:
     high, rng = scene(), np.random.default_rng(5)
     assert np.array_equal(degradation.build(DegradationConfig(), 4)(high, rng), imresize(high, 1 / 4))
     assert rng.random() == np.random.default_rng(5).random()

@@ -1,3 +1,5 @@
+"""Data sets of several domains or with attributes: layouts, labels, turns and errors."""
+
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -43,7 +45,7 @@ def read(*folders: Path, **settings: object) -> DomainSet:
     return DomainSet.read(DomainData.model_validate(values), seed=2)
 
 
-def test_a_folder_a_domain(photo: Photo, tmp_path: Path) -> None:
+def test_one_folder_per_domain(photo: Photo, tmp_path: Path) -> None:
     found = read(styles(photo, tmp_path, {"noto": 30, "blob": 30, "ink": 30}))
     assert found.domains == ("blob", "ink", "noto") and found.exclusive and found.blocks == [slice(0, 3)]
     item = found.dataset[4]
@@ -52,9 +54,9 @@ def test_a_folder_a_domain(photo: Photo, tmp_path: Path) -> None:
     assert item["known"].tolist() == [1, 1, 1] and item["set"].item() == 0 and item["set"].dtype == torch.int64
 
 
-def test_one_name_is_held_out_in_every_domain(photo: Photo, tmp_path: Path) -> None:
+def test_held_out_names_are_the_same_in_every_domain(photo: Photo, tmp_path: Path) -> None:
     found = read(styles(photo, tmp_path, {"noto": 60, "blob": 60}))
-    names = Counter(held.name for held in found.held)
+    names = Counter(held.name for held in found.held_out)
     assert names and set(names.values()) == {2}
     name = next(iter(names))
     for column in (0, 1):
@@ -66,12 +68,12 @@ def test_one_name_is_held_out_in_every_domain(photo: Photo, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("balance", [True, False])
-def test_domains_take_turns_however_many_pictures_they_have(photo: Photo, tmp_path: Path, balance: bool) -> None:
+def test_domains_take_turns_whatever_their_size(photo: Photo, tmp_path: Path, balance: bool) -> None:
     crops = read(styles(photo, tmp_path, {"few": 4, "many": 40}), balance=balance).dataset
     labels = [int(crops[i]["label"].argmax()) for i in range(40)]
     if balance:
         assert all(sorted(labels[i : i + 2]) == [0, 1] for i in range(0, 40, 2))
-        assert labels[::2] != labels[:1] * 20  # a process that takes every second item sees both
+        assert labels[::2] != labels[:1] * 20  # a process that gets every second item sees both
     else:
         assert labels.count(0) < 10
     places = [crops.place(i) for i in range(400)]
@@ -79,11 +81,11 @@ def test_domains_take_turns_however_many_pictures_they_have(photo: Photo, tmp_pa
     assert [crops.place(i) for i in reversed(range(400))] == places[::-1]
 
 
-def test_celebas_table(photo: Photo, tmp_path: Path) -> None:
+def test_celebas_table_is_read(photo: Photo, tmp_path: Path) -> None:
     found = read(faces(photo, tmp_path), centre=14)
     assert found.domains == ("Bald", "Male", "Young") and not found.exclusive and found.set_exclusive == [False]
     everything = {tuple(row) for row in found.dataset.labels.values.tolist()} | {
-        tuple(held.label.tolist()) for held in found.held
+        tuple(held.label.tolist()) for held in found.held_out
     }
     assert everything == {(0, 1, 1), (0, 0, 1), (1, 1, 0), (0, 0, 0), (1, 1, 1), (0, 1, 0)}
     assert found.dataset.pictures[0].shape == (8, 8, 3)
@@ -92,7 +94,7 @@ def test_celebas_table(photo: Photo, tmp_path: Path) -> None:
     assert chosen.dataset.labels.values.tolist() == found.dataset.labels.values[:, [2, 0]].tolist()
 
 
-def test_a_csv_with_other_columns_and_pictures_elsewhere(photo: Photo, tmp_path: Path) -> None:
+def test_a_csv_may_have_other_columns_and_pictures_elsewhere(photo: Photo, tmp_path: Path) -> None:
     lines = ["image,Smiling,Age,Hat"] + [f"{one:06}.jpg,{one % 2},{20 + one},0" for one in range(1, 7)]
     faces(photo, tmp_path / "pictures")
     (tmp_path / "table.csv").write_text("\n".join(lines))
@@ -100,14 +102,14 @@ def test_a_csv_with_other_columns_and_pictures_elsewhere(photo: Photo, tmp_path:
     assert found.columns == ("Smiling", "Hat")
     found = find_domains([tmp_path / "table.csv"])
     notes = " ".join(found.sets[0].notes)
-    assert "no attributes: Age" in notes and "Hat: the same for every picture" in notes
-    with pytest.raises(DataError, match=r"line 2: Age is '21'; it must be 1, or 0 or -1"):
+    assert "are not attributes: Age" in notes and "Hat: the same for every picture" in notes
+    with pytest.raises(DataError, match=r"line 2: Age is '21', but must be 1, 0 or -1"):
         find_domains([tmp_path / "table.csv"], attributes=("Age", "Hat"))
-    with pytest.raises(DataError, match="no column Beard; there are Smiling, Age, Hat"):
+    with pytest.raises(DataError, match="no column Beard; choose from Smiling, Age, Hat"):
         find_domains([tmp_path / "table.csv"], attributes=("Beard",))
 
 
-def test_several_data_sets_with_labels_of_their_own(photo: Photo, tmp_path: Path) -> None:
+def test_several_data_sets_have_their_own_labels(photo: Photo, tmp_path: Path) -> None:
     people = faces(photo, tmp_path / "celeba")
     moods = styles(photo, tmp_path / "rafd", {"angry": 5, "Male": 5})
     found = read(people, moods)
@@ -122,43 +124,43 @@ def test_several_data_sets_with_labels_of_their_own(photo: Photo, tmp_path: Path
         assert item["known"].tolist() == ([1, 1, 1, 0, 0] if one == 0 else [0, 0, 0, 1, 1])
         assert not (item["label"] * (1 - item["known"])).any()
     assert sets.count(0) == sets.count(1) == 15
-    assert {held.set for held in found.held} == {0, 1}
+    assert {held.set for held in found.held_out} == {0, 1}
 
 
-def test_train_and_test_folders_and_flat_folders(photo: Photo, tmp_path: Path) -> None:
+def test_train_and_test_folders_and_flat_folders_are_recognised(photo: Photo, tmp_path: Path) -> None:
     styles(photo, tmp_path / "rafd" / "train", {"angry": 3, "happy": 3})
     styles(photo, tmp_path / "rafd" / "test", {"angry": 2, "happy": 2})
     found = find_domains([tmp_path / "rafd"])
-    assert (len(found.sets[0].train), len(found.sets[0].held)) == (6, 4)
+    assert (len(found.sets[0].train), len(found.sets[0].held_out)) == (6, 4)
     styles(photo, tmp_path / "flat", {"trainA": 3, "trainB": 3, "testA": 1, "testB": 1})
     prefixed = find_domains([tmp_path / "flat"])
-    assert prefixed.columns == ("A", "B") and len(prefixed.sets[0].held) == 2
+    assert prefixed.columns == ("A", "B") and len(prefixed.sets[0].held_out) == 2
     flat = find_domains([tmp_path / "flat" / "trainA", tmp_path / "flat" / "trainB"])
     assert flat.columns == ("trainA", "trainB") and len(flat.sets) == 1
     given = find_domains([tmp_path / "rafd" / "train"], validation=[tmp_path / "rafd" / "test"])
-    assert (len(given.sets[0].train), len(given.sets[0].held)) == (6, 4)
+    assert (len(given.sets[0].train), len(given.sets[0].held_out)) == (6, 4)
 
 
-def test_faults_are_named(photo: Photo, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"one domain only \(noto\)"):
+def test_errors_name_what_is_wrong(photo: Photo, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"only one domain \(noto\)"):
         find_domains([styles(photo, tmp_path / "one", {"noto": 3})])
     with pytest.raises(DataError, match="domain blob: one picture"):
         find_domains([styles(photo, tmp_path / "few", {"noto": 3, "blob": 1})])
-    with pytest.raises(DataError, match="no domain ink; there are blob, noto"):
+    with pytest.raises(DataError, match="no domain ink; choose from blob, noto"):
         find_domains([tmp_path / "few"], attributes=("ink",))
     (tmp_path / "bare").mkdir()
-    with pytest.raises(DataError, match=r"bare: no domains recognised"):
+    with pytest.raises(DataError, match=r"bare: no domains found"):
         find_domains([tmp_path / "bare"])
     people = faces(photo, tmp_path / "faces", CELEBA + "000007.jpg 1 1 1\n")
-    with pytest.raises(DataError, match=r"1 of 7 pictures that it names are not below .*000007\.jpg"):
+    with pytest.raises(DataError, match=r"1 of the 7 pictures that it lists are missing below .*000007\.jpg"):
         find_domains([people])
-    assert "1 pictures that" in find_domains([people], missing="skip").sets[0].notes[0]
+    assert "1 pictures in list_attr_celeba.txt do not exist" in find_domains([people], missing="skip").sets[0].notes[0]
     (people / "list_attr_celeba.txt").write_text(CELEBA + "000001.jpg 1 1\n")
-    with pytest.raises(DataError, match="line 9: 3 cells; there should be 4"):
+    with pytest.raises(DataError, match="line 9: 3 cells, but there must be 4"):
         find_domains([people])
 
 
-def test_only_tables_of_pictures_are_tables(tmp_path: Path) -> None:
+def test_only_tables_of_pictures_are_recognised_as_tables(tmp_path: Path) -> None:
     (tmp_path / "SOURCES.csv").write_text("file,author\na.jpg,me\nb.jpg,you\n")
     (tmp_path / "README.txt").write_text("Pictures of\nthings\nand so on\n")
     (tmp_path / "attr.txt").write_text(CELEBA)
@@ -172,7 +174,7 @@ def test_only_tables_of_pictures_are_tables(tmp_path: Path) -> None:
     assert np.array_equal(table.rows[0].values, [0, 1, 1])
 
 
-def test_emoji_styles_are_five_domains_with_the_same_held_out_names() -> None:
+def test_emoji_styles_have_five_domains_with_the_same_held_out_names() -> None:
     (one,) = find_domains([shared("data/emoji_styles")]).sets
     assert one.columns == ("blob", "noto", "openmoji", "outline", "twemoji")
-    assert set(Counter(item.name for item in one.held).values()) == {5} and len(one.held) == 250
+    assert set(Counter(item.name for item in one.held_out).values()) == {5} and len(one.held_out) == 250

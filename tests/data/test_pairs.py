@@ -1,3 +1,5 @@
+"""Paired data: layouts, errors, jitter and label maps."""
+
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,7 +20,7 @@ NAMES = [f"{i:03}" for i in range(30)]
 
 @pytest.fixture
 def sides(photo: Photo) -> Callable[..., None]:
-    """Make pictures with the same names in two folders, of other formats and sizes: A grows with its number."""
+    """Make pictures with the same names in two folders, in different formats and sizes."""
 
     def make(a: Path, b: Path, names: list[str] = NAMES) -> None:
         for number, name in enumerate(names):
@@ -54,7 +56,7 @@ def test_layouts_of_two_folders_are_recognised(
         sides(tmp_path / test_a, tmp_path / test_b, ["u", "deep/v"])
     found = find_pairs([tmp_path / name for name in given])
     held = {pair.name for pair in found.test}
-    assert held == ({"u", "deep/v"} if test_a else layouts.held_names(NAMES, what=""))
+    assert held == ({"u", "deep/v"} if test_a else layouts.held_out_names(NAMES, what=""))
     assert {pair.name for pair in found.train} == set(NAMES) - held
     for pair in found.train:
         assert pair.input.path.is_relative_to(tmp_path / a) and pair.target.path.is_relative_to(tmp_path / b)
@@ -64,16 +66,16 @@ def test_layouts_of_two_folders_are_recognised(
     assert [(p.name, p.target, p.input) for p in back.train] == found.train and "B to A" in back.layout
 
 
-def test_val_is_taken_before_test(sides: Callable[..., None], tmp_path: Path) -> None:
+def test_val_is_used_before_test(sides: Callable[..., None], tmp_path: Path) -> None:
     for split, names in (("train", NAMES), ("val", ["v"]), ("test", ["t"])):
         sides(tmp_path / f"{split}A", tmp_path / f"{split}B", names)
     found = find_pairs([tmp_path])
-    assert [pair.name for pair in found.test] == ["v"] and "test is left alone" in found.layout
+    assert [pair.name for pair in found.test] == ["v"] and "test is ignored" in found.layout
     assert len(found.train) == len(NAMES)
 
 
 @pytest.mark.parametrize("inside", ["", "train"])
-def test_side_by_side_pictures(photo: Photo, tmp_path: Path, inside: str) -> None:
+def test_side_by_side_pictures_are_recognised(photo: Photo, tmp_path: Path, inside: str) -> None:
     path = photo(tmp_path / inside / "one.png", (16, 8))
     photo(tmp_path / inside / "two.png", (16, 8), seed=1)
     if inside:
@@ -87,7 +89,7 @@ def test_side_by_side_pictures(photo: Photo, tmp_path: Path, inside: str) -> Non
     assert "side-by-side" in found.layout
 
 
-def test_a_folder_of_photos_is_not_taken_for_pairs(photo: Photo, tmp_path: Path) -> None:
+def test_a_folder_of_photos_is_not_mistaken_for_pairs(photo: Photo, tmp_path: Path) -> None:
     for number in range(4):
         photo(tmp_path / f"{number}.png", (12, 10), seed=number)
     with pytest.raises(DataError, match=r"too narrow to be two side by side.*data\.layout = side-by-side"):
@@ -97,7 +99,7 @@ def test_a_folder_of_photos_is_not_taken_for_pairs(photo: Photo, tmp_path: Path)
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
 @pytest.mark.parametrize("header", ["", "input{}target\n"])
-def test_a_table_of_pairs(sides: Callable[..., None], tmp_path: Path, delimiter: str, header: str) -> None:
+def test_a_table_of_pairs_is_read(sides: Callable[..., None], tmp_path: Path, delimiter: str, header: str) -> None:
     sides(tmp_path / "a", tmp_path / "b", ["x", "y", "z"])
     lines = [f"a/{n}.png{delimiter}b/{n}.jpg" for n in "xyz"]
     table = tmp_path / "pairs.csv"
@@ -110,20 +112,25 @@ def test_a_table_of_pairs(sides: Callable[..., None], tmp_path: Path, delimiter:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a/x.png,b/x.jpg\na/missing.png,b/x.jpg\n", r"1 files that it names are not there: a/missing\.png \(line 2\)"),
-        ("a/x.png,b/x.jpg,third\n", "line 1: 3 columns"),
-        ("input,target\n", "no pairs in this table"),
-        ("a/x.png,b/x.jpg\n", "one picture cannot be both trained on and validated with"),
+        (
+            "a/x.png,b/x.jpg\na/missing.png,b/x.jpg\n",
+            r"1 of the files that it lists do not exist: a/missing\.png \(line 2\)",
+        ),
+        ("a/x.png,b/x.jpg,third\n", "line 1: 3 columns, but there must be two"),
+        ("input,target\n", "the table has no pairs"),
+        ("a/x.png,b/x.jpg\n", "one picture cannot serve for both training and validation"),
     ],
 )
-def test_faults_of_a_table_are_named(sides: Callable[..., None], tmp_path: Path, text: str, message: str) -> None:
+def test_errors_name_what_is_wrong_with_a_table(
+    sides: Callable[..., None], tmp_path: Path, text: str, message: str
+) -> None:
     sides(tmp_path / "a", tmp_path / "b", ["x"])
     (tmp_path / "pairs.csv").write_text(text)
     with pytest.raises(DataError, match=message):
         find_pairs([tmp_path / "pairs.csv"])
 
 
-def test_names_without_partner_are_counted_and_named(sides: Callable[..., None], photo: Photo, tmp_path: Path) -> None:
+def test_errors_count_and_list_names_without_partner(sides: Callable[..., None], photo: Photo, tmp_path: Path) -> None:
     sides(tmp_path / "A", tmp_path / "B")
     for number in range(7):
         photo(tmp_path / "A" / f"alone{number}.png")
@@ -134,36 +141,36 @@ def test_names_without_partner_are_counted_and_named(sides: Callable[..., None],
     assert "B without A: 1 of 31 (late)" in str(error.value)
     found = find_pairs([tmp_path], missing="skip")
     assert len(found.train) + len(found.test) == 30
-    assert found.notes == ["8 pictures have no partner and are passed over"]
+    assert found.notes == ["8 pictures have no partner and are skipped"]
 
 
-def test_other_faults_are_named(sides: Callable[..., None], photo: Photo, tmp_path: Path) -> None:
+def test_errors_name_folders_without_pairs(sides: Callable[..., None], photo: Photo, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="nowhere"):
         find_pairs([tmp_path / "nowhere"])
     photo(tmp_path / "half" / "A" / "x.png")
-    with pytest.raises(DataError, match=r"there is A .* without B"):
+    with pytest.raises(DataError, match=r"found A \(.*\), but no B"):
         find_pairs([tmp_path / "half"])
     (tmp_path / "half" / "B").mkdir()
     with pytest.raises(DataError, match=r"half.B: no pictures in this folder"):
         find_pairs([tmp_path / "half"])
     photo(tmp_path / "strange" / "cats" / "x.png")
-    with pytest.raises(DataError, match="it holds the folders cats"):
+    with pytest.raises(DataError, match="it contains the folders cats"):
         find_pairs([tmp_path / "strange"])
     sides(tmp_path / "twice" / "A", tmp_path / "twice" / "B")
     photo(tmp_path / "twice" / "A" / f"{NAMES[0]}.webp")
-    with pytest.raises(DataError, match="have one name"):
+    with pytest.raises(DataError, match="have the same name"):
         find_pairs([tmp_path / "twice"])
-    with pytest.raises(DataError, match="no picture of A has a name that is in B"):
+    with pytest.raises(DataError, match="A and B share no names"):
         find_pairs([tmp_path / "half" / "A", tmp_path / "twice" / "B"])
 
 
-def test_held_out_names_stay_when_pictures_are_added() -> None:
+def test_held_out_names_do_not_change_when_pictures_are_added() -> None:
     few, many = [f"n{i}" for i in range(400)], [f"n{i}" for i in range(900)]
-    held, more = layouts.held_names(few, what=""), layouts.held_names(many, what="")
+    held, more = layouts.held_out_names(few, what=""), layouts.held_out_names(many, what="")
     assert 8 <= len(held) <= 35  # a twentieth of 400 is 20
     assert held == more & set(few)
-    assert len(layouts.held_names([f"n{i}" for i in range(5000)], what="")) == layouts.HELD_MOST
-    assert len(layouts.held_names(["a", "b"], what="")) == 1
+    assert len(layouts.held_out_names([f"n{i}" for i in range(5000)], what="")) == layouts.MAX_HELD_OUT
+    assert len(layouts.held_out_names(["a", "b"], what="")) == 1
 
 
 def paired(folder: Path, **settings: object) -> PairedSet:
@@ -186,7 +193,7 @@ def test_input_and_target_get_the_same_jitter(tmp_path: Path) -> None:
         assert torch.equal(item["input"] + 100, item["target"])
         flipped += int(item["input"][1, 0, 0] > item["input"][1, 0, 1])
     assert 3 < flipped < 17
-    assert len(read.held) == 1 and read.held[0].input.shape == (12, 12, 3)
+    assert len(read.held_out) == 1 and read.held_out[0].input.shape == (12, 12, 3)
 
 
 def test_an_item_is_a_pure_function_of_seed_and_index(sides: Callable[..., None], tmp_path: Path) -> None:
@@ -197,7 +204,7 @@ def test_an_item_is_a_pure_function_of_seed_and_index(sides: Callable[..., None]
     assert not torch.equal(one[40]["input"], one[41]["input"])
 
 
-def test_a_target_of_another_size_is_brought_to_the_frame_of_the_input(photo: Photo, tmp_path: Path) -> None:
+def test_targets_are_resized_to_the_size_of_the_input(photo: Photo, tmp_path: Path) -> None:
     for name in ("x", "y"):
         photo(tmp_path / "A" / f"{name}.png", (30, 20))
         photo(tmp_path / "B" / f"{name}.png", (60, 44))
@@ -220,31 +227,35 @@ def test_label_maps_are_recognised_and_never_interpolated(photo: Photo, tmp_path
     assert read.palette.tolist() == [[0, 0, 0], [0, 0, 255], [255, 0, 0]]
     item = read.dataset[0]
     assert item["input"].shape == (1, 16, 16) and int(item["input"].max()) <= 2
-    assert set(map(tuple, read.shown(read.held[0].input).reshape(-1, 3).tolist())) <= set(map(tuple, colours.tolist()))
+    assert set(map(tuple, read.input_as_rgb(read.held_out[0].input).reshape(-1, 3).tolist())) <= set(
+        map(tuple, colours.tolist())
+    )
     assert any("label maps of 3 classes" in note for note in read.notes)
     assert paired(tmp_path, load=21, crop=16, input="picture").palette is None
 
 
-def test_grey_inputs_and_targets(sides: Callable[..., None], tmp_path: Path) -> None:
+def test_grey_inputs_and_targets_have_one_channel(sides: Callable[..., None], tmp_path: Path) -> None:
     sides(tmp_path / "A", tmp_path / "B")
     read = paired(tmp_path, load=18, crop=16, input="grey", target="grey")
     assert (read.input_channels, read.target_channels) == (1, 1)
     assert {tuple(part.shape) for part in read.dataset[0].values()} == {(1, 16, 16)}
-    assert read.shown(read.held[0].input).shape == (16, 16, 3)
+    assert read.input_as_rgb(read.held_out[0].input).shape == (16, 16, 3)
 
 
-def test_faults_in_pictures_are_found_before_the_first_step(sides: Callable[..., None], tmp_path: Path) -> None:
+def test_broken_pictures_are_found_before_the_first_step(sides: Callable[..., None], tmp_path: Path) -> None:
     sides(tmp_path / "A", tmp_path / "B")
-    with pytest.raises(DataError, match=r"A.0\d\d\.png: 20 x 20 pixels, smaller than data\.crop = 64; set data\.load"):
+    with pytest.raises(
+        DataError, match=r"A.0\d\d\.png: 20 x 20 pixels is smaller than data\.crop = 64; set data\.load"
+    ):
         paired(tmp_path, load=0, crop=64)
-    with pytest.raises(DataError, match="more than 256 colours in the inputs"):
+    with pytest.raises(DataError, match="the inputs have more than 256 colours"):
         paired(tmp_path, load=18, crop=16, input="labels")
     (tmp_path / "B" / "007.jpg").write_bytes(b"no picture")
     with pytest.raises(DataError, match=r"B.007\.jpg"):
         paired(tmp_path, load=18, crop=16)
 
 
-def test_odd_side_by_side_pictures_are_named(photo: Photo, tmp_path: Path) -> None:
+def test_errors_name_side_by_side_pictures_of_odd_width(photo: Photo, tmp_path: Path) -> None:
     for name, width in (("a", 16), ("b", 17), ("c", 16)):
         photo(tmp_path / f"{name}.png", (width, 8))
     with pytest.raises(DataError, match=r"b\.png: 17 pixels wide"):
@@ -253,7 +264,7 @@ def test_odd_side_by_side_pictures_are_named(photo: Photo, tmp_path: Path) -> No
 
 def test_street_scenes_are_label_maps_and_outlines_are_not() -> None:
     streets = paired(shared("data/camvid256"), load=32, crop=32)
-    assert streets.input_channels == 12 and len(streets.held) == 117 and len(streets.dataset.pairs) == 184
+    assert streets.input_channels == 12 and len(streets.held_out) == 117 and len(streets.dataset.pairs) == 184
     from img2img.data.paired import find, label_palette
 
     outlines = PairedData(folders=(shared("data/outline_to_color"),))

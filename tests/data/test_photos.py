@@ -1,19 +1,17 @@
+"""Random crops of photos and their low-resolution versions."""
+
 import hashlib
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
 
-from img2img.data import degradation, folders
+from img2img.data import degradation
 from img2img.data.cache import Cache
 from img2img.data.degradation import DegradationConfig
 from img2img.data.photos import PhotoCrops
-from img2img.errors import DataError
-from img2img.training.stream import Steps
 
 
 def photos(count: int = 3, side: int = 40) -> list[np.ndarray]:
@@ -21,16 +19,16 @@ def photos(count: int = 3, side: int = 40) -> list[np.ndarray]:
     return [rng.integers(0, 256, (side, side + i, 3), dtype=np.uint8) for i in range(count)]
 
 
-def test_an_item_depends_on_seed_and_index_only() -> None:
+def test_an_item_depends_only_on_seed_and_index() -> None:
     one, other = (PhotoCrops(photos(), size=16, scale=2, seed=5, candidates=2) for _ in range(2))
     reseeded = PhotoCrops(photos(), size=16, scale=2, seed=6)
-    _ = other[11], other[2]  # what was asked for before must not matter
+    _ = other[11], other[2]  # earlier accesses must not matter
     assert torch.equal(one[7]["high"], other[7]["high"])
     assert not torch.equal(one[7]["high"], reseeded[7]["high"])
     assert one[7]["low"].shape == (3, 8, 8) and one[7]["low"].dtype == torch.uint8
 
 
-def test_every_photo_is_seen_once_a_pass() -> None:
+def test_every_photo_is_used_once_per_pass() -> None:
     flat = [np.full((20, 20, 3), value, np.uint8) for value in range(5)]
     crops = PhotoCrops(flat, size=8, scale=2, seed=0)
     for start in (0, 5, 10):
@@ -45,72 +43,8 @@ def test_candidates_prefer_detail() -> None:
     assert spread[1] > 1.3 * spread[0]
 
 
-def test_steps_continue_where_they_stopped() -> None:
-    whole = list(Steps(0, 10, 4))
-    assert list(Steps(0, 3, 4)) + list(Steps(3, 10, 4)) == whole
-    assert sorted(i for batch in whole for i in batch) == list(range(40))
-
-
-def test_processes_share_a_batch() -> None:
-    shares = [list(Steps(2, 5, 6, process=p, processes=3)) for p in range(3)]
-    together = [sorted(a + b + c) for a, b, c in zip(*shares, strict=True)]
-    assert together == list(Steps(2, 5, 6))
-
-
-def save(path: Path, side: int = 32) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(photos(1, side)[0]).save(path)
-    return path
-
-
-def test_broken_pictures_are_named_before_training(tmp_path: Path) -> None:
-    good, bad = save(tmp_path / "good.png"), tmp_path / "bad.png"
-    bad.write_text("no picture")
-    with pytest.raises(DataError, match=r"cannot read .*bad\.png"):
-        folders.Photos.read([good, bad], smallest=8)
-
-
-def test_small_pictures_are_passed_over_and_none_left_is_an_error(tmp_path: Path) -> None:
-    large, small = save(tmp_path / "large.png", 40), save(tmp_path / "small.png", 10)
-    read = folders.Photos.read([large, small], smallest=20)
-    assert (read.paths, read.small) == ([large], [small])
-    with pytest.raises(DataError, match="smaller crop"):
-        folders.Photos.read([small], smallest=20)
-
-
-def test_folders_are_searched_below_and_hidden_files_passed_over(tmp_path: Path) -> None:
-    kept = [save(tmp_path / "a.png"), save(tmp_path / "deep" / "er" / "b.JPG")]
-    save(tmp_path / ".hidden.png")
-    save(tmp_path / "__MACOSX" / "c.png")
-    (tmp_path / "Thumbs.db").write_bytes(b"x")
-    assert folders.find([tmp_path]) == kept
-
-
-@pytest.mark.parametrize("folder", ["missing", "empty"])
-def test_no_pictures_is_an_error_that_names_the_folder(tmp_path: Path, folder: str) -> None:
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match=folder):
-        folders.find([tmp_path / folder])
-
-
-def test_hold_out_takes_a_block_of_each_folder() -> None:
-    paths = [Path(f"a/{i:03}.png") for i in range(60)] + [Path(f"b/{i:03}.png") for i in range(40)]
-    kept, held = folders.hold_out(paths)
-    assert held == [*paths[57:60], *paths[98:]]
-    assert kept + held != paths and sorted(kept + held) == paths
-    with pytest.raises(DataError, match="--validation"):
-        folders.hold_out(paths[:1])
-
-
-def test_transparency_is_laid_over_white_and_16_bits_are_rounded(tmp_path: Path) -> None:
-    Image.new("RGBA", (2, 2), (10, 20, 30, 0)).save(tmp_path / "clear.png")
-    assert (folders.read_rgb(tmp_path / "clear.png") == 255).all()
-    Image.fromarray(np.full((2, 3), 257 * 200, np.uint16)).save(tmp_path / "deep.png")
-    assert folders.read_rgb(tmp_path / "deep.png").tolist() == [[[200] * 3] * 3] * 2
-
-
 class Nearest:
-    """Every `scale`-th pixel; remembers the pictures it was given."""
+    """Keeps every `scale`-th pixel, and records the pictures it gets."""
 
     def __init__(self, scale: int, *, sharpen: bool = False) -> None:
         self.scale = scale
@@ -122,8 +56,8 @@ class Nearest:
         return high[:: self.scale, :: self.scale]
 
 
-def test_the_crops_of_a_seed_stay_what_they_were() -> None:
-    # Runs that were started by earlier versions go on with the same data.
+def test_the_crops_of_a_seed_do_not_change() -> None:
+    # Runs started by earlier versions continue with the same data.
     crops = PhotoCrops(photos(), size=16, scale=2, seed=5, candidates=2)
     digest = hashlib.sha256(b"".join(crops[i]["high"].numpy().tobytes() for i in range(20))).hexdigest()
     assert digest == "19cbb6ed4f27820a4488967201f3e437057ccc9ef191e1a622d4daa0143cbf15"
@@ -131,8 +65,8 @@ def test_the_crops_of_a_seed_stay_what_they_were() -> None:
 
 @given(low=st.floats(0.2, 1), size=st.integers(3, 6), scale=st.sampled_from([1, 2, 3, 4]), side=st.integers(40, 120))
 @settings(max_examples=60, deadline=None)
-def test_shrunk_crops_have_their_size_and_lie_on_their_truth(low: float, size: int, scale: int, side: int) -> None:
-    # A gradient: what a crop shows and how much of the photo can be read off it.
+def test_shrunk_crops_have_the_right_size_and_match_their_truth(low: float, size: int, scale: int, side: int) -> None:
+    # A gradient shows which part of the photo a crop contains.
     ramp = np.linspace(0, 255, side, dtype=np.float32)
     photo = np.repeat(np.stack(np.meshgrid(ramp, ramp), -1), 2, 2)[..., :3].round().astype(np.uint8)
     size *= scale
@@ -152,10 +86,10 @@ def test_a_shrunk_crop_shows_more_of_the_photo() -> None:
         crops = PhotoCrops([photo], size=32, scale=2, seed=0, shrink=shrink)
         spans.append(np.mean([float(np.ptp(crops[i]["high"].numpy())) for i in range(8)]))
     assert spans[0] == pytest.approx(31, abs=1) and spans[1] == pytest.approx(62, abs=2)
-    assert spans[2] > 240  # as far as the photo goes
+    assert spans[2] > 240  # nearly the whole photo
 
 
-def test_degraded_crops_lie_on_their_truth() -> None:
+def test_degraded_crops_match_their_truth() -> None:
     crops = PhotoCrops(photos(side=48), size=16, scale=2, seed=5, candidates=2, degradation=Nearest(2))
     bicubic = PhotoCrops(photos(side=48), size=16, scale=2, seed=5, candidates=2)
     for i in range(60):
@@ -166,7 +100,7 @@ def test_degraded_crops_lie_on_their_truth() -> None:
         assert sum(corners) == 1
 
 
-def test_a_degradation_sees_more_than_the_crop_as_far_as_the_photo_goes() -> None:
+def test_a_degradation_sees_more_than_the_crop_if_the_photo_allows() -> None:
     large, tight = Nearest(4), Nearest(4)
     crops = PhotoCrops(photos(1, 120), size=16, scale=4, seed=0, degradation=large)
     exact = PhotoCrops(photos(1, 16), size=16, scale=4, seed=0, degradation=tight)
@@ -179,7 +113,7 @@ def test_a_degradation_sees_more_than_the_crop_as_far_as_the_photo_goes() -> Non
     assert len(set(first)) > 30
 
 
-def test_real_degradation_is_a_function_of_seed_and_index() -> None:
+def test_real_degradation_depends_only_on_seed_and_index() -> None:
     def made() -> PhotoCrops:
         real = degradation.build(DegradationConfig(kind="real"), 2)
         return PhotoCrops(photos(), size=16, scale=2, seed=5, degradation=real)
@@ -192,7 +126,7 @@ def test_real_degradation_is_a_function_of_seed_and_index() -> None:
     assert not torch.equal(one[7]["low"], PhotoCrops(photos(), size=16, scale=2, seed=5)[7]["low"])
 
 
-def test_sharpened_photos_are_what_is_degraded() -> None:
+def test_sharpened_photos_are_degraded() -> None:
     nearest = Nearest(2, sharpen=True)
     crops = PhotoCrops(photos(side=64), size=32, scale=2, seed=1, degradation=nearest)
     item = crops[0]
@@ -202,7 +136,7 @@ def test_sharpened_photos_are_what_is_degraded() -> None:
     assert "sharp" not in PhotoCrops(photos(), size=16, scale=2, seed=1, degradation=plain)[0]
 
 
-def test_bicubic_by_name_is_the_bicubic_of_old() -> None:
+def test_bicubic_by_name_equals_the_default() -> None:
     named = PhotoCrops(photos(), size=16, scale=2, seed=5, degradation=degradation.build(DegradationConfig(), 2))
     plain = PhotoCrops(photos(), size=16, scale=2, seed=5)
     assert all(torch.equal(named[3][name], plain[3][name]) for name in ("low", "high")) and set(named[3]) == {

@@ -181,7 +181,7 @@ def test_held_out_photos_are_those_that_training_holds_out(
         (["--sheet", "sheet.pdf"], "say a name that ends in .png"),
         (["--against", "upscale-x4"], "they cannot be compared"),
         (["--against", "red.onnx"], "one model is named twice"),
-        (["--data", "missing"], "missing: there is no such folder"),
+        (["--data", "missing"], "missing: no such folder"),
     ],
 )
 def test_usage_errors_are_one_line_with_status_2(

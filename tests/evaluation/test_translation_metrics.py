@@ -126,7 +126,7 @@ def test_targets_of_another_size_are_resized_to_the_input(tmp_path: Path) -> Non
 
 def test_styles_of_held_out_things_and_training_drawings_do_not_overlap(drawings: Path) -> None:
     data = styles.styles([drawings], tuple(COLOURS), held_out=True)
-    held = layouts.held_names([str(number) for number in range(40)], what="things")
+    held = layouts.held_out_names([str(number) for number in range(40)], what="things")
     assert set(data.drawn) == held and all(set(files) == set(COLOURS) for files in data.drawn.values())
     assert {path.stem for paths in data.training.values() for path in paths}.isdisjoint(held)
     assert all(len(paths) == 40 - len(held) for paths in data.training.values())

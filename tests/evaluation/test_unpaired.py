@@ -130,7 +130,7 @@ def test_held_out_pictures_need_no_training_folders(photo: Callable[..., Path], 
             photo(side / f"{side.name}{number}.png", (1, 1))
     known = find_unpaired([a, b])
     data = unpaired.domain_pair([a], b, held_out=True)
-    assert [data.inputs, data.real] == [[one.path for one in side] for side in known.held]
+    assert [data.inputs, data.real] == [[one.path for one in side] for side in known.held_out]
     assert data.training[0] == [one.path for one in known.train[0]]
     assert {*data.training[1], *data.aside} == {one.path for one in known.train[1]}
     assert len(data.aside) == len(data.real) > 2

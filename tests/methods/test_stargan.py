@@ -209,7 +209,7 @@ def test_with_pairs_results_are_compared_with_the_truth(folders: Path) -> None:
     generator, discriminator = method.networks["generator"], method.networks["discriminator"]
     (batch,) = batches(method, 1)
     real, origin, wanted = to_signed(batch["image"]), batch["label"], batch["partner_label"]
-    assert batch["told"].all() and not (origin * wanted).any(), "never the picture's own domain"
+    assert batch["has_partner"].all() and not (origin * wanted).any(), "never the picture's own domain"
     with torch.no_grad():
         fake = generator(real, wanted)
         truth = torch.stack([truth_of(method, i, label) for i, label in enumerate(wanted)])
@@ -232,10 +232,10 @@ def test_pictures_without_a_partner_train_as_published(folders: Path) -> None:
     method = paired(folders)
     (batch,) = batches(method, 1)
     for told in ([1.0, 0, 0, 1, 0, 0], [0.0] * 6):
-        batch["told"] = torch.tensor(told)
+        batch["has_partner"] = torch.tensor(told)
         torch.manual_seed(5)
         exchanged = batch["label"][permute_within_sets(batch["set"])]
-        wanted = torch.where(batch["told"][:, None] > 0, batch["partner_label"], exchanged)
+        wanted = torch.where(batch["has_partner"][:, None] > 0, batch["partner_label"], exchanged)
         (target, origin), figures = step_with_labels(method, batch)
         assert torch.equal(target, wanted) and torch.equal(origin, batch["label"])
         with torch.no_grad():
@@ -256,7 +256,7 @@ def test_a_part_of_a_batch_may_have_no_partners(told: list[int], folders: Path) 
         loss.config = loss.config.model_copy(update={"weight": 0.0})  # only the pairs teach
         engine = Engine(method, method.config, "cpu")
         (batch,) = batches(method, 1)
-        batch["told"] = torch.tensor(told, dtype=torch.float32)
+        batch["has_partner"] = torch.tensor(told, dtype=torch.float32)
         engine.seed(0)
         figures = engine.step([batch], measure=True)
         losses.append(figures["pairs"].item())
@@ -279,7 +279,7 @@ def test_relativistic_scores_compare_with_the_truth(folders: Path) -> None:
 def test_pairs_within_one_of_two_data_sets(folders: Path, table: Path) -> None:
     method = paired(folders, table, batch=8)
     (batch,) = batches(method, 1)
-    assert torch.equal(batch["told"] > 0, batch["set"] == 0)
+    assert torch.equal(batch["has_partner"] > 0, batch["set"] == 0)
     (target, _), figures = step_with_labels(method, batch)
     first = batch["set"] == 0
     assert torch.equal(target[first, :5], batch["partner_label"][first])

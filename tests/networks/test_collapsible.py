@@ -1,3 +1,5 @@
+"""Collapsible convolutions: folding keeps the function, and every branch learns."""
+
 import pytest
 import torch
 from torch import nn

@@ -1,4 +1,4 @@
-"""Inpainting, pix2pixHD and super-resolution networks: the requirements that all networks share, then those of each."""
+"""Inpainting, pix2pixHD and super-resolution networks: common requirements, then the specifics of each network."""
 
 import copy
 import io

@@ -1,4 +1,4 @@
-"""Batches are read in order, and errors of a data set arrive as they were raised."""
+"""Which items each step and process gets. Batches arrive in order, and errors of a data set arrive as raised."""
 
 import pytest
 import torch
@@ -25,3 +25,15 @@ def test_batches_arrive_in_order_until_an_item_cannot_be_read(workers: int) -> N
     with pytest.raises(DataError) as caught:
         next(batches)
     assert (str(caught.value), caught.value.path, caught.value.hint) == ("5.png: broken", "5.png", "remove it")
+
+
+def test_steps_continue_where_they_stopped() -> None:
+    whole = list(Steps(0, 10, 4))
+    assert list(Steps(0, 3, 4)) + list(Steps(3, 10, 4)) == whole
+    assert sorted(i for batch in whole for i in batch) == list(range(40))
+
+
+def test_processes_share_a_batch() -> None:
+    shares = [list(Steps(2, 5, 6, process=p, processes=3)) for p in range(3)]
+    together = [sorted(a + b + c) for a, b, c in zip(*shares, strict=True)]
+    assert together == list(Steps(2, 5, 6))

@@ -102,7 +102,7 @@ class Inpainting(Method):
         self.averaged = ("generator",)
         self.reconstruction = InpaintingReconstructionLoss(config.objectives, config.perceptual, config.weighing)
         self.notes = []
-        self.held: list[tuple[Picture, Mask]] = []
+        self.held_out: list[tuple[Picture, Mask]] = []
         if not config.has_discriminator:
             if not self.reconstruction:
                 raise ConfigError("nothing to learn from: adversarial, matching and all objectives have weight 0")
@@ -123,8 +123,8 @@ class Inpainting(Method):
             paths, held = folders.hold_out(paths)
         photos = folders.Photos.read(paths, smallest=data.crop, limit_mb=data.cache_mb)
         held_photos = folders.Photos.read(spread(held, MAX_HELD_OUT), smallest=data.crop)
-        self.held = held_out_crops(held_photos.pixels, masks, size=data.crop, shrink=data.shrink)
-        self.notes.append(f"{len(photos.paths)} photos to train on, {len(self.held)} held out")
+        self.held_out = held_out_crops(held_photos.pixels, masks, size=data.crop, shrink=data.shrink)
+        self.notes.append(f"{len(photos.paths)} photos to train on, {len(self.held_out)} held out")
         if small := len(photos.small) + len(held_photos.small):
             self.notes.append(f"skipped photos smaller than the {data.crop} px crop: {small}")
         self.notes += [photos.note] if photos.note else []
@@ -147,21 +147,21 @@ class Inpainting(Method):
         device = next(generator.parameters()).device
         results: list[Picture] = []
         raw: list[Picture] = []
-        for photo, hole in self.held:
+        for photo, hole in self.held_out:
             truth = to_signed(torch.from_numpy(photo).permute(2, 0, 1)[None].to(device))
             mask = torch.from_numpy(hole)[None, None].to(device).float()
             whole = stages(generator(truth * (1 - mask), mask))[-1]
             raw += to_pictures(whole)
             results += to_pictures(paste(whole, truth, mask))
-        truths, masks = [photo for photo, _ in self.held], [mask for _, mask in self.held]
-        baseline = [telea(photo, mask) for photo, mask in self.held]
+        truths, masks = [photo for photo, _ in self.held_out], [mask for _, mask in self.held_out]
+        baseline = [telea(photo, mask) for photo, mask in self.held_out]
         figures = hole_figures(results, truths, masks) | {"swd": sliced_wasserstein(results, truths)}
         baseline_figures = hole_figures(baseline, truths, masks) | {"swd": sliced_wasserstein(baseline, truths)}
         figures |= {f"{name}_telea": value for name, value in baseline_figures.items()}
         figures["diversity"] = diversity(raw, truths)
         empty = [
             np.where(mask[:, :, None] > 0, np.array(HOLE_COLOUR, np.uint8), photo)
-            for photo, mask in self.held[:SHEET_ROWS]
+            for photo, mask in self.held_out[:SHEET_ROWS]
         ]
         rows = [list(row) for row in zip(empty, baseline, results, truths, strict=False)]
         return Validation(figures, ["hole", "telea", "result", "truth"], rows)

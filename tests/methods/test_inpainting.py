@@ -161,8 +161,8 @@ def test_the_recipe_learns_to_fill_holes(photos: Path, tmp_path: Path) -> None:
 def flat_fills(method: Inpainting) -> tuple[list[np.ndarray], list[np.ndarray], list[np.ndarray]]:
     """Return the held-out photos with grey holes, the photos, and the holes."""
     method.load()
-    grey = [np.where(mask[:, :, None] > 0, np.uint8(128), photo) for photo, mask in method.held]
-    return grey, [photo for photo, _ in method.held], [mask for _, mask in method.held]
+    grey = [np.where(mask[:, :, None] > 0, np.uint8(128), photo) for photo, mask in method.held_out]
+    return grey, [photo for photo, _ in method.held_out], [mask for _, mask in method.held_out]
 
 
 def test_every_discriminator_sees_the_known_pixels_and_the_mask(photos: Path) -> None:
@@ -457,7 +457,7 @@ def test_held_out_photos_are_not_trained_on(photos: Path, tmp_path: Path) -> Non
         Image.new("RGB", (40, 40), (10, 200, 30)).save(other / name)
     method = Inpaint(config(photos, data={"folders": [str(photos)], "crop": 32, "validation": [str(other)]}))
     items = batch(method, 8)
-    assert len(method.held) == 2 and all(np.all(photo == (10, 200, 30)) for photo, _ in method.held)
+    assert len(method.held_out) == 2 and all(np.all(photo == (10, 200, 30)) for photo, _ in method.held_out)
     assert not any(torch.equal(image[:, 0, 0], torch.tensor([10, 200, 30])) for image in items["image"])
 
 

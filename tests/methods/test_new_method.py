@@ -65,7 +65,7 @@ class Toy(Method):
     @torch.no_grad()
     def validate(self, networks: Networks) -> Validation:
         rows = []
-        for held in self.data.held:
+        for held in self.data.held_out:
             source = torch.from_numpy(held.input).permute(2, 0, 1)[None] / 255
             (result,) = to_pictures(2 * networks["generator"](source) - 1)
             rows.append([to_rgb(held.input), result, to_rgb(held.target)])

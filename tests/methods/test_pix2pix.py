@@ -119,7 +119,7 @@ def test_weights_of_wgans_discriminator_stay_within_the_bound(pairs: Path, tmp_p
         ({"adversarial": {"weight": 0.0}, "objectives": {"l1": 0.0}}, "nothing to learn from"),
         ({"objectives": {"l3": 1.0}}, "unknown objective 'l3'; choose from l1"),
         ({"objectives": {"l1": -1.0}}, "must not be negative"),
-        ({"generator": {"name": "unet", "options": {"inputs": 5}}}, "inputs = 5, but here it must be 3"),
+        ({"generator": {"name": "unet", "options": {"inputs": 5}}}, "inputs = 5, but it must be 3 here"),
         ({"generator": {"name": "unet", "options": {"depth": 5}}}, "no option 'depth'; it has inputs"),
         (
             {"generator": {"name": "unet", "options": {"downs": 6}}},

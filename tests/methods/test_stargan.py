@@ -538,7 +538,7 @@ def test_a_unet_is_exported_as_one_file_too(folders: Path, tmp_path: Path) -> No
         ({"discriminator": {"name": "patchgan"}}, r"penalty = gradient .* discriminator.options.norm=instance"),
         ({"discriminator": {"options": {"layers": 6}}}, "cannot be halved layers = 6 times"),
         ({"discriminator": {"name": "patchgan", "options": {"layers": 5, "norm": "none"}}}, "at data.crop = 32"),
-        ({"generator": {"options": {"channels": 4}}}, "channels = 4, but here it must be 3"),
+        ({"generator": {"options": {"channels": 4}}}, "channels = 4, but it must be 3 here"),
         ({"matching": {"weight": 1.0, "kind": "pairwise"}}, "class-mean or mean"),
         ({"batch": 1}, "needs 2 pictures"),
         ({"batch": 4, "accumulate": 4}, "needs 2 pictures"),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from img2img.runtime.batch.event import Notify
+from img2img.runtime.batch.run_job import JobItem
 from img2img.runtime.files.jobs import Job
 from img2img.runtime.files.source import Source
 from img2img.runtime.network import models
@@ -31,6 +32,12 @@ class Batch:
     model_choice: ModelChoice
     settings: Settings
     stdin: bytes = b""
+
+    @property
+    def items(self) -> list[JobItem]:
+        """The jobs with their places and homes."""
+        pairs = zip(self.jobs, self.homes, strict=True)
+        return [JobItem(index, job, home) for index, (job, home) in enumerate(pairs)]
 
     @property
     def to_do(self) -> list[Job]:

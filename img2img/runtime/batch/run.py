@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from contextlib import closing
 from typing import TYPE_CHECKING
 
 from img2img.runtime.batch.event import ProgressListener, SilentListener
 from img2img.runtime.batch.prepare import Batch, within_memory
-from img2img.runtime.files.jobs import Job
+from img2img.runtime.batch.run_job import JobItem, Steps
 from img2img.runtime.tasks.settings import Engine
 
 if TYPE_CHECKING:
@@ -33,49 +33,43 @@ def run(batch: Batch, watch: ProgressListener | None = None) -> Generator[Event,
 def _here(batch: Batch, watch: ProgressListener) -> Generator[Event, None, None]:
     from img2img.runtime.batch.journal.resume import Busy, JournaledFiles
     from img2img.runtime.batch.picture_files import PictureFiles
-    from img2img.runtime.batch.pipeline import Check, run_jobs
+    from img2img.runtime.batch.pipeline import Stop, run_jobs
     from img2img.runtime.image.pictures import DEFAULT_MAX_PIXELS
     from img2img.runtime.tasks.retry import RetryingTask
 
     settings, task = batch.settings, batch.task
-    transfer = PictureFiles(
-        settings.max_pixels or DEFAULT_MAX_PIXELS, settings.first_frame, settings.quality, batch.stdin
-    )
+    files = PictureFiles(settings.max_pixels or DEFAULT_MAX_PIXELS, settings.first_frame, settings.quality, batch.stdin)
     if batch.to_do:
         batch.model_choice.load()  # a model that does not load is one error, and not one for each picture
         task = within_memory(task, batch.model_choice, settings, batch.sizes)
-    careful = RetryingTask(task, batch.model_choice, settings.color_fix, settings.check_seams)
+    retrying = RetryingTask(task, batch.model_choice, settings.color_fix, settings.check_seams)
+    stop = Stop()
 
-    def work(job: Job, picture: Picture, check: Check) -> Picture:
+    def apply(item: JobItem, picture: Picture) -> Picture:
         def progress(pixels: int) -> None:
-            check()
-            watch.advance(pixels)
+            stop.check()
+            watch.advance(item.index, pixels)
 
-        watch.begin(job, picture.size[0] * picture.size[1])
-        return careful(job, picture, progress)
+        watch.begin(item.index, picture.size[0] * picture.size[1])
+        return retrying(item.job, picture, progress)
 
-    journalled = JournaledFiles(batch, transfer)
-    busy: list[Job] = []
-
-    def events(jobs: Sequence[Job]) -> Generator[Event, None, None]:
-        # Closed before the journal is, which the threads write in to their end.
-        with closing(run_jobs(jobs, work, read=journalled.read, write=journalled.write)) as found:
-            for event in found:
-                journalled.release(event.job)
-                yield event
-
+    journaled = JournaledFiles(batch, files)
+    steps = Steps(journaled.read, apply, journaled.write, journaled.release)
+    busy: list[JobItem] = []
     try:
-        with closing(events(batch.jobs)) as found:
-            for event in found:
+        # The threads write in the journal to their end: close the events before it.
+        with closing(run_jobs(batch.items, steps, stop=stop)) as events:
+            for event in events:
                 if isinstance(event.error, Busy):
-                    busy.append(event.job)
+                    busy.append(batch.items[event.index])
                 else:
                     yield event
-        with closing(events(busy)) as found:  # whoever was at them may have died since
-            yield from found
-        journalled.tidy()
+        # Try again what another process was making: it may have died since.
+        with closing(run_jobs(busy, steps, stop=stop)) as events:
+            yield from events
+        journaled.tidy()
     finally:
-        journalled.close()
+        journaled.close()
 
 
 def _on_ray(batch: Batch, watch: ProgressListener | None) -> Generator[Event, None, None]:

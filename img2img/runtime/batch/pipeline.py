@@ -3,51 +3,52 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from queue import Empty, SimpleQueue
 
-from img2img.runtime.batch.event import Cancelled, Event
-from img2img.runtime.batch.run_job import JobItem, Steps, decided_event, run_job
+from img2img.runtime.batch.event import Event
+from img2img.runtime.batch.run_job import POLL, JobItem, Steps, Stop, decided_event, run_job
+from img2img.runtime.network.cores import Cores
 
 AHEAD = 2  # jobs that wait for a worker, so that none is idle while the caller handles an event
-POLL = 0.2  # seconds; Windows delivers Ctrl-C only between waits that end
+
+Admit = Callable[[JobItem], AbstractContextManager[object]]
 
 
-class Stop:
-    """Tells the threads of a batch to end."""
-
-    def __init__(self) -> None:
-        self._stopped = False
-
-    def set(self) -> None:
-        self._stopped = True
-
-    def check(self) -> None:
-        """Raises Cancelled once the batch is being stopped."""
-        if self._stopped:
-            raise Cancelled
-
-
-def run_jobs(items: Iterable[JobItem], steps: Steps, *, stop: Stop, workers: int = 1) -> Generator[Event, None, None]:
+def run_jobs(
+    items: Iterable[JobItem],
+    steps: Steps,
+    *,
+    stop: Stop,
+    workers: int = 1,
+    cores: Cores | None = None,
+    admit: Admit = lambda item: nullcontext(),
+) -> Generator[Event, None, None]:
     """Run the jobs; yield one event for each, in the order in which they end.
 
-    Exceptions of the steps become events with status "failed" (Skipped: "skipped") and the other jobs go on. At most
-    `workers` pictures are in work. Jobs are taken from `items` as events are taken from here, a few ahead.
+    Exceptions of the steps become events with status "failed" (Skipped: "skipped") and the other jobs go on. Jobs are
+    taken from `items` as events are taken from here, a few ahead.
 
     An exception in the consumer, such as KeyboardInterrupt, stops the batch: `stop` is set, and every thread has ended
     before the exception goes on. The steps should call `stop.check()` often, for each tile for example; a picture that
     is being decoded or encoded is finished first.
+
+    Args:
+        workers: the most pictures in work at the same time.
+        cores: learns how many pictures are in work, so that idle cores can help with their tiles.
+        admit: what to hold while a job runs: memory, for example. Waiting for it does not count as work.
     """
     todo: SimpleQueue[JobItem | None] = SimpleQueue()
     ended: SimpleQueue[Event | BaseException] = SimpleQueue()
     threads = [
-        threading.Thread(target=_work, args=(todo, ended, steps, stop), name=f"picture {number + 1}")
+        threading.Thread(target=_work, args=(todo, ended, steps, stop, admit), name=f"picture {number + 1}")
         for number in range(workers)
     ]
     try:
         for thread in threads:
             thread.start()
-        yield from _events(iter(items), todo, ended, workers + AHEAD)
+        yield from _events(iter(items), todo, ended, workers, cores or Cores(workers))
     except BaseException:
         stop.set()
         raise
@@ -63,13 +64,13 @@ def _events(
     items: Iterator[JobItem],
     todo: SimpleQueue[JobItem | None],
     ended: SimpleQueue[Event | BaseException],
-    most: int,
+    workers: int,
+    cores: Cores,
 ) -> Iterator[Event]:
-    """`most`: jobs that are in work or wait for a worker."""
-    running = 0
+    running = 0  # jobs that are in work or wait for a worker
     exhausted = False
     while running or not exhausted:
-        while not exhausted and running < most:
+        while not exhausted and running < workers + AHEAD:
             item = next(items, None)
             if item is None:
                 exhausted = True
@@ -77,10 +78,15 @@ def _events(
                 yield event
             else:
                 running += 1
+                if running <= workers:
+                    cores.occupy()
                 todo.put(item)
         if running:
-            yield wait_for(ended)
+            event = wait_for(ended)
+            if running <= workers:
+                cores.free()
             running -= 1
+            yield event
 
 
 def wait_for(ended: SimpleQueue[Event | BaseException]) -> Event:
@@ -96,13 +102,19 @@ def wait_for(ended: SimpleQueue[Event | BaseException]) -> Event:
 
 
 def _work(
-    todo: SimpleQueue[JobItem | None], ended: SimpleQueue[Event | BaseException], steps: Steps, stop: Stop
+    todo: SimpleQueue[JobItem | None],
+    ended: SimpleQueue[Event | BaseException],
+    steps: Steps,
+    stop: Stop,
+    admit: Admit,
 ) -> None:
     """One thread of a batch."""
     while (item := todo.get()) is not None:
         try:
             stop.check()
-            ended.put(run_job(item, steps))
+            with admit(item):
+                event = run_job(item, steps)
+            ended.put(event)
         except BaseException as error:  # Cancelled, or one that ends the program: the main thread raises it
             ended.put(error)
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 import traceback
 from collections.abc import Callable
@@ -10,11 +11,29 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from img2img.runtime.batch.event import Event, Skipped, Written
+from img2img.runtime.batch.event import Cancelled, Event, Skipped, Written
 from img2img.runtime.files.jobs import Job
 
 if TYPE_CHECKING:
     from img2img.runtime.image.pictures import Picture
+
+
+POLL = 0.2  # seconds; Windows delivers Ctrl-C only between waits that end
+
+
+class Stop:
+    """Tells the threads of a batch to end."""
+
+    def __init__(self) -> None:
+        self._stopped = False
+
+    def set(self) -> None:
+        self._stopped = True
+
+    def check(self) -> None:
+        """Raises Cancelled once the batch is being stopped."""
+        if self._stopped:
+            raise Cancelled
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +97,30 @@ def run_job(item: JobItem, steps: Steps) -> Event:
         return facts.event("failed", error=error)
     finally:
         steps.release(item)
+
+
+def run_alone(item: JobItem, steps: Steps, stop: Stop) -> Event:
+    """Run one job in a thread of its own, while this thread waits and can take a Ctrl-C at any time."""
+    found: list[Event | BaseException] = []
+
+    def work() -> None:
+        try:
+            found.append(run_job(item, steps))
+        except BaseException as error:  # raised again below
+            found.append(error)
+
+    thread = threading.Thread(target=work, name="picture")
+    thread.start()
+    try:
+        while thread.is_alive():
+            thread.join(POLL)
+    except BaseException:
+        stop.set()
+        thread.join()
+        raise
+    if isinstance(found[0], BaseException):
+        raise found[0]
+    return found[0]
 
 
 def decided_event(item: JobItem) -> Event | None:

@@ -64,19 +64,24 @@ def work(card: "Card", size: tuple[int, int], tile: "Tile" = "auto") -> int:
     return across * down * count
 
 
-def seconds(speed: Speed, pixels: float, grid: "Grid | None" = None, tile: "Tile" = "auto") -> float:
+def seconds(
+    speed: Speed, pixels: float, grid: "Grid | None" = None, tile: "Tile" = "auto", *, side_by_side: bool = False
+) -> float:
     """Time of the network for so many input pixels.
 
-    grid: where it is given, `pixels` are those of large pictures, to which the context around tiles is added; without,
-    they are the sum of `work`.
+    Args:
+        grid: if given, `pixels` are those of large pictures, and the context around tiles is added; without it, they
+            are the sum of `work`.
+        side_by_side: every core runs a picture of its own.
     """
     if grid is not None and grid.context and (limit := grid.limit(tile)) is not None:
         pixels *= (limit / max(limit - 2 * grid.context, grid.multiple)) ** 2
-    return speed.seconds_per_megapixel * pixels / 1e6
+    rate = speed.side_by_side if side_by_side and speed.side_by_side is not None else speed.seconds_per_megapixel
+    return rate * pixels / 1e6
 
 
 def held(
-    size: tuple[int, int], scale: float, *, channels: int = 3, depth: int = 1, several: bool = False, copies: int = 1
+    size: tuple[int, int], scale: float, *, channels: int = 3, depth: int = 1, pictures: int = 1, copies: int = 1
 ) -> int:
     """Bytes of pictures beside the network, at their most, for pictures of `size` = (width, height).
 
@@ -84,7 +89,7 @@ def held(
         scale: sides of the result / sides of the picture.
         channels: of colour and alpha together.
         depth: bytes of a value: 1, or 2 for 16-bit pictures.
-        several: whether it is a batch, in which others are decoded and encoded meanwhile.
+        pictures: how many are in work at the same time.
         copies: of the result that exist at once while one is made, 2 where a resize follows the network.
     """
     pixels = size[0] * size[1]
@@ -93,10 +98,7 @@ def held(
     own = 1 if depth > 1 or channels == 1 else 4 / channels
     encoded = after * (1 + own + (channels in (2, 4)))
     made = after * copies
-    if not several:
-        return int(before + max(made, encoded))
-    # Up to two wait before the network, one of which is being decoded; behind it one is encoded while the next is made.
-    return int(before * (3 + own) + encoded + made)
+    return int(pictures * (before + max(before * own, made, encoded)))
 
 
 def peak(
@@ -108,14 +110,17 @@ def peak(
     scale: float | None = None,
     channels: int = 3,
     depth: int = 1,
-    several: bool = False,
+    pictures: int = 1,
+    runs: int = 1,
 ) -> int:
     """Bytes that the process has at its most, for pictures of `size`; see `held` for the rest. Within 25 %.
 
-    scale: of the result, where it is not the model's.
+    Args:
+        scale: of the result, where it is not the model's.
+        runs: of the network at the same time.
     """
-    around = _around(card, size, scale, channels, depth, several)
-    return _fixed(speed) + around + int(speed.bytes_per_pixel * _window(speed, card, size, tile))
+    around = _around(card, size, scale, channels, depth, pictures)
+    return _fixed(speed) + around + int(runs * speed.bytes_per_pixel * _window(speed, card, size, tile))
 
 
 def tile_for(
@@ -127,12 +132,13 @@ def tile_for(
     scale: float | None = None,
     channels: int = 3,
     depth: int = 1,
-    several: bool = False,
+    pictures: int = 1,
+    runs: int = 1,
 ) -> "Tile":
     """The largest tile with which the process stays under `limit` bytes, and no larger one than is taken without limit.
 
     Args:
-        size: width and height of the largest picture; see `held` for the rest.
+        size: width and height of the largest picture; see `held` and `peak` for the rest.
 
     Returns:
         "auto" where that fits, None for a network that sees the whole picture, else the side of a tile in pixels.
@@ -142,10 +148,10 @@ def tile_for(
     """
     from img2img.runtime.network.grid import AUTO, Grid, up
 
-    fixed = _fixed(speed) + _around(card, size, scale, channels, depth, several)
+    fixed = _fixed(speed) + _around(card, size, scale, channels, depth, pictures)
 
     def needed(tile: "Tile") -> int:
-        return fixed + int(speed.bytes_per_pixel * _FRAGMENTED * _window(speed, card, size, tile))
+        return fixed + int(runs * speed.bytes_per_pixel * _FRAGMENTED * _window(speed, card, size, tile))
 
     grid = Grid(card)
     is_whole = grid.context is None and speed.window is None
@@ -241,7 +247,7 @@ def _millions(size: int) -> str:
     return f"{-(-size // (1 << 20))}M"
 
 
-def _around(card: "Card", size: tuple[int, int], scale: float | None, channels: int, depth: int, several: bool) -> int:
+def _around(card: "Card", size: tuple[int, int], scale: float | None, channels: int, depth: int, pictures: int) -> int:
     wanted = card.scale if scale is None else scale
     resized = wanted != card.scale
-    return held(size, max(wanted, card.scale), channels=channels, depth=depth, several=several, copies=1 + resized)
+    return held(size, max(wanted, card.scale), channels=channels, depth=depth, pictures=pictures, copies=1 + resized)

@@ -1,6 +1,7 @@
 """Where the windows of a tiled run lie: arithmetic on lengths, no pixels. See `tiling` for why."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -9,6 +10,7 @@ import numpy.typing as npt
 
 from img2img.errors import UsageError
 from img2img.runtime.network.card import Card
+from img2img.runtime.network.cores import Cores
 
 if TYPE_CHECKING:
     from img2img.runtime.network.network import Network
@@ -24,6 +26,11 @@ _SIDE, _LARGEST_SIDE = 512, 1024
 _QUANTUM = 16
 _SMALLEST_HALF = 16  # below such tiles nothing is left to gain from smaller ones
 _SMALLEST_OVERLAP = 8
+
+# N threads on one convolution after the other take 1 / N ** 0.77 of the time of one thread: 0.59 for two.
+_GAIN_OF_THREADS = 0.77
+_COST_OF_A_RUN = 2000  # what a run costs beside its pixels, in pixels
+_WORTH_IT = 0.97  # share of the cost below which other windows are taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +135,36 @@ class Grid:
             spans.append(Span(start, start + size, done, last))
             done = last
         return spans
+
+    def spread(
+        self, length: int, spans: list[Span], across: Sequence[Span], cores: Cores, *, done: int = 0
+    ) -> list[Span]:
+        """The same rows in more and lower windows, if that keeps more of the cores at work; else `spans`.
+
+        `across` are the windows of each row. A picture of one window becomes one band per core, for example: on two
+        cores that takes 0.8 to 0.95 of the time of one run that splits each convolution over both.
+        """
+        count = cores.within_reach
+        if count == 1 or self.context is None or self.fixed is not None or not spans:
+            return spans
+        width = across[0].stop - across[0].start
+
+        def cost(candidate: list[Span]) -> float:
+            rounds, rest = divmod(len(candidate) * len(across), count)
+            pixels = width * (candidate[0].stop - candidate[0].start) + _COST_OF_A_RUN
+            # A last round with fewer windows than cores: idle cores can take part in each run, or not.
+            last = (rest / count) ** _GAIN_OF_THREADS if cores.split else float(rest > 0)
+            return pixels * (rounds + last)
+
+        reach = length - max(0, done - self.context)
+        best, least = spans, cost(spans) * _WORTH_IT
+        for number in range(len(spans) + 1, len(spans) + 2 * count + 1):
+            size = up(math.ceil((reach + 2 * self.context * (number - 1)) / number), self.multiple)
+            limit = max(size, 2 * self.context + self.multiple, self.minimum)
+            candidate = self.spans(length, limit, done=done)
+            if cost(candidate) < least:
+                best, least = candidate, cost(candidate)
+        return best
 
     def padded(self, length: int) -> npt.NDArray[np.intp]:
         """Which row (or column) of a picture of `length` stands at each row of the padded picture.

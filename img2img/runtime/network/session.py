@@ -12,6 +12,7 @@ import numpy.typing as npt
 from img2img.errors import UsageError
 from img2img.runtime.network import devices, failures, interface, model_file, models, probing
 from img2img.runtime.network.card import Card
+from img2img.runtime.network.cores import Cores
 from img2img.runtime.network.failures import BrokenOutput, OutOfMemory
 from img2img.runtime.network.foreign_interface import Adapter, Assumed, Fixed
 from img2img.runtime.network.grid import grids
@@ -42,6 +43,7 @@ class LoadedModel:
         adapter: what stands between contract 1 and a network with another face; None: nothing.
         fixed: height and width in pixels, where the network takes no others; None: any.
         pixels_at_once: pixels that one run may take in several tiles of one size; 0: one tile a run.
+        cores: the cores that runs at the same time share. On CUDA one run follows the other.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class LoadedModel:
         *,
         adapter: Adapter | None = None,
         fixed: Fixed | None = None,
+        cores: Cores | None = None,
     ) -> None:
         self.path = path
         self.card = card
@@ -61,6 +64,7 @@ class LoadedModel:
         self.notes = tuple(notes)
         self.adapter = adapter
         self.fixed = fixed
+        self.cores = cores or Cores()
         self._session = session
         self._others: dict[str, Floats] = {}
         inputs = {one.name: one for one in session.get_inputs()}
@@ -142,6 +146,8 @@ def load(
     threads: int | None = None,
     card: Card | None = None,
     assume: Mapping[str, str] | None = None,
+    runs: int | None = None,
+    split: bool = True,
 ) -> LoadedModel:
     """Load a model by name or path.
 
@@ -153,6 +159,9 @@ def load(
         assume: what of a file without a card is known, and need not or cannot be probed: `scale`, `range` ("1", "255"
             or "signed": -1..1), `channels` ("rgb" or "bgr"), `task` ("upscale" or "translate"), `context` and
             `multiple` in pixels.
+        runs: the most runs of the network at the same time, on the CPU; None: as many as threads.
+        split: split a run over all threads when the others are idle. False: one thread per run, which is faster when
+            all of them are busy anyway.
 
     Raises:
         ModelError: there is no such model, or it is broken, unsafe, or does not do what its card says; or it has none,
@@ -170,14 +179,18 @@ def load(
     if card is not None and assume:
         raise UsageError(f"{path}: give its card or what to assume, not both")
     model_file.require_safe(path)
-    session, where, notes = devices.create(path, device, threads)
+    session, where, notes = devices.create(path, device, threads if split else 1)
+    cores = Cores(runs or threads or devices.cores(), split=split) if where == "cpu" else Cores()
     if found is not None:
-        return _noted(LoadedModel(path, found, session, where, notes, fixed=interface.check(session, found, path)))
+        fixed = interface.check(session, found, path)
+        return _noted(LoadedModel(path, found, session, where, notes, fixed=fixed, cores=cores))
     if card is not None:
-        return LoadedModel(path, card, session, where, notes)
+        return LoadedModel(path, card, session, where, notes, cores=cores)
     probed = probing.probe(session, path, assumed)
-    notes = [*notes, *probed.notes]
-    return _noted(LoadedModel(path, probed.card, session, where, notes, adapter=probed.adapter, fixed=probed.fixed))
+    model = LoadedModel(
+        path, probed.card, session, where, notes, adapter=probed.adapter, fixed=probed.fixed, cores=cores
+    )
+    return _noted(model)
 
 
 def _noted(model: LoadedModel) -> LoadedModel:

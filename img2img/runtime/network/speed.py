@@ -22,7 +22,8 @@ class Speed:
     """What was measured of a model on this machine.
 
     Attributes:
-        seconds_per_megapixel: wall time of the bare network for 10^6 pixels of its input.
+        seconds_per_megapixel: wall time of the bare network for 10^6 pixels of its input, one run after the other.
+        side_by_side: the same for runs at the same time, one for each thread, as batches do them; None: not measured.
         bytes_per_pixel: host memory that the network takes for each input pixel of a window.
         base: bytes of a process that has the model loaded and does nothing else.
         device: "cpu" or "cuda:N", where it ran.
@@ -36,9 +37,11 @@ class Speed:
     device: str
     calm: bool = True
     window: tuple[int, int] | None = None
+    side_by_side: float | None = None
 
     def __post_init__(self) -> None:
-        numbers = (self.seconds_per_megapixel, self.bytes_per_pixel, self.base)
+        numbers = [self.seconds_per_megapixel, self.bytes_per_pixel, self.base]
+        numbers += [] if self.side_by_side is None else [self.side_by_side]
         if not all(isinstance(one, int | float) and math.isfinite(one) and one >= 0 for one in numbers):
             raise ValueError(f"no measurement: {self}")
         if self.window is not None:  # JSON has lists
@@ -65,22 +68,31 @@ def measure(
     Raises:
         ModelError, DeviceError, UsageError, OutOfMemory: as `session.load` and `Model.infer`.
     """
+    found = None if fresh else known(path, device=device, threads=threads, assume=assume)
+    if found is not None:
+        return found
     threads = devices.cores() if threads is None else threads
     given = dict(assume or {})
-    key = _key(path, _expected(device), threads, given)
-    kept = None if fresh or key is None else cache.get("speeds", key)
-    if kept is not None:
-        try:
-            return Speed(**kept)
-        except (TypeError, ValueError):  # of another version, or edited
-            pass
     speed = Speed(**_measured({"path": str(path), "device": device, "threads": threads, "assume": given}))
     if speed.calm and (key := _key(path, speed.device, threads, given)) is not None:
         cache.put("speeds", key, dataclasses.asdict(speed))
     return speed
 
 
-def _expected(device: str) -> str:
+def known(
+    path: Path, *, device: str = "auto", threads: int | None = None, assume: Mapping[str, str] | None = None
+) -> Speed | None:
+    """What was measured before of this file on this machine; None: nothing. Arguments as of `measure`."""
+    threads = devices.cores() if threads is None else threads
+    key = _key(path, expected_device(device), threads, dict(assume or {}))
+    kept = None if key is None else cache.get("speeds", key)
+    try:
+        return None if kept is None else Speed(**kept)
+    except (TypeError, ValueError):  # of another version, or edited
+        return None
+
+
+def expected_device(device: str) -> str:
     """Where `device` leads, told without loading CUDA."""
     if device == "cuda" or (device == "auto" and "onnxruntime-gpu" in _wheels()):
         return "cuda:0"

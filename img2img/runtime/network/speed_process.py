@@ -10,6 +10,7 @@ import statistics
 import sys
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from img2img.runtime.network.session import Floats, LoadedModel
 _FIRST, _LEAST, _MOST = 32, 64, 256  # sides of windows, in pixels
 _LONG = 0.5  # seconds that one run of a window may take, where a smaller one does
 _ENOUGH, _MOST_RUNS = 0.4, 5  # runs are repeated for so many seconds, or so often
+_RUNS_EACH = 2  # side by side
 _CALM = 0.5  # share of the threads' time that a network on the CPU gets at least where nothing else takes it
 
 
@@ -59,7 +61,24 @@ def measure(path: Path, device: str, threads: int, assume: Mapping[str, str]) ->
         "device": first.device,
         "calm": first.device != "cpu" or share >= _CALM,
         "window": first.fixed,
+        "side_by_side": _side_by_side(path, window, threads, given) if first.device == "cpu" and threads > 1 else None,
     }
+
+
+def _side_by_side(path: Path, window: tuple[int, int], threads: int, given: dict[str, Any]) -> float:
+    """Seconds for 10^6 pixels where each thread runs windows of its own, in one session."""
+    model = session.load(path, device="cpu", threads=threads, split=False, **given)
+
+    def run_windows(number: int) -> None:
+        for _ in range(_RUNS_EACH):
+            _run(model, window)
+
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(run_windows, range(threads)))  # allocates
+        begun = time.perf_counter()
+        list(pool.map(run_windows, range(threads)))
+        seconds = time.perf_counter() - begun
+    return seconds / (threads * _RUNS_EACH * math.prod(window)) * 1e6
 
 
 def _window(model: LoadedModel, wanted: int) -> tuple[int, int]:

@@ -20,12 +20,15 @@ The picture and the result stay on the host, as integers; floats exist for one w
 
 import itertools
 import math
+import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from img2img.runtime.network.cores import Cores, for_each
 from img2img.runtime.network.failures import BrokenOutput, OutOfMemory
 from img2img.runtime.network.grid import AUTO, CONTEXT_ADVICE, Span, Tile, grids
 
@@ -69,37 +72,33 @@ def run_tiled(
     """
     by_row, by_column = grids(model)
     limits = by_row.limit(tile), by_column.limit(tile)
-    height, width = colour.shape[:2]
-    rows, columns = by_row.padded(height), by_column.padded(width)
+    rows, columns = by_row.padded(colour.shape[0]), by_column.padded(colour.shape[1])
     canvas = _canvas(model, colour)
-    even = tile == AUTO
-    together = model.pixels_at_once
-    done = 0  # rows of the picture
-    counted = 0  # pixels of the row of tiles under way
+    together, cores = model.pixels_at_once, model.cores
+    done = 0  # rows of the padded picture
     while True:
-        across = by_column.spans(len(columns), limits[1], even=even)
-        downwards = by_row.spans(len(rows), limits[0], done=done, even=even)
+        across = by_column.spans(len(columns), limits[1], even=tile == AUTO)
+        downwards = by_row.spans(len(rows), limits[0], done=done, even=tile == AUTO)
+        if tile is not None:
+            downwards = by_row.spread(len(rows), downwards, across, cores, done=done)
         sides = [span.stop - span.start for span in (across[0], downwards[0])]
-        size = f"{sides[0]}x{sides[1]} pixels"
         groups = _groups(across, together // math.prod(sides))
+        tasks = list(itertools.product(range(len(downwards)), groups))
+        finished = _Finished([len(groups)] * len(downwards), progress)
+        one_pass = _Pass(model, colour, canvas, rows, columns, downwards, finished)
         try:
-            for down in downwards:
-                counted = 0
-                for group in groups:
-                    places = [columns[over.start : over.stop] for over in group]
-                    results = model.infer(_windows(colour, rows[down.start : down.stop], places))
-                    for result, over in zip(results, group, strict=True):
-                        _paste(model, result, down, over, canvas)
-                        pixels = down.inside(height) * over.inside(width)
-                        counted += pixels
-                        if progress is not None:
-                            progress(pixels)
-                done = down.last
+            for_each(one_pass.run, tasks, cores)
             return canvas
         except MemoryError as error:
-            if len(groups[0]) > 1:
-                together = 0
-                said = f"{len(groups[0])} tiles of {size} at once; went on from row {done} with one at a time"
+            kept = finished.whole_rows()
+            done = downwards[kept - 1].last if kept else done
+            at_once = max(len(groups[0]), min(cores.count, len(tasks)))
+            size = f"{sides[0]}x{sides[1]} pixels"
+            if at_once > 1:
+                if cores.count > 1:
+                    limits = sides[1], sides[0]  # no larger than those that did not fit side by side
+                together, cores = 0, Cores()
+                said = f"{at_once} tiles of {size} at once; went on from row {done} with one at a time"
             else:
                 half = by_row.halved(max(sides))
                 if half is None:
@@ -110,10 +109,75 @@ def run_tiled(
                     ) from error
                 limits = half, half
                 said = f"tiles of {size}; went on from row {done} in tiles of {half}x{half}"
-            if progress is not None and counted:
-                progress(-counted)
+            finished.take_back(kept)
             if note is not None:
                 note(f"out of memory in {said}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Pass:
+    """One way to cut a picture, and the runs that it takes. Threads share it.
+
+    Attributes:
+        rows, columns: where the rows and columns of the padded picture lie in the picture.
+        downwards: the rows of tiles.
+    """
+
+    model: "Network"
+    colour: Pixels
+    canvas: Pixels
+    rows: npt.NDArray[np.intp]
+    columns: npt.NDArray[np.intp]
+    downwards: list[Span]
+    finished: "_Finished"
+
+    def run(self, task: tuple[int, list[Span]]) -> None:
+        """Run the network once, on tiles that lie beside each other: the number of their row, and their columns."""
+        row, group = task
+        down, (height, width) = self.downwards[row], self.colour.shape[:2]
+        places = [self.columns[over.start : over.stop] for over in group]
+        results = self.model.infer(_windows(self.colour, self.rows[down.start : down.stop], places))
+        for result, over in zip(results, group, strict=True):
+            _paste(self.model, result, down, over, self.canvas)
+            self.finished.count(row, down.inside(height) * over.inside(width))
+        self.finished.end(row)
+
+
+class _Finished:
+    """Counts what is finished of a picture, for progress and for going on after memory ran out. Threads share it.
+
+    Args:
+        runs: how many runs each row of tiles takes.
+        progress: as `run_tiled` takes it; called from one thread at a time.
+    """
+
+    def __init__(self, runs: list[int], progress: Callable[[int], None] | None) -> None:
+        self._missing = runs
+        self._pixels = [0] * len(runs)
+        self._progress = progress
+        self._lock = threading.Lock()
+
+    def count(self, row: int, pixels: int) -> None:
+        """A tile in this row of tiles is in the result."""
+        with self._lock:
+            self._pixels[row] += pixels
+            if self._progress is not None:
+                self._progress(pixels)
+
+    def end(self, row: int) -> None:
+        """One of the runs of this row of tiles has ended."""
+        with self._lock:
+            self._missing[row] -= 1
+
+    def whole_rows(self) -> int:
+        """Rows of tiles from the top that are finished."""
+        return sum(1 for _ in itertools.takewhile(lambda missing: missing == 0, self._missing))
+
+    def take_back(self, first: int) -> None:
+        """Rows of tiles from `first` on will be done again."""
+        pixels = sum(self._pixels[first:])
+        if self._progress is not None and pixels:
+            self._progress(-pixels)
 
 
 def _groups(spans: list[Span], largest: int) -> list[list[Span]]:

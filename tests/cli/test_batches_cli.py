@@ -159,11 +159,11 @@ def test_json_tells_the_hash_of_every_result(img2img: Run, tree: Path, here: Pat
 def test_fail_fast_stops_at_the_first_failure(img2img: Run, here: Path, photo: Photo) -> None:
     (here / "in").mkdir()
     (here / "in/1.png").write_bytes(b"no picture")
-    for number in (2, 3, 4, 5, 6, 7, 8):
+    for number in range(2, 32):
         photo(here / f"in/{number}.png", (4, 4))
     outcome = img2img("upscale", "in", "-o", "out", "--fail-fast")
     assert outcome.status == 1 and "stopped at the first failure" in outcome.err
-    assert len(files(here / "out")) < 7
+    assert len(files(here / "out")) < 30
     assert img2img("upscale", "in", "-o", "out").status == 1 and len(files(here / "out")) == 7
 
 

@@ -176,22 +176,23 @@ def test_memory_is_as_was_measured(size: tuple[int, int], tile: int, measured: f
     per_pixel=st.floats(10, 5000),
     context=st.integers(0, 100),
     multiple=st.sampled_from([1, 8, 32]),
-    several=st.booleans(),
+    pictures=st.integers(1, 4),
+    runs=st.integers(1, 4),
 )
 def test_a_tile_keeps_the_limit_or_the_number_that_would_do_is_named(
-    limit: int, side: int, per_pixel: float, context: int, multiple: int, several: bool
+    limit: int, side: int, per_pixel: float, context: int, multiple: int, pictures: int, runs: int
 ) -> None:
     card = dataclasses.replace(CARD, context=context, multiple=multiple, minimum=multiple)
     measured = dataclasses.replace(SLOW, bytes_per_pixel=per_pixel, base=max(SLOW.base, memory.resident()))
-    size = (side, side // 2 + 1)
+    size, several = (side, side // 2 + 1), {"pictures": pictures, "runs": runs}
     try:
-        tile = estimate.tile_for(measured, card, limit * MB, size, several=several)
+        tile = estimate.tile_for(measured, card, limit * MB, size, **several)
     except UsageError as error:
         least = int(str(error).partition("at least ")[2].partition("M")[0])
         assert least > limit
-        assert estimate.tile_for(measured, card, least * MB, size, several=several)
+        assert estimate.tile_for(measured, card, least * MB, size, **several)
     else:
-        assert estimate.peak(measured, card, size, tile, several=several) <= limit * MB
+        assert estimate.peak(measured, card, size, tile, **several) <= limit * MB
         Grid(card).limit(tile)  # a tile that can be used
 
 
@@ -217,7 +218,7 @@ def test_a_network_that_sees_the_whole_picture_fits_or_is_refused() -> None:
 def test_pictures_of_more_channels_deeper_or_many_take_more() -> None:
     size = (1000, 800)
     plain = estimate.held(size, 4)
-    for more in ({"channels": 4}, {"depth": 2}, {"several": True}, {"copies": 3}):
+    for more in ({"channels": 4}, {"depth": 2}, {"pictures": 2}, {"copies": 3}):
         assert estimate.held(size, 4, **more) > plain  # type: ignore[arg-type]
     assert estimate.held(size, 4, channels=1) < plain
 

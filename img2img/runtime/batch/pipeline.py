@@ -24,6 +24,7 @@ def run_jobs(
     workers: int = 1,
     cores: Cores | None = None,
     admit: Admit = lambda item: nullcontext(),
+    fail_fast: bool = False,
 ) -> Generator[Event, None, None]:
     """Run the jobs; yield one event for each, in the order in which they end.
 
@@ -38,11 +39,12 @@ def run_jobs(
         workers: the most pictures in work at the same time.
         cores: learns how many pictures are in work, so that idle cores can help with their tiles.
         admit: what to hold while a job runs: memory, for example. Waiting for it does not count as work.
+        fail_fast: stop the other workers at the first failure. Its event is the last that the caller should take.
     """
     todo: SimpleQueue[JobItem | None] = SimpleQueue()
     ended: SimpleQueue[Event | BaseException] = SimpleQueue()
     threads = [
-        threading.Thread(target=_work, args=(todo, ended, steps, stop, admit), name=f"picture {number + 1}")
+        threading.Thread(target=_work, args=(todo, ended, steps, stop, admit, fail_fast), name=f"picture {number + 1}")
         for number in range(workers)
     ]
     try:
@@ -107,6 +109,7 @@ def _work(
     steps: Steps,
     stop: Stop,
     admit: Admit,
+    fail_fast: bool,
 ) -> None:
     """One thread of a batch."""
     while (item := todo.get()) is not None:
@@ -115,6 +118,8 @@ def _work(
             with admit(item):
                 event = run_job(item, steps)
             ended.put(event)
+            if fail_fast and event.status == "failed":
+                stop.set()
         except BaseException as error:  # Cancelled, or one that ends the program: the main thread raises it
             ended.put(error)
             return

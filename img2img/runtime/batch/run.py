@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, closing, nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from img2img.runtime.batch.event import ProgressListener, SilentListener
 from img2img.runtime.batch.prepare import Batch
@@ -72,7 +72,8 @@ def _many(batch: Batch, watch: ProgressListener) -> Generator[Event, None, None]
     cores, admit = batch.model_choice.load().cores, _admit(batch, shared, stop)
 
     def run_all(some: list[JobItem]) -> Generator[Event, None, None]:
-        return run_jobs(some, steps, stop=stop, workers=shared.pictures, cores=cores, admit=admit)
+        options: dict[str, Any] = {"stop": stop, "admit": admit, "fail_fast": batch.settings.fail_fast}
+        return run_jobs(some, steps, workers=shared.pictures, cores=cores, **options)
 
     busy: list[JobItem] = []
     try:

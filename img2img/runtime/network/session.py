@@ -187,10 +187,8 @@ def load(
     if card is not None:
         return LoadedModel(path, card, session, where, notes, cores=cores)
     probed = probing.probe(session, path, assumed)
-    model = LoadedModel(
-        path, probed.card, session, where, notes, adapter=probed.adapter, fixed=probed.fixed, cores=cores
-    )
-    return _noted(model)
+    given: dict[str, Any] = {"adapter": probed.adapter, "fixed": probed.fixed, "cores": cores}
+    return _noted(LoadedModel(path, probed.card, session, where, [*notes, *probed.notes], **given))
 
 
 def _noted(model: LoadedModel) -> LoadedModel:

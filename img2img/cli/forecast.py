@@ -24,11 +24,11 @@ def forecast(batch: Batch) -> str:
     speed = model_choice.speed()
     shared = sharing.share(batch.task, model_choice, settings, len(batch.to_do), lambda: sizes)
     share = min(len(batch.to_do), SAMPLE) / len(batch.to_do)
-    pixels = sum(estimate.work(model_choice.card, size, shared.tile) for size in sizes) / share
+    pixels = sum(estimate.network_pixels(model_choice.card, size, shared.tile) for size in sizes) / share
     seconds = estimate.seconds(speed, pixels, side_by_side=not shared.one_by_one)
     largest = max(sizes, key=lambda size: size[0] * size[1])
     scale = batch.task.area_factor(model_choice.card) ** 0.5
-    memory = estimate.peak(
+    memory = estimate.peak_memory(
         speed,
         model_choice.card,
         largest,

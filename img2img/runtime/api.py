@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from img2img.runtime.image.pictures import Picture
     from img2img.runtime.network.card import Card
     from img2img.runtime.network.grid import Tile
+    from img2img.runtime.network.input_size import Size
     from img2img.runtime.network.session import LoadedModel
-    from img2img.runtime.network.sizing import Size
     from img2img.runtime.tasks.task import Task
     from img2img.types import Floats
 

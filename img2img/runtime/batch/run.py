@@ -145,6 +145,6 @@ def _admit(batch: Batch, shared: Sharing, stop: Stop) -> Callable[[JobItem], Abs
 
     def admit(item: JobItem) -> AbstractContextManager[object]:
         sizes = sizes_of([item.job], batch.stdin)
-        return room.hold(estimate.held(sizes[0], scale) if sizes else 0)
+        return room.hold(estimate.picture_memory(sizes[0], scale) if sizes else 0)
 
     return admit

@@ -18,8 +18,8 @@ class Cores:
     tile if a new picture needs the core. Nothing here waits.
 
     Attributes:
-        count: runs of the network that make sense at the same time.
-        split: a run is split over the cores that are idle; False: it has one thread.
+        count: maximum number of useful simultaneous runs of the network.
+        split: True: a run uses the idle cores as well. False: a run has one thread.
     """
 
     def __init__(self, count: int = 1, *, split: bool = True) -> None:
@@ -35,12 +35,12 @@ class Cores:
 
     @property
     def within_reach(self) -> int:
-        """Cores that a picture in work can have: its own and the idle ones."""
+        """Number of cores that a picture in work can use: its own and the idle ones."""
         return max(1, min(self.count, self._idle + 1))
 
     @contextmanager
     def busy(self) -> Iterator[None]:
-        """One core is at work during the block."""
+        """Occupy a core during the block."""
         self.occupy()
         try:
             yield
@@ -48,12 +48,12 @@ class Cores:
             self.free()
 
     def occupy(self) -> None:
-        """A picture starts. Its core may be busy with another picture's tile for a moment."""
+        """A picture starts. Its core may be busy with a tile of another picture for a moment."""
         with self._lock:
             self._idle -= 1
 
     def take_idle(self) -> bool:
-        """Take a core if one is idle. `free` gives it back."""
+        """Take a core if one is idle. `free` returns it."""
         with self._lock:
             if self._idle <= 0:
                 return False
@@ -67,9 +67,9 @@ class Cores:
 
 
 def for_each(function: Callable[[T], None], things: Iterable[T], cores: Cores) -> None:
-    """Call `function` with each thing, in this thread and in helpers on idle cores. Starts them in order.
+    """Call `function` with each thing in order, in this thread and in helper threads on idle cores.
 
-    After an exception no further thing is started. It is raised when all threads have ended.
+    After an exception, no further calls start. The exception is raised when all threads have ended.
     """
     waiting = deque(things)
     errors: list[BaseException] = []
@@ -108,5 +108,5 @@ def for_each(function: Callable[[T], None], things: Iterable[T], cores: Cores) -
         for helper in helpers:
             helper.join()
     if errors:
-        # Cancelled and KeyboardInterrupt matter more than a tile that failed at the same time.
+        # Cancelled and KeyboardInterrupt take precedence over a tile that failed at the same time.
         raise next((one for one in errors if not isinstance(one, Exception)), errors[0])

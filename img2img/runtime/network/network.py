@@ -1,4 +1,4 @@
-"""What tiling and the tasks need of a network: `session.LoadedModel` is one, and tests define small ones."""
+"""The protocol of networks that tiling and the tasks use. `session.LoadedModel` implements it; tests define others."""
 
 from __future__ import annotations
 
@@ -44,5 +44,5 @@ class Network(Protocol):
         ...
 
     def with_card(self, card: Card) -> Self:
-        """The same network with another card, for a run under other rules."""
+        """The same network with another card."""
         ...

@@ -24,8 +24,7 @@ from img2img.runtime.image.resize import lanczos
 from img2img.runtime.network import input_size
 from img2img.runtime.network.grid import Grid
 from img2img.runtime.network.input_size import Size
-from img2img.runtime.network.progress import Progress, rescaled
-from img2img.runtime.network.tiling import run_tiled
+from img2img.runtime.network.tiling import Progress, rescaled, run_tiled
 from img2img.runtime.tasks.task import Task
 from img2img.text import show
 
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
     from img2img.runtime.network.card import Card
     from img2img.runtime.network.input_size import Size
     from img2img.runtime.network.network import Network
-    from img2img.runtime.network.progress import Progress
+    from img2img.runtime.network.tiling import Progress
     from img2img.runtime.tasks.settings import Settings
 
 

@@ -24,8 +24,7 @@ from img2img.runtime.image.resize import lanczos
 from img2img.runtime.network import input_size
 from img2img.runtime.network.card import Card
 from img2img.runtime.network.input_size import Size
-from img2img.runtime.network.progress import Progress, rescaled
-from img2img.runtime.network.tiling import AUTO, Tile, run_tiled
+from img2img.runtime.network.tiling import AUTO, Progress, Tile, rescaled, run_tiled
 from img2img.runtime.tasks.task import Task
 
 if TYPE_CHECKING:
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
     from img2img.runtime.network.card import Card
     from img2img.runtime.network.input_size import Size
     from img2img.runtime.network.network import Network
-    from img2img.runtime.network.progress import Progress
+    from img2img.runtime.network.tiling import Progress
     from img2img.runtime.tasks.settings import Settings
 
 

@@ -20,15 +20,14 @@ from img2img.runtime.image import mixing
 from img2img.runtime.image.alpha import bleed
 from img2img.runtime.image.pictures import Picture
 from img2img.runtime.image.resize import lanczos
-from img2img.runtime.network.progress import Progress, rescaled
-from img2img.runtime.network.tiling import AUTO, Tile, run_tiled
+from img2img.runtime.network.tiling import AUTO, Progress, Tile, rescaled, run_tiled
 from img2img.runtime.tasks.task import Task
 
 if TYPE_CHECKING:
     from img2img.runtime.image.pictures import Picture
     from img2img.runtime.network.card import Card
     from img2img.runtime.network.network import Network
-    from img2img.runtime.network.progress import Progress
+    from img2img.runtime.network.tiling import Progress
     from img2img.runtime.tasks.settings import Settings
 
 

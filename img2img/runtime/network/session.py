@@ -181,7 +181,7 @@ def load(
     session, where, notes = devices.create(path, device, threads if split else 1)
     cores = Cores(runs or threads or devices.cores(), split=split) if where == "cpu" else Cores()
     if found is not None:
-        fixed = _check_interface(session, found, path)
+        fixed = check_interface(session, found, path)
         return _with_size_note(LoadedModel(path, found, session, where, notes, fixed=fixed, cores=cores))
     if card is not None:
         return LoadedModel(path, card, session, where, notes, cores=cores)
@@ -205,7 +205,7 @@ def _with_size_note(model: LoadedModel) -> LoadedModel:
     return model
 
 
-def _check_interface(session: Any, card: Card, path: Path) -> FixedSize | None:
+def check_interface(session: Any, card: Card, path: Path) -> FixedSize | None:
     """Check that the network has the inputs and the output that its card promises.
 
     Returns:

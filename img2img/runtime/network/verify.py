@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from img2img.errors import Img2ImgError, ModelError, UsageError
-from img2img.runtime.network import devices, header, interface, model_digest, model_file, models, selftest, session
+from img2img.runtime.network import devices, header, model_digest, model_file, models, selftest, session
 from img2img.runtime.network.card import Card
 from img2img.runtime.network.session import LoadedModel
 
@@ -118,7 +118,7 @@ class _Subject:
 
     def interface(self) -> str:
         if self.card is not None:
-            fixed = interface.check(self.session, self.card, self.path)
+            fixed = session.check_interface(self.session, self.card, self.path)
             self.model = LoadedModel(self.path, self.card, self.session, self.device, fixed=fixed)
             return ", ".join(one.name for one in (*self.header.inputs, *self.header.outputs)) + " match the card"
         try:

@@ -12,7 +12,7 @@ import pytest
 from onnx import helper, numpy_helper
 
 from img2img.errors import ModelError, UsageError
-from img2img.runtime.network import header, model_digest, model_file, models
+from img2img.runtime.network import card_writing, header, model_file, models
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(models.__file__).resolve().parents[3])}
 
@@ -291,17 +291,17 @@ def test_the_digest_is_that_of_the_file_without_its_card(tmp_path):
     kept = [one for one in model.metadata_props if one.key == "author"]
     del model.metadata_props[:]
     model.metadata_props.extend(kept)
-    assert model_digest.digest(path) == hashlib.sha256(model.SerializeToString()).hexdigest()
+    assert card_writing.digest(path) == hashlib.sha256(model.SerializeToString()).hexdigest()
 
 
 def test_a_new_card_leaves_every_other_byte_and_the_digest_as_they_were(tmp_path):
     path = onnx_nets.compact(tmp_path / "net.onnx")
-    before, model, card = model_digest.digest(path), onnx.load(path), models.read_card(path)
+    before, model, card = card_writing.digest(path), onnx.load(path), models.read_card(path)
     for licence in ("MIT", "Müller " * 1000):
-        path.write_bytes(model_digest.with_card(path.read_bytes(), dataclasses.replace(card, licence=licence)))
-        assert model_digest.digest(path) == before == models.read_card(path).sha256
+        path.write_bytes(card_writing.with_card(path.read_bytes(), dataclasses.replace(card, licence=licence)))
+        assert card_writing.digest(path) == before == models.read_card(path).sha256
         assert models.read_card(path).licence == licence
-        model_digest.require_whole(path, models.read_card(path))
+        card_writing.require_whole(path, models.read_card(path))
     changed = onnx.load(path)
     assert [one.key for one in changed.metadata_props] == ["img2img"]
     for one in (model, changed):
@@ -311,7 +311,7 @@ def test_a_new_card_leaves_every_other_byte_and_the_digest_as_they_were(tmp_path
 
 def test_every_flipped_bit_outside_the_card_is_found(tmp_path):
     path = onnx_nets.compact(tmp_path / "net.onnx", convs=1)
-    whole = model_digest.with_card(path.read_bytes(), models.read_card(path))
+    whole = card_writing.with_card(path.read_bytes(), models.read_card(path))
     path.write_bytes(whole)
     card = models.read_card(path)
     end = whole.index(card.to_json().encode()) - 30  # the tag of its entry and its key are changes of the card
@@ -321,19 +321,19 @@ def test_every_flipped_bit_outside_the_card_is_found(tmp_path):
         damaged[place] ^= 1 << random.integers(8)
         path.write_bytes(damaged)
         with pytest.raises(ModelError, match=r"net\.onnx: "):
-            model_digest.require_whole(path, card)
+            card_writing.require_whole(path, card)
 
 
 def test_weights_beside_the_model_are_in_the_digest(tmp_path):
     path = external(tmp_path / "net.onnx", "net.onnx.data")
     (tmp_path / "net.onnx.data").write_bytes(bytes(16))
-    path.write_bytes(model_digest.with_card(path.read_bytes(), models.read_card(path), tmp_path))
-    model_digest.require_whole(path, models.read_card(path))
+    path.write_bytes(card_writing.with_card(path.read_bytes(), models.read_card(path), tmp_path))
+    card_writing.require_whole(path, models.read_card(path))
     (tmp_path / "net.onnx.data").write_bytes(bytes(15) + b"\x01")
     with pytest.raises(ModelError, match="damaged or changed"):
-        model_digest.require_whole(path, models.read_card(path))
+        card_writing.require_whole(path, models.read_card(path))
     with pytest.raises(ModelError, match="merge them into one file"):
-        model_digest.with_card(path.read_bytes(), models.read_card(path))
+        card_writing.with_card(path.read_bytes(), models.read_card(path))
 
 
 def test_a_file_that_reaches_outside_its_folder_is_not_digested(tmp_path):
@@ -341,7 +341,7 @@ def test_a_file_that_reaches_outside_its_folder_is_not_digested(tmp_path):
     (tmp_path / "models").mkdir()
     path = external(tmp_path / "models" / "net.onnx", "../secret.bin")
     with pytest.raises(ModelError, match="point outside its folder"):
-        model_digest.digest(path)
+        card_writing.digest(path)
 
 
 def test_a_tensor_larger_than_its_file_is_refused_before_it_is_read(tmp_path):

@@ -49,7 +49,7 @@ class Card:
     trained_on: tuple[str, ...] = ()
     metrics: dict[str, dict[str, float | str]] = field(default_factory=dict)  # data set -> figures and their command
     created_with: str = ""
-    sha256: str | None = None  # `model_digest.digest` of the file; None: unknown
+    sha256: str | None = None  # `card_writing.digest` of the file; None: unknown
     selftest: dict[str, Any] | None = None  # made by `selftest.create`; None: unknown, or results vary between runs
     extra: dict[str, Any] = field(default_factory=dict)  # keys of a later version, unchanged
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from img2img.cli import console
 from img2img.runtime.files.jobs import Job
@@ -14,38 +14,6 @@ from img2img.text import show, show_duration
 QUIET_START = 0.5  # seconds before anything is drawn: what is done sooner needs no bar
 MEASURED = 1.0  # seconds of work before the time left is believed
 LONG = 10.0  # seconds from which on a person is told beforehand
-
-
-class Display(Protocol):
-    """Shows the progress of a batch. Worker threads call `begin` and `advance`; `index` is a job's place in the batch.
-
-    Several pictures may be in work at once.
-    """
-
-    def begin(self, index: int, pixels: int) -> None: ...
-    def advance(self, index: int, pixels: int) -> None: ...
-    def finish(self, index: int) -> None: ...
-    def say(self, text: str) -> None: ...
-    def close(self) -> None: ...
-
-
-class Plain:
-    """Shows no progress: stderr is a file or a pipe, or --quiet was given."""
-
-    def begin(self, index: int, pixels: int) -> None:
-        pass
-
-    def advance(self, index: int, pixels: int) -> None:
-        pass
-
-    def finish(self, index: int) -> None:
-        pass
-
-    def say(self, text: str) -> None:
-        console.say(text)
-
-    def close(self) -> None:
-        pass
 
 
 class Bar:

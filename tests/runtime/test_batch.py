@@ -22,7 +22,7 @@ from img2img.runtime.batch.run_job import JobItem, Steps, Stop, run_alone, run_j
 from img2img.runtime.batch.sharing import Room
 from img2img.runtime.files.jobs import Job
 from img2img.runtime.image.pictures import Picture
-from img2img.runtime.network.cores import Cores
+from img2img.runtime.network.devices import Cores
 
 
 def picture(width: int = 2, height: int = 1) -> Picture:

@@ -12,8 +12,9 @@ import numpy.typing as npt
 from img2img.errors import ModelError, UsageError
 from img2img.runtime.network import devices, inference_errors, model_file, models, probe
 from img2img.runtime.network.adapter import Adapter, Assumptions, FixedSize, fixed_size, show_shape
+from img2img.runtime.network.buffered_session import BufferedSession
 from img2img.runtime.network.card import Card
-from img2img.runtime.network.cores import Cores
+from img2img.runtime.network.devices import Cores
 from img2img.runtime.network.grid import grids
 from img2img.runtime.network.inference_errors import BrokenOutput, OutOfMemory
 
@@ -75,7 +76,7 @@ class LoadedModel:
         on_cuda = device.startswith("cuda")
         batch_is_one = inputs[self._image].shape[:1] == [1]
         self.pixels_at_once = _PIXELS_AT_ONCE if on_cuda and not batch_is_one else 0
-        self._buffered = devices.BufferedSession(session, device) if on_cuda else None
+        self._buffered = BufferedSession(session, device) if on_cuda else None
 
     @property
     def name(self) -> str:

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from img2img.runtime.network.cores import Cores, for_each
+from img2img.runtime.network.devices import Cores, for_each
 from img2img.runtime.network.grid import AUTO, CONTEXT_ADVICE, Span, Tile, grids
 from img2img.runtime.network.inference_errors import BrokenOutput, OutOfMemory
 

@@ -14,13 +14,13 @@ class ExitStatus(IntEnum):
 
 
 class Img2ImgError(Exception):
-    """An expected failure. Its message is one line for a person: what is wrong, with which file, what to do.
+    """An expected failure. Its message is one line that says what is wrong, with which file, and what to do.
 
     Code that handles an error reads its attributes and never its message.
 
     Attributes:
-        path: the file, folder or address that the error is about, where there is one.
-        hint: what to do about it, where code passes that on by itself. The message says it as well.
+        path: the file, folder or address that the error is about, if any.
+        hint: what to do about it, for code that shows it separately. The message says it as well.
     """
 
     status = ExitStatus.SOME_FAILED
@@ -60,7 +60,7 @@ class ConfigError(Img2ImgError):
 
 
 class DownloadError(ConfigError):
-    """A configuration needs a published file that cannot be downloaded. `path` is its address."""
+    """A published file that the configuration needs cannot be downloaded. `path` is its address."""
 
 
 class DataError(Img2ImgError):

@@ -271,7 +271,7 @@ def _speeds(cuda: bool) -> Iterator[Finding]:
                 yield Finding("speed", key, f"does not run: {reason}", None, f"run {advice or _REINSTALL}")
                 continue
             text = f"{measured.seconds_per_megapixel:.3g} s for a megapixel of input"
-            if not measured.calm:
+            if not measured.idle:
                 text += " (the machine is busy with something else)"
-            value = {"device": device, "seconds_per_megapixel": measured.seconds_per_megapixel, "calm": measured.calm}
+            value = {"device": device, "seconds_per_megapixel": measured.seconds_per_megapixel, "calm": measured.idle}
             yield Finding("speed", key, text, value)

@@ -17,25 +17,28 @@ LONG = 10.0  # seconds from which on a person is told beforehand
 
 
 class Display(Protocol):
-    """What a command tells about its progress; `begin` and `advance` come from the thread that does the work."""
+    """Shows the progress of a batch. Worker threads call `begin` and `advance`; `index` is a job's place in the batch.
 
-    def begin(self, job: Job, pixels: int) -> None: ...
-    def advance(self, pixels: int) -> None: ...
-    def finish(self, job: Job) -> None: ...
+    Several pictures may be in work at once.
+    """
+
+    def begin(self, index: int, pixels: int) -> None: ...
+    def advance(self, index: int, pixels: int) -> None: ...
+    def finish(self, index: int) -> None: ...
     def say(self, text: str) -> None: ...
     def close(self) -> None: ...
 
 
 class Plain:
-    """No progress: stderr is a file or a pipe, or nobody wants to see it."""
+    """Shows no progress: stderr is a file or a pipe, or --quiet was given."""
 
-    def begin(self, job: Job, pixels: int) -> None:
+    def begin(self, index: int, pixels: int) -> None:
         pass
 
-    def advance(self, pixels: int) -> None:
+    def advance(self, index: int, pixels: int) -> None:
         pass
 
-    def finish(self, job: Job) -> None:
+    def finish(self, index: int) -> None:
         pass
 
     def say(self, text: str) -> None:
@@ -54,13 +57,12 @@ class Bar:
 
     def __init__(self, jobs: Sequence[Job], *, area: float, told: bool = False) -> None:
         """`area`: pixels of output for each pixel of input; `told`: that it takes long has been said already."""
-        self.jobs = [job for job in jobs if job.problem is None and job.skip is None]
+        self.jobs = {index: job for index, job in enumerate(jobs) if job.problem is None and job.skip is None}
         self.area = area
-        self.sizes: dict[int, int] = {}  # place in `jobs` -> pixels, known from the header or from decoding
-        self.places = {id(job): place for place, job in enumerate(self.jobs)}
-        self.done = 0  # pixels
+        self.sizes: dict[int, int] = {}  # index -> pixels, known from the header or from decoding
+        self.done = 0  # pixels of the pictures that have ended
         self.files = 0
-        self.current = (0, 0)  # pixels of the picture in work: all, done
+        self.current: dict[int, int] = {}  # index -> pixels done, of the pictures in work
         self.began: float | None = None
         self.told = told
         self.progress: Any = None
@@ -68,23 +70,23 @@ class Bar:
         self.closed = threading.Event()
         threading.Thread(target=self._look_at_headers, daemon=True).start()
 
-    def begin(self, job: Job, pixels: int) -> None:
+    def begin(self, index: int, pixels: int) -> None:
         with self.lock:
             self.began = self.began or time.monotonic()
-            self._end_current()
-            self.sizes[self.places[id(job)]] = pixels
-            self.current = (pixels, 0)
+            self.sizes[index] = pixels
+            self.current[index] = 0
 
-    def advance(self, pixels: int) -> None:
+    def advance(self, index: int, pixels: int) -> None:
         with self.lock:
-            whole, part = self.current
-            self.current = (whole, min(part + pixels, whole))
+            self.current[index] = min(self.current[index] + pixels, self.sizes[index])
             self._draw()
 
-    def finish(self, job: Job) -> None:
+    def finish(self, index: int) -> None:
         with self.lock:
             self.files += 1
-            self.sizes.setdefault(self.places[id(job)], 0)  # nothing is known of it: it could not be decoded
+            self.sizes.setdefault(index, 0)  # it could not be decoded: its size is unknown
+            if self.current.pop(index, None) is not None:
+                self.done += self.sizes[index]
             self._draw()
 
     def say(self, text: str) -> None:
@@ -107,14 +109,13 @@ class Bar:
         return sum(self.sizes.values()) * len(self.jobs) // known if known else 0
 
     def seconds_left(self) -> float | None:
-        done, elapsed = self.done + self.current[1], time.monotonic() - (self.began or time.monotonic())
+        done, elapsed = self._done(), time.monotonic() - (self.began or time.monotonic())
         if not done or elapsed < MEASURED:
             return None
         return max(self.total() - done, 0) * elapsed / done
 
-    def _end_current(self) -> None:
-        self.done += self.current[0]
-        self.current = (0, 0)
+    def _done(self) -> int:
+        return self.done + sum(self.current.values())
 
     def _draw(self) -> None:
         elapsed = time.monotonic() - (self.began or time.monotonic())
@@ -123,7 +124,7 @@ class Bar:
         if self.progress is None:
             self._open()
         self._tell_beforehand(elapsed)
-        done, left = self.done + self.current[1], self.seconds_left()
+        done, left = self._done(), self.seconds_left()
         self.progress.update(
             self.task,
             total=max(self.total(), done, 1),
@@ -156,15 +157,15 @@ class Bar:
     def _look_at_headers(self) -> None:
         from img2img.runtime.image import sizes
 
-        for place, job in enumerate(self.jobs):
+        for index, job in self.jobs.items():
             if self.closed.is_set():
                 return
-            if job.source is None or place in self.sizes:
+            if job.source is None or index in self.sizes:
                 continue
             (size,) = sizes.of_files([job.source])
             pixels = 0 if size is None else size[0] * size[1]
             with self.lock:
-                self.sizes.setdefault(place, pixels)
+                self.sizes.setdefault(index, pixels)
 
 
 def clock(seconds: float) -> str:

@@ -62,7 +62,7 @@ class Report:
         if event.job.problem is None:
             self.hopeless = False
             if event.status != "skipped":
-                self.display.finish(event.job)
+                self.display.finish(event.index)
         if event.status == "done" and event.result_size is not None:
             self.megapixels += event.result_size[0] * event.result_size[1] / 1e6
         if self.as_json:

@@ -16,8 +16,8 @@ from img2img.evaluation.results import MAX_PSNR, Case, Figure, Picture, Ratio, g
 from img2img.runtime.image.resize import lanczos
 
 if TYPE_CHECKING:
+    from img2img.runtime.network.input_size import Size
     from img2img.runtime.network.network import Network
-    from img2img.runtime.network.sizing import Size
 
 Translate = Callable[[Picture, str], Picture]
 """Translates a picture to a domain. The domain is "" if the model has only one."""

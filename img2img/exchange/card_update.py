@@ -26,7 +26,7 @@ def update_card(path: Path, **changes: Any) -> Card:
     model_file.require_whole(path, card)  # a new digest would hide any damage
     card = dataclasses.replace(card, **changes)
     if not selftest.fits(card):
-        card = dataclasses.replace(card, selftest=selftest.measured(path, card))
+        card = dataclasses.replace(card, selftest=selftest.create(path, card))
     data = model_file.with_card(path.read_bytes(), card, path.parent)
     with atomic(path) as file:
         file.write(data)

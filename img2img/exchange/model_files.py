@@ -9,7 +9,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import TensorProto, helper
 
 from img2img.errors import ExportError, ModelError
-from img2img.runtime.network import failures, model_file, models, verify
+from img2img.runtime.network import inference_errors, model_file, models, verify
 from img2img.runtime.network.card import Card
 
 
@@ -46,9 +46,11 @@ def load(path: Path) -> onnx.ModelProto:
     try:
         return onnx.load(path)
     except (DecodeError, onnx.checker.ValidationError) as error:
-        raise ModelError(f"{path}: not an ONNX file, or cut short: {failures.short(error)}", path=path) from error
+        raise ModelError(
+            f"{path}: not an ONNX file, or cut short: {inference_errors.first_line(error)}", path=path
+        ) from error
     except (OSError, ValueError) as error:
-        raise ModelError(f"{path}: cannot be read: {failures.short(error)}", path=path) from error
+        raise ModelError(f"{path}: cannot be read: {inference_errors.first_line(error)}", path=path) from error
 
 
 def serialise(model: onnx.ModelProto, card: Card) -> bytes:
@@ -62,8 +64,8 @@ def serialise(model: onnx.ModelProto, card: Card) -> bytes:
     model.ClearField("metadata_props")
     model.graph.ClearField("value_info")
     try:
-        return model_file.stamped(model.SerializeToString(), card)
-    except (ModelError, failures.BrokenOutput) as error:
+        return model_file.with_card_and_selftest(model.SerializeToString(), card)
+    except (ModelError, inference_errors.BrokenOutput) as error:
         raise ExportError(f"the new file does not work: {error}; nothing written") from error
 
 

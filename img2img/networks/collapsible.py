@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from img2img.networks import grow
-from img2img.networks.compact import Compact, activated, start_as_nearest
+from img2img.networks.compact import Compact, activation_layer, start_as_nearest
 
 
 class CollapsibleConv(nn.Module):
@@ -72,9 +72,9 @@ class CollapsibleCompact(nn.Module):
             "activation": activation,
         }
         self.scale = scale
-        self.body = nn.ModuleList([CollapsibleConv(channels, features, expand), activated(activation, features)])
+        self.body = nn.ModuleList([CollapsibleConv(channels, features, expand), activation_layer(activation, features)])
         for _ in range(convs):
-            self.body.extend([CollapsibleConv(features, features, expand), activated(activation, features)])
+            self.body.extend([CollapsibleConv(features, features, expand), activation_layer(activation, features)])
         self.body.append(nn.Conv2d(features, channels * scale * scale, 3, 1, 1))
         start_as_nearest(self)  # type: ignore[arg-type]
 

@@ -22,7 +22,7 @@ class Compact(nn.Module):
         features: channels of every hidden layer.
         convs: hidden convolutions between the first and the last one.
         channels: channels of the picture, in and out.
-        activation: as for `activated`; the published networks have PReLU.
+        activation: see `activation_layer`; the published networks have PReLU.
 
     Input `[N, channels, H, W]`, RGB 0..1; output `[N, channels, H * scale, W * scale]`, not clamped.
     """
@@ -39,9 +39,9 @@ class Compact(nn.Module):
             "activation": activation,
         }
         self.scale = scale
-        self.body = nn.ModuleList([nn.Conv2d(channels, features, 3, 1, 1), activated(activation, features)])
+        self.body = nn.ModuleList([nn.Conv2d(channels, features, 3, 1, 1), activation_layer(activation, features)])
         for _ in range(convs):
-            self.body.extend([nn.Conv2d(features, features, 3, 1, 1), activated(activation, features)])
+            self.body.extend([nn.Conv2d(features, features, 3, 1, 1), activation_layer(activation, features)])
         self.body.append(nn.Conv2d(features, channels * scale * scale, 3, 1, 1))
 
     def forward(self, image: Tensor) -> Tensor:
@@ -64,17 +64,19 @@ class Compact(nn.Module):
         return None if grow.size_of(state) is None else grow.grow_weights(state, Compact(**self.options).state_dict())
 
 
-def activated(name: str, features: int) -> nn.Module:
-    """The activation `name`: "prelu" with one slope per channel, "silu" or "relu".
+def activation_layer(name: str, features: int) -> nn.Module:
+    """Build the activation called `name`: "prelu" with one slope per channel, "silu" or "relu".
 
     Raises:
-        ConfigError: there is no such activation.
+        ConfigError: the activation is unknown.
     """
     if name == "prelu":
         return nn.PReLU(features)
-    if name in ("silu", "relu"):
-        return nn.SiLU() if name == "silu" else nn.ReLU()
-    raise ConfigError(f"activation '{name}' is unknown; there are prelu, silu and relu")
+    if name == "silu":
+        return nn.SiLU()
+    if name == "relu":
+        return nn.ReLU()
+    raise ConfigError(f"unknown activation '{name}'; choose from prelu, silu, relu")
 
 
 @torch.no_grad()

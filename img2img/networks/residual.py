@@ -1,4 +1,4 @@
-"""A small residual super-resolution network, trained with linear branches and folded into plain convolutions."""
+"""A small residual super-resolution network that trains with linear branches and folds into plain convolutions."""
 
 from typing import Any
 
@@ -7,18 +7,18 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from img2img.networks.collapsible import CollapsibleConv
-from img2img.networks.compact import activated
+from img2img.networks.compact import activation_layer
 
-QUIET = 0.1
-"""Factor on the initial weights of the last convolution of each block, so that a sum of blocks does not explode."""
+BLOCK_SCALE = 0.1
+"""Factor applied to the initial weights of the last convolution of each block. Keeps a sum of blocks from exploding."""
 
 
 class Residual(nn.Module):
     """Short residual blocks of plain 3x3 convolutions at low resolution, then a pixel shuffle.
 
-    An activation precedes every convolution of a block. So a block ends with a convolution and its skip, which
+    In a block, an activation precedes every convolution. A block therefore ends with a convolution and its skip, which
     onnxruntime runs as one operator. A 1x1 convolution combines the outputs of all blocks, a long skip adds the
-    features of the first convolution, and the nearest-upscaled input is added to the result.
+    features of the first convolution, and the result is added to the nearest-upscaled input.
 
     Args:
         scale: upscaling factor, >= 1.
@@ -26,7 +26,7 @@ class Residual(nn.Module):
         blocks: residual blocks.
         convs: convolutions in each block.
         channels: channels of the picture, in and out.
-        activation: as for `compact.activated`.
+        activation: see `compact.activation_layer`.
 
     Input `[N, channels, H, W]`, RGB 0..1; output `[N, channels, H * scale, W * scale]`, not clamped.
     """
@@ -47,10 +47,10 @@ class Residual(nn.Module):
         for _ in range(blocks):
             layers: list[nn.Module] = []
             for _ in range(convs):
-                layers += [activated(activation, features), self._conv(features, features)]
+                layers += [activation_layer(activation, features), self._conv(features, features)]
             self.blocks.append(nn.Sequential(*layers))
         self.combine = nn.Conv2d(blocks * features, features, 1)
-        self.activation = activated(activation, features)
+        self.activation = activation_layer(activation, features)
         self.last = nn.Conv2d(features, channels * scale * scale, 3, 1, 1)
 
     def _conv(self, inputs: int, outputs: int) -> nn.Module:
@@ -68,15 +68,15 @@ class Residual(nn.Module):
 
 
 class CollapsibleResidual(Residual):
-    """`Residual` with its 3x3 convolutions, except the last, as `CollapsibleConv`; `folded()` gives the plain network.
+    """`Residual` whose 3x3 convolutions, except the last, are `CollapsibleConv`. `folded()` returns the plain network.
 
-    Training starts from nearest upscaling, not from noise.
+    Training starts from nearest upscaling instead of noise.
 
     Args:
-        scale, features, blocks, convs, channels, activation: as for `Residual`.
+        scale, features, blocks, convs, channels, activation: see `Residual`.
         expand: channels of the widened branch.
 
-    Input and output as for `Residual`.
+    Input and output: see `Residual`.
     """
 
     def __init__(
@@ -99,24 +99,24 @@ class CollapsibleResidual(Residual):
             "channels": channels,
             "activation": activation,
         }
-        self._start_quiet()
+        self._scale_down_start()
 
     def _conv(self, inputs: int, outputs: int) -> nn.Module:
         return CollapsibleConv(inputs, outputs, self.expand)
 
     @torch.no_grad()
-    def _start_quiet(self) -> None:
+    def _scale_down_start(self) -> None:
         assert self.last.bias is not None
-        self.last.weight.mul_(QUIET)
+        self.last.weight.mul_(BLOCK_SCALE)
         self.last.bias.zero_()
         for block in self.blocks:
             assert isinstance(block, nn.Sequential) and isinstance(block[-1], CollapsibleConv)
             end = block[-1]
-            end.direct.weight.copy_(end.direct_for(QUIET * end.kernel()[0]))
+            end.direct.weight.copy_(end.direct_for(BLOCK_SCALE * end.kernel()[0]))
 
     @torch.no_grad()
     def folded(self) -> Residual:
-        """The same function as a `Residual` network."""
+        """Return the same function as a `Residual` network."""
         plain = Residual(**self.options)
         state = self.state_dict()
         for name, layer in self.named_modules():

@@ -132,8 +132,8 @@ def _download() -> Mapping[str, Tensor]:
         state: Mapping[str, Tensor] = weights.get_state_dict(progress=True, check_hash=True)
     except (urllib.error.URLError, OSError, RuntimeError) as error:
         raise DownloadError(
-            f"perceptual: cannot fetch the VGG19 weights from {weights.url} ({error}); "
-            "get that file by other means and give its path as the option 'weights' of the perceptual objective",
+            f"perceptual: cannot download the VGG19 weights from {weights.url} ({error}); "
+            "fetch that file another way and set the option 'weights' of the perceptual objective to its path",
             path=weights.url,
         ) from error
     return state

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from img2img.runtime.image.pictures import Picture
     from img2img.runtime.network.card import Card
     from img2img.runtime.network.grid import Tile
+    from img2img.runtime.network.input_size import Size
     from img2img.runtime.network.session import LoadedModel
-    from img2img.runtime.network.sizing import Size
     from img2img.runtime.tasks.task import Task
     from img2img.types import Floats
 
@@ -109,14 +109,18 @@ class Model:
         options: dict[str, Any] = self._supported(task, scale=scale, tile=tile, to=to, mask=mask, size=size)
         options["strength"] = strength
         source = _opened(picture)
+        with self.network.cores.busy():
+            return imaging.image_of(self._apply(task, source, mask, options))
+
+    def _apply(self, task: str, source: Picture, mask: Image.Image | Name | None, options: dict[str, Any]) -> Picture:
         if task == "upscale":
             from img2img.runtime.tasks.upscale import upscale
 
-            return imaging.image_of(upscale(self.network, source, **options))
+            return upscale(self.network, source, **options)
         if task == "translate":
             from img2img.runtime.tasks.translate import translate
 
-            return imaging.image_of(translate(self.network, source, **options))
+            return translate(self.network, source, **options)
         from img2img.runtime.tasks import masks
         from img2img.runtime.tasks.inpaint import inpaint
 
@@ -125,7 +129,7 @@ class Model:
         by_alpha = mask == "alpha"
         given = None if by_alpha else masks.of(_opened(mask))
         source, options["mask"] = masks.MaskSources(by_alpha).apply(source, given)
-        return imaging.image_of(inpaint(self.network, source, **options))
+        return inpaint(self.network, source, **options)
 
     def _supported(self, task: str, **given: Any) -> dict[str, Any]:
         """The arguments that differ from their defaults. Raises UsageError if the task does not support one."""

@@ -159,12 +159,12 @@ def test_json_tells_the_hash_of_every_result(img2img: Run, tree: Path, here: Pat
 def test_fail_fast_stops_at_the_first_failure(img2img: Run, here: Path, photo: Photo) -> None:
     (here / "in").mkdir()
     (here / "in/1.png").write_bytes(b"no picture")
-    for number in (2, 3, 4, 5, 6, 7, 8):
+    for number in range(2, 32):
         photo(here / f"in/{number}.png", (4, 4))
     outcome = img2img("upscale", "in", "-o", "out", "--fail-fast")
     assert outcome.status == 1 and "stopped at the first failure" in outcome.err
-    assert len(files(here / "out")) < 7
-    assert img2img("upscale", "in", "-o", "out").status == 1 and len(files(here / "out")) == 7
+    assert len(files(here / "out")) < 30
+    assert img2img("upscale", "in", "-o", "out").status == 1 and len(files(here / "out")) == 30
 
 
 def test_seams_are_looked_for_and_the_finding_is_told(img2img: Run, here: Path, photo: Photo) -> None:
@@ -230,7 +230,7 @@ def test_a_budget_that_nothing_fits_is_refused_with_the_time_it_would_take(
 ) -> None:
     photo(here / "a.png", (64, 64))
     outcome = img2img("upscale", "a.png", "--budget", "0.000001s")
-    assert outcome.status == 2 and "the fastest, will take about" in outcome.err
+    assert outcome.status == 2 and "the fastest, " in outcome.err and "takes about" in outcome.err
     assert img2img("upscale", "a.png", "--budget", "10min", "-o", "b.png").status == 0
 
 

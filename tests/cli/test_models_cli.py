@@ -28,7 +28,7 @@ def stamped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         parameters=1234567,
         metrics={"Set5/x2": {"psnr_y": 37.44, "ssim_y": 0.9586, "command": "img2img evaluate mine"}},
     )
-    path.write_bytes(model_file.stamped(path.read_bytes(), filled))
+    path.write_bytes(model_file.with_card_and_selftest(path.read_bytes(), filled))
     monkeypatch.setenv("IMG2IMG_MODELS", str(folder))
     monkeypatch.setattr(runtime_models, "bundled_folder", lambda: tmp_path / "none")
     return path
@@ -45,7 +45,7 @@ def test_list_is_what_is_done_where_nothing_is_said(img2img: Run, stamped: Path)
     assert img2img("models", "list", "--json").out == img2img("models", "--json").out
 
 
-def test_info_shows_the_card_the_face_and_the_figures(img2img: Run, stamped: Path) -> None:
+def test_info_shows_the_card_the_interface_and_the_figures(img2img: Run, stamped: Path) -> None:
     done = img2img("models", "info", "mine")
     shown = done.out.decode()
     assert (done.status, done.err) == (0, "") and shown.startswith("mine\n")
@@ -77,7 +77,7 @@ def test_info_as_json_is_one_object_with_all_of_it(img2img: Run, stamped: Path) 
     assert found["opsets"] == {"": 17} and found["ir_version"] == 9
 
 
-def test_info_of_a_file_without_a_card_shows_its_face(img2img: Run, tmp_path: Path) -> None:
+def test_info_of_a_file_without_a_card_shows_its_interface(img2img: Run, tmp_path: Path) -> None:
     path = onnx_nets.compact(tmp_path / "plain.onnx", with_card=False)
     done = img2img("models", "info", path)
     assert done.status == 0 and "float32  N x 3 x H x W" in done.out.decode() and "this file has no card" in done.err
@@ -102,7 +102,7 @@ def test_verify_prints_a_line_a_check_and_says_that_all_is_well(img2img: Run, st
     done = img2img("models", "verify", "--device", "cpu")
     assert done.status == 0 and done.err == "1 model checked, no problem found\n"
     rows = [line.split()[:3] for line in done.out.decode().splitlines()]
-    names = ["file", "card", "weights", "digest", "load", "face", "self-test"]
+    names = ["file", "card", "weights", "digest", "load", "interface", "self-test"]
     assert rows == [["mine", name, "ok"] for name in names]
 
 
@@ -124,7 +124,7 @@ def test_verify_as_json_is_a_line_a_model(img2img: Run, stamped: Path) -> None:
     done = img2img("models", "verify", "--json")
     lines = [json.loads(line) for line in done.out.splitlines()]
     assert done.status == 1 and [(line["name"], line["passed"]) for line in lines] == [("mine", True), ("other", False)]
-    assert lines[0]["checks"][-1] == {"name": "self-test", "status": "ok", "detail": "off by 0 of 255 at most"}
+    assert lines[0]["checks"][-1] == {"name": "self-test", "status": "ok", "detail": "off by at most 0 of 255"}
     assert lines[1]["checks"][0]["status"] == "failed"
 
 
@@ -143,7 +143,7 @@ def test_a_card_of_a_later_format_names_the_version_to_install(img2img: Run, tmp
     path = onnx_nets.compact(tmp_path / "later.onnx", format=2, created_with="img2img 0.9.0, torch 3")
     done = img2img("models", "info", path)
     assert done.status == 2 and done.out == b""
-    assert "it was written by img2img 0.9.0, install that version or newer" in done.err
+    assert "img2img 0.9.0 wrote it, so install that version or newer" in done.err
 
 
 def test_the_schema_is_printed(img2img: Run) -> None:
@@ -154,14 +154,14 @@ def test_the_schema_is_printed(img2img: Run) -> None:
 @pytest.mark.parametrize(
     ("args", "words"),
     [
-        (["mine"], "there is list, info, verify, schema; did you mean 'models info mine'?"),
+        (["mine"], "use one of list, info, verify, schema; did you mean 'models info mine'?"),
         (["frobnicate"], "models frobnicate: use one of list, info, verify, schema\n"),
         (["info"], "models info needs the name or file of one model"),
         (["info", "mine", "mine"], "models info needs the name or file of one model"),
         (["list", "mine"], "models list takes no names; use 'models info mine'"),
         (["schema", "mine"], "models schema takes no names"),
         (["info", "mine", "--device", "cuda"], "--device is only valid for models verify"),
-        (["verify", "--device", "gpu"], "there is no device 'gpu'"),
+        (["verify", "--device", "gpu"], "unknown device 'gpu'"),
     ],
 )
 def test_wrong_use_says_what_there_is(img2img: Run, stamped: Path, args: list[str], words: str) -> None:

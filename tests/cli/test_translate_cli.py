@@ -103,7 +103,7 @@ def test_a_run_of_two_directions_is_a_model_with_a_direction(img2img: Run, here:
     for way, colour in (("AtoB", (1.0, 0.0, 0.0)), ("BtoA", (0.0, 1.0, 0.0))):
         onnx_nets.domains(here / f"run/model.{way}.onnx", {"x": colour}, name=f"net-{way}")
     call = ("translate", "a.png", "--to", "x", "-m", "run")
-    assert "say --direction AtoB or --direction BtoA" in img2img(*call).err
+    assert "use --direction AtoB or --direction BtoA" in img2img(*call).err
     assert img2img(*call, "--direction", "BtoA", "-o", "b.png").status == 0
     assert opened(here / "b.png").getpixel((0, 0)) == (0, 128, 0)
 
@@ -172,7 +172,7 @@ def test_what_is_missing_is_missing_once_and_not_for_every_domain(img2img: Run, 
 @pytest.mark.parametrize(
     ("args", "expected"),
     [
-        (["a.png"], "say which model to translate with (--model): sepia, tints, traits"),
+        (["a.png"], "choose a model for 'translate' (--model): sepia, tints, traits"),
         (["a.png", "-m", "nope"], "no model named 'nope'"),
         (["a.png", "-m", "tints"], "say which with --to: red, green, sky blue"),
         (["a.png", "-m", "tints", "--to", "gren"], "did you mean 'green'"),
@@ -183,7 +183,7 @@ def test_what_is_missing_is_missing_once_and_not_for_every_domain(img2img: Run, 
         (["a.png", "-m", "sepia", "--size", "big"], "--size big"),
         (["a.png", "-m", "sepia", "--size", "0"], "--size 0"),
         (["a.png", "-m", "sepia", "--strength", "2"], "'--strength'"),
-        (["a.png", "-m", "sepia", "--tile", "64"], "cannot be run in tiles"),
+        (["a.png", "-m", "sepia", "--tile", "64"], "cannot use tiles"),
         (["a.png", "-m", "tints", "--to", "all", "-o", "b.png"], "is one file, but 3 results are wanted"),
         (["a.png", "-m", "tints", "--to", "all", "-o", "-"], "stdout takes one picture, not 3"),
         (["-", "-m", "tints", "--to", "all"], "stdout takes one picture, not 3"),
@@ -208,7 +208,7 @@ def test_the_only_installed_model_need_not_be_named(
     photo(here / "a.png")
     monkeypatch.setenv("IMG2IMG_MODELS", str(here / "models"))
     done = img2img("translate", "a.png")
-    assert done.status == 2 and "say which model to translate with (--model): " in done.err
+    assert done.status == 2 and "choose a model for 'translate' (--model): " in done.err
     assert "outline-to-color" in done.err, "the bundled ones"
     (here / "models").mkdir()
     onnx_nets.instance_norm(here / "models/only.onnx")

@@ -1,3 +1,5 @@
+"""Residual networks: folding, their start, errors and export."""
+
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,7 @@ from torch.nn import functional as F
 
 from img2img import exchange, networks
 from img2img.errors import ConfigError
-from img2img.exchange import official
+from img2img.exchange.official_weights import official_state_dict
 from img2img.networks.collapsible import CollapsibleCompact, CollapsibleConv
 from img2img.networks.residual import CollapsibleResidual, Residual
 from img2img.runtime.network.card import Card
@@ -27,7 +29,7 @@ def random_net(scale: int, activation: str = "silu") -> CollapsibleResidual:
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("scale", [1, 2, 3, 4])
-def test_folding_changes_nothing(scale: int, activation: str) -> None:
+def test_folding_keeps_the_function(scale: int, activation: str) -> None:
     net = random_net(scale, activation)
     image = torch.rand(2, 3, 7, 11, dtype=torch.float64)
     result = net(image).detach()
@@ -35,7 +37,7 @@ def test_folding_changes_nothing(scale: int, activation: str) -> None:
     assert result.shape == (2, 3, 7 * scale, 11 * scale)
 
 
-def test_the_folded_network_has_plain_convolutions_only() -> None:
+def test_the_folded_network_has_only_plain_convolutions() -> None:
     folded = random_net(4).folded()
     assert not any(isinstance(layer, CollapsibleConv) for layer in folded.modules())
     plain = Residual(scale=4, features=8, blocks=3, convs=2)
@@ -51,7 +53,7 @@ def test_training_starts_near_nearest_upscaling() -> None:
     assert 0 < float(added.abs().mean()) < 0.1
 
 
-def test_every_branch_learns() -> None:
+def test_every_branch_gets_a_gradient() -> None:
     net = random_net(2)
     F.l1_loss(net(torch.rand(1, 3, 8, 8, dtype=torch.float64)), torch.zeros(1, 3, 16, 16).double()).backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in net.parameters())
@@ -65,17 +67,17 @@ def test_a_compact_network_folds_with_any_activation(activation: str) -> None:
     assert torch.allclose(net(image), net.folded().double()(image), atol=1e-5)
 
 
-def test_an_unknown_activation_is_refused_by_name() -> None:
-    with pytest.raises(ConfigError, match="'gelu' is unknown; there are prelu, silu and relu"):
+def test_an_unknown_activation_is_rejected() -> None:
+    with pytest.raises(ConfigError, match="unknown activation 'gelu'; choose from prelu, silu, relu"):
         networks.build("collapsible-residual", activation="gelu")
 
 
-def test_official_weights_are_the_folded_ones() -> None:
+def test_official_weights_are_those_of_the_folded_network() -> None:
     net = random_net(4)
-    assert official.state(net).keys() == net.folded().state_dict().keys()
+    assert official_state_dict(net).keys() == net.folded().state_dict().keys()
 
 
-def test_the_exported_model_computes_what_the_trained_network_does(tmp_path: Path) -> None:
+def test_the_exported_model_equals_the_trained_network(tmp_path: Path) -> None:
     torch.manual_seed(0)
     net = CollapsibleResidual(scale=2, features=8, blocks=2, convs=2, expand=12).eval()
     target = tmp_path / "model.onnx"

@@ -3,6 +3,8 @@
 from types import SimpleNamespace
 from typing import Any
 
+from img2img.runtime.network.cores import Cores
+
 
 class StubNetwork:
     """Behaves like `model`. Subclasses override `infer`."""
@@ -10,6 +12,7 @@ class StubNetwork:
     fixed = None
     is_foreign = False
     pixels_at_once = 0
+    cores = Cores()
 
     def __init__(self, model: Any) -> None:
         self.model, self.card, self.path = model, model.card, model.path
@@ -20,4 +23,4 @@ class StubNetwork:
 
 def stub(**given: Any) -> SimpleNamespace:
     """An object with the attributes of a `Network`."""
-    return SimpleNamespace(**{"fixed": None, "is_foreign": False, "pixels_at_once": 0, **given})
+    return SimpleNamespace(**{"fixed": None, "is_foreign": False, "pixels_at_once": 0, "cores": Cores(), **given})

@@ -1,8 +1,12 @@
-"""The pipeline: what runs beside what, what is kept in memory, and what becomes of failures."""
+"""The pipeline: what runs at the same time, how much is in memory, and how failures end."""
 
+import gc
+import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+import weakref
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,10 +16,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from img2img.errors import PictureError
-from img2img.runtime.batch.event import Cancelled, Event, Written, explain
-from img2img.runtime.batch.pipeline import Check, run_jobs
+from img2img.runtime.batch.event import Cancelled, Event, Skipped, Written, explain
+from img2img.runtime.batch.pipeline import AHEAD, run_jobs
+from img2img.runtime.batch.run_job import JobItem, Steps, Stop, run_alone, run_job
+from img2img.runtime.batch.sharing import Room
 from img2img.runtime.files.jobs import Job
 from img2img.runtime.image.pictures import Picture
+from img2img.runtime.network.cores import Cores
 
 
 def picture(width: int = 2, height: int = 1) -> Picture:
@@ -26,24 +33,29 @@ def job(name: str) -> Job:
     return Job(Path(name), Path(f"{name}.out"))
 
 
-def read(job: Job) -> Picture:
+def read(item: JobItem) -> Picture:
     return picture()
 
 
-def work(job: Job, given: Picture, check: Check) -> Picture:
+def apply(item: JobItem, given: Picture) -> Picture:
     return given
 
 
-def write(job: Job, given: Picture) -> Written:
+def write(item: JobItem, given: Picture) -> Written:
     return Written()
+
+
+def items(jobs: Iterable[Job]) -> Iterator[JobItem]:
+    return (JobItem(index, job) for index, job in enumerate(jobs))
 
 
 def named(events: list[Event]) -> dict[str, str]:
     return {str(event.job.source): event.status for event in events}
 
 
-def run(jobs: list[Job], **stages: object) -> list[Event]:
-    return list(run_jobs(jobs, stages.pop("work", work), **({"read": read, "write": write} | stages)))  # type: ignore[arg-type]
+def run(jobs: list[Job], workers: int = 1, **steps: object) -> list[Event]:
+    given = Steps(**({"read": read, "apply": apply, "write": write} | steps))  # type: ignore[arg-type]
+    return list(run_jobs(items(jobs), given, stop=Stop(), workers=workers))
 
 
 def test_every_job_ends_in_one_event_in_the_order_of_the_jobs() -> None:
@@ -58,12 +70,12 @@ def test_no_jobs_no_events() -> None:
 
 
 def test_an_event_tells_sizes_notes_and_time() -> None:
-    def enlarge(job: Job, given: Picture, check: Check) -> Picture:
+    def enlarge(item: JobItem, given: Picture) -> Picture:
         time.sleep(0.01)
         return replace(given, colour=given.colour.repeat(2, 0).repeat(2, 1), notes=("a", "b"))
 
     (event,) = run(
-        [job("x")], read=lambda _: replace(picture(3, 2), notes=("a",)), work=enlarge, write=lambda *_: Written(("c",))
+        [job("x")], read=lambda _: replace(picture(3, 2), notes=("a",)), apply=enlarge, write=lambda *_: Written(("c",))
     )
     assert (event.size, event.result_size) == ((3, 2), (6, 4))
     assert event.notes == ("a", "b", "c")
@@ -79,16 +91,17 @@ FAILURES = [
 
 
 @pytest.mark.parametrize("error", FAILURES, ids=lambda error: type(error).__name__)
-@pytest.mark.parametrize("stage", ["read", "work", "write"])
-def test_a_failure_in_any_stage_fails_one_file_and_the_rest_are_done(stage: str, error: Exception) -> None:
-    original: Callable[..., object] = {"read": read, "work": work, "write": write}[stage]
+@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize("step", ["read", "apply", "write"])
+def test_a_failure_in_any_step_fails_one_file_and_the_rest_are_done(step: str, error: Exception, workers: int) -> None:
+    original: Callable[..., object] = {"read": read, "apply": apply, "write": write}[step]
 
-    def failing(job: Job, *rest: object) -> object:
-        if job.source == Path("bad.png"):
+    def failing(item: JobItem, *rest: object) -> object:
+        if item.job.source == Path("bad.png"):
             raise error
-        return original(job, *rest)
+        return original(item, *rest)
 
-    events = run([job("1"), job("bad.png"), job("2"), job("3")], **{stage: failing})
+    events = run([job("1"), job("bad.png"), job("2"), job("3")], workers, **{step: failing})
     assert named(events) == {"1": "done", "bad.png": "failed", "2": "done", "3": "done"}
     failed = next(event for event in events if event.status == "failed")
     assert failed.error is error and failed.message.startswith("bad.png: ")
@@ -100,7 +113,8 @@ def test_jobs_with_a_problem_or_to_be_skipped_pass_through_unread() -> None:
     jobs = [replace(job("gone"), problem=problem), job("1"), replace(job("old"), skip="exists")]
     events = run(jobs, read=lambda given: touched.append(given) or picture())
     assert named(events) == {"gone": "failed", "1": "done", "old": "skipped"}
-    assert touched == [jobs[1]]
+    assert touched == [JobItem(1, jobs[1])]
+    assert all(event.job is jobs[event.index] for event in events)
     assert {event.message for event in events} == {"gone: no such file", "", "exists"}
 
 
@@ -118,102 +132,156 @@ def test_errors_are_one_line_and_only_bugs_show_their_type(error: Exception, exp
     assert explain(error) == expected
 
 
-def test_the_three_stages_work_at_the_same_time() -> None:
+def test_a_step_may_find_that_a_job_is_no_longer_necessary() -> None:
+    def skipping(item: JobItem) -> Picture:
+        raise Skipped("made in the meantime")
+
+    (event,) = run([job("x")], read=skipping)
+    assert (event.status, event.message) == ("skipped", "made in the meantime")
+
+
+def test_a_failed_event_keeps_its_traceback_but_not_the_picture() -> None:
+    alive = []
+
+    def read_large(item: JobItem) -> Picture:
+        made = picture(100, 100)
+        alive.append(weakref.ref(made.colour))
+        return made
+
+    def fail(item: JobItem, given: Picture) -> Picture:
+        try:
+            raise MemoryError
+        except MemoryError as error:
+            raise PictureError("too large") from error
+
+    (event,) = run([job("x")], read=read_large, apply=fail)
+    assert event.error is not None and event.error.__traceback__ is not None and event.error.__cause__ is not None
+    gc.collect()
+    assert alive[0]() is None
+
+
+def test_each_job_is_released_once_whatever_happened() -> None:
+    released: list[int] = []
+
+    def fail(item: JobItem, given: Picture) -> Picture:
+        if item.index == 1:
+            raise PictureError("bad")
+        return given
+
+    run([job("0"), job("1"), job("2")], apply=fail, release=lambda item: released.append(item.index))
+    assert sorted(released) == [0, 1, 2]
+
+
+def test_time_waited_for_a_turn_is_no_work() -> None:
+    turn = threading.Lock()
+
+    def slow(item: JobItem, given: Picture) -> Picture:
+        time.sleep(0.05)
+        return given
+
+    events = run([job("0"), job("1"), job("2")], 3, apply=slow, turns=(nullcontext(), turn, nullcontext()))
+    assert all(0.05 <= event.seconds < 0.09 for event in events)
+
+
+def test_as_many_pictures_as_workers_are_in_work_at_the_same_time() -> None:
     meeting = threading.Barrier(3, timeout=5)
-    names = {f"{n}" for n in range(5)}
-    arrived: list[str] = []
 
-    def meet(stage: str, job: Job) -> None:
-        # The third picture is read while the second is worked on while the first is written.
-        if (stage, str(job.source)) in {("read", "2"), ("work", "1"), ("write", "0")}:
-            meeting.wait()
-            arrived.append(stage)
+    def meet(item: JobItem, given: Picture) -> Picture:
+        meeting.wait()
+        return given
 
-    def met_read(given: Job) -> Picture:
-        meet("read", given)
-        return picture()
-
-    def met_work(given: Job, image: Picture, check: Check) -> Picture:
-        meet("work", given)
-        return image
-
-    def met_write(given: Job, image: Picture) -> Written:
-        meet("write", given)
-        return Written()
-
-    events = run([job(name) for name in sorted(names)], read=met_read, work=met_work, write=met_write)
-    assert set(named(events).values()) == {"done"} and sorted(arrived) == ["read", "work", "write"]
+    events = run([job(str(number)) for number in range(6)], 3, apply=meet)
+    assert {event.status for event in events} == {"done"}
 
 
-def in_flight(depth: int, budget: int, count: int, sizes: Callable[[int], int], slow: str) -> int:
-    """The most pixels' bytes that were alive at once, outside the picture that is being worked on."""
-    lock = threading.Lock()
-    alive: dict[Job, int] = {}
+def in_flight(workers: int, budget: int | None, count: int, size: int, slow: str) -> int:
+    """The most bytes of pixels that were alive at once."""
+    lock, stop = threading.Lock(), Stop()
+    alive: dict[int, int] = {}
     most = 0
 
-    def read(given: Job) -> Picture:
+    def read(item: JobItem) -> Picture:
         nonlocal most
-        made = picture(sizes(int(str(given.source))))
+        made = picture(size)
         with lock:
-            alive[given] = made.colour.nbytes
+            alive[item.index] = made.colour.nbytes
             most = max(most, sum(alive.values()))
         return made
 
-    def wait(given: Job, image: Picture, check: Check) -> Picture:
-        time.sleep(0.003 if slow == "work" else 0)
+    def wait(item: JobItem, image: Picture) -> Picture:
+        time.sleep(0.003 if slow == "apply" else 0)
         return image
 
-    def write(given: Job, image: Picture) -> Written:
+    def write(item: JobItem, image: Picture) -> Written:
         time.sleep(0.003 if slow == "write" else 0)
         with lock:
-            del alive[given]
+            del alive[item.index]
         return Written()
 
-    run([job(str(n)) for n in range(count)], read=read, work=wait, write=write, depth=depth, budget=budget)
+    room = Room(budget, stop.check)
+    steps, jobs = Steps(read, wait, write), [job(str(number)) for number in range(count)]
+    events = run_jobs(items(jobs), steps, stop=stop, workers=workers, admit=lambda item: room.hold(3 * size))
+    assert [event.status for event in events] == ["done"] * count
     return most
 
 
-@pytest.mark.parametrize("slow", ["work", "write"])
+@pytest.mark.parametrize("slow", ["apply", "write"])
 def test_memory_does_not_grow_with_the_number_of_files(slow: str) -> None:
-    one = 3 * 100
-    # Two before the network, one in it, two after it, one on its way.
-    assert in_flight(2, 1 << 30, 60, lambda n: 100, slow) <= 6 * one
+    assert in_flight(3, None, 60, 100, slow) <= 3 * 3 * 100
 
 
-@pytest.mark.parametrize("slow", ["work", "write"])
+@pytest.mark.parametrize("slow", ["apply", "write"])
 def test_large_pictures_wait_for_one_another(slow: str) -> None:
     one = 3 * 1000
-    # With a budget below one picture: one before the network, one in it, one after it, one on its way.
-    assert in_flight(8, one // 2, 20, lambda n: 1000, slow) <= 4 * one
+    assert in_flight(8, one // 2, 20, 1000, slow) == one
+    assert in_flight(8, 3 * one, 20, 1000, slow) <= 3 * one
 
 
 def test_stopping_early_ends_every_thread_at_the_next_check() -> None:
-    running, stopped = threading.Event(), threading.Event()
+    running, stopped, stop = threading.Event(), threading.Event(), Stop()
 
-    def forever(given: Job, image: Picture, check: Check) -> Picture:
-        if given.source == Path("first"):
+    def forever(item: JobItem, image: Picture) -> Picture:
+        if item.index == 0:
+            assert running.wait(5)  # so that the second job is in work when the event of the first comes
             return image
         running.set()
         try:
             while True:
-                check()
+                stop.check()
                 time.sleep(0.001)
         except Cancelled:
             stopped.set()
             raise
 
-    def write_late(given: Job, image: Picture) -> Written:
-        assert running.wait(5)  # so that the second job is under way when the first one's event comes
-        return write(given, image)
-
     before = set(threading.enumerate())
-    events = run_jobs([job("first"), *(job(str(n)) for n in range(9))], forever, read=read, write=write_late)
+    events = run_jobs(items(job(str(n)) for n in range(9)), Steps(read, forever, write), stop=stop, workers=2)
     assert next(events).status == "done"
     began = time.perf_counter()
     with pytest.raises(KeyboardInterrupt):
-        events.throw(KeyboardInterrupt)  # type: ignore[attr-defined]
+        events.throw(KeyboardInterrupt)
     assert stopped.is_set() and time.perf_counter() - began < 1
     assert set(threading.enumerate()) <= before
+
+
+def test_stopping_ends_a_picture_that_waits_for_memory() -> None:
+    stop, running = Stop(), threading.Event()
+    room = Room(1, stop.check)
+
+    def forever(item: JobItem, image: Picture) -> Picture:
+        if item.index == 0:
+            return image
+        running.set()
+        while True:
+            stop.check()
+            time.sleep(0.001)
+
+    jobs = items(job(str(number)) for number in range(9))
+    steps = Steps(read, forever, write)
+    events = run_jobs(jobs, steps, stop=stop, workers=3, admit=lambda item: room.hold(2))
+    assert next(events).status == "done" and running.wait(5)
+    began = time.perf_counter()
+    events.close()
+    assert time.perf_counter() - began < 1
 
 
 def test_jobs_are_taken_one_by_one_not_listed_beforehand() -> None:
@@ -225,24 +293,65 @@ def test_jobs_are_taken_one_by_one_not_listed_beforehand() -> None:
             taken += 1
             yield job(str(taken))
 
-    events = run_jobs(endless(), work, read=read, write=write)
+    events = run_jobs(items(endless()), Steps(read, apply, write), stop=Stop(), workers=3)
     for _ in range(10):
         next(events)
-    events.close()  # type: ignore[attr-defined]
-    assert taken <= 16
+    events.close()
+    assert taken <= 10 + 3 + AHEAD
+
+
+def test_cores_know_how_many_pictures_are_in_work() -> None:
+    cores, seen = Cores(3), []
+
+    def look(item: JobItem, image: Picture) -> Picture:
+        time.sleep(0.01)
+        seen.append(cores.idle)
+        return image
+
+    jobs = items(job(str(number)) for number in range(7))
+    events = run_jobs(jobs, Steps(read, look, write), stop=Stop(), workers=3, cores=cores)
+    assert len(list(events)) == 7
+    assert seen[:5] == [0] * 5 and seen[-1] in (1, 2) and cores.idle == 3  # the last ones may have help
+
+
+def test_a_single_job_runs_in_a_thread_of_its_own_and_can_be_stopped() -> None:
+    stop = Stop()
+    seen: list[threading.Thread] = []
+
+    def look(item: JobItem, image: Picture) -> Picture:
+        seen.append(threading.current_thread())
+        return image
+
+    event = run_alone(JobItem(0, job("x")), Steps(read, look, write), stop)
+    assert event.status == "done" and seen[0] is not threading.current_thread()
+
+    def forever(item: JobItem, image: Picture) -> Picture:
+        signal.raise_signal(signal.SIGINT)  # handled by the main thread
+        while True:
+            stop.check()
+            time.sleep(0.001)
+
+    began = time.perf_counter()
+    with pytest.raises(KeyboardInterrupt):
+        run_alone(JobItem(0, job("x")), Steps(read, forever, write), stop)
+    assert time.perf_counter() - began < 1 and not seen[0].is_alive()
+
+
+def test_cancelling_is_no_failure_of_the_job() -> None:
+    def cancelled(item: JobItem, image: Picture) -> Picture:
+        raise Cancelled
+
+    with pytest.raises(Cancelled):
+        run_job(JobItem(0, job("x")), Steps(read, cancelled, write))
 
 
 @settings(max_examples=25, deadline=None)
 @given(
-    outcomes=st.lists(st.sampled_from(["done", "read", "work", "write", "skip", "problem"]), max_size=12),
-    depth=st.integers(1, 3),
-    decoders=st.integers(1, 3),
-    encoders=st.integers(1, 3),
-    budget=st.sampled_from([0, 6, 10**9]),
+    outcomes=st.lists(st.sampled_from(["done", "read", "apply", "write", "skip", "problem"]), max_size=12),
+    workers=st.integers(1, 4),
+    budget=st.sampled_from([1, 6, 10**9]),
 )
-def test_whatever_happens_each_job_has_its_one_event(
-    outcomes: list[str], depth: int, decoders: int, encoders: int, budget: int
-) -> None:
+def test_whatever_happens_each_job_has_its_one_event(outcomes: list[str], workers: int, budget: int) -> None:
     jobs = [
         replace(
             job(f"{n} {what}"),
@@ -252,24 +361,18 @@ def test_whatever_happens_each_job_has_its_one_event(
         for n, what in enumerate(outcomes)
     ]
 
-    def stage(name: str, answer: object) -> Callable[..., object]:
-        def run_stage(given: Job, *rest: object) -> object:
-            if str(given.source).endswith(name):
+    def step(name: str, answer: object) -> Callable[..., object]:
+        def run_step(item: JobItem, *rest: object) -> object:
+            if str(item.job.source).endswith(name):
                 raise PictureError(name)
-            return rest[0] if name == "work" else answer
+            return rest[0] if name == "apply" else answer
 
-        return run_stage
+        return run_step
 
-    events = run(
-        jobs,
-        read=stage("read", picture()),
-        work=stage("work", None),
-        write=stage("write", Written()),
-        depth=depth,
-        decoders=decoders,
-        encoders=encoders,
-        budget=max(budget, 1),
-    )
+    steps = Steps(step("read", picture()), step("apply", None), step("write", Written()))  # type: ignore[arg-type]
+    room = Room(budget)
+    found = run_jobs(items(jobs), steps, stop=Stop(), workers=workers, admit=lambda item: room.hold(3))
+    events = list(found)
     status = {"done": "done", "skip": "skipped"}
     assert named(events) == {str(j.source): status.get(what, "failed") for j, what in zip(jobs, outcomes, strict=True)}
-    assert len(events) == len(jobs)
+    assert sorted(event.index for event in events) == list(range(len(jobs)))

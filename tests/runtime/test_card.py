@@ -103,14 +103,14 @@ def test_a_later_format_is_refused_with_the_version_that_reads_it():
     with pytest.raises(ModelError) as error:
         read(format=2, created_with="img2img 0.9.0, torch 2.14.1, opset 18")
     assert str(error.value) == (
-        f"net.onnx: its card has format 2, this img2img {img2img.__version__} reads format 1: it was written by"
-        " img2img 0.9.0, install that version or newer (pip install -U 'img2img>=0.9.0')"
+        f"net.onnx: its card has format 2, but this img2img {img2img.__version__} reads format 1:"
+        " img2img 0.9.0 wrote it, so install that version or newer (pip install -U 'img2img>=0.9.0')"
     )
 
 
 @pytest.mark.parametrize("writer", ["", "by hand", None, 7, "img2img $(reboot)"])
 def test_a_later_format_of_an_unknown_writer_asks_for_a_newer_version(writer):
-    with pytest.raises(ModelError, match=r"reads format 1: a newer version reads it \(pip install -U img2img\)"):
+    with pytest.raises(ModelError, match=r"reads format 1: install a newer version \(pip install -U img2img\)"):
         read(format=2, created_with=writer)
 
 
@@ -120,7 +120,7 @@ def test_a_card_of_an_older_version_has_no_digest_and_no_self_test():
 
 @pytest.mark.parametrize("text", ["", "{", "[1]", "7", "null", "[" * 100_000])
 def test_what_is_not_a_json_object_is_refused(text):
-    with pytest.raises(ModelError, match=r"net\.onnx: the model's card is not"):
+    with pytest.raises(ModelError, match=r"net\.onnx: the model's card (is not|must be)"):
         Card.from_json(text, where="net.onnx")
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from img2img.runtime.files.jobs import Job
 from img2img.runtime.image.pictures import Picture
-from img2img.runtime.network.failures import BrokenOutput, OutOfMemory
+from img2img.runtime.network.inference_errors import BrokenOutput, OutOfMemory
 from img2img.runtime.tasks.retry import RETRY_TILE, RetryingTask
 from img2img.runtime.tasks.task import Task
 

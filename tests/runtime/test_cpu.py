@@ -64,12 +64,12 @@ def test_macos_tells_name_and_features(text: str, name: str, features: set[str])
 
 @pytest.mark.parametrize(("text", "has"), [(XEON, True), (ALDER_LAKE, True), (GRAVITON, True), (HASWELL, False)])
 def test_integers_are_worth_it_with_vnni_or_dot_product(monkeypatch: pytest.MonkeyPatch, text: str, has: bool) -> None:
-    monkeypatch.setattr(cpu, "_look", lambda: cpu.parse_cpuinfo(text))
+    monkeypatch.setattr(cpu, "_detect", lambda: cpu.parse_cpuinfo(text))
     assert cpu.has_int8() is has
 
 
 def test_a_processor_that_tells_nothing_has_the_name_of_its_kind(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cpu, "_look", lambda: ("", frozenset()))
+    monkeypatch.setattr(cpu, "_detect", lambda: ("", frozenset()))
     assert cpu.name() in (platform.processor(), platform.machine())
     assert not cpu.has_int8()
 

@@ -48,14 +48,14 @@ class Measurements:
         self.speeds = speeds
         self.asked: list[dict[str, Any]] = []
         self.device = "cpu"
-        self.calm = True
+        self.idle = True
         monkeypatch.setattr(speed, "_measured", self)
 
     def __call__(self, asked: dict[str, Any]) -> dict[str, Any]:
         self.asked.append(asked)
         took = self.speeds.get(Path(asked["path"]).stem, 1.0)
         values = {"seconds_per_megapixel": took, "bytes_per_pixel": 500.0, "base": MB, "device": self.device}
-        return {**values, "calm": self.calm}
+        return {**values, "idle": self.idle}
 
 
 # --- what a person writes
@@ -133,10 +133,13 @@ def test_the_work_is_that_of_the_windows(width: int, height: int, context: int, 
     card = dataclasses.replace(CARD, context=context, multiple=multiple, minimum=multiple)
     grid = Grid(card)
     total = [
-        sum(one.stop - one.start for one in grid.spans(len(grid.padded(side)), grid.limit(tile), even=tile == "auto"))
+        sum(
+            one.stop - one.start
+            for one in grid.spans(len(grid.padded_indices(side)), grid.limit(tile), even=tile == "auto")
+        )
         for side in (width, height)
     ]
-    assert estimate.work(card, (width, height), tile) == total[0] * total[1] >= width * height
+    assert estimate.network_pixels(card, (width, height), tile) == total[0] * total[1] >= width * height
 
 
 def test_time_grows_with_the_pixels_and_with_the_context_of_tiles() -> None:
@@ -146,7 +149,7 @@ def test_time_grows_with_the_pixels_and_with_the_context_of_tiles() -> None:
     small = estimate.seconds(SLOW, 2e6, Grid(CARD), 64)
     assert 12 < auto < 13.5
     assert small == pytest.approx(12 * (88 / 64) ** 2)
-    exact = estimate.seconds(SLOW, estimate.work(CARD, (2000, 1000), 64))
+    exact = estimate.seconds(SLOW, estimate.network_pixels(CARD, (2000, 1000), 64))
     assert exact == pytest.approx(small, rel=0.1)
 
 
@@ -167,7 +170,7 @@ def test_time_grows_with_the_pixels_and_with_the_context_of_tiles() -> None:
 )
 @pytest.mark.usefixtures("small_process")
 def test_memory_is_as_was_measured(size: tuple[int, int], tile: int, measured: float) -> None:
-    assert estimate.peak(SLOW, CARD, size, tile) / MB == pytest.approx(measured, rel=0.1)
+    assert estimate.peak_memory(SLOW, CARD, size, tile) / MB == pytest.approx(measured, rel=0.1)
 
 
 @given(
@@ -176,22 +179,23 @@ def test_memory_is_as_was_measured(size: tuple[int, int], tile: int, measured: f
     per_pixel=st.floats(10, 5000),
     context=st.integers(0, 100),
     multiple=st.sampled_from([1, 8, 32]),
-    several=st.booleans(),
+    pictures=st.integers(1, 4),
+    runs=st.integers(1, 4),
 )
 def test_a_tile_keeps_the_limit_or_the_number_that_would_do_is_named(
-    limit: int, side: int, per_pixel: float, context: int, multiple: int, several: bool
+    limit: int, side: int, per_pixel: float, context: int, multiple: int, pictures: int, runs: int
 ) -> None:
     card = dataclasses.replace(CARD, context=context, multiple=multiple, minimum=multiple)
     measured = dataclasses.replace(SLOW, bytes_per_pixel=per_pixel, base=max(SLOW.base, memory.resident()))
-    size = (side, side // 2 + 1)
+    size, several = (side, side // 2 + 1), {"pictures": pictures, "runs": runs}
     try:
-        tile = estimate.tile_for(measured, card, limit * MB, size, several=several)
+        tile = estimate.tile_for(measured, card, limit * MB, size, **several)
     except UsageError as error:
         least = int(str(error).partition("at least ")[2].partition("M")[0])
         assert least > limit
-        assert estimate.tile_for(measured, card, least * MB, size, several=several)
+        assert estimate.tile_for(measured, card, least * MB, size, **several)
     else:
-        assert estimate.peak(measured, card, size, tile, several=several) <= limit * MB
+        assert estimate.peak_memory(measured, card, size, tile, **several) <= limit * MB
         Grid(card).limit(tile)  # a tile that can be used
 
 
@@ -207,7 +211,7 @@ def test_more_memory_gives_larger_tiles_up_to_the_usual_one() -> None:
 def test_a_network_that_sees_the_whole_picture_fits_or_is_refused() -> None:
     whole = dataclasses.replace(CARD, context=None, scale=1)
     assert estimate.tile_for(SLOW, whole, 2 << 30, (1000, 1000)) is None
-    with pytest.raises(UsageError, match=r"cannot be cut into tiles: scale it down first"):
+    with pytest.raises(UsageError, match=r"cannot use tiles; scale the picture down first"):
         estimate.tile_for(SLOW, whole, 500 * MB, (1000, 1000))
     seen = dataclasses.replace(whole, task="translate")
     with pytest.raises(UsageError, match=r"needs at least .*--size"):
@@ -216,10 +220,10 @@ def test_a_network_that_sees_the_whole_picture_fits_or_is_refused() -> None:
 
 def test_pictures_of_more_channels_deeper_or_many_take_more() -> None:
     size = (1000, 800)
-    plain = estimate.held(size, 4)
-    for more in ({"channels": 4}, {"depth": 2}, {"several": True}, {"copies": 3}):
-        assert estimate.held(size, 4, **more) > plain  # type: ignore[arg-type]
-    assert estimate.held(size, 4, channels=1) < plain
+    plain = estimate.picture_memory(size, 4)
+    for more in ({"channels": 4}, {"depth": 2}, {"pictures": 2}, {"copies": 3}):
+        assert estimate.picture_memory(size, 4, **more) > plain  # type: ignore[arg-type]
+    assert estimate.picture_memory(size, 4, channels=1) < plain
 
 
 @pytest.mark.skipif(not hasattr(os, "wait4"), reason="no wait4 here")
@@ -246,7 +250,7 @@ def test_a_run_stays_under_its_limit(tmp_path: Path) -> None:
         return most * (1 if sys.platform == "darwin" else 1024)
 
     whole = peak(400)
-    assert estimate.peak(measured, card, size, 400) == pytest.approx(whole, rel=0.25)
+    assert estimate.peak_memory(measured, card, size, 400) == pytest.approx(whole, rel=0.25)
     limit = int(whole - 15 * MB)
     tile = estimate.tile_for(measured, card, limit, size)
     assert isinstance(tile, int)
@@ -344,7 +348,7 @@ def test_auto_is_the_processor_where_nothing_else_is_installed(tmp_path: Path, m
 def test_what_a_busy_machine_gives_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = onnx_nets.compact(tmp_path / "net.onnx")
     machine = Measurements(monkeypatch)
-    machine.calm = False
+    machine.idle = False
     for _ in range(2):
         speed.measure(path, device="cpu", threads=1)
     assert len(machine.asked) == 2
@@ -428,7 +432,7 @@ def test_a_model_that_does_not_run_says_why(tmp_path: Path) -> None:
     path.write_bytes(b"Hello")
     with pytest.raises(ModelError, match=r"net\.onnx: not an ONNX file"):
         speed.measure(path, device="cpu", threads=1)
-    with pytest.raises(UsageError, match="there is no device 'tpu'"):
+    with pytest.raises(UsageError, match="unknown device 'tpu'"):
         speed.measure(onnx_nets.compact(path), device="tpu", threads=1)
 
 
@@ -437,7 +441,7 @@ def test_without_cuda_the_error_is_that_of_a_run(tmp_path: Path) -> None:
 
     if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
         pytest.skip("this onnxruntime has CUDA")
-    with pytest.raises(DeviceError, match="knows no CUDA"):
+    with pytest.raises(DeviceError, match="does not support CUDA"):
         speed.measure(onnx_nets.compact(tmp_path / "net.onnx"), device="cuda", threads=1)
 
 
@@ -447,7 +451,7 @@ def test_a_process_that_dies_is_an_error_with_its_last_words(tmp_path: Path, mon
     script.write_text("#!/bin/sh\necho 'segmentation fault' >&2\nexit 139\n")
     script.chmod(0o755)
     monkeypatch.setattr(speed.sys, "executable", str(script))
-    with pytest.raises(ModelError, match="could not be measured: segmentation fault"):
+    with pytest.raises(ModelError, match="cannot be measured: segmentation fault"):
         speed.measure(path, device="cpu", threads=1)
 
 
@@ -476,7 +480,7 @@ def test_the_best_model_that_fits_is_chosen(
     candidates: list[Path], monkeypatch: pytest.MonkeyPatch, budget: float, name: str
 ) -> None:
     Measurements(monkeypatch, **{"best": 50, "good": 6, "good.int8": 2})
-    choice = estimate.choose(candidates, 10e6, budget, device="cpu", threads=1)
+    choice = estimate.choose_model(candidates, 10e6, budget, device="cpu", threads=1)
     assert choice.path.stem == name and choice.seconds <= budget and choice.note is None
 
 
@@ -484,25 +488,25 @@ def test_where_nothing_fits_it_is_the_fastest_and_that_is_said(
     candidates: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Measurements(monkeypatch, **{"best": 50, "good": 6, "good.int8": 2})
-    choice = estimate.choose(candidates, 10e6, 5, device="cpu", threads=1)
+    choice = estimate.choose_model(candidates, 10e6, 5, device="cpu", threads=1)
     assert choice.path.stem == "good.int8" and choice.seconds > 5
-    assert choice.note == "no model does this in 5 s: good.int8, the fastest, will take about 20 s"
+    assert choice.note == "no model finishes in 5 s; the fastest, good.int8, takes about 20 s"
 
 
 def test_models_that_are_not_needed_are_not_measured(candidates: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     machine = Measurements(monkeypatch, best=1)
-    estimate.choose(candidates, 1e6, 100, device="cpu", threads=1)
+    estimate.choose_model(candidates, 1e6, 100, device="cpu", threads=1)
     assert len(machine.asked) == 1
 
 
 def test_on_cuda_integers_are_passed_over(candidates: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     machine = Measurements(monkeypatch, **{"best": 50, "good": 6, "good.int8": 2})
     machine.device = "cuda:0"
-    assert estimate.choose(candidates, 10e6, 5, device="cuda", threads=1).path.stem == "good"
+    assert estimate.choose_model(candidates, 10e6, 5, device="cuda", threads=1).path.stem == "good"
     with pytest.raises(UsageError, match="no model to choose from"):
-        estimate.choose(candidates[2:], 10e6, 5, device="cuda", threads=1)
+        estimate.choose_model(candidates[2:], 10e6, 5, device="cuda", threads=1)
 
 
 def test_nothing_to_choose_from_is_one_clear_line() -> None:
     with pytest.raises(UsageError, match="no bundled model to choose from"):
-        estimate.choose([], 1e6, 5)
+        estimate.choose_model([], 1e6, 5)

@@ -14,7 +14,7 @@ from img2img.runtime.api import Model
 from img2img.runtime.files.source import Source
 from img2img.runtime.image import holes
 from img2img.runtime.image.pictures import Picture
-from img2img.runtime.network.failures import OutOfMemory
+from img2img.runtime.network.inference_errors import OutOfMemory
 from img2img.runtime.network.session import load
 from img2img.runtime.tasks import masks
 from img2img.runtime.tasks.inpaint import DEFAULT_FEATHER, DEFAULT_SIZE, inpaint

@@ -21,6 +21,7 @@ from img2img.runtime.batch.event import Event, Skipped
 from img2img.runtime.batch.picture_files import PictureFiles
 from img2img.runtime.batch.ray import cluster as ray_cluster
 from img2img.runtime.batch.ray import driver
+from img2img.runtime.batch.run_job import JobItem
 from img2img.runtime.batch.storage import RemoteFile
 from img2img.runtime.files import digests
 from img2img.runtime.files.jobs import Job
@@ -381,7 +382,8 @@ def test_what_another_makes_meanwhile_is_left_alone(photo: Photo, storage: Path)
     )
     remote = worker._Remote(PictureFiles())
     with pytest.raises(Skipped, match=r"bucket://meanwhile/b\.png was made in the meantime"):
-        remote.read(job)
-    written = remote.write(replaced := dataclasses.replace(job, overwrite=True), remote.read(replaced))
+        remote.read(JobItem(0, job))
+    replaced = JobItem(0, dataclasses.replace(job, overwrite=True))
+    written = remote.write(replaced, remote.read(replaced))
     assert (storage / "meanwhile" / "b.png").read_bytes() != b"another's"
     assert written.digest == digests.of_file(storage / "meanwhile" / "b.png").sha256

@@ -12,7 +12,7 @@ from stub_network import stub
 from img2img.errors import UsageError
 from img2img.runtime.network import seams
 from img2img.runtime.network.card import Card
-from img2img.runtime.network.grid import AUTO, Grid, up
+from img2img.runtime.network.grid import AUTO, Grid, round_up
 from img2img.runtime.network.session import load
 
 
@@ -39,7 +39,7 @@ def liar(net):
 
 def borders(one, side, tile):
     grid = Grid(one)
-    spans = grid.spans(len(grid.padded(side)), grid.limit(tile), even=tile == AUTO)
+    spans = grid.spans(len(grid.padded_indices(side)), grid.limit(tile), even=tile == AUTO)
     return {span.last for span in spans if span.last < side}
 
 
@@ -61,7 +61,7 @@ def test_the_second_run_has_its_borders_elsewhere(height, width, context, multip
         assert all(side <= 2 * (smallest + multiple) for side in (height, width))
         return
     limit = Grid(one).limit(tile)
-    kept = limit is not None and max(height, width) > up(limit, multiple)
+    kept = limit is not None and max(height, width) > round_up(limit, multiple)
     if kept:
         assert two[0] == tile
     for side in (height, width):
@@ -115,7 +115,7 @@ def test_differences_are_in_steps_of_255_at_their_place():
         second = first.copy()
         second[150, 33, 2] -= 7 * step
         second[10, 3, 1] += 6 * step
-        largest, mean, place = seams.compared(first, second)
+        largest, mean, place = seams.compare(first, second)
         assert (largest, place) == (7, (33, 150))
         assert mean == pytest.approx(13 / first.size)
 
@@ -124,7 +124,7 @@ def test_networks_without_tiles_say_so():
     one = card(context=None, name="styles")
     model = stub(card=one)
     assert seams.check(model, picture(2000, 2000)) is None
-    assert "styles sees every picture as a whole" in seams.why_not(one)
+    assert "styles runs every picture as a whole" in seams.why_not(one)
 
 
 def test_a_picture_that_cannot_be_cut_has_no_seams(net):

@@ -17,7 +17,7 @@ from PIL import Image
 import img2img
 from img2img.errors import DeviceError, ExitStatus, ModelError, UsageError
 from img2img.runtime.api import Model
-from img2img.runtime.network import devices, failures, session
+from img2img.runtime.network import devices, inference_errors, session
 from img2img.runtime.network.card import Card
 from img2img.runtime.network.session import BrokenOutput, OutOfMemory, load
 
@@ -28,7 +28,7 @@ def image(height, width, n=1):
     return np.random.default_rng(0).random((n, 3, height, width), np.float32)
 
 
-def with_face(path, inputs, outputs, **card):
+def with_interface(path, inputs, outputs, **card):
     """A model with given inputs and outputs (name -> shape, or (shape, type)) whose outputs copy the first input."""
 
     def info(name, shape):
@@ -148,30 +148,30 @@ def test_a_card_given_by_hand_serves_a_file_without_one(tmp_path):
     path = onnx_nets.compact(tmp_path / "net.onnx", with_card=False)
     card = Card(name="given", task="upscale", scale=2, context=3)
     assert load(path, card=card).card == card
-    with pytest.raises(UsageError, match="card of its own"):
+    with pytest.raises(UsageError, match="has its own card: pass no other card"):
         load(onnx_nets.compact(tmp_path / "other.onnx"), card=card)
 
 
 @pytest.mark.parametrize(
     ("inputs", "outputs", "card", "message"),
     [
-        ({"image": ANY, "mask": ["N", 1, "H", "W"]}, {"result": ANY}, {}, "2 inputs"),
-        ({"image": ANY}, {"a": ANY, "b": ANY}, {}, "2 outputs"),
-        ({"image": ["N", 1, "H", "W"]}, {"result": ANY}, {"scale": 1}, "must have 3 channels, it has 1"),
+        ({"image": ANY, "mask": ["N", 1, "H", "W"]}, {"result": ANY}, {}, "it has 2 and 1"),
+        ({"image": ANY}, {"a": ANY, "b": ANY}, {}, "it has 1 and 2"),
+        ({"image": ["N", 1, "H", "W"]}, {"result": ANY}, {"scale": 1}, "must have 3 channels, not 1"),
         ({"image": (ANY, TensorProto.FLOAT16)}, {"result": (ANY, TensorProto.FLOAT16)}, {"scale": 1}, "be float32"),
         ({"image": ["N", 3, 64, "W"]}, {"result": ANY}, {"scale": 1}, "one fixed side"),
         ({"image": [4, 3, "H", "W"]}, {"y": [4, 3, "H", "W"]}, {}, "4 pictures at a time"),
         ({"image": ["N", 3]}, {"y": ["N", 3]}, {}, "must have 4 dimensions"),
-        ({"x": ANY}, {"result": ANY}, {"scale": 1}, "an input named 'image', it has 'x'"),
-        ({"image": ANY}, {"y": ANY}, {"scale": 1}, "an output named 'result', it has 'y'"),
+        ({"x": ANY}, {"result": ANY}, {"scale": 1}, "an input named 'image', its inputs are 'x'"),
+        ({"image": ANY}, {"y": ANY}, {"scale": 1}, "an output named 'result', its outputs are 'y'"),
         ({"image": ANY}, {"result": ANY}, {"scale": 1, "task": "inpaint"}, "named 'mask'"),
         ({"image": ANY}, {"result": ANY}, {"scale": 1, "domains": ["a"]}, "named 'domain'"),
         ({"image": ANY, "domain": ["N", 3]}, {"result": ANY}, {"scale": 1, "domains": ["a"]}, "1 channels"),
         ({"image": ANY, "noise": ["N", 9]}, {"result": ANY}, {"scale": 1}, "does not explain: 'noise'"),
     ],
 )
-def test_a_face_that_is_not_understood_is_refused_with_the_reason(tmp_path, inputs, outputs, card, message):
-    path = with_face(tmp_path / "net.onnx", inputs, outputs, **card)
+def test_an_unknown_interface_is_refused_with_the_reason(tmp_path, inputs, outputs, card, message):
+    path = with_interface(tmp_path / "net.onnx", inputs, outputs, **card)
     with pytest.raises(ModelError, match=message) as error:
         load(path, device="cpu")
     assert "net.onnx" in str(error.value) and "\n" not in str(error.value)
@@ -179,7 +179,7 @@ def test_a_face_that_is_not_understood_is_refused_with_the_reason(tmp_path, inpu
 
 def test_further_inputs_of_the_contract_are_accepted(tmp_path):
     inputs = {"image": ANY, "mask": ["N", 1, "H", "W"], "domain": ["N", 2], "latent": ["N", 8]}
-    path = with_face(tmp_path / "net.onnx", inputs, {"result": ANY}, scale=1, task="inpaint", domains=["a", "b"])
+    path = with_interface(tmp_path / "net.onnx", inputs, {"result": ANY}, scale=1, task="inpaint", domains=["a", "b"])
     model = load(path)
     others = {"mask": np.zeros((1, 1, 4, 4), np.float32), "domain": np.zeros((1, 2), np.float32)}
     others["latent"] = np.zeros((1, 8), np.float32)
@@ -199,7 +199,7 @@ def test_runs_on_kept_buffers_equal_the_plain_ones_bit_for_bit(tmp_path):
     path = onnx_nets.domains(tmp_path / "tints.onnx", {"red": (1.0, 0.0, 0.0), "blue": (0.0, 0.0, 1.0)})
     plain = load(path, device="cpu")
     kept = load(path, device="cpu")
-    kept._buffered = devices.Buffered(kept._session, "cpu")
+    kept._buffered = devices.BufferedSession(kept._session, "cpu")
     random = np.random.default_rng(5)
     results = []
     for height, width, n in [
@@ -223,10 +223,10 @@ def test_runs_on_kept_buffers_equal_the_plain_ones_bit_for_bit(tmp_path):
 
 def test_buffers_are_made_when_a_size_comes_again_and_then_stay(tmp_path, monkeypatch):
     model = load(onnx_nets.compact(tmp_path / "net.onnx"), device="cpu")
-    model._buffered = devices.Buffered(model._session, "cpu")
+    model._buffered = devices.BufferedSession(model._session, "cpu")
     made = []
-    original = devices.Buffered._buffers
-    monkeypatch.setattr(devices.Buffered, "_buffers", lambda *args: made.append(args[3]) or original(*args))
+    original = devices.BufferedSession._buffers
+    monkeypatch.setattr(devices.BufferedSession, "_buffers", lambda *args: made.append(args[3]) or original(*args))
     for side in (4, 6, 4, 4, 6, 6, 4):
         model.infer(image(side, 5))
     assert made == [(1, 3, 8, 10), (1, 3, 12, 10)]
@@ -236,7 +236,7 @@ def test_kept_buffers_serve_several_threads(tmp_path):
     model = load(onnx_nets.compact(tmp_path / "net.onnx"), device="cpu", threads=1)
     images = [np.full((1, 3, 8, 8), value, np.float32) for value in np.linspace(0, 1, 40)]
     expected = [model.infer(one) for one in images]
-    model._buffered = devices.Buffered(model._session, "cpu")
+    model._buffered = devices.BufferedSession(model._session, "cpu")
     with ThreadPoolExecutor(4) as pool:
         results = list(pool.map(model.infer, images))
     assert all(np.array_equal(*pair) for pair in zip(results, expected, strict=True))
@@ -244,12 +244,12 @@ def test_kept_buffers_serve_several_threads(tmp_path):
 
 def test_errors_on_kept_buffers_are_typed_as_well(tmp_path):
     model = load(lying(tmp_path), device="cpu")
-    model._buffered = devices.Buffered(model._session, "cpu")
+    model._buffered = devices.BufferedSession(model._session, "cpu")
     for _ in range(3):
         with pytest.raises(BrokenOutput, match="promises"):
             model.infer(image(4, 4))
     odd = load(onnx_nets.blocks(tmp_path / "blocks.onnx", multiple=4), device="cpu")
-    odd._buffered = devices.Buffered(odd._session, "cpu")
+    odd._buffered = devices.BufferedSession(odd._session, "cpu")
     with pytest.raises(ModelError, match=r"blocks\.onnx: running it on cpu failed"):
         odd.infer(image(5, 5))
     assert [odd.infer(image(4, 4)).shape for _ in range(2)] == [(1, 3, 4, 4)] * 2
@@ -318,10 +318,12 @@ def test_unsafe_weights_are_refused_before_onnxruntime_sees_them(tmp_path, monke
     "text", ["std::bad_alloc", "Failed to allocate memory for requested buffer of size 12", "CUDA out of memory"]
 )
 def test_running_out_of_memory_is_recognised(text):
-    error = failures.typed(RuntimeError(f"[ONNXRuntimeError] : 1 : FAIL : Conv: {text}"), "net.onnx: running it failed")
+    error = inference_errors.convert(
+        RuntimeError(f"[ONNXRuntimeError] : 1 : FAIL : Conv: {text}"), "net.onnx: running it failed"
+    )
     assert isinstance(error, OutOfMemory) and isinstance(error, MemoryError)
     assert error.status == ExitStatus.SOME_FAILED
-    assert type(failures.typed(RuntimeError("other"), "x")) is ModelError
+    assert type(inference_errors.convert(RuntimeError("other"), "x")) is ModelError
 
 
 @pytest.mark.parametrize("device", ["gpu", "cuda:", "cuda:x", "CPU", "", "cpu:0"])
@@ -364,7 +366,7 @@ def _packages(monkeypatch, *installed):
 def test_cuda_without_its_package_says_what_to_install(tmp_path, monkeypatch):
     path = onnx_nets.compact(tmp_path / "net.onnx")
     _packages(monkeypatch, "onnxruntime")
-    with pytest.raises(DeviceError, match=r"no CUDA: run pip install .* onnxruntime-gpu"):
+    with pytest.raises(DeviceError, match=r"does not support CUDA: run pip install .* onnxruntime-gpu"):
         load(path, device="cuda")
 
 

@@ -12,8 +12,8 @@ from stub_network import StubNetwork, stub
 from img2img.errors import ExitStatus, UsageError
 from img2img.runtime.network import devices
 from img2img.runtime.network.card import Card
-from img2img.runtime.network.failures import BrokenOutput, OutOfMemory
-from img2img.runtime.network.grid import AUTO, Grid, up
+from img2img.runtime.network.grid import AUTO, Grid, round_up
+from img2img.runtime.network.inference_errors import BrokenOutput, OutOfMemory
 from img2img.runtime.network.session import load
 from img2img.runtime.network.tiling import run_tiled
 
@@ -144,8 +144,8 @@ def test_the_network_only_sees_sizes_that_it_allows_and_reflected_padding(height
     assert np.array_equal(run_tiled(model, colour, tile=tile), colour)
     assert len(set(seen)) == 1
     if len(seen) == 1:
-        assert seen[0] == tuple(max(up(side, multiple), up(minimum, multiple)) for side in (height, width))
-        rows, columns = (Grid(model.card).padded(side) for side in (height, width))
+        assert seen[0] == tuple(max(round_up(side, multiple), round_up(minimum, multiple)) for side in (height, width))
+        rows, columns = (Grid(model.card).padded_indices(side) for side in (height, width))
         pads = [(0, seen[0][0] - height), (0, seen[0][1] - width), (0, 0)]
         assert np.array_equal(colour[rows][:, columns], np.pad(colour, pads, mode="reflect"))
 
@@ -157,7 +157,7 @@ def test_the_network_only_sees_sizes_that_it_allows_and_reflected_padding(height
 )  # fmt: skip
 def test_windows_cover_the_picture_once_with_enough_context(length, tile, context, multiple, minimum, done, even):
     grid = Grid(card(context=context, multiple=multiple, minimum=minimum))
-    length, done = len(grid.padded(length)), done // multiple * multiple
+    length, done = len(grid.padded_indices(length)), done // multiple * multiple
     limit = grid.limit(tile)
     spans = grid.spans(length, limit, done=done, even=even)
     good = [(span.first, span.last) for span in spans]
@@ -210,7 +210,7 @@ def test_a_network_that_looks_at_the_whole_picture_runs_whole(tmp_path):
     model = load(onnx_nets.instance_norm(tmp_path / "norm.onnx"))
     colour = picture(700, 40)
     assert np.array_equal(run_tiled(model, colour), run_tiled(model, colour, tile=None))
-    with pytest.raises(UsageError, match="norm cannot be run in tiles: every pixel"):
+    with pytest.raises(UsageError, match="norm cannot use tiles: every pixel"):
         run_tiled(model, colour, tile=64)
 
 
@@ -231,7 +231,7 @@ def test_a_result_that_is_no_number_is_an_error_and_not_black(bad, channels):
     model = stub(card=card(scale=1, context=2), infer=infer, path="net.onnx")
     colour = np.zeros((40, 40, channels), np.uint8)
     colour[33, 35] = 255
-    with pytest.raises(BrokenOutput, match=r"net\.onnx: its result near pixel .* is not a number") as error:
+    with pytest.raises(BrokenOutput, match=r"net\.onnx: its result near pixel .* is NaN or infinite") as error:
         run_tiled(model, colour, tile=8)
     assert error.value.status == ExitStatus.SOME_FAILED
 
@@ -290,7 +290,7 @@ def test_several_tiles_a_run_equal_single_ones_bit_for_bit(nets, net, buffered, 
     model, colour = copy.copy(nets[net]), picture(height, width)
     expected = run_tiled(model, colour, tile=tile)
     if buffered:
-        model._buffered = devices.Buffered(model._session, "cpu")
+        model._buffered = devices.BufferedSession(model._session, "cpu")
     told, several = [], Together(model, together)
     assert np.array_equal(run_tiled(several, colour, tile=tile, progress=told.append), expected)
     assert sum(told) == height * width
@@ -318,8 +318,9 @@ def test_out_of_memory_with_several_tiles_goes_on_with_one_at_a_time_and_then_wi
     assert np.array_equal(result, run_tiled(nets["x2"], colour, tile=None))
     assert np.array_equal(run_tiled(together, colour, tile=36), result)
     assert len(notes) == 2 and sum(told) == 90 * 120
-    assert re.fullmatch(r"out of memory in \d tiles of .* at once; went on from row 58 with one at a time", notes[0])
-    assert re.fullmatch(r"out of memory in tiles of .* pixels; went on from row 58 in tiles of \d+x\d+", notes[1])
+    one_by_one = r"out of memory with \d tiles of .* at once; continued at row 58 with one tile at a time"
+    assert re.fullmatch(one_by_one, notes[0])
+    assert re.fullmatch(r"out of memory with tiles of .* pixels; continued at row 58 with tiles of \d+x\d+", notes[1])
 
 
 def test_rows_that_are_finished_are_not_done_again(nets):
@@ -328,13 +329,13 @@ def test_rows_that_are_finished_are_not_done_again(nets):
     small.after = 3  # rows of one tile: three are finished
     small.largest = 44 * 44
     run_tiled(small, colour, tile=40, note=notes.append)
-    assert len(notes) == 1 and "went on from row" in notes[0]
+    assert len(notes) == 1 and "continued at row" in notes[0]
     row = int(notes[0].split("row ")[1].split()[0])
     assert row > 100
 
 
 def test_memory_that_never_suffices_is_an_error_with_the_size(nets):
-    with pytest.raises(OutOfMemory, match=r"it does not fit, in a piece of \d+x\d+ pixels"):
+    with pytest.raises(OutOfMemory, match=r"it does not fit, in a tile of \d+x\d+ pixels"):
         run_tiled(Small(nets["x2"], 10), picture(64, 64))
 
 
@@ -347,5 +348,5 @@ def test_numpys_own_memory_error_is_out_of_memory_too(nets):
 def test_a_result_that_fits_no_memory_is_a_typed_error():
     model = stub(card=card(scale=64, context=0), path="net.onnx")
     huge = np.broadcast_to(np.zeros((1, 1, 3), np.uint8), (1 << 22, 1 << 22, 3))
-    with pytest.raises(OutOfMemory, match="no memory for a result of"):
+    with pytest.raises(OutOfMemory, match="not enough memory for a result of"):
         run_tiled(model, huge)

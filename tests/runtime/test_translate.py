@@ -15,7 +15,7 @@ from img2img.data.folders import rgb as read_as_in_training
 from img2img.errors import UsageError
 from img2img.runtime.api import Model
 from img2img.runtime.image.pictures import Picture
-from img2img.runtime.network.failures import OutOfMemory
+from img2img.runtime.network.inference_errors import OutOfMemory
 from img2img.runtime.network.session import load
 from img2img.runtime.tasks.translate import translate
 
@@ -174,7 +174,7 @@ def test_a_picture_far_from_those_it_learned_from_is_seen_at_their_size(same, he
     model = Watching(same)
     model.card = dataclasses.replace(same.card, side=60)
     picture = Picture(noise(height, 150, 3))
-    words = f"seen at 60 px, as the network learned, and brought back to {height} (--size keep: as it is)"
+    words = f"run at the training size, 60 px, and resized back to {height} px (--size keep runs it unscaled)"
     result = translate(model, picture, size="fit", tile=None)
     assert result.notes == ((words,) if told else ()) and result.size == picture.size
     assert model.sizes.pop() == ((math.floor(150 * 60 / height + 0.5), 60) if told else (150, height))
@@ -192,7 +192,7 @@ def test_where_memory_runs_out_keep_says_what_to_do_and_fit_does_it(nets):
     model = Watching(norm, room=20_000)
     result = translate(model, source, size="fit")
     assert model.sizes == [(300, 200), (212, 141), (150, 100)] and result.size == (300, 200)
-    assert result.notes == ("out of memory at 300x200; the network saw it at 150x100 and its result was enlarged",)
+    assert result.notes == ("out of memory at 300x200; run at 150x100 instead, and the result enlarged",)
     with pytest.raises(OutOfMemory, match="no room"):
         translate(Watching(norm, room=10), source, size="fit")
 

@@ -18,15 +18,15 @@ from onnx import TensorProto, helper, numpy_helper
 from img2img.errors import DeviceError, ModelError, UsageError
 from img2img.runtime.network import model_file, models, selftest, verify
 from img2img.runtime.network.card import Card
-from img2img.runtime.network.failures import BrokenOutput
+from img2img.runtime.network.inference_errors import BrokenOutput
 
-ALL = ["file", "card", "weights", "digest", "load", "face", "self-test"]
+ALL = ["file", "card", "weights", "digest", "load", "interface", "self-test"]
 
 
 def stamp(path: Path, **changes: object) -> Path:
     """The file with everything in its card that an export writes."""
     card = dataclasses.replace(models.read_card(path), **changes)
-    path.write_bytes(model_file.stamped(path.read_bytes(), card))
+    path.write_bytes(model_file.with_card_and_selftest(path.read_bytes(), card))
     return path
 
 
@@ -116,7 +116,7 @@ def test_a_file_that_is_none_is_found(tmp_path):
     path.write_bytes(path.read_bytes()[:-200])
     assert fault(path)[0] == "file"
     path.write_text("not a model")
-    assert fault(path) == ("file", "not an ONNX file, or cut short: it holds an impossible field")
+    assert fault(path) == ("file", "not an ONNX file, or cut short: it contains an invalid field")
 
 
 def test_a_card_that_is_wrong_is_found(tmp_path):
@@ -124,7 +124,7 @@ def test_a_card_that_is_wrong_is_found(tmp_path):
     path = onnx_nets.compact(tmp_path / "net.onnx", sha256="abc")
     assert fault(path) == ("card", "card: 'sha256' must be 64 hexadecimal digits, or null, not 'abc'")
     path = onnx_nets.compact(tmp_path / "net.onnx", format=2, created_with="img2img 3.1")
-    assert "it was written by img2img 3.1" in fault(path)[1]
+    assert "img2img 3.1 wrote it, so install that version" in fault(path)[1]
 
 
 @pytest.mark.parametrize("location", ["../secret.bin", "/etc/passwd", "link.bin", "missing.bin"])
@@ -151,9 +151,9 @@ def test_weights_outside_the_folder_or_missing_are_found(tmp_path, location):
         ({"domains": ["a", "b"]}, "needs an input named 'domain'"),
     ],
 )
-def test_a_face_unlike_the_card_is_found(tmp_path, card, words):
+def test_an_interface_unlike_the_card_is_found(tmp_path, card, words):
     name, detail = fault(onnx_nets.compact(tmp_path / "net.onnx", **card))
-    assert name == "face" and words in detail
+    assert name == "interface" and words in detail
 
 
 def fixed_at(height: int, width: int):
@@ -181,7 +181,7 @@ def test_a_model_of_one_size_is_tested_at_that_size(tmp_path, with_card):
 
 def test_a_size_that_is_fixed_against_the_card_is_found(tmp_path):
     name, detail = fault(change(stamp(onnx_nets.compact(tmp_path / "net.onnx", multiple=4)), fixed_at(30, 50)))
-    assert name == "face" and "fixed" in detail
+    assert name == "interface" and "fixed" in detail
 
 
 def test_another_scale_than_in_the_card_is_found(tmp_path):
@@ -204,7 +204,7 @@ def test_a_file_newer_than_onnxruntime_is_told_in_clear_words(tmp_path, ir, opse
         model.opset_import[0].version = opset
 
     name, detail = fault(change(onnx_nets.compact(tmp_path / "net.onnx"), renew))
-    assert name == "load" and detail.startswith(f"it is newer {words} than onnxruntime ")
+    assert name == "load" and detail.startswith(f"the file {words} is newer than onnxruntime ")
     assert detail.endswith(": run pip install -U onnxruntime")
 
 
@@ -246,18 +246,18 @@ def test_the_arithmetic_of_a_gpu_passes_the_self_test(tmp_path, kind):
 
 def test_a_result_that_is_no_number_fails_with_and_without_a_self_test(tmp_path):
     path = onnx_nets.pointwise(tmp_path / "net.onnx", "Log")
-    assert "no numbers" in fault(path)[1]
-    with pytest.raises(BrokenOutput, match="no numbers"):
+    assert "NaN or infinity" in fault(path)[1]
+    with pytest.raises(BrokenOutput, match="NaN or infinity"):
         stamp(path)
     path = stamp(onnx_nets.pointwise(tmp_path / "net.onnx", "Sqrt"))
-    assert "no numbers" in fault(change(path, lambda model: setattr(model.graph.node[0], "op_type", "Log")))[1]
+    assert "NaN or infinity" in fault(change(path, lambda model: setattr(model.graph.node[0], "op_type", "Log")))[1]
 
 
 def test_a_self_test_of_a_size_that_the_model_does_not_take_is_found(tmp_path):
     path = stamp(onnx_nets.compact(tmp_path / "net.onnx"))
     card = dataclasses.replace(models.read_card(path), multiple=5)
     path.write_bytes(model_file.with_card(path.read_bytes(), card))
-    assert "48x32 pixels, which its model does not take" in fault(path)[1]
+    assert "48x32 pixels, but its model does not accept this size" in fault(path)[1]
 
 
 def test_a_model_of_chance_has_no_self_test_and_passes(tmp_path):
@@ -275,7 +275,7 @@ def test_a_model_of_chance_has_no_self_test_and_passes(tmp_path):
 def test_a_model_for_large_pictures_only_is_not_run(tmp_path):
     path = stamp(onnx_nets.pointwise(tmp_path / "net.onnx", "Sqrt", minimum=2000))
     assert models.read_card(path).selftest is None
-    assert verify.verify(path, device="cpu")[-1].detail == "not run: it takes large pictures only"
+    assert verify.verify(path, device="cpu")[-1].detail == "not run: the model only takes large pictures"
 
 
 def test_a_bundled_model_without_licence_data_or_figures_is_found(tmp_path, monkeypatch):
@@ -283,14 +283,14 @@ def test_a_bundled_model_without_licence_data_or_figures_is_found(tmp_path, monk
     path = stamp(onnx_nets.compact(tmp_path / "net.onnx"), licence="")
     checks = {one.name: one for one in verify.verify(path, device="cpu")}
     assert checks["origin"].status == "failed" and checks["self-test"].status == "ok"
-    assert checks["origin"].detail == "a bundled model must say its licence, trained_on, metrics"
+    assert checks["origin"].detail == "the card of a bundled model must have licence, trained_on, metrics"
     stamp(path, licence="MIT", trained_on=("mine",), metrics={"Set5": {"psnr_y": 30.0}})
     assert statuses(path) == dict.fromkeys(["origin", *ALL], "ok")
 
 
 def test_a_device_that_is_none_says_nothing_about_the_model(tmp_path):
     path = onnx_nets.compact(tmp_path / "net.onnx")
-    with pytest.raises(UsageError, match="there is no device 'gpu'"):
+    with pytest.raises(UsageError, match="unknown device 'gpu'"):
         verify.verify(path, device="gpu")
     with pytest.raises(DeviceError):
         verify.verify(path, device="cuda:77")
@@ -341,8 +341,8 @@ def test_the_picture_has_a_size_that_the_model_takes(multiple, minimum, scale, i
 def test_a_few_steps_are_allowed_and_more_are_not(shift):
     image = selftest.picture(32, 48) * 0.5 + 0.25
     one = selftest.fingerprint(image)
-    assert selftest.apart(one, selftest.fingerprint(image + np.float32(shift / 255))) <= selftest.TOLERANCE
-    assert selftest.apart(one, selftest.fingerprint(image + np.float32(6 / 255))) > selftest.TOLERANCE
+    assert selftest.difference(one, selftest.fingerprint(image + np.float32(shift / 255))) <= selftest.TOLERANCE
+    assert selftest.difference(one, selftest.fingerprint(image + np.float32(6 / 255))) > selftest.TOLERANCE
 
 
 def test_amending_a_card_keeps_the_self_test_and_refuses_a_damaged_file(tmp_path):
@@ -370,11 +370,11 @@ def test_stamping_needs_no_torch_and_no_onnx(tmp_path):
     path = onnx_nets.compact(tmp_path / "net.onnx")
     code = (
         "import sys, json; from pathlib import Path; from img2img.runtime.network import model_file, models, verify;"
-        "p = Path(sys.argv[1]); p.write_bytes(model_file.stamped(p.read_bytes(), models.read_card(p)));"
+        "p = Path(sys.argv[1]); p.write_bytes(model_file.with_card_and_selftest(p.read_bytes(), models.read_card(p)));"
         "print(json.dumps([verify.passed(verify.verify(p, device='cpu')), 'torch' in sys.modules,"
         " 'onnx' in sys.modules]))"
     )
-    environment = {**os.environ, "PYTHONPATH": str(Path(models.__file__).parents[2])}
+    environment = {**os.environ, "PYTHONPATH": str(Path(models.__file__).resolve().parents[3])}
     done = subprocess.run(
         [sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True, env=environment
     )

@@ -106,7 +106,7 @@ def test_a_run_and_a_model_file_are_blended(
     assert done.status == 0 and f"wrote {tmp_path / 'files.onnx'}: 0 of one, 1 of {interpolated}" in done.err, done.err
     assert np.array_equal(run_model(tmp_path / "files.onnx", IMAGE), run_model(interpolated, IMAGE))
     for args, message in (
-        (["one", tmp_path / "none.onnx"], "none.onnx: there is no such model file"),
+        (["one", tmp_path / "none.onnx"], "none.onnx: no such model file"),
         (["one", "two"], "there is no model named 'two'"),
         (["one", tmp_path / "some" / "run"], "neither a run folder nor a checkpoint"),
     ):

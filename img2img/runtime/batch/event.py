@@ -35,7 +35,14 @@ class Written:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One job at its end. Sizes are (width, height); `seconds` is time worked on it, without the time it waited."""
+    """The end of one job.
+
+    Attributes:
+        size, result_size: (width, height) of the picture and of its result, if known.
+        seconds: time spent working on the job, without the time it waited.
+        digest: sha256 of the output file, hexadecimal.
+        index: place of the job in its batch.
+    """
 
     job: Job
     status: Literal["done", "skipped", "failed"]
@@ -46,6 +53,7 @@ class Event:
     data: bytes | None = None
     error: BaseException | None = None
     digest: str | None = None
+    index: int = 0
 
     @property
     def message(self) -> str:
@@ -62,19 +70,22 @@ Notify = Callable[[str], None]
 
 
 class ProgressListener(Protocol):
-    """Is told of the progress inside a picture; from the thread that does the work."""
+    """Receives the progress inside pictures. Worker threads call it; several pictures may be in work at once.
 
-    def begin(self, job: Job, pixels: int) -> None: ...
-    def advance(self, pixels: int) -> None: ...
+    `index` is the place of the job in its batch, `pixels` counts pixels of the input.
+    """
+
+    def begin(self, index: int, pixels: int) -> None: ...
+    def advance(self, index: int, pixels: int) -> None: ...
 
 
 class SilentListener:
-    """Nobody looks."""
+    """Ignores all progress."""
 
-    def begin(self, job: Job, pixels: int) -> None:
+    def begin(self, index: int, pixels: int) -> None:
         pass
 
-    def advance(self, pixels: int) -> None:
+    def advance(self, index: int, pixels: int) -> None:
         pass
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from img2img.runtime.batch.event import Notify
+from img2img.runtime.batch.run_job import JobItem
 from img2img.runtime.files.jobs import Job
 from img2img.runtime.files.source import Source
 from img2img.runtime.network import models
@@ -31,6 +32,12 @@ class Batch:
     model_choice: ModelChoice
     settings: Settings
     stdin: bytes = b""
+
+    @property
+    def items(self) -> list[JobItem]:
+        """The jobs with their places and homes."""
+        pairs = zip(self.jobs, self.homes, strict=True)
+        return [JobItem(index, job, home) for index, (job, home) in enumerate(pairs)]
 
     @property
     def to_do(self) -> list[Job]:
@@ -59,26 +66,21 @@ def choose(task: Task, settings: Settings, pixels: Callable[[], float | None], n
 def within_memory(
     task: Task, model_choice: ModelChoice, settings: Settings, sizes: Callable[[], list[tuple[int, int]]]
 ) -> Task:
-    """The task with tiles so small that the process stays below --max-memory; as it is where nobody said that.
+    """The task with tiles that keep the process below --max-memory, for one picture in the network after the other.
 
-    `sizes`: of the pictures, (width, height).
+    `sizes`: (width, height) of the pictures.
 
     Raises:
         UsageError: even the smallest tiles need more.
     """
+    from img2img.runtime.batch import sharing
+
     if settings.max_memory is None:
         return task
-    from img2img.runtime.network import estimate
-
-    limit, found = estimate.parse_memory(settings.max_memory), sizes()
-    if not found:
-        return task
-    largest = max(found, key=lambda size: size[0] * size[1])
-    scale = task.area_factor(model_choice.card) ** 0.5
-    tile = estimate.tile_for(
-        model_choice.speed(), model_choice.card, limit, largest, scale=scale, several=len(found) > 1
-    )
-    return task if tile == "auto" or tile is None else task.with_tile(tile)
+    found = sizes()
+    shared = sharing.share(task, model_choice, settings, len(found), lambda: found, one_by_one=True)
+    model_choice.share(shared.runs, split=shared.split)
+    return task.with_tile(shared.tile)
 
 
 def sizes_of(sources: Iterable[Source | Job], stdin: bytes) -> list[tuple[int, int]]:

@@ -1,1 +1,1 @@
-"""A model file: what it says, whether it is sound, and running it over pictures of any size."""
+"""Model files: reads their cards, checks them, and runs them on pictures of any size."""

@@ -24,21 +24,21 @@ def folder() -> Path:
 
 
 def get(kind: str, key: list[Any]) -> dict[str, Any] | None:
-    """What `put` kept under the same words; None where there is nothing, or nothing that can be read."""
+    """Return what `put` stored under the same kind and key; None if there is no readable entry."""
     try:
         kept = json.loads(_file(kind, key).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RuntimeError, RecursionError):  # RuntimeError: a user without a home
+    except (OSError, ValueError, RuntimeError, RecursionError):  # RuntimeError: the user has no home folder
         return None
-    # The key is stored as well: a hash says nothing to whoever looks into the folder.
+    # The file holds the key as well, because the hash in its name tells a human nothing.
     values = kept.get("value") if isinstance(kept, dict) and kept.get("key") == key else None
     return values if isinstance(values, dict) else None
 
 
 def put(kind: str, key: list[Any], value: dict[str, Any]) -> None:
-    """Keep `value`, whole or not at all; where the folder cannot be written to, not at all, and without a word.
+    """Store `value` completely or not at all. If the folder is not writable, nothing is stored and nothing reported.
 
-    kind: the name of a sub-folder. key, value: what JSON can hold. Each key has a file of its own, so that processes
-    that measure at the same time lose nothing of each other's.
+    kind: the name of a subfolder. key, value: JSON data. Each key has its own file, so processes that measure at the
+    same time do not overwrite each other's results.
     """
     with contextlib.suppress(OSError, Img2ImgError, RuntimeError), atomic(_file(kind, key)) as file:
         file.write(json.dumps({"key": key, "value": value}).encode())

@@ -1,4 +1,4 @@
-"""The processor: its name, and the instructions that decide how a network is run on it."""
+"""Detects the processor: its name, and the instruction sets that decide how a network runs on it."""
 
 import contextlib
 import functools
@@ -10,7 +10,7 @@ from typing import Any
 
 _CPUINFO = Path("/proc/cpuinfo")
 
-# What the systems call them -> what we call them. x86, then ARM; then macOS, which has names of its own.
+# Names of the operating systems -> our names. x86, then ARM, then macOS, which uses its own names.
 _FLAGS = {
     "avx2": "avx2",
     "avx512f": "avx512",
@@ -24,31 +24,31 @@ _FLAGS = {
     "feat_dotprod": "dotprod",
     "feat_i8mm": "i8mm",
 }
-# PF_..._INSTRUCTIONS_AVAILABLE of IsProcessorFeaturePresent; Windows has no number for VNNI.
+# PF_..._INSTRUCTIONS_AVAILABLE for IsProcessorFeaturePresent; Windows defines no number for VNNI.
 _WINDOWS = {40: "avx2", 41: "avx512", 43: "dotprod"}
 
 
 def features() -> frozenset[str]:
-    """Those of avx2, avx512, vnni, amx, dotprod and i8mm that this processor has, as far as the system tells."""
-    return _look()[1]
+    """Which of avx2, avx512, vnni, amx, dotprod and i8mm the processor has, as far as the operating system reports."""
+    return _detect()[1]
 
 
 def name() -> str:
-    """What the maker calls the processor; the architecture where the system does not tell."""
-    return _look()[0] or platform.processor() or platform.machine() or "unknown"
+    """The processor's name; its architecture if the operating system does not report the name."""
+    return _detect()[0] or platform.processor() or platform.machine() or "unknown"
 
 
 def has_int8() -> bool:
-    """Whether it multiplies and sums 8-bit integers in one instruction, which is what makes int8 models worth it.
+    """Whether the processor multiplies and adds 8-bit integers in one instruction. Only then are int8 models useful.
 
-    Without, x86 processors sum pairs of products in 16 bits, which saturate: an int8 model is wrong there, not just
-    slow (https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html, "U8S8").
+    Without it, x86 processors add pairs of products in 16 bits, which saturate. The result of an int8 model is then
+    wrong, not just slow (https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html, "U8S8").
     """
     return bool(features() & {"vnni", "dotprod"})
 
 
 @functools.cache
-def _look() -> tuple[str, frozenset[str]]:
+def _detect() -> tuple[str, frozenset[str]]:
     with contextlib.suppress(OSError, ValueError):
         if sys.platform == "win32":
             return _windows()
@@ -59,7 +59,7 @@ def _look() -> tuple[str, frozenset[str]]:
 
 
 def parse_cpuinfo(text: str) -> tuple[str, frozenset[str]]:
-    """Name and features in Linux's /proc/cpuinfo; features that all cores have, for big and little ones differ."""
+    """Name and features from Linux's /proc/cpuinfo. Only features of all cores count: big and little cores differ."""
     names = re.findall(r"^(?:model name|Processor|cpu model)\s*:\s*(.+?)\s*$", text, re.MULTILINE)
     cores = re.findall(r"^(?:flags|Features)\s*:\s*(.*)$", text, re.MULTILINE)
     found = [frozenset(_FLAGS[flag] for flag in core.lower().split() if flag in _FLAGS) for core in cores]
@@ -67,7 +67,7 @@ def parse_cpuinfo(text: str) -> tuple[str, frozenset[str]]:
 
 
 def parse_sysctl(text: str) -> tuple[str, frozenset[str]]:
-    """Name and features in what macOS's `sysctl hw.optional machdep.cpu` prints."""
+    """Name and features from the output of macOS's `sysctl hw.optional machdep.cpu`."""
     values = dict(re.findall(r"^([\w.]+):[ \t]*(.*?)\s*$", text, re.MULTILINE))
     words = {word for key, value in values.items() if key.endswith("features") for word in value.lower().split()}
     # hw.optional.arm.FEAT_DotProd: 1; hw.optional.avx512f: 1
@@ -78,10 +78,10 @@ def parse_sysctl(text: str) -> tuple[str, frozenset[str]]:
 def _macos() -> tuple[str, frozenset[str]]:
     import subprocess
 
-    called = ["/usr/sbin/sysctl", "hw.optional", "machdep.cpu"]
-    # Its status is 1 where one of the two groups lacks something, which is no reason not to read the other.
-    told = subprocess.run(called, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=False)
-    return parse_sysctl(told.stdout)
+    command = ["/usr/sbin/sysctl", "hw.optional", "machdep.cpu"]
+    # The exit status is 1 if one of the two groups is incomplete. The other one is still valid.
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=False)
+    return parse_sysctl(done.stdout)
 
 
 def _windows() -> tuple[str, frozenset[str]]:
@@ -91,6 +91,6 @@ def _windows() -> tuple[str, frozenset[str]]:
     registry: Any = winreg
     key = registry.OpenKey(registry.HKEY_LOCAL_MACHINE, r"HARDWARE\DESCRIPTION\System\CentralProcessor\0")
     with key:
-        called = str(registry.QueryValueEx(key, "ProcessorNameString")[0]).strip()
+        processor = str(registry.QueryValueEx(key, "ProcessorNameString")[0]).strip()
     kernel: Any = ctypes.windll.kernel32  # type: ignore[attr-defined]
-    return called, frozenset(name for number, name in _WINDOWS.items() if kernel.IsProcessorFeaturePresent(number))
+    return processor, frozenset(name for number, name in _WINDOWS.items() if kernel.IsProcessorFeaturePresent(number))

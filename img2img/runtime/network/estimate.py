@@ -1,8 +1,7 @@
-"""How long a batch will take and how much memory, from a short measurement of the model on this machine.
+"""Estimates the time and memory of a batch from a short measurement of the model on this machine.
 
-The measurement is kept in the user's cache. What follows from it is arithmetic: a network's time and the memory of its
-activations grow with the pixels of a window, and what the pictures around it take is known from the code that holds
-them.
+The measurement is kept in the user's cache. The rest is arithmetic: a network's time and the memory of its activations
+grow with the pixels of a window, and the code that holds the pictures determines their memory.
 """
 
 import dataclasses
@@ -21,85 +20,93 @@ if TYPE_CHECKING:
     from img2img.runtime.network.grid import Grid, Tile
 
 __all__ = [
-    "Choice",
+    "ModelForBudget",
     "Speed",
-    "choose",
-    "held",
+    "choose_model",
     "measure",
+    "network_pixels",
     "parse_duration",
     "parse_memory",
-    "peak",
+    "peak_memory",
+    "picture_memory",
     "seconds",
     "show_duration",
     "show_memory",
     "tile_for",
-    "work",
 ]
 
-# What a command has beside the process that measures: typer, Pillow and its codecs, threads, the journal. Measured:
-# 18 to 30 MB with PNG and JPEG.
-_COMMAND = 28 << 20
-# Of windows that grow from picture to picture the allocator keeps the smaller ones in vain: 765 bytes a pixel instead
-# of 580 where each had twice the side of the one before, which is the worst case.
-_FRAGMENTED = 4 / 3
-_STEP = 16  # tiles are tried in such steps
+# Bytes that a command needs and the measuring process does not: typer, Pillow and its codecs, threads, the journal.
+# Measured: 18 to 30 MB with PNG and JPEG.
+_COMMAND_BYTES = 28 << 20
+# If windows grow from picture to picture, the allocator keeps the smaller ones without using them: 765 bytes per pixel
+# instead of 580 if each side is twice the one before, which is the worst case.
+_FRAGMENTATION = 4 / 3
+_TILE_STEP = 16  # pixels between the tile sizes that are tried
 
 
 @dataclass(frozen=True)
-class Choice:
-    """A model for a budget. `seconds`: what it is expected to take; `note`: a line for a person where that is more."""
+class ModelForBudget:
+    """A model chosen for a time budget.
+
+    Attributes:
+        seconds: the estimated time.
+        note: one line for the user if the estimate exceeds the budget.
+    """
 
     path: Path
     seconds: float
     note: str | None = None
 
 
-def work(card: "Card", size: tuple[int, int], tile: "Tile" = "auto") -> int:
-    """Pixels that the network computes for a picture of `size` = (width, height): the context counts in every window.
+def network_pixels(card: "Card", size: tuple[int, int], tile: "Tile" = "auto") -> int:
+    """Pixels that the network processes for a picture of `size` = (width, height), including the context of each tile.
 
     Raises:
-        UsageError: as `Grid.limit`.
+        UsageError: see `Grid.limit`.
     """
     across, down, count = _windows(card, size, tile)
     return across * down * count
 
 
-def seconds(speed: Speed, pixels: float, grid: "Grid | None" = None, tile: "Tile" = "auto") -> float:
-    """Time of the network for so many input pixels.
+def seconds(
+    speed: Speed, pixels: float, grid: "Grid | None" = None, tile: "Tile" = "auto", *, side_by_side: bool = False
+) -> float:
+    """Seconds that the network needs for so many input pixels.
 
-    grid: where it is given, `pixels` are those of large pictures, to which the context around tiles is added; without,
-    they are the sum of `work`.
+    Args:
+        grid: None: `pixels` is the sum of `network_pixels`, which includes the context. Otherwise `pixels` counts large
+            pictures without the context around their tiles, and the context is added.
+        side_by_side: every core runs its own picture.
     """
     if grid is not None and grid.context and (limit := grid.limit(tile)) is not None:
         pixels *= (limit / max(limit - 2 * grid.context, grid.multiple)) ** 2
-    return speed.seconds_per_megapixel * pixels / 1e6
+    rate = speed.side_by_side if side_by_side and speed.side_by_side is not None else speed.seconds_per_megapixel
+    return rate * pixels / 1e6
 
 
-def held(
-    size: tuple[int, int], scale: float, *, channels: int = 3, depth: int = 1, several: bool = False, copies: int = 1
+def picture_memory(
+    size: tuple[int, int], scale: float, *, channels: int = 3, depth: int = 1, pictures: int = 1, copies: int = 1
 ) -> int:
-    """Bytes of pictures beside the network, at their most, for pictures of `size` = (width, height).
+    """Peak memory of the pictures themselves, without the network, in bytes, for pictures of `size` = (width, height).
 
     Args:
-        scale: sides of the result / sides of the picture.
-        channels: of colour and alpha together.
-        depth: bytes of a value: 1, or 2 for 16-bit pictures.
-        several: whether it is a batch, in which others are decoded and encoded meanwhile.
-        copies: of the result that exist at once while one is made, 2 where a resize follows the network.
+        scale: side of the result / side of the picture.
+        channels: number of channels, including alpha.
+        depth: bytes per value: 1, or 2 for 16-bit pictures.
+        pictures: number of pictures that are processed at the same time.
+        copies: number of copies of the result that exist at once while it is computed; 2 if a resize follows the
+            network.
     """
     pixels = size[0] * size[1]
     before, after = pixels * channels * depth, pixels * scale * scale * channels * depth
-    # Pillow has pixels of its own, 4 bytes each unless grey, and colour and alpha are put together for it.
-    own = 1 if depth > 1 or channels == 1 else 4 / channels
-    encoded = after * (1 + own + (channels in (2, 4)))
-    made = after * copies
-    if not several:
-        return int(before + max(made, encoded))
-    # Up to two wait before the network, one of which is being decoded; behind it one is encoded while the next is made.
-    return int(before * (3 + own) + encoded + made)
+    # Pillow holds its own copy of the pixels, 4 bytes each unless grey, and needs colour and alpha in one array.
+    pillow = 1 if depth > 1 or channels == 1 else 4 / channels
+    encoding = after * (1 + pillow + (channels in (2, 4)))
+    computing = after * copies
+    return int(pictures * (before + max(before * pillow, computing, encoding)))
 
 
-def peak(
+def peak_memory(
     speed: Speed,
     card: "Card",
     size: tuple[int, int],
@@ -108,14 +115,19 @@ def peak(
     scale: float | None = None,
     channels: int = 3,
     depth: int = 1,
-    several: bool = False,
+    pictures: int = 1,
+    runs: int = 1,
 ) -> int:
-    """Bytes that the process has at its most, for pictures of `size`; see `held` for the rest. Within 25 %.
+    """Peak memory of the process in bytes, for pictures of `size`. Accurate to 25 %.
 
-    scale: of the result, where it is not the model's.
+    Args:
+        scale: enlargement factor of the result; None: the model's own.
+        runs: number of runs of the network at the same time.
+        See `picture_memory` for the other arguments.
     """
-    around = _around(card, size, scale, channels, depth, several)
-    return _fixed(speed) + around + int(speed.bytes_per_pixel * _window(speed, card, size, tile))
+    window = _window_pixels(speed, card, size, tile)
+    held = _memory_of_pictures(card, size, scale, channels, depth, pictures)
+    return _memory_of_program(speed) + held + int(runs * speed.bytes_per_pixel * window)
 
 
 def tile_for(
@@ -127,121 +139,129 @@ def tile_for(
     scale: float | None = None,
     channels: int = 3,
     depth: int = 1,
-    several: bool = False,
+    pictures: int = 1,
+    runs: int = 1,
 ) -> "Tile":
-    """The largest tile with which the process stays under `limit` bytes, and no larger one than is taken without limit.
+    """The largest tile that keeps the process under `limit` bytes, but not larger than the automatic tile.
 
     Args:
-        size: width and height of the largest picture; see `held` for the rest.
+        size: width and height of the largest picture.
+        See `picture_memory` and `peak_memory` for the other arguments.
 
     Returns:
-        "auto" where that fits, None for a network that sees the whole picture, else the side of a tile in pixels.
+        "auto" if that fits, None for a network that needs the whole picture, otherwise the side of a tile in pixels.
 
     Raises:
-        UsageError: the limit is too low; the message says what would do.
+        UsageError: the limit is too low; the message names one that is high enough.
     """
-    from img2img.runtime.network.grid import AUTO, Grid, up
+    from img2img.runtime.network.grid import AUTO, Grid, round_up
 
-    fixed = _fixed(speed) + _around(card, size, scale, channels, depth, several)
+    fixed = _memory_of_program(speed) + _memory_of_pictures(card, size, scale, channels, depth, pictures)
 
     def needed(tile: "Tile") -> int:
-        return fixed + int(speed.bytes_per_pixel * _FRAGMENTED * _window(speed, card, size, tile))
+        window = _window_pixels(speed, card, size, tile)
+        return fixed + int(runs * speed.bytes_per_pixel * _FRAGMENTATION * window)
 
     grid = Grid(card)
     is_whole = grid.context is None and speed.window is None
     if needed(AUTO) <= limit:
         return None if is_whole else AUTO
-    what = f"--max-memory {show_memory(limit)}: a picture of {size[0]}x{size[1]} pixels through {card.name}"
+    what = f"--max-memory {show_memory(limit)}: {card.name} needs at least"
+    picture = f"for a picture of {size[0]}x{size[1]} pixels"
     if grid.context is None or speed.window is not None:
-        why = "cannot be cut into tiles" if is_whole else "is cut into pieces of one size only"
-        do = "scale it down first" if card.task == "upscale" else "--size has it seen smaller"
-        raise UsageError(f"{what} needs at least {_millions(needed(AUTO))}, and {why}: {do}")
-    step = up(_STEP, grid.multiple)
-    most = ((grid.limit(AUTO) or step) - 2 * grid.context) // step
-    low, high = 0, max(most, 1)  # in steps: 0 is known to fit or fails below, high is not
+        why = "cannot use tiles" if is_whole else "takes tiles of one size only"
+        do = "scale the picture down first" if card.task == "upscale" else "use a smaller --size"
+        raise UsageError(f"{what} {_rounded_up(needed(AUTO))} {picture}, because it {why}; {do}")
+    step = round_up(_TILE_STEP, grid.multiple)
+    largest = ((grid.limit(AUTO) or step) - 2 * grid.context) // step
+    low, high = 0, max(largest, 1)  # in steps; high does not fit, and low fits unless it is 0, which is checked below
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if needed(middle * step) <= limit else (low, middle)
     if low == 0 and needed(step) > limit:
         raise UsageError(
-            f"{what} needs at least {_millions(needed(step))}, {show_memory(fixed)} of them for the program and the"
-            " pictures themselves"
+            f"{what} {_rounded_up(needed(step))} {picture}; the program and the pictures take {show_memory(fixed)} of"
+            " it"
         )
     return max(low, 1) * step
 
 
-def choose(
+def choose_model(
     candidates: Sequence[Path],
     pixels: float,
     budget: float,
     *,
     device: str = "auto",
     threads: int | None = None,
-) -> Choice:
-    """The first of the models that does so many input pixels in `budget` seconds; the fastest where none does.
+) -> ModelForBudget:
+    """Choose the first model that processes so many input pixels in `budget` seconds; if none does, the fastest.
 
     Args:
-        candidates: the best first, as `models.candidates` lists them.
-        pixels: of all pictures of the batch together.
+        candidates: models, the best first, in the order of `models.candidates`.
+        pixels: input pixels of all pictures of the batch.
 
     Raises:
         UsageError: there are no candidates.
-        ModelError, DeviceError, OutOfMemory: as `measure`.
+        ModelError, DeviceError, OutOfMemory: see `measure`.
     """
     from img2img.runtime.network.grid import Grid
 
     if not candidates:
-        raise UsageError("--budget: there is no bundled model to choose from; name one with --model")
-    fastest: Choice | None = None
+        raise UsageError("--budget: no bundled model to choose from; name one with --model")
+    fastest: ModelForBudget | None = None
     for path in candidates:
         card = models.read_card(path)
         speed = measure(path, device=device, threads=threads)
         if card is not None and card.precision == "int8" and speed.device != "cpu":
-            continue  # made for processors
-        took = seconds(speed, pixels, None if card is None else Grid(card))
-        if took <= budget:
-            return Choice(path, took)
-        if fastest is None or took < fastest.seconds:
-            fastest = Choice(path, took)
+            continue  # 8-bit models are for CPUs only
+        expected = seconds(speed, pixels, None if card is None else Grid(card))
+        if expected <= budget:
+            return ModelForBudget(path, expected)
+        if fastest is None or expected < fastest.seconds:
+            fastest = ModelForBudget(path, expected)
     if fastest is None:
-        raise UsageError(f"--budget: there is no model to choose from for {device}; name one with --model")
+        raise UsageError(f"--budget: no model to choose from for {device}; name one with --model")
     note = (
-        f"no model does this in {show_duration(budget)}: {fastest.path.stem}, the fastest, will take about"
+        f"no model finishes in {show_duration(budget)}; the fastest, {fastest.path.stem}, takes about"
         f" {show_duration(fastest.seconds)}"
     )
     return dataclasses.replace(fastest, note=note)
 
 
 def _windows(card: "Card", size: tuple[int, int], tile: "Tile") -> tuple[int, int, int]:
-    """Width and height of the windows that a picture is cut into, and how many there are."""
-    from img2img.runtime.network.grid import AUTO, Grid, up
+    """Width and height of the windows that a picture is cut into, and their number."""
+    from img2img.runtime.network.grid import AUTO, Grid, round_up
 
     grid = Grid(card)
     limit = grid.limit(tile)
     across, down = (
-        grid.spans(max(up(length, grid.multiple), grid.minimum), limit, even=tile == AUTO) for length in size
+        grid.spans(max(round_up(length, grid.multiple), grid.minimum), limit, even=tile == AUTO) for length in size
     )
     return across[0].stop - across[0].start, down[0].stop - down[0].start, len(across) * len(down)
 
 
-def _window(speed: Speed, card: "Card", size: tuple[int, int], tile: "Tile") -> int:
-    """Pixels of a window."""
+def _window_pixels(speed: Speed, card: "Card", size: tuple[int, int], tile: "Tile") -> int:
+    """Number of pixels in a window."""
     if speed.window is not None:
         return speed.window[0] * speed.window[1]
     across, down, _ = _windows(card, size, tile)
     return across * down
 
 
-def _fixed(speed: Speed) -> int:
-    return max(speed.base + _COMMAND, memory.resident())
+def _memory_of_program(speed: Speed) -> int:
+    return max(speed.base + _COMMAND_BYTES, memory.resident())
 
 
-def _millions(size: int) -> str:
-    """`size` as --max-memory takes it, rounded up, so that the number that is named does suffice."""
+def _rounded_up(size: int) -> str:
+    """`size` in the notation of --max-memory, rounded up, so that the limit we suggest is high enough."""
     return f"{-(-size // (1 << 20))}M"
 
 
-def _around(card: "Card", size: tuple[int, int], scale: float | None, channels: int, depth: int, several: bool) -> int:
+def _memory_of_pictures(
+    card: "Card", size: tuple[int, int], scale: float | None, channels: int, depth: int, pictures: int
+) -> int:
     wanted = card.scale if scale is None else scale
-    resized = wanted != card.scale
-    return held(size, max(wanted, card.scale), channels=channels, depth=depth, several=several, copies=1 + resized)
+    copies = 1 if wanted == card.scale else 2
+    return picture_memory(
+        size, max(wanted, card.scale), channels=channels, depth=depth, pictures=pictures, copies=copies
+    )

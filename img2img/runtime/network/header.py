@@ -1,4 +1,4 @@
-"""What an ONNX file says of its inputs, its outputs and its versions, read without onnxruntime, which may refuse it."""
+"""Reads inputs, outputs and versions of an ONNX file without onnxruntime, which may reject the file."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +27,11 @@ _TYPES = {
 
 @dataclass(frozen=True)
 class Tensor:
-    """An input or output. A side of `shape` is a number, the name of one that varies, or None; shape None: not said."""
+    """An input or output of a network.
+
+    Attributes:
+        shape: one entry per dimension: a number, the name of a variable dimension, or None; None: not declared.
+    """
 
     name: str
     type: str
@@ -36,7 +40,11 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Header:
-    """Attributes: opsets: domain -> version; "" is ONNX's own."""
+    """The declarations in an ONNX file.
+
+    Attributes:
+        opsets: operator set domain -> version; "" is ONNX's own domain.
+    """
 
     ir_version: int
     opsets: dict[str, int]
@@ -44,18 +52,18 @@ class Header:
     outputs: tuple[Tensor, ...]
 
     def versions(self) -> str:
-        """For a person: "opset 18, IR version 10"."""
+        """The versions as a phrase: "opset 18, IR version 10"."""
         opsets = [f"opset {version}" + (f" of {domain}" if domain else "") for domain, version in self.opsets.items()]
         return ", ".join([*opsets, f"IR version {self.ir_version}"])
 
 
 def read(path: Path) -> Header:
-    """The header of the ONNX file at `path`. Weights are seeked over, not read.
+    """Read the header of the ONNX file at `path`. Weights are skipped, not read.
 
     Raises:
-        ModelError: as `model_file.metadata`.
+        ModelError: see `model_file.metadata`.
     """
-    model_file.metadata(path)  # refuses what is no ONNX file
+    model_file.metadata(path)  # rejects other files
     with model_file.opened(path) as (file, size):
         version, opsets = 0, {}
         weights: set[str] = set()
@@ -74,7 +82,7 @@ def read(path: Path) -> Header:
                         tensors[part.number].append(_tensor(file, part.start, part.stop))
                     elif part.number == 5:
                         weights.add(_text(file, part.start, part.stop, 8))
-        # Before IR version 4 weights with a default were listed as inputs.
+        # Before IR version 4, weights were listed as inputs, too.
         inputs = tuple(one for one in tensors[11] if one.name not in weights)
         return Header(version, opsets, inputs, tuple(tensors[12]))
 
@@ -85,7 +93,7 @@ def _opset(file: BinaryIO, start: int, stop: int) -> tuple[str, int]:
 
 
 def _tensor(file: BinaryIO, start: int, stop: int) -> Tensor:
-    """A ValueInfoProto: name, type.tensor_type.elem_type, type.tensor_type.shape.dim[].{dim_value, dim_param}."""
+    """Read a ValueInfoProto: name, type.tensor_type.elem_type, type.tensor_type.shape.dim[].{dim_value, dim_param}."""
     name = _text(file, start, stop, 1)
     kind = _part(file, _part(file, (start, stop), 2), 1)
     if kind is None:
@@ -113,7 +121,7 @@ def _side(file: BinaryIO, start: int, stop: int) -> int | str | None:
 
 
 def _part(file: BinaryIO, place: tuple[int, int] | None, wanted: int) -> tuple[int, int] | None:
-    """Where the message in the field `wanted` of the message at `place` lies."""
+    """The position of the field `wanted` in the message at `place`; None if there is none."""
     if place is None:
         return None
     for number, start, stop, _ in protobuf.fields(file, *place):

@@ -1,7 +1,7 @@
-"""Read what is needed of an ONNX file without onnxruntime: its metadata, its digest, and the files of its weights.
+"""Reads and writes parts of ONNX files without onnxruntime: metadata, digest and the names of external weights files.
 
-An ONNX file is one protobuf message. A short walk over its fields, which seeks past the weights, lists a folder of
-models in milliseconds, and lets a model that reaches outside its folder be refused before anything opens it.
+An ONNX file is one protobuf message. Walking over its fields and skipping the weights takes milliseconds even for a
+folder of models. It also allows rejecting a model that reaches outside its folder before anything opens it.
 Field numbers: https://github.com/onnx/onnx/blob/main/onnx/onnx.proto
 """
 
@@ -25,8 +25,8 @@ _METADATA, _IR_VERSION, _GRAPH = 14, 1, 7
 _MAX_DEPTH = 64  # graphs nested in attributes of graphs; real models have two or three
 _CHUNK = 1 << 20
 
-# Message -> field number -> message found there, for every way that leads from a model to a tensor.
-_WAYS = {
+# Message -> field number -> message in that field, for every path that leads from a model to a tensor.
+_PATHS_TO_TENSORS = {
     "model": {7: "graph", 20: "training", 25: "function"},
     "training": {1: "graph", 2: "graph"},
     "graph": {1: "node", 5: "tensor", 15: "sparse"},
@@ -39,10 +39,10 @@ _WAYS = {
 
 
 def metadata(path: Path) -> dict[str, str]:
-    """The `metadata_props` of the ONNX file at `path`. Weights are seeked over, not read.
+    """Read the `metadata_props` of the ONNX file at `path`. Weights are skipped, not read.
 
     Raises:
-        ModelError: the file is missing, unreadable, truncated, or not an ONNX file.
+        ModelError: the file is missing, unreadable or truncated, or is not an ONNX file.
     """
     with opened(path) as (file, size):
         found: dict[str, str] = {}
@@ -53,52 +53,52 @@ def metadata(path: Path) -> dict[str, str]:
                 key, value = _entry(file, field.start, field.stop)
                 found[key] = value
         if not {_IR_VERSION, _GRAPH} <= seen:
-            raise Malformed("it holds no graph")
+            raise Malformed("it contains no graph")
         return found
 
 
 def external_files(path: Path) -> set[str]:
-    """Locations, as written in the ONNX file, of the files that hold weights outside it. Empty for most models.
+    """The locations of external weights files, as written in the ONNX file. Empty for most models.
 
     Raises:
-        ModelError: as `metadata`.
+        ModelError: see `metadata`.
     """
     with opened(path) as (file, size):
         return set(_locations(file, "model", 0, size, 0))
 
 
 def require_safe(path: Path) -> None:
-    """Refuse a model whose weights lie outside the model's own folder, or are missing.
+    """Reject a model whose external weights are outside the model's folder or missing.
 
-    Locations are texts that the model's author chose. An absolute path, `..` or a link out of the folder would make
-    onnxruntime map any file of this machine into a tensor.
+    The author of a model chooses the locations. With an absolute path, `..` or a link out of the folder, onnxruntime
+    would map any file of this machine into a tensor.
 
     Raises:
-        ModelError: such a location, or a file that does not exist; or as `metadata`.
+        ModelError: a location is outside the folder, or its file does not exist; see also `metadata`.
     """
     folder = path.parent.resolve()
     for location in sorted(external_files(path)):
-        pure = PureWindowsPath(location)  # splits at both kinds of slash, knows drives
-        # The last one is onnxruntime's mark for "the offset is an address in memory".
+        pure = PureWindowsPath(location)  # splits at both kinds of slash and recognises drives
+        # _ORT_MEM_ADDR_ tells onnxruntime that the offset is an address in memory.
         outside = pure.drive or pure.root or ".." in pure.parts or "\0" in location or "_ORT_MEM_ADDR_" in location
         if outside or not (folder / location).resolve().is_relative_to(folder):
             raise ModelError(
-                f"{path}: refused, because its weights point outside its folder ({location!r});"
-                " export it as one file, or keep the weights beside it"
+                f"{path}: rejected, because its weights point outside its folder ({location!r});"
+                " export it as one file, or keep the weights next to it"
             )
         if not (folder / location).is_file():
-            raise ModelError(f"{path}: its weights file {location!r} is missing beside it")
+            raise ModelError(f"{path}: its weights file {location!r} is missing in the same folder")
 
 
 def digest(path: Path) -> str:
-    """The SHA-256 of a model, in hexadecimal digits: of all that its card describes, so without the card.
+    """The SHA-256 of a model without its card, in hexadecimal digits.
 
-    Hashed are, in the order of the file, the bytes of every field of its protobuf message (tag, length, content) but
-    the metadata entry "img2img". Then, for each file beside it that holds weights, by the order of their names: name,
-    0 byte, size in decimal digits, 0 byte, and the file.
+    It hashes two parts. First, the bytes of every field of the protobuf message (tag, length, content), in the order of
+    the file, except the metadata entry "img2img". Then each external weights file, sorted by name: name, 0 byte, size
+    in decimal digits, 0 byte, content.
 
     Raises:
-        ModelError: as `require_safe`.
+        ModelError: see `require_safe`.
     """
     require_safe(path)
     with opened(path) as (file, size):
@@ -106,23 +106,23 @@ def digest(path: Path) -> str:
 
 
 def require_whole(path: Path, card: Card) -> None:
-    """Refuse a model whose bytes are not those that its card was written for. Cards without a digest pass.
+    """Reject a model whose digest differs from the one in its card. A card without a digest passes.
 
     Raises:
-        ModelError: they differ; or as `digest`.
+        ModelError: the digests differ; see also `digest`.
     """
     if card.sha256 is not None and digest(path) != card.sha256:
-        raise ModelError(f"{path}: damaged or changed, its digest is not that of its card: get it again")
+        raise ModelError(f"{path}: damaged or changed: its digest differs from the one in its card; get the file again")
 
 
 def with_card(data: bytes, card: Card, folder: Path | None = None) -> bytes:
-    """The ONNX file `data` with this card in the place of any other, its `sha256` filled in; all else stays as it is.
+    """Return the ONNX file `data` with `card` as its only card, `sha256` filled in. The rest is unchanged.
 
     Args:
-        folder: where the files lie that hold its weights, if there are such.
+        folder: the folder of the external weights files, if there are any.
 
     Raises:
-        ModelError: `data` is no ONNX file, or has weights outside and no `folder`.
+        ModelError: `data` is not an ONNX file, or has external weights although `folder` is None.
     """
     file = io.BytesIO(data)
     try:
@@ -135,21 +135,20 @@ def with_card(data: bytes, card: Card, folder: Path | None = None) -> bytes:
     return kept + protobuf.encoded(_METADATA, entry)
 
 
-def stamped(data: bytes, card: Card) -> bytes:
-    """As `with_card`, with the card's `selftest` filled in as well: what every writer of a new network ends in.
+def with_card_and_selftest(data: bytes, card: Card) -> bytes:
+    """Like `with_card`, and fills in the card's `selftest`. Every function that writes a new network ends with this.
 
     Raises:
-        ModelError: onnxruntime refuses the file, or it is not in one piece. BrokenOutput: its result is no picture.
+        ModelError: onnxruntime rejects the file, or it has external weights.
+        BrokenOutput: its result is no valid picture.
     """
-    from img2img.runtime.network import (
-        selftest,  # late, as are numpy and onnxruntime, which a list of models need not pay for
-    )
+    from img2img.runtime.network import selftest  # imported late: listing models needs no numpy and no onnxruntime
 
-    return with_card(data, dataclasses.replace(card, selftest=selftest.measured(data, card)))
+    return with_card(data, dataclasses.replace(card, selftest=selftest.create(data, card)))
 
 
 class opened:
-    """Open a model, give it and its size, and turn what goes wrong, here and in the block, into a ModelError."""
+    """Opens a model file and returns it with its size. Converts errors, including those of the block, to ModelError."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -176,21 +175,21 @@ class opened:
 def _locations(file: BinaryIO, message: str, start: int, stop: int, depth: int) -> Iterator[str]:
     if depth > _MAX_DEPTH:
         raise Malformed("its graphs are nested too deeply")
-    ways = _WAYS[message]
+    fields = _PATHS_TO_TENSORS[message]
     for number, first, last, _ in protobuf.fields(file, start, stop):
-        if first is None or number not in ways:
+        if first is None or number not in fields:
             continue
-        if ways[number] == "entry":
+        if fields[number] == "entry":
             key, value = _entry(file, first, last)
-            # Whatever data_location says: a location that nothing reads does no harm when checked.
+            # The field data_location is ignored: checking a location that nothing reads does no harm.
             if key == "location":
                 yield value
         else:
-            yield from _locations(file, ways[number], first, last, depth + 1)
+            yield from _locations(file, fields[number], first, last, depth + 1)
 
 
 def _entry(file: BinaryIO, start: int, stop: int) -> tuple[str, str]:
-    """A StringStringEntryProto."""
+    """Read a StringStringEntryProto: key and value."""
     texts = {1: "", 2: ""}
     for number, first, last, _ in protobuf.fields(file, start, stop):
         if first is not None and number in texts:
@@ -199,7 +198,7 @@ def _entry(file: BinaryIO, start: int, stop: int) -> tuple[str, str]:
 
 
 def _without_card(file: BinaryIO, size: int) -> Iterator[tuple[int, int]]:
-    """(First byte, past the last byte) of each field, tag and length included, that is not the card."""
+    """Yield the byte range [start, stop) of each field, including its tag and length, that is not the card."""
     begin = 0
     for number, start, stop, _ in protobuf.fields(file, 0, size):
         if number != _METADATA or start is None or _entry(file, start, stop)[0] != METADATA_KEY:
@@ -213,7 +212,7 @@ def _digest(file: BinaryIO, size: int, folder: Path | None) -> str:
         _feed(hashed, file, start, stop)
     for location in sorted(set(_locations(file, "model", 0, size, 0))):
         if folder is None:
-            raise ModelError(f"its weights lie in another file ({location!r}): make it one file")
+            raise ModelError(f"its weights are in another file ({location!r}): merge them into one file")
         with (folder / location).open("rb") as weights:
             length = os.fstat(weights.fileno()).st_size
             hashed.update(f"{location}\0{length}\0".encode())
@@ -226,6 +225,6 @@ def _feed(hashed: "_Hash", file: BinaryIO, start: int, stop: int) -> None:
     while start < stop:
         chunk = file.read(min(_CHUNK, stop - start))
         if not chunk:
-            raise Malformed("it became shorter while it was read")
+            raise Malformed("it became shorter while being read")
         hashed.update(chunk)
         start += len(chunk)

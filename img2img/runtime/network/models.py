@@ -1,4 +1,4 @@
-"""Find models: by name in the user's folder and among the bundled ones, by path, or by the wanted scale."""
+"""Finds models: by name in the user's folder and among the bundled ones, by path, or by scale."""
 
 import difflib
 import math
@@ -12,22 +12,22 @@ from img2img.runtime.network import cpu, model_file
 from img2img.runtime.network.card import METADATA_KEY, Card
 
 SUFFIX = ".onnx"
-# NAME.int8.onnx beside NAME.onnx is the same network in another precision, a model like others under its own name.
+# NAME.int8.onnx next to NAME.onnx is the same network in another precision. It is also a model with its own name.
 _INT8 = ".int8"
 _PRECISIONS = ("int8", "fp16")
-# What `--scale` chooses from. Other models of the task are asked for by name.
+# The models that `--scale` chooses from. Other upscaling models must be named.
 DEFAULT_UPSCALERS = ("upscale-x2", "upscale-x3", "upscale-x4")
 
 
 @dataclass(frozen=True)
 class Installed:
-    """A model that can be asked for by `name`."""
+    """A model that can be selected by `name`."""
 
     name: str
     path: Path
     bundled: bool
-    card: Card | None  # None: the file has none, or cannot be read
-    problem: str | None = None  # why the file cannot be read, one line
+    card: Card | None  # None: the file has no card, or cannot be read
+    problem: str | None = None  # the reason why the file cannot be read, one line
 
 
 def user_folder() -> Path:
@@ -44,30 +44,31 @@ def user_folder() -> Path:
 
 
 def bundled_folder() -> Path:
-    """Where the models that ship with the package lie. May not exist."""
+    """The folder of the models that ship with the package. May not exist."""
     package = Path(__file__).parents[2]
-    inside = package / "weights"  # a wheel; in a source checkout they lie beside the package
+    inside = package / "weights"  # in a wheel; in a source checkout the folder is next to the package
     return inside if inside.is_dir() else package.parent / "weights"
 
 
 def read_card(path: Path) -> Card | None:
-    """The card in the ONNX file at `path`; None if it carries none. No session is created, no weights are read.
+    """The card in the ONNX file at `path`; None if it has no card. Creates no session and reads no weights.
 
     Raises:
-        ModelError: the file cannot be read, is no ONNX file, or its card is wrong.
+        ModelError: the file cannot be read, is not an ONNX file, or its card is invalid.
     """
     text = model_file.metadata(path).get(METADATA_KEY)
     return None if text is None else Card.from_json(text, where=str(path))
 
 
 def find(name_or_path: str | os.PathLike[str], *, direction: str | None = None) -> Path:
-    """The file of a model. What contains a separator or ends in .onnx is a path, everything else is a name.
+    """Find the file of a model. A string with a path separator or the suffix .onnx is a path, any other is a name.
 
-    A model in the user's folder wins over a bundled one of the same name. The path of a run's folder means the model in
-    it; `direction` says which, where the run has left several (what stands between `model.` and `.onnx`).
+    A model in the user's folder has precedence over a bundled one of the same name. A run folder stands for the model
+    in it. If the run created several models, `direction` selects one: the part between `model.` and `.onnx`.
 
     Raises:
-        ModelError: there is no such model; the message lists the names there are.
+        ModelError: there is no such model; the message lists the known names.
+        UsageError: `direction` is given and the path is not a run folder.
     """
     wanted = os.fspath(name_or_path)
     separators = [one for one in (os.sep, os.altsep) if one]
@@ -76,14 +77,14 @@ def find(name_or_path: str | os.PathLike[str], *, direction: str | None = None) 
         if path.is_dir():
             return _in_run(path, direction)
         if direction is not None:
-            raise UsageError(f"--direction {direction}: {path} is one model; name the folder of its run")
+            raise UsageError(f"--direction {direction}: {path} is a single model; pass its run folder instead")
         if not path.is_file():
-            raise ModelError(f"{path}: " + ("is not a model file" if path.exists() else "there is no such model file"))
+            raise ModelError(f"{path}: " + ("not a model file" if path.exists() else "no such model file"))
         return path
     names = _files()
     if wanted in names:
         if direction is not None:
-            raise UsageError(f"--direction {direction}: {wanted} is one model; name the folder of its run")
+            raise UsageError(f"--direction {direction}: {wanted} is a single model; pass its run folder instead")
         return names[wanted]
     if Path(wanted).is_dir():
         return _in_run(Path(wanted), direction)
@@ -93,18 +94,18 @@ def find(name_or_path: str | os.PathLike[str], *, direction: str | None = None) 
 def _in_run(folder: Path, direction: str | None) -> Path:
     found = {path.stem.removeprefix("model").removeprefix("."): path for path in sorted(folder.glob(f"model*{SUFFIX}"))}
     if not found:
-        raise ModelError(f"{folder}: there is no model.onnx in this folder; is the run at its end?")
+        raise ModelError(f"{folder}: this folder has no model.onnx; is the run complete?")
     if direction is not None:
         if direction not in found:
-            raise ModelError(f"{folder}: there is no model.{direction}.onnx, but {', '.join(map(str, found.values()))}")
+            raise ModelError(f"{folder}: no model.{direction}.onnx; models: {', '.join(map(str, found.values()))}")
         return found[direction]
     if "" in found or len(found) == 1:
         return found.get("") or next(iter(found.values()))
-    raise ModelError(f"{folder}: this run made several models: say --direction {' or --direction '.join(found)}")
+    raise ModelError(f"{folder}: this run has several models: use --direction {' or --direction '.join(found)}")
 
 
 def installed() -> list[Installed]:
-    """Every model that has a name, sorted by name. Files that cannot be read are listed with their problem."""
+    """All models that have a name, sorted by name. Unreadable files are listed with their problem."""
     found = []
     for name, path in sorted(_files().items()):
         card, problem = None, None
@@ -117,9 +118,9 @@ def installed() -> list[Installed]:
 
 
 def for_scale(scale: float) -> Path:
-    """The default model for a wanted scale: of that scale, else the next larger one, else the largest there is.
+    """The default model for a scale: the one of that scale, otherwise the next larger, otherwise the largest.
 
-    A Lanczos resize makes up for the rest, and shrinking a result loses less than enlarging it.
+    A Lanczos resize covers the difference, and shrinking a result loses less than enlarging it.
 
     Raises:
         UsageError: `scale` is not a positive finite number.
@@ -134,21 +135,21 @@ def for_scale(scale: float) -> Path:
         if card is not None and card.task == "upscale":
             by_scale.setdefault(card.scale, files[name])
     if not by_scale:
-        raise ModelError(f"no model for upscaling is installed (looked in {user_folder()} and {bundled_folder()})")
+        raise ModelError(f"no upscaling model is installed (looked in {user_folder()} and {bundled_folder()})")
     return by_scale[min((one for one in by_scale if one >= scale), default=max(by_scale))]
 
 
 def candidates(task: str, scale: float | None = None, *, device: str = "auto") -> list[Path]:
-    """Bundled models for a task, the best first: by parameters, and the float file before its 8-bit twin.
+    """Bundled models for a task, the best first: most parameters first, and the float file before its 8-bit version.
 
-    A model in the user's folder stands in for the bundled one of its name; the user's other models are not among them,
-    for what they were trained for only the user knows.
+    A model in the user's folder replaces the bundled one of the same name. The user's other models are not included,
+    because only the user knows their purpose.
 
     Args:
-        scale: of the models; where none has it, those that `for_scale` would choose from; None: any.
-        device: where the 8-bit files are of no use (CUDA, or a processor without the instructions), they are left out.
+        scale: scale of the models; if none has it, the next larger or the largest scale is used; None: any scale.
+        device: 8-bit files are omitted if they bring no advantage there (CUDA, or a CPU without the instructions).
     """
-    bundled = {path.stem for path in _in(bundled_folder())}
+    bundled = {path.stem for path in _model_files(bundled_folder())}
     fitting = [
         one
         for one in installed()
@@ -159,41 +160,41 @@ def candidates(task: str, scale: float | None = None, *, device: str = "auto") -
         best = min((one for one in scales if one >= scale), default=max(scales, default=0))
         fitting = [one for one in fitting if one.card is not None and one.card.scale == best]
 
-    def worse(one: Installed) -> tuple[int, bool]:
+    def order(one: Installed) -> tuple[int, bool]:
         assert one.card is not None
         return -one.card.parameters, one.card.precision != "fp32"
 
-    return [one.path for one in sorted(fitting, key=worse)]
+    return [one.path for one in sorted(fitting, key=order)]
 
 
 def for_device(path: Path, device: str) -> Path:
-    """The file to run where the one at `path` is meant: its 8-bit twin on a processor that is made for it.
+    """The file to run for the model at `path`: its 8-bit version on a CPU with 8-bit instructions, otherwise itself.
 
-    Only where a person has said "cpu", and only for models that go by a name: what "auto" gives should not depend on
-    the machine, and who names a file means that file.
+    The 8-bit version is used only for the device "cpu", because the result of "auto" should not depend on the machine.
+    It is used only for models in the bundled folder and the user's folder: any other path means exactly that file.
     """
     if device != "cpu" or path.parent not in (bundled_folder(), user_folder()) or not cpu.has_int8():
         return path
-    twin = path.with_name(f"{path.stem}{_INT8}{SUFFIX}")
-    return twin if _is_twin(twin, path, "int8") else path
+    int8 = path.with_name(f"{path.stem}{_INT8}{SUFFIX}")
+    return int8 if _is_same_network(int8, path, "int8") else path
 
 
 def full_precision(path: Path) -> Path | None:
-    """The fp32 file beside a model in half or 8-bit precision (NAME.onnx for NAME.int8.onnx); None: there is none."""
+    """The fp32 file next to a model in half or 8-bit precision (NAME.onnx for NAME.int8.onnx), or None."""
     stem, _, precision = path.stem.rpartition(".")
     if not stem or precision not in _PRECISIONS:
         return None
     plain = path.with_name(f"{stem}{SUFFIX}")
-    return plain if _is_twin(path, plain, precision) else None
+    return plain if _is_same_network(path, plain, precision) else None
 
 
 def for_task(task: str) -> Path:
-    """The model for a task where no name is given: the only one in the user's folder, else the only bundled one.
+    """The default model for a task: the only one in the user's folder, otherwise the only bundled one.
 
-    Bundled models that translate stand for nothing but themselves, so one of them has to be named.
+    A bundled translation model is never the default, because each one does something different.
 
     Raises:
-        ModelError: there is none, or there are several; the message says what to do.
+        ModelError: there is no such model, or there are several; the message says what to do.
     """
     fitting = [
         one
@@ -205,18 +206,18 @@ def for_task(task: str) -> Path:
         return (own or fitting)[0].path
     if not fitting:
         raise ModelError(
-            f"no model to {task} with is installed: name a file that img2img train wrote (--model RUN/model.onnx)"
+            f"no model for {task!r} is installed: name a file that img2img train wrote (--model RUN/model.onnx)"
         )
-    raise ModelError(f"say which model to {task} with (--model): {', '.join(one.name for one in own or fitting)}")
+    raise ModelError(f"choose a model for {task!r} with --model: {', '.join(one.name for one in own or fitting)}")
 
 
 def _files() -> dict[str, Path]:
-    """Name -> file; the user's folder comes last and so wins."""
-    return {path.stem: path for folder in (bundled_folder(), user_folder()) for path in _in(folder)}
+    """Name -> file. The user's folder comes last, so its models have precedence."""
+    return {path.stem: path for folder in (bundled_folder(), user_folder()) for path in _model_files(folder)}
 
 
-def _in(folder: Path) -> list[Path]:
-    """The model files in a folder, which need not exist."""
+def _model_files(folder: Path) -> list[Path]:
+    """The model files in a folder, which may not exist."""
     if not folder.is_dir():
         return []
     return [path for path in folder.iterdir() if path.suffix == SUFFIX and path.is_file()]
@@ -225,16 +226,19 @@ def _in(folder: Path) -> list[Path]:
 def _runs_well(card: Card, device: str) -> bool:
     if card.precision == "int8":
         return not device.startswith("cuda") and cpu.has_int8()
-    return card.precision == "fp32" or device.startswith("cuda")  # half precision gains nothing on the CPU
+    return card.precision == "fp32" or device.startswith("cuda")  # half precision is no faster on the CPU
 
 
-def _is_twin(twin: Path, plain: Path, precision: str) -> bool:
-    """Whether both are files, and by their cards one network. A file left over from an earlier training is none."""
-    if not (twin.is_file() and plain.is_file()):
+def _is_same_network(reduced: Path, plain: Path, precision: str) -> bool:
+    """Whether both files exist and hold the same network according to their cards.
+
+    Rejects files that an earlier training left behind.
+    """
+    if not (reduced.is_file() and plain.is_file()):
         return False
     try:
-        ours, theirs = read_card(twin), read_card(plain)
-    except ModelError:  # whoever asks for the file by its name will hear of it
+        ours, theirs = read_card(reduced), read_card(plain)
+    except ModelError:  # reported when the file is loaded by its name
         return False
     if ours is None or theirs is None or ours.precision != precision or theirs.precision != "fp32":
         return False
@@ -243,6 +247,6 @@ def _is_twin(twin: Path, plain: Path, precision: str) -> bool:
 
 def _hint(wanted: str, names: list[str]) -> str:
     if not names:
-        return f"; none is installed (looked in {user_folder()} and {bundled_folder()})"
+        return f"; no model is installed (looked in {user_folder()} and {bundled_folder()})"
     close = difflib.get_close_matches(wanted, names, n=1)
     return (f"; did you mean {close[0]!r}?" if close else ";") + f" installed: {', '.join(sorted(names))}"

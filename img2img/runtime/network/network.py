@@ -1,4 +1,4 @@
-"""What tiling and the tasks need of a network: `session.LoadedModel` is one, and tests define small ones."""
+"""The protocol of networks that tiling and the tasks use. `session.LoadedModel` implements it; tests define others."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Protocol, Self
 
 from img2img.runtime.network.card import Card
+from img2img.runtime.network.cores import Cores
 from img2img.types import Floats
 
 
@@ -18,6 +19,7 @@ class Network(Protocol):
         fixed: height and width of the only input size that the network accepts, in pixels; None: any size.
         is_foreign: the card was derived by probing, so an unknown context does not mean "the whole picture".
         pixels_at_once: input pixels of several tiles that one run may take together; 0: one tile per run.
+        cores: the cores that runs at the same time share.
     """
 
     @property
@@ -30,6 +32,8 @@ class Network(Protocol):
     def is_foreign(self) -> bool: ...
     @property
     def pixels_at_once(self) -> int: ...
+    @property
+    def cores(self) -> Cores: ...
 
     def infer(self, image: Floats, **others: Floats) -> Floats:
         """Run the network once: float32 [N, 3, H, W] to [N, 3, H * scale, W * scale], RGB 0..1."""
@@ -40,5 +44,5 @@ class Network(Protocol):
         ...
 
     def with_card(self, card: Card) -> Self:
-        """The same network with another card, for a run under other rules."""
+        """The same network with another card."""
         ...

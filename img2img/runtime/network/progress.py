@@ -1,4 +1,4 @@
-"""Progress in the pixels that the caller knows of, from work that counts others."""
+"""Converts progress between two pixel counts, such as those of the network and those of the picture."""
 
 from collections.abc import Callable
 
@@ -6,9 +6,9 @@ Progress = Callable[[int], None]
 
 
 def rescaled(progress: Progress, work: int, shown: int) -> Progress:
-    """What work of `work` pixels is to report to, so that `progress` is told of `shown` pixels in all.
+    """Return a callback for work of `work` pixels that reports `shown` pixels in total to `progress`.
 
-    Parts of a pixel are carried over to the next report; negative reports (done again) pass through.
+    Fractions of a pixel are carried over to the next report. Negative reports (work that must be repeated) work, too.
     """
     done = reported = 0
 

@@ -1,4 +1,4 @@
-"""Does a value fit a JSON Schema? For the few keywords that the card uses, without a package for all of them."""
+"""Checks values against a JSON Schema. Supports only the few keywords that the card uses, without another package."""
 
 import math
 import re
@@ -6,9 +6,9 @@ from typing import Any
 
 _TYPES = {
     "string": lambda value: isinstance(value, str),
-    # Stricter than JSON Schema, to which 2.0 is an integer: who writes it by hand shall not get a float.
+    # Stricter than JSON Schema, which accepts 2.0 as an integer, so that hand-written cards never yield floats.
     "integer": lambda value: isinstance(value, int) and not isinstance(value, bool),
-    # JSON has neither NaN nor infinity; readers in other languages would refuse the whole card.
+    # JSON has neither NaN nor infinity: parsers in other languages would reject the whole card.
     "number": lambda value: isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value),
     "boolean": lambda value: isinstance(value, bool),
     "array": lambda value: isinstance(value, list | tuple),
@@ -18,10 +18,10 @@ _TYPES = {
 
 
 def fits(value: object, schema: dict[str, Any]) -> bool:
-    """Whether `value`, made of Python's equivalents of JSON, fits `schema`.
+    """Whether `value`, in Python's equivalents of JSON types, conforms to `schema`.
 
-    Known are type, const, enum, minLength, pattern, minimum, maximum, items, properties, required and
-    additionalProperties; a pattern must match the whole text.
+    Supports type, const, enum, minLength, pattern, minimum, maximum, items, properties, required and
+    additionalProperties. A pattern must match the whole text.
     """
     kinds = schema.get("type", list(_TYPES))
     if not any(_TYPES[kind](value) for kind in ([kinds] if isinstance(kinds, str) else kinds)):

@@ -1,7 +1,7 @@
-"""Whether a result depends on how the picture was cut: the same picture in two tilings, compared.
+"""Checks whether tiles leave visible seams, by comparing two runs of a picture with different tilings.
 
-Tiles equal one run over the whole where a card's `context` is true (see `tiling`). Where it is too small the error is
-next to the borders of tiles, and other borders put it elsewhere: two tilings without a common border show all of it.
+If the card's `context` is correct, tiles give the same result as one run over the whole picture (see `tiling`). If it
+is too small, errors appear next to the borders of tiles. Two tilings without a common border reveal all of them.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from img2img.runtime.network.card import Card
-from img2img.runtime.network.grid import AUTO, Grid, Tile, up
+from img2img.runtime.network.grid import AUTO, Grid, Tile, round_up
 from img2img.runtime.network.tiling import run_tiled
 
 if TYPE_CHECKING:
@@ -21,20 +21,20 @@ if TYPE_CHECKING:
 Pixels = npt.NDArray[Any]  # uint8 or uint16 [H, W, C]
 
 VISIBLE = 1.0
-"""Steps of 255 up to which a difference is a matter of rounding."""
+"""Largest difference, in steps of 255, that rounding can explain."""
 
 _BAND_ROWS = 64
-_SMALLEST = 16  # pixels of a tile, where there is a choice
-_TRIED = 64  # second tilings
+_SMALLEST = 16  # preferred smallest side of a tile, in pixels
+_MAX_TRIALS = 64  # number of second tilings that are tried
 
 
 @dataclass(frozen=True, slots=True)
 class Seams:
-    """How far two tilings of one picture are apart.
+    """The difference between the results of two tilings of one picture.
 
     Attributes:
-        largest, mean: differences of single values, in steps of 255; a channel counts by itself.
-        place: x and y of the largest, in pixels of the result.
+        largest, mean: absolute differences of single values (one channel of one pixel), in steps of 255.
+        place: x and y of the largest difference, in pixels of the result.
         tiles: columns and rows of tiles in the first run and in the second.
     """
 
@@ -44,7 +44,7 @@ class Seams:
     tiles: tuple[tuple[int, int], tuple[int, int]] = ((1, 1), (1, 1))
 
     def __str__(self) -> str:
-        """One line for a person."""
+        """One line for the user."""
         (first, second) = (f"{columns}x{rows}" for columns, rows in self.tiles)
         found = f"largest difference {self.largest:.3g} of 255 at {self.place[0]},{self.place[1]}, mean {self.mean:.2g}"
         verdict = "no seams" if self.largest <= VISIBLE else "there are seams: the card's context is too small"
@@ -59,14 +59,17 @@ def check(
     progress: Callable[[int], None] | None = None,
     note: Callable[[str], None] | None = None,
 ) -> Seams | None:
-    """Run a picture in two tilings and compare the results; None where it has no tiles, see `why_not`.
+    """Run a picture with two tilings and compare the results. Holds both results in memory.
 
     Args:
-        model, colour, progress, note: as `run_tiled` takes them; progress adds up to twice the picture.
-        tile: as the person has it. It is the first run's, unless the picture fits into one such tile: then smaller ones
-            are used in both runs.
+        model, colour, progress, note: see `run_tiled`; the progress adds up to twice the picture.
+        tile: the user's choice. The first run uses it, unless the picture fits into one such tile: then both runs use
+            smaller tiles.
 
-    Raises: what `run_tiled` raises. Two results are in memory at a time.
+    Returns:
+        None if the picture cannot be cut into tiles; see `why_not`.
+
+    Raises: the errors of `run_tiled`.
     """
     if model.fixed is not None:
         return None
@@ -74,91 +77,89 @@ def check(
     if two is None:
         return None
     first, second = (run_tiled(model, colour, tile=one, progress=progress, note=note) for one in two)
-    largest, mean, place = compared(first, second)
+    largest, mean, place = compare(first, second)
     grid, (height, width) = Grid(model.card), colour.shape[:2]
     counts = [tuple(len(_borders(grid, side, one)) + 1 for side in (width, height)) for one in two]
     return Seams(largest, mean, place, (counts[0], counts[1]))  # type: ignore[arg-type]  # of two sides each
 
 
 def why_not(card: Card) -> str:
-    """A line for a person where `check` gives None."""
+    """One line for the user, for pictures for which `check` returns None."""
     if card.context is None:
-        return f"no seams: {card.name} sees every picture as a whole and never cuts it into tiles"
-    return f"not compared: {card.name} cannot cut this picture into tiles in two ways"
+        return f"no seams: {card.name} runs every picture as a whole, without tiles"
+    return f"seams not checked: {card.name} cannot cut this picture into tiles in two ways"
 
 
 def tilings(card: Card, height: int, width: int, tile: Tile = AUTO) -> tuple[Tile, Tile] | None:
-    """Two values of `tile` for `run_tiled` whose inner borders are as far apart as possible.
+    """Return two values of `tile` for `run_tiled` whose inner borders are as far apart as possible.
 
-    The first is the given one, or smaller where that leaves the picture in one piece: then both cut every side that is
-    long enough for tiles of at least 16 pixels and the context. None where it cannot be cut in two ways.
+    The first value is `tile`, or a smaller one if `tile` leaves the picture in one piece. In that case, both values cut
+    every side that is long enough for tiles of at least 16 pixels and their context. Returns None if the picture cannot
+    be cut in two ways.
     """
     grid = Grid(card)
     if grid.context is None:
         return None
     sides = (height, width)
-    padded = [len(grid.padded(side)) for side in sides]
-    least = max(1, grid.minimum - 2 * grid.context)  # smaller tiles have windows of the same size
+    padded = [len(grid.padded_indices(side)) for side in sides]
+    smallest = max(1, grid.minimum - 2 * grid.context)  # smaller tiles would have windows of the same size
     first: Tile = tile
     limit = grid.limit(tile)
     if limit is None or limit >= max(padded):
         cut = [side for side in padded if side > max(2 * grid.context + grid.multiple, grid.minimum)]
         if not cut:
             return None
-        # Thirds, so that a second number of tiles is left. Not for the sake of a sliver's short side, where tiles
-        # would be next to nothing but context.
+        # Cut into thirds, so that a different number of tiles remains for the second tiling. Ignore the short side of
+        # a narrow picture if its tiles would consist of little more than context.
         thirds = sorted((side - 2 * grid.context) // 3 for side in cut)
-        worthwhile = [third for third in thirds if third >= max(_SMALLEST, grid.context)]
-        first = max(least, (worthwhile or thirds[-1:])[0])
+        large_enough = [third for third in thirds if third >= max(_SMALLEST, grid.context)]
+        first = max(smallest, (large_enough or thirds[-1:])[0])
         limit = grid.limit(first)
     assert limit is not None
     size = max(limit - 2 * grid.context, grid.multiple)
-    taken = [_borders(grid, side, first) for side in sides]
-    if not any(taken):  # cut in the padding only
+    first_borders = [_borders(grid, side, first) for side in sides]
+    if not any(first_borders):  # the only borders are in the padding
         return None
 
-    def worth(other: int) -> tuple[float, bool, int, int]:
-        """Share of the first run's borders that are gone; whether it needs no more memory; pixels between borders."""
-        apart = [_distances(before, _borders(grid, side, other)) for before, side in zip(taken, sides, strict=True)]
-        gone = [float((distances > 0).mean()) for distances in apart if len(distances)]
-        least_apart = min(int(distances.min()) for distances in apart if len(distances))
-        return sum(gone), other <= size, least_apart, other  # and of equals the largest tile, which costs least
+    def score(other: int) -> tuple[float, bool, int, int]:
+        """Rank a second tile size: no common borders, no more memory, large distances, and few tiles."""
+        borders = [_borders(grid, side, other) for side in sides]
+        distances = [_distances(one, two) for one, two in zip(first_borders, borders, strict=True) if one]
+        not_shared = sum(float((one > 0).mean()) for one in distances)
+        return not_shared, other <= size, min(int(one.min()) for one in distances), other
 
-    # A tile of `size` may cut a side in two where it is almost as long; a third of it then gives three.
-    start, stop = max(least, size // 4), 2 * size + 1
-    step = max(grid.multiple, up((stop - start) // _TRIED, grid.multiple))
-    best = max(map(worth, range(start, stop, step)))
+    # A tile of `size` cuts a slightly longer side in two; a tile of a third of that cuts it in three.
+    start, stop = max(smallest, size // 4), 2 * size + 1
+    step = max(grid.multiple, round_up((stop - start) // _MAX_TRIALS, grid.multiple))
+    best = max(map(score, range(start, stop, step)))
     return (first, best[-1]) if best[0] else None
 
 
-def compared(first: Pixels, second: Pixels) -> tuple[float, float, tuple[int, int]]:
-    """Largest and mean absolute difference in steps of 255, and x and y of the largest; in bands of rows.
+def compare(first: Pixels, second: Pixels) -> tuple[float, float, tuple[int, int]]:
+    """The largest and the mean absolute difference in steps of 255, and x and y of the largest.
 
-    first, second: uint8 or uint16 [H, W, C], of one type and shape.
+    first, second: uint8 or uint16 [H, W, C], of the same type and shape. They are compared in bands of rows.
     """
     largest, total, place = -1, 0, (0, 0)
     for top in range(0, len(first), _BAND_ROWS):
         rows = slice(top, top + _BAND_ROWS)
-        apart = np.abs(first[rows].astype(np.int32) - second[rows])
-        total += int(apart.sum(dtype=np.int64))
-        if (highest := int(apart.max())) > largest:
-            y, x = np.unravel_index(int(apart.argmax()), apart.shape)[:2]
+        difference = np.abs(first[rows].astype(np.int32) - second[rows])
+        total += int(difference.sum(dtype=np.int64))
+        if (highest := int(difference.max())) > largest:
+            y, x = np.unravel_index(int(difference.argmax()), difference.shape)[:2]
             largest, place = highest, (int(x), top + int(y))
     step = np.iinfo(first.dtype).max / 255
     return largest / step, total / first.size / step, place
 
 
 def _borders(grid: Grid, side: int, tile: Tile) -> list[int]:
-    """Where `run_tiled` passes from one tile to the next along a side of the picture."""
-    spans = grid.spans(len(grid.padded(side)), grid.limit(tile), even=tile == AUTO)
+    """The positions at which `run_tiled` switches from one tile to the next along a side of the picture."""
+    spans = grid.spans(len(grid.padded_indices(side)), grid.limit(tile), even=tile == AUTO)
     return [span.last for span in spans if span.last < side]
 
 
 def _distances(first: list[int], second: list[int]) -> npt.NDArray[np.int64]:
-    """How far each border of `first` is from the nearest of `second`; 0 where `second` does not cut this side.
-
-    Both count upwards.
-    """
+    """The distance of each border in `first` to the nearest in `second`, both sorted; 0 if `second` is empty."""
     if not second:
         return np.zeros(len(first), np.int64)
     places, others = np.array(first, np.int64), np.array(second, np.int64)

@@ -1,6 +1,7 @@
-"""What a model makes of a picture that is computed, as a fingerprint in its card: does it work on this machine?
+"""Tests whether a model works on this machine: runs it on a computed picture and compares the result with its card.
 
-The card's schema says all of it in words (`selftest`), so that a program in any language can do the same.
+The card holds a fingerprint of the expected result. The schema of the card describes the computation in words (under
+`selftest`), so that programs in any language can repeat it.
 """
 
 from collections.abc import Callable
@@ -11,36 +12,37 @@ import numpy as np
 import numpy.typing as npt
 
 from img2img.errors import ModelError
-from img2img.runtime.network import failures
+from img2img.runtime.network import inference_errors
 from img2img.runtime.network.card import MAX_SELFTEST_SIDE, Card
-from img2img.runtime.network.failures import BrokenOutput
+from img2img.runtime.network.inference_errors import BrokenOutput
 
 Floats = npt.NDArray[np.float32]
 Inputs = dict[str, Floats]
 Sides = tuple[int, int]
 
 TOLERANCE = 4
-"""Steps of 255 by which a byte may differ. Operands rounded as TF32 does move those of CycleGAN's, StarGAN's and
-pix2pix's generators by 1; swapped channels, a turned or a shifted picture those of the picture itself by 10 to 70."""
+"""Largest allowed difference of a byte, in steps of 255. Operands rounded to TF32 change the bytes of CycleGAN's,
+StarGAN's and pix2pix's generators by 1. Swapped channels, or a turned or shifted picture, change those of the picture
+itself by 10 to 70."""
 
 BLOCKS = 4
 """Blocks along each side of the result."""
 
-_SIDES = (32, 48)  # not square: a result that is turned shows; the smallest in which a block says something
+_SIDES = (32, 48)  # not square, to detect a turned result; the smallest sides with meaningful blocks
 
 
 def size(card: Card, fixed: Sides | None = None) -> Sides | None:
-    """H and W of the picture for a model with this card; None: it takes none that is small enough.
+    """H and W of the test picture for a model with this card; None if the model only takes larger pictures.
 
     Args:
-        fixed: where the model takes no others.
+        fixed: the only size that the model accepts; None: any size.
     """
     height, width = fixed or (-(-max(side, card.minimum) // card.multiple) * card.multiple for side in _SIDES)
     return (height, width) if max(height, width) <= MAX_SELFTEST_SIDE else None
 
 
 def fits(card: Card) -> bool:
-    """The card has a self-test, of a size that the model takes."""
+    """Whether the card has a self-test of a size that the model accepts."""
     if card.selftest is None:
         return False
     sides = (card.selftest["height"], card.selftest["width"])
@@ -48,7 +50,7 @@ def fits(card: Card) -> bool:
 
 
 def picture(height: int, width: int) -> Floats:
-    """The picture, float32 [1, 3, H, W], 0..1: waves unlike in each channel, edges and texture."""
+    """The test picture, float32 [1, 3, H, W], 0..1: different waves in each channel, edges and texture."""
     c, y, x = np.ogrid[:3, :height, :width]
     wave = ((2 + c) * (256 * x // width) + (4 - c) * (256 * y // height) + 85 * c) % 512
     wave = np.minimum(wave, 511 - wave)
@@ -59,7 +61,7 @@ def picture(height: int, width: int) -> Floats:
 
 
 def inputs(card: Card, height: int, width: int) -> Inputs:
-    """The inputs of a model with this card: the picture, a hole in its middle, the first domain."""
+    """The inputs for a model with this card: the picture, a hole in its middle, the first domain."""
     given = {"image": picture(height, width)}
     if card.task == "inpaint":
         mask = np.zeros((1, 1, height, width), np.float32)
@@ -71,18 +73,19 @@ def inputs(card: Card, height: int, width: int) -> Inputs:
 
 
 def fingerprint(result: Floats) -> str:
-    """Two bytes for each of 4x4 blocks and channels: the mean, and the mean difference to the pixel on the left.
+    """Compute two bytes for each of 4x4 blocks and channels, as 192 hexadecimal digits.
 
-    The one shows colour and place, the other whether pixels lie in the right order. 192 hexadecimal digits.
+    The first byte is the mean, which depends on colour and place. The second is the mean difference between a pixel and
+    its left neighbour, which depends on the order of the pixels.
 
     Args:
         result: [1, 3, H, W], 0..1; H and W at least 8.
 
     Raises:
-        BrokenOutput: it holds values that are no numbers.
+        BrokenOutput: the result contains NaN or infinity.
     """
     if not np.isfinite(result).all():
-        raise BrokenOutput("its result for the self-test's picture holds values that are no numbers")
+        raise BrokenOutput("its result for the picture of the self-test contains NaN or infinity")
     values = result[0].astype(np.float64) * 255
     rows, columns = ([i * side // BLOCKS for i in range(BLOCKS + 1)] for side in values.shape[1:])
     found = []
@@ -94,24 +97,25 @@ def fingerprint(result: Floats) -> str:
     return bytes(np.rint(np.clip(found, 0, 255)).astype(np.uint8)).hex()
 
 
-def apart(one: str, other: str) -> int:
-    """The largest difference of two fingerprints, in steps of 255."""
+def difference(one: str, other: str) -> int:
+    """The largest difference between two fingerprints, in steps of 255."""
     first, second = (np.frombuffer(bytes.fromhex(text), np.uint8).astype(int) for text in (one, other))
     return int(np.abs(first - second).max())
 
 
-def measured(model: Path | bytes, card: Card) -> dict[str, Any] | None:
-    """The self-test for a model's card: the fingerprint on one thread of this machine's CPU.
+def create(model: Path | bytes, card: Card) -> dict[str, Any] | None:
+    """Create the self-test for a model's card. Runs the model on one CPU thread of this machine.
 
     Args:
-        model: the ONNX file, or what is to be in it.
+        model: the path of the ONNX file, or its content.
 
     Returns:
-        As the card holds it. None for a model whose results differ each time (live dropout), or that takes no picture
-        that is small enough.
+        The card's `selftest`. None if the results vary between runs (active dropout), or if the model only takes larger
+        pictures.
 
     Raises:
-        ModelError: onnxruntime refuses the file or fails. BrokenOutput: its result is no picture.
+        ModelError: onnxruntime rejects the file or fails.
+        BrokenOutput: the result is no valid picture.
     """
     run, fixed = _runner(model)
     sides = size(card, fixed)
@@ -121,14 +125,14 @@ def measured(model: Path | bytes, card: Card) -> dict[str, Any] | None:
     first, again = run(given), run(given)
     expected = (1, 3, sides[0] * card.scale, sides[1] * card.scale)
     if first.shape != expected:
-        raise BrokenOutput(f"its result has shape {list(first.shape)}, its card promises {list(expected)}")
+        raise BrokenOutput(f"its result has the shape {list(first.shape)}, but its card promises {list(expected)}")
     if not np.array_equal(first, again, equal_nan=True):
         return None
     return {"height": sides[0], "width": sides[1], "result": fingerprint(first)}
 
 
 def _runner(model: Path | bytes) -> tuple[Callable[[Inputs], Floats], Sides | None]:
-    """What runs the model, and the sides of its image, where it takes no others."""
+    """A function that runs the model, and the only image size that the model accepts, if there is one."""
     import onnxruntime as ort
 
     what = str(model) if isinstance(model, Path) else "the model"
@@ -139,14 +143,14 @@ def _runner(model: Path | bytes) -> tuple[Callable[[Inputs], Floats], Sides | No
         session = ort.InferenceSession(
             str(model) if isinstance(model, Path) else model, options, providers=["CPUExecutionProvider"]
         )
-    except failures.runtime_errors() as error:
-        raise failures.typed(error, f"{what}: onnxruntime cannot load it") from error
+    except inference_errors.runtime_errors() as error:
+        raise inference_errors.convert(error, f"{what}: onnxruntime cannot load it") from error
 
     def run(given: Inputs) -> Floats:
         try:
             result: Floats = session.run(["result"], given)[0]
-        except failures.runtime_errors() as error:
-            raise failures.typed(error, f"{what}: running its self-test failed") from error
+        except inference_errors.runtime_errors() as error:
+            raise inference_errors.convert(error, f"{what}: running its self-test failed") from error
         return result
 
     shapes = (one.shape[2:] for one in session.get_inputs() if one.name == "image")
@@ -154,32 +158,34 @@ def _runner(model: Path | bytes) -> tuple[Callable[[Inputs], Floats], Sides | No
     return run, (sides[0], sides[1]) if len(sides) == 2 else None
 
 
-def passed(card: Card, run: Callable[[Inputs], Floats], fixed: Sides | None = None) -> str:
-    """Run the self-test of a card; returns how it went, in words.
+def check(card: Card, run: Callable[[Inputs], Floats], fixed: Sides | None = None) -> str:
+    """Run the self-test of a card and describe the outcome in words.
 
     Args:
-        run: the model, from its inputs to the result [1, 3, H * scale, W * scale].
-        fixed: as in `size`.
+        run: runs the model: from its inputs to the result [1, 3, H * scale, W * scale].
+        fixed: see `size`.
 
     Raises:
-        ModelError: the result is not that in the card. BrokenOutput: it is no picture. Those of `run` pass through.
+        ModelError: the result differs from the card.
+        BrokenOutput: the result is no valid picture.
+        Other errors come from `run`.
     """
     stored = card.selftest
     if stored is None:
         sides = size(card, fixed)
         if sides is None:
-            return "not run: it takes large pictures only"
+            return "not run: the model only takes large pictures"
         fingerprint(run(inputs(card, *sides)))
-        return "runs; nothing in its card to compare with"
+        return "runs; its card has no result to compare with"
     if not fits(card):
         raise ModelError(
-            f"the card's self-test has {stored['width']}x{stored['height']} pixels, which its model does not take"
-            f" (multiple {card.multiple}, minimum {card.minimum})"
+            f"the card's self-test has {stored['width']}x{stored['height']} pixels, but its model does not accept this"
+            f" size (multiple {card.multiple}, minimum {card.minimum})"
         )
     found = fingerprint(run(inputs(card, stored["height"], stored["width"])))
-    steps = apart(found, stored["result"])
+    steps = difference(found, stored["result"])
     if steps > TOLERANCE:
         raise ModelError(
-            f"its result is off by {steps} of 255, {TOLERANCE} are allowed: the file or onnxruntime is not as it was"
+            f"its result is off by {steps} of 255, {TOLERANCE} are allowed: the file or onnxruntime has changed"
         )
-    return f"off by {steps} of 255 at most"
+    return f"off by at most {steps} of 255"

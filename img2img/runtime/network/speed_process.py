@@ -1,7 +1,7 @@
-"""A short measurement of one model, made in a process of its own: there nothing else takes time or leaves memory.
+"""Measures one model in a separate process, where nothing else takes time or leaves memory behind.
 
-Several sessions of the model: the first runs a small window, which brings onnxruntime's code into memory; the others
-are fresh, so that the first run of each takes from the system all the memory that a window needs.
+It creates several sessions of the model. The first runs a small window, which loads onnxruntime's code into memory. The
+others are new, so that their first run requests all the memory for a window from the system.
 """
 
 import json
@@ -10,6 +10,7 @@ import statistics
 import sys
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -17,59 +18,77 @@ import numpy as np
 
 from img2img.errors import Img2ImgError
 from img2img.runtime.network import memory, session
-from img2img.runtime.network.grid import grids, up
+from img2img.runtime.network.grid import grids, round_up
 from img2img.runtime.network.session import Floats, LoadedModel
 
-_FIRST, _LEAST, _MOST = 32, 64, 256  # sides of windows, in pixels
-_LONG = 0.5  # seconds that one run of a window may take, where a smaller one does
-_ENOUGH, _MOST_RUNS = 0.4, 5  # runs are repeated for so many seconds, or so often
-_CALM = 0.5  # share of the threads' time that a network on the CPU gets at least where nothing else takes it
+_FIRST, _SMALLEST, _LARGEST = 32, 64, 256  # sides of windows, in pixels
+_MAX_SECONDS_PER_RUN = 0.5  # if a run takes longer, a smaller window is used
+_TOTAL_SECONDS, _MAX_RUNS = 0.4, 5  # runs are repeated for so many seconds, or so many times
+_RUNS_PER_THREAD = 2  # when threads run side by side
+_MIN_CPU_SHARE = 0.5  # a network on an idle CPU gets at least this share of its threads' time
 
 
 def measure(path: Path, device: str, threads: int, assume: Mapping[str, str]) -> dict[str, Any]:
-    """What `speed.Speed` holds, by name. Raises what `session.load` and `LoadedModel.infer` raise."""
+    """Return the fields of `speed.Speed`, by name. Raises the errors of `session.load` and `LoadedModel.infer`."""
     given: dict[str, Any] = {"assume": assume} if assume else {}
     first = session.load(path, device=device, threads=threads, **given)
     window = _window(first, _FIRST)
-    _run(first, window)  # prepares, allocates
+    _run(first, window)  # prepares and allocates
     seconds = _run(first, window)
     base = memory.resident()
 
-    wanted, pixels = _MOST, math.prod(window)
-    while wanted > _LEAST and seconds * math.prod(_window(first, wanted)) / pixels > _LONG:
+    wanted, pixels = _LARGEST, math.prod(window)
+    while wanted > _SMALLEST and seconds * math.prod(_window(first, wanted)) / pixels > _MAX_SECONDS_PER_RUN:
         wanted //= 2
-    # The allocator fills its regions well or badly depending on the size, by up to 1.4 times: the mean of two windows.
+    # How well the allocator fills its regions varies with the size by up to 1.4 times, so use the mean of two windows.
     windows = dict.fromkeys(_window(first, side) for side in (wanted * 3 // 4, wanted))
-    taken, kept = [], []  # kept: what one gives back, the next would take instead of new memory
+    taken, kept = [], []  # sessions are kept: the next one would reuse the memory of a released one
     for window in windows:
         second = session.load(path, device=first.device, threads=threads, **given)
         kept.append(second)
         before, begun, worked = memory.resident(), time.perf_counter(), time.process_time()
         runs = [_run(second, window)]
         taken.append(max(memory.resident() - before, 0) / math.prod(window))
-    while sum(runs) < _ENOUGH and len(runs) < _MOST_RUNS:
+    while sum(runs) < _TOTAL_SECONDS and len(runs) < _MAX_RUNS:
         runs.append(_run(second, window))
     share = (time.process_time() - worked) / (time.perf_counter() - begun) / threads
-    # On CUDA the first run of a size searches for algorithms.
+    # On CUDA, the first run of a size searches for algorithms.
     typical = statistics.median(runs[1:] or runs)
     return {
         "seconds_per_megapixel": typical / math.prod(window) * 1e6,
         "bytes_per_pixel": statistics.mean(taken),
         "base": base,
         "device": first.device,
-        "calm": first.device != "cpu" or share >= _CALM,
+        "idle": first.device != "cpu" or share >= _MIN_CPU_SHARE,
         "window": first.fixed,
+        "side_by_side": _side_by_side(path, window, threads, given) if first.device == "cpu" and threads > 1 else None,
     }
 
 
+def _side_by_side(path: Path, window: tuple[int, int], threads: int, given: dict[str, Any]) -> float:
+    """Seconds per 10^6 pixels if each thread runs its own windows in a shared session."""
+    model = session.load(path, device="cpu", threads=threads, split=False, **given)
+
+    def run_windows(number: int) -> None:
+        for _ in range(_RUNS_PER_THREAD):
+            _run(model, window)
+
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(run_windows, range(threads)))  # allocates
+        begun = time.perf_counter()
+        list(pool.map(run_windows, range(threads)))
+        seconds = time.perf_counter() - begun
+    return seconds / (threads * _RUNS_PER_THREAD * math.prod(window)) * 1e6
+
+
 def _window(model: LoadedModel, wanted: int) -> tuple[int, int]:
-    """Height and width of a window with sides of about `wanted` pixels, as the network can have it."""
-    rows, columns = (max(up(wanted, one.multiple), one.minimum) for one in grids(model))
+    """Height and width of a window that the network accepts, with sides of about `wanted` pixels."""
+    rows, columns = (max(round_up(wanted, one.multiple), one.minimum) for one in grids(model))
     return model.fixed or (rows, columns)
 
 
 def _run(model: LoadedModel, window: tuple[int, int]) -> float:
-    """Seconds for a window of height x width pixels."""
+    """Run a window of height x width pixels and return the seconds it took."""
     card, (height, width) = model.card, window
     image = np.random.default_rng(0).random((1, 3, height, width), dtype=np.float32)
     others: dict[str, Floats] = {}
@@ -85,10 +104,10 @@ def _run(model: LoadedModel, window: tuple[int, int]) -> float:
 
 
 def main() -> None:
-    """Take the arguments of `measure` as JSON from stdin, give its result, or the error, as JSON to stdout."""
-    asked = json.load(sys.stdin)
+    """Read the arguments of `measure` as JSON from stdin; write its result or the error as JSON to stdout."""
+    arguments = json.load(sys.stdin)
     try:
-        found = measure(Path(asked["path"]), asked["device"], asked["threads"], asked["assume"])
+        found = measure(Path(arguments["path"]), arguments["device"], arguments["threads"], arguments["assume"])
     except Img2ImgError as error:
         found = {"error": type(error).__name__, "message": str(error)}
     print(json.dumps(found))

@@ -1,4 +1,4 @@
-"""Is a model file whole, what its card says, safe, and does it compute here what it did where it was made?"""
+"""Verifies a model file: it is complete and safe, matches its card, and computes the same result on this machine."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from img2img.runtime.network.session import LoadedModel
 
 @dataclass(frozen=True)
 class Check:
-    """One check: its name, how it went, and a line for a person."""
+    """The outcome of one check, with one line for the user."""
 
     name: str
     status: Literal["ok", "failed", "skipped"]
@@ -21,17 +21,17 @@ class Check:
 
 
 def verify(path: Path, *, device: str = "auto") -> list[Check]:
-    """Check a model file: `file`, `card`, `origin` (bundled ones), `weights`, `digest`, `load`, `face`, `self-test`.
+    """Run the checks `file`, `card`, `origin` (bundled models), `weights`, `digest`, `load`, `interface`, `self-test`.
 
-    They build on each other: after one that failed the rest are not done, and nothing loads a file that is damaged or
-    reaches outside its folder. A file without a card, or with one of an older version, has less to be checked; what
-    cannot be is "skipped", which is no failure.
+    Each check builds on the ones before: the first failure ends the verification, and a file that is damaged or reaches
+    outside its folder is never loaded. A check that is impossible, for example because the file has no card or an old
+    one, is "skipped", which is not a failure.
 
     Args:
-        device: as `session.load` takes it.
+        device: see `session.load`.
 
     Raises:
-        DeviceError, UsageError: `device` makes no sense or does not work; which says nothing about the model.
+        DeviceError, UsageError: `device` is invalid or does not work, which is not the model's fault.
     """
     subject = _Subject(path, device)
     checks = []
@@ -43,24 +43,24 @@ def verify(path: Path, *, device: str = "auto") -> list[Check]:
         except Img2ImgError as error:
             if not isinstance(error, ModelError | MemoryError):
                 raise
-            said = str(error).removeprefix(f"{path}: ").replace(f"Load model from {path} failed:", "")
-            checks.append(Check(name, "failed", said))
-            if name != "origin":  # which says nothing about whether it works
+            detail = str(error).removeprefix(f"{path}: ").replace(f"Load model from {path} failed:", "")
+            checks.append(Check(name, "failed", detail))
+            if name != "origin":  # the model may still work
                 break
     return checks
 
 
 def passed(checks: list[Check]) -> bool:
-    """None of them failed."""
+    """Whether no check failed."""
     return all(check.status != "failed" for check in checks)
 
 
 class _Skipped(Exception):
-    """There is nothing to check; the message says why."""
+    """A check is impossible; the message gives the reason."""
 
 
 class _Subject:
-    """The model that is looked at, and what the checks have found so far."""
+    """The model under verification, and the findings of the checks so far."""
 
     def __init__(self, path: Path, device: str) -> None:
         self.path = path
@@ -79,7 +79,7 @@ class _Subject:
             "weights": self.weights,
             "digest": self.digest,
             "load": self.load,
-            "face": self.face,
+            "interface": self.interface,
             "self-test": self.selftest,
         }
 
@@ -90,23 +90,23 @@ class _Subject:
     def read_card(self) -> str:
         self.card = models.read_card(self.path)
         if self.card is None:
-            raise _Skipped("it has none")
+            raise _Skipped("the file has no card")
         return f"format {self.card.format}: {self.card.name}, {self.card.task} x{self.card.scale}"
 
     def origin(self) -> str:
         values = {key: getattr(self.card, key, None) for key in ("licence", "trained_on", "metrics")}
-        if lacking := [key for key, value in values.items() if not value]:
-            raise ModelError(f"a bundled model must say its {', '.join(lacking)}")
+        if missing := [key for key, value in values.items() if not value]:
+            raise ModelError(f"the card of a bundled model must have {', '.join(missing)}")
         return f"{values['licence']}, trained on {', '.join(values['trained_on'] or ())}"
 
     def weights(self) -> str:
         model_file.require_safe(self.path)
         files = model_file.external_files(self.path)
-        return f"beside it: {', '.join(sorted(files))}" if files else "in the file"
+        return f"in other files: {', '.join(sorted(files))}" if files else "in the file"
 
     def digest(self) -> str:
         if self.card is None or self.card.sha256 is None:
-            raise _Skipped("none in its card to compare with")
+            raise _Skipped("its card has no digest")
         model_file.require_whole(self.path, self.card)
         return f"sha256 {self.card.sha256}"
 
@@ -116,14 +116,14 @@ class _Subject:
         self.session, self.device, notes = devices.create(self.path, self.device, None)
         return ", ".join([f"onnxruntime {onnxruntime.__version__} on {self.device}", *notes])
 
-    def face(self) -> str:
+    def interface(self) -> str:
         if self.card is not None:
             fixed = interface.check(self.session, self.card, self.path)
             self.model = LoadedModel(self.path, self.card, self.session, self.device, fixed=fixed)
-            return ", ".join(one.name for one in (*self.header.inputs, *self.header.outputs)) + " as the card has it"
+            return ", ".join(one.name for one in (*self.header.inputs, *self.header.outputs)) + " match the card"
         try:
             self.model = session.load(self.path, device=self.device)
-        except (UsageError, ModelError) as error:  # it can be used where more is said on the command line
+        except (UsageError, ModelError) as error:  # the model works if the user passes --assume
             if "--assume" not in str(error):
                 raise
             raise _Skipped(str(error).removeprefix(f"{self.path}: ")) from error
@@ -134,4 +134,4 @@ class _Subject:
         model = self.model
         if model is None:
             raise _Skipped("not run")
-        return selftest.passed(model.card, lambda given: model.infer(**given), model.fixed)
+        return selftest.check(model.card, lambda given: model.infer(**given), model.fixed)

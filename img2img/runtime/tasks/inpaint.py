@@ -21,10 +21,10 @@ from img2img.runtime.image.alpha import bleed
 from img2img.runtime.image.holes import Mask, Patch
 from img2img.runtime.image.pictures import Picture
 from img2img.runtime.image.resize import lanczos
-from img2img.runtime.network import sizing
+from img2img.runtime.network import input_size
 from img2img.runtime.network.grid import Grid
+from img2img.runtime.network.input_size import Size
 from img2img.runtime.network.progress import Progress, rescaled
-from img2img.runtime.network.sizing import Size
 from img2img.runtime.network.tiling import run_tiled
 from img2img.runtime.tasks.task import Task
 from img2img.text import show
@@ -32,9 +32,9 @@ from img2img.text import show
 if TYPE_CHECKING:
     from img2img.runtime.image.pictures import Picture
     from img2img.runtime.network.card import Card
+    from img2img.runtime.network.input_size import Size
     from img2img.runtime.network.network import Network
     from img2img.runtime.network.progress import Progress
-    from img2img.runtime.network.sizing import Size
     from img2img.runtime.tasks.settings import Settings
 
 
@@ -189,7 +189,7 @@ def inpaint(
         picture: of any size, 8 or 16 bits; depth, channels, alpha, format, EXIF and ICC profile are kept.
         mask: bool [H, W], true where to fill.
         size: a number is the longest side in pixels at which the network sees a window; larger ones are reduced to it,
-            and what was filled is enlarged. See `sizing.Size`.
+            and what was filled is enlarged. See `input_size.Size`.
         dilate: pixels by which the mask is grown first.
         feather: width of the blended rim, in pixels, inside the (grown) mask.
         strength: 0 leaves the picture, 1 gives the network's result, numbers between their weighted mean.
@@ -239,7 +239,7 @@ def _check(model: Network, size: Size, dilate: int, feather: int, strength: floa
         raise UsageError(f"{card.name} is for {card.task!r}: it takes no mask")
     if card.domains:
         raise UsageError(f"{card.name} needs a domain beside the mask")
-    sizing.check_size(size)
+    input_size.check_size(size)
     mixing.check_strength(strength)
     for name, value in (("dilate", dilate), ("feather", feather)):
         if value < 0:
@@ -255,14 +255,14 @@ def _filled(model: Network, view: Pixels, hole: Mask, size: Size, notes: list[st
 
     seen = whole
     if isinstance(size, int) and max(whole) > size:
-        seen = sizing.scaled(whole, size / max(whole))
-    return lanczos(sizing.fitted(run, seen, shrink=size == "fit", note=notes.append), whole)
+        seen = input_size.scaled(whole, size / max(whole))
+    return lanczos(input_size.run_until_it_fits(run, seen, shrink=size == "fit", note=notes.append), whole)
 
 
 def _with_mask(model: Network, hole: Mask) -> Network:
     """The model with its mask, padded as `run_tiled` pads a picture that it runs whole."""
     grid = Grid(model.card)
-    rows, columns = (grid.padded(length) for length in hole.shape)
+    rows, columns = (grid.padded_indices(length) for length in hole.shape)
     bound = model.with_inputs(mask=hole[rows[:, None], columns].astype(np.float32)[None, None])
     # A mask goes with the one window that it was made for: where memory runs out, no tiles are tried.
     return bound.with_card(dataclasses.replace(model.card, context=None))

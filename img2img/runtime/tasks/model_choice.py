@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from img2img.errors import ModelError
 from img2img.runtime.network import models
+from img2img.runtime.network.cores import Cores
 
 if TYPE_CHECKING:
     from img2img.runtime.network.card import Card
@@ -25,6 +26,7 @@ class ModelChoice:
 
     Attributes:
         notify: is told what a person should know of the model, when it is loaded.
+        runs, split: as `session.load` takes them; see `share`.
 
     Raises:
         ModelError: it is for another task; the message names the command for that. Or it is to fill holes and has no
@@ -37,6 +39,8 @@ class ModelChoice:
     threads: int | None = None
     assume: Mapping[str, str] = field(default_factory=dict)
     notify: Callable[[str], None] | None = None
+    runs: int | None = None
+    split: bool = True
 
     def __post_init__(self) -> None:
         self._model: LoadedModel | None = None
@@ -60,12 +64,25 @@ class ModelChoice:
         from img2img.runtime.network import session
 
         if self._model is None:
-            self._model = session.load(self.path, device=self.device, threads=self.threads, assume=self.assume or None)
+            self._model = session.load(
+                self.path,
+                device=self.device,
+                threads=self.threads,
+                assume=self.assume or None,
+                runs=self.runs,
+                split=self.split,
+            )
             if self._card is None:  # probed: that it is for this task the person has said
                 self._model.card = dataclasses.replace(self._model.card, task=self.task)
             for note in self._model.notes if self.notify is not None else ():
                 self.notify(note)  # type: ignore[misc]  # not None, as the line before says
         return self._model
+
+    def share(self, runs: int, *, split: bool) -> None:
+        """Set `runs` and `split`. A network that had to be loaded for its card keeps its threads."""
+        self.runs, self.split = runs, split
+        if self._model is not None and self._model.device == "cpu":
+            self._model.cores = Cores(runs)
 
     def speed(self) -> Speed:
         """How fast it is here and what memory it takes, measured once."""
@@ -77,6 +94,14 @@ class ModelChoice:
             )
         return self._speed
 
+    def known_speed(self) -> Speed | None:
+        """The speed if it was measured before. Measures nothing."""
+        from img2img.runtime.network import speed
+
+        if self._speed is None:
+            self._speed = speed.known(self.path, device=self.device, threads=self.threads, assume=self.assume or None)
+        return self._speed
+
     def spare(self) -> LoadedModel | None:
         """The full-precision file of a model in half or 8-bit precision, on the CPU, where one lies beside it."""
         from img2img.runtime.network import session
@@ -84,7 +109,7 @@ class ModelChoice:
         plain = models.full_precision(self.path)
         if plain is None:
             return None
-        return session.load(plain, device="cpu", threads=self.threads)
+        return session.load(plain, device="cpu", threads=self.threads, runs=self.runs, split=self.split)
 
     def __getstate__(self) -> dict[str, object]:
         return {**self.__dict__, "_model": None, "_speed": None, "notify": None}

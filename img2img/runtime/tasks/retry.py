@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from img2img.runtime.image import colour_fix, sanity
 from img2img.runtime.image.alpha import bleed
 from img2img.runtime.image.pictures import Picture
 from img2img.runtime.network import seams
-from img2img.runtime.network.failures import BrokenOutput, OutOfMemory
+from img2img.runtime.network.inference_errors import BrokenOutput, OutOfMemory
 from img2img.runtime.network.progress import Progress
 from img2img.runtime.tasks.model_choice import ModelChoice
 from img2img.runtime.tasks.task import Task
@@ -43,6 +44,7 @@ class RetryingTask:
     color_fix: bool = False
     check_seams: bool = False
     _spare: LoadedModel | None = field(default=None, repr=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def __call__(self, job: Job, picture: Picture, progress: Progress) -> Picture:
         model = self.model_choice.load()
@@ -113,8 +115,9 @@ class RetryingTask:
 
     def _other(self, model: LoadedModel) -> tuple[Task, LoadedModel, str] | None:
         """Another way to the same result: the task, the model, and how to say it."""
-        if self._spare is None:
-            self._spare = self.model_choice.spare()
+        with self._lock:  # several pictures may need it at the same time
+            if self._spare is None:
+                self._spare = self.model_choice.spare()
         if self._spare is not None:
             return self.task, self._spare, "in full precision on the CPU"
         tiles = model.card.context is not None and self.task.name != "inpaint"

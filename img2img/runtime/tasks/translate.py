@@ -21,19 +21,19 @@ from img2img.runtime.image import mixing
 from img2img.runtime.image.alpha import bleed, over
 from img2img.runtime.image.pictures import Picture
 from img2img.runtime.image.resize import lanczos
-from img2img.runtime.network import sizing
+from img2img.runtime.network import input_size
 from img2img.runtime.network.card import Card
+from img2img.runtime.network.input_size import Size
 from img2img.runtime.network.progress import Progress, rescaled
-from img2img.runtime.network.sizing import Size
 from img2img.runtime.network.tiling import AUTO, Tile, run_tiled
 from img2img.runtime.tasks.task import Task
 
 if TYPE_CHECKING:
     from img2img.runtime.image.pictures import Picture
     from img2img.runtime.network.card import Card
+    from img2img.runtime.network.input_size import Size
     from img2img.runtime.network.network import Network
     from img2img.runtime.network.progress import Progress
-    from img2img.runtime.network.sizing import Size
     from img2img.runtime.tasks.settings import Settings
 
 
@@ -45,7 +45,7 @@ class TranslateTask(Task):
     """
     Attributes:
         to: domains of the model: one, or several that go together, or "all": one result for each.
-        size: how the network sees a picture, see `sizing.Size`.
+        size: how the network sees a picture, see `input_size.Size`.
         sheet: the picture and its results in all domains as one contact sheet.
         background: colour that transparent pictures are laid over first, RGB 0..255; None: their alpha is kept.
         direction: of a run folder that holds several models, what stands between `model.` and `.onnx`.
@@ -157,7 +157,7 @@ def translate(
             colour.
         to: the domain, or several where the model's domains do not exclude each other; empty for a model without.
         size: what the network sees: a number is the shorter side in pixels (models are best at the size they were
-            trained at), from which the result is scaled back; see `sizing.Size`.
+            trained at), from which the result is scaled back; see `input_size.Size`.
         tile: see `tiling.Tile`.
         strength: 0 gives the picture, 1 the network's result, numbers between their weighted mean.
         background: lay a transparent picture over this colour first, RGB 0..255, as training does over white; the
@@ -172,7 +172,7 @@ def translate(
     if card.task == "inpaint":
         raise UsageError(f"{card.name} needs a mask beside the picture")
     mixing.check_strength(strength)
-    sizing.check_size(size)
+    input_size.check_size(size)
     label = label_of(card, to)
     runner = model if label is None else model.with_inputs(domain=label)
     notes = list(picture.notes)
@@ -187,10 +187,10 @@ def translate(
         report = None if progress is None else rescaled(progress, seen[0] * seen[1], width * height)
         return run_tiled(runner, lanczos(colour, seen), tile=tile, progress=report, note=notes.append)
 
-    seen = picture.size if isinstance(size, str) else sizing.scaled(picture.size, size / min(picture.size))
+    seen = picture.size if isinstance(size, str) else input_size.scaled(picture.size, size / min(picture.size))
     if size == "fit":
-        seen = sizing.familiar(seen, card.side, note=notes.append)
-    result = lanczos(sizing.fitted(run, seen, shrink=size == "fit", note=notes.append), picture.size)
+        seen = input_size.near_training_size(seen, card.side, note=notes.append)
+    result = lanczos(input_size.run_until_it_fits(run, seen, shrink=size == "fit", note=notes.append), picture.size)
     result = mixing.mixed(colour, result, strength)
     return dataclasses.replace(picture, colour=result, icc=icc, notes=tuple(notes))
 

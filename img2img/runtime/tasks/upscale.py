@@ -76,7 +76,7 @@ class UpscaleTask(Task):
         usual = models.read_card(models.find(DEFAULT_MODEL))
         scale = self.scale or (usual.scale if usual is not None else None)
         fitting = models.candidates(self.name, scale, device=settings.device)
-        choice = estimate.choose(fitting, count, budget, device=settings.device, threads=settings.threads)
+        choice = estimate.choose_model(fitting, count, budget, device=settings.device, threads=settings.threads)
         if choice.note is not None:
             raise UsageError(f"--budget {self.budget}: {choice.note}")
         return choice.path

@@ -1,8 +1,9 @@
-"""A batch with journals: what was done before is passed over, what is made is written down."""
+"""A batch with journals: skips what was done before and records what is made."""
 
 from __future__ import annotations
 
 import dataclasses
+import threading
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from img2img import atomic
 from img2img.runtime.batch.event import Skipped, Written
 from img2img.runtime.batch.journal.journal import Claim, Journal
 from img2img.runtime.batch.picture_files import PictureFiles
+from img2img.runtime.batch.run_job import JobItem
 from img2img.runtime.files import digests
 from img2img.runtime.files.digests import Fingerprint
 from img2img.runtime.files.jobs import Existing, Job
@@ -45,30 +47,24 @@ class Busy(Skipped):
 
 
 class JournaledFiles:
-    """Reads and writes as `transfer` does, for a batch that keeps journals.
+    """Reads and writes as `transfer` does, for a batch that keeps journals. Worker threads may share it.
 
-    Before a picture is read its output is claimed, so that two processes do not make the same; before its output gets
-    a name it is recorded, so that nothing is ever made that the journal does not know.
+    It claims an output before it reads the picture, so that two processes do not make the same output. It records the
+    output before the output gets its name, so that the journal knows every output.
     """
 
     def __init__(self, batch: Batch, transfer: PictureFiles) -> None:
         self._transfer = transfer
         self._batch = batch
-        self._homes = {id(job): home for job, home in zip(batch.jobs, batch.homes, strict=True)}
         self._journals = _OpenJournals(batch, write=True)
         self._resumes = batch.settings.existing is Existing.SKIP
-        self._expected: set[int] = set()
-        self._work: dict[int, _Claimed] = {}
+        self._work: dict[int, _Claimed] = {}  # by the index of the job
         self._leftovers: dict[Path, dict[Path, list[Path]]] = {}
+        self._sweeping = threading.Lock()
 
-    def expect(self, job: Job, home: Path | None) -> None:
-        """A job that the batch did not hold; `home` as in its `homes`."""
-        self._homes[id(job)] = home
-        self._expected.add(id(job))
-
-    def read(self, job: Job) -> Picture:
-        """As `PictureFiles.read`. Raises Skipped: another process is at it, or has done it in the meantime."""
-        home = self._homes[id(job)]
+    def read(self, item: JobItem) -> Picture:
+        """As `PictureFiles.read`. Raises Skipped if another process is making the output or has made it meanwhile."""
+        job, home = item.job, item.home
         if home is None or job.target is None or job.source is None:
             return self._transfer.read(job)
         journal = self._journals.of(home)
@@ -85,12 +81,12 @@ class JournaledFiles:
             if verdict.status == "done":
                 claim.release()
                 raise Skipped(f"{show(job.target)} was made in the meantime")
-        self._work[id(job)] = _Claimed(journal, claim, source, options)
+        self._work[item.index] = _Claimed(journal, claim, source, options)
         self._sweep(home, job.target)
         return self._transfer.read(job)
 
-    def write(self, job: Job, picture: Picture) -> Written:
-        work = self._work.get(id(job))
+    def write(self, item: JobItem, picture: Picture) -> Written:
+        job, work = item.job, self._work.get(item.index)
         if work is None or work.source is None or job.target is None or job.source is None:
             return self._transfer.write(job, picture)
         target, source, input = job.target, job.source, work.source
@@ -100,19 +96,16 @@ class JournaledFiles:
 
         return self._transfer.write(job, picture, record)
 
-    def release(self, job: Job) -> None:
-        """The job has ended."""
-        if id(job) in self._expected:  # a worker sees many jobs, and ids come again
-            self._expected.remove(id(job))
-            del self._homes[id(job)]
-        work = self._work.pop(id(job), None)
+    def release(self, item: JobItem) -> None:
+        """The job has ended: other processes may claim its output."""
+        work = self._work.pop(item.index, None)
         if work is not None:
             work.claim.release()
 
     def tidy(self) -> None:
         """At the end: take away what processes that were killed in the meantime have left of this batch's outputs."""
         targets = {job.target for job in self._batch.jobs if job.target is not None}
-        for home in {home for home in self._homes.values() if home is not None}:
+        for home in {home for home in self._batch.homes if home is not None}:
             left = atomic.leftovers(home)
             for target in targets & left.keys():
                 claim = self._journals.of(home).claim(target)
@@ -128,8 +121,9 @@ class JournaledFiles:
 
         The folder is looked through once before the end: it may be a large one.
         """
-        if home not in self._leftovers:
-            self._leftovers[home] = atomic.leftovers(home)
+        with self._sweeping:
+            if home not in self._leftovers:
+                self._leftovers[home] = atomic.leftovers(home)
         _remove(self._leftovers[home].get(target, ()))
 
 
@@ -154,6 +148,7 @@ class _OpenJournals:
         self._batch = batch
         self._write = write
         self._open: dict[Path, Journal] = {}
+        self._opening = threading.Lock()
         self._common = {
             "strength": batch.settings.strength,
             "quality": batch.settings.quality,
@@ -167,9 +162,10 @@ class _OpenJournals:
         return digests.of_model(self._batch.model_choice.path)
 
     def of(self, home: Path) -> Journal:
-        if home not in self._open:
-            self._open[home] = Journal.open(home, write=self._write)
-        return self._open[home]
+        with self._opening:  # worker threads ask at the same time
+            if home not in self._open:
+                self._open[home] = Journal.open(home, write=self._write)
+            return self._open[home]
 
     def options(self, job: Job) -> str:
         facts = self._batch.task.journal_key(job)

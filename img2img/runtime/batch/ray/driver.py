@@ -56,9 +56,9 @@ def run(batch: Batch, watch: ProgressListener | None = None) -> Generator[Event,
     to_do = set()
     for index, job in enumerate(batch.jobs):
         if job.skip is not None:
-            yield Event(job, "skipped")
+            yield Event(job, "skipped", index=index)
         elif job.problem is not None:
-            yield Event(job, "failed", error=job.problem)
+            yield Event(job, "failed", error=job.problem, index=index)
         else:
             to_do.add(index)
     if not to_do:
@@ -86,7 +86,7 @@ def run(batch: Batch, watch: ProgressListener | None = None) -> Generator[Event,
         for index in sorted(to_do):
             job = batch.jobs[index]
             error = PictureError(f"{job.label}: the worker that was at it died, and so did the next (out of memory?)")
-            yield Event(job, "failed", error=error)
+            yield Event(job, "failed", error=error, index=index)
 
 
 @dataclass(frozen=True)
@@ -164,10 +164,10 @@ def _events(
                     batch.model_choice.notify(note)
                 said.add(note)
             assert record.event is not None
-            event = dataclasses.replace(record.event, job=batch.jobs[index])
+            event = dataclasses.replace(record.event, job=batch.jobs[index], index=index)
             if watch is not None and event.size is not None:
-                watch.begin(event.job, event.size[0] * event.size[1])
-                watch.advance(event.size[0] * event.size[1])
+                watch.begin(index, event.size[0] * event.size[1])
+                watch.advance(index, event.size[0] * event.size[1])
             yield index, event
 
 
@@ -179,10 +179,8 @@ def _records(
 
     from img2img.runtime.batch.ray.worker import JobItem, Worker
 
-    items = [
-        {"index": index, "parcel": pickle.dumps(JobItem(batch.jobs[index], batch.homes[index], again))}
-        for index in to_do
-    ]
+    batch_items = batch.items
+    items = [{"index": index, "parcel": pickle.dumps(JobItem(batch_items[index], again))} for index in to_do]
     at_once = 1 if again else 2
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the last three are said to go, some of them without a successor

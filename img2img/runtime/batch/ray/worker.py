@@ -12,7 +12,6 @@ import os
 import pickle
 import tempfile
 import threading
-import time
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -22,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from img2img import atomic
 from img2img.errors import Img2ImgError, ModelError, PictureError
-from img2img.runtime.batch import prepare, storage
+from img2img.runtime.batch import prepare, run_job, storage
 from img2img.runtime.batch.event import Event, Skipped, Written, explain
 from img2img.runtime.batch.journal.resume import JournaledFiles
 from img2img.runtime.batch.picture_files import PictureFiles
@@ -68,8 +67,7 @@ class WorkerSetup:
 class JobItem:
     """One job. `again`: a worker has died at it, which may have written its result before."""
 
-    job: Job
-    home: Path | None
+    item: run_job.JobItem
     again: bool = False
 
 
@@ -85,8 +83,8 @@ class JobRecord:
 class Files(Protocol):
     """How a worker reads and writes."""
 
-    def read(self, job: Job) -> Picture: ...
-    def write(self, job: Job, picture: Picture) -> Written: ...
+    def read(self, item: run_job.JobItem) -> Picture: ...
+    def write(self, item: run_job.JobItem, picture: Picture) -> Written: ...
 
 
 class Worker:
@@ -138,28 +136,22 @@ class Worker:
         )
 
     def _event(self, parcel: JobItem, ready: _Ready) -> Event:
-        job, clock, facts = parcel.job, _Clock(), _Facts(parcel.job)
-        files: Files = ready.remote if _is_remote(job) else ready.journalled
-        ready.journalled.expect(job, parcel.home)
-        try:
-            with self._reading, clock:
-                if parcel.again:
-                    _pass_over_if_made(job)
-                picture = files.read(job)
-            facts.picture = picture
-            with self._working, clock:
-                result = ready.careful(job, picture, lambda _: None)
-            facts.result = result
-            with self._writing, clock:
-                written = files.write(job, result)
-            return facts.event("done", clock.seconds, written)
-        except Skipped as reason:
-            return facts.event("skipped", clock.seconds, error=reason)
-        except Exception as error:  # handed on as a failed Event, with its traceback for --debug
-            error.add_note("".join(traceback.format_exception(error)))
-            return facts.event("failed", clock.seconds, error=error)
-        finally:
-            ready.journalled.release(job)
+        files: Files = ready.remote if _is_remote(parcel.item.job) else ready.journalled
+
+        def read(item: run_job.JobItem) -> Picture:
+            if parcel.again:
+                _pass_over_if_made(item.job)
+            return files.read(item)
+
+        def apply(item: run_job.JobItem, picture: Picture) -> Picture:
+            return ready.careful(item.job, picture, lambda _: None)
+
+        turns = self._reading, self._working, self._writing
+        steps = run_job.Steps(read, apply, files.write, ready.journalled.release, turns)
+        event = run_job.run_job(parcel.item, steps)
+        if event.error is not None and event.status == "failed":  # tracebacks do not travel: keep it as text
+            event.error.add_note("".join(traceback.format_exception(event.error)))
+        return event
 
 
 @dataclass(frozen=True)
@@ -169,53 +161,14 @@ class _Ready:
     remote: _Remote
 
 
-class _Clock:
-    """Adds up the time in its blocks: that of work, without waiting for the other thread."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    def __enter__(self) -> None:
-        self._began = time.perf_counter()
-
-    def __exit__(self, *_: object) -> None:
-        self.seconds += time.perf_counter() - self._began
-
-
-@dataclass
-class _Facts:
-    """What is known of a job so far."""
-
-    job: Job
-    picture: Picture | None = None
-    result: Picture | None = None
-
-    def event(
-        self, status: Any, seconds: float, written: Written | None = None, error: BaseException | None = None
-    ) -> Event:
-        notes: dict[str, None] = {}
-        for one in (self.picture, self.result, written):
-            notes.update(dict.fromkeys(() if one is None else one.notes))
-        return Event(
-            self.job,
-            status,
-            None if self.picture is None else self.picture.size,
-            None if self.result is None else self.result.size,
-            seconds,
-            tuple(notes),
-            data=None if written is None else written.data,
-            error=error,
-            digest=None if written is None else written.digest,
-        )
-
-
 @dataclass(frozen=True)
 class _Remote:
     """Reads and writes as `transfer` does, where one side or both are `RemoteFile`s."""
 
     transfer: PictureFiles
 
-    def read(self, job: Job) -> Picture:
+    def read(self, item: run_job.JobItem) -> Picture:
+        job = item.job
         source, target = job.source, job.target
         if isinstance(target, RemoteFile) and not job.overwrite and storage.look([target])[0] is not None:
             raise Skipped(f"{show(str(target))} was made in the meantime")
@@ -224,7 +177,8 @@ class _Remote:
         with _called(source, "standard input"):
             return pictures.read(data, max_pixels=self.transfer.max_pixels, first_frame=self.transfer.first_frame)
 
-    def write(self, job: Job, picture: Picture) -> Written:
+    def write(self, item: run_job.JobItem, picture: Picture) -> Written:
+        job = item.job
         buffer, target = io.BytesIO(), job.target
         if not isinstance(target, RemoteFile):
             return self.transfer.write(job, picture)

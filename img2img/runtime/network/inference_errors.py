@@ -1,12 +1,12 @@
-"""What can go wrong while a network runs, as types, and how onnxruntime's exceptions become them."""
+"""Errors that occur while a network runs, and the conversion of onnxruntime's exceptions into them."""
 
 import functools
 import re
 
 from img2img.errors import ExitStatus, Img2ImgError, ModelError
 
-# onnxruntime has no exception type for it. The texts of its two CPU allocators, of its CUDA arena, and of CUDA's
-# own libraries (a convolution asks cuDNN for scratch memory by itself).
+# onnxruntime has no exception type for this. These are the texts of its two CPU allocators, of its CUDA arena, and of
+# CUDA's own libraries (a convolution requests scratch memory from cuDNN directly).
 _OUT_OF_MEMORY = re.compile(
     r"bad[_ ]alloc|failed to allocate memory|out of memory|available memory of"
     r"|(?:CUDNN|CUBLAS)_STATUS_ALLOC_FAILED|cudaErrorMemoryAllocation",
@@ -15,33 +15,33 @@ _OUT_OF_MEMORY = re.compile(
 
 
 class OutOfMemory(Img2ImgError, MemoryError):
-    """A run needs more memory than the device has. A smaller tile may fit."""
+    """A run needs more memory than the device has. Smaller tiles may fit."""
 
 
 class BrokenOutput(ModelError):
-    """A model computed values that are no picture: not a number, infinite, or of another size than promised."""
+    """A model's result is no valid picture: it contains NaN or infinity, or its size contradicts the card."""
 
     status = ExitStatus.SOME_FAILED
 
 
 @functools.cache
 def runtime_errors() -> tuple[type[Exception], ...]:
-    """Every exception that onnxruntime raises by itself; they have no common base."""
+    """Return all exception types that onnxruntime raises; they have no common base class."""
     from onnxruntime.capi import onnxruntime_pybind11_state as state
 
     own = [one for one in vars(state).values() if isinstance(one, type) and issubclass(one, Exception)]
     return (*own, RuntimeError, MemoryError, ValueError)
 
 
-def typed(error: Exception, what: str) -> Img2ImgError:
-    """The typed error for one of `runtime_errors`; `what` says which file and what was tried."""
+def convert(error: Exception, what: str) -> Img2ImgError:
+    """Convert one of `runtime_errors` into an error of ours; `what` names the file and the failed action."""
     if isinstance(error, MemoryError) or _OUT_OF_MEMORY.search(str(error)):
         return OutOfMemory(f"{what}: out of memory")
-    return ModelError(f"{what}: {short(error)}")
+    return ModelError(f"{what}: {first_line(error)}")
 
 
-def short(error: BaseException) -> str:
-    """The first line of an onnxruntime message, without its codes."""
+def first_line(error: BaseException) -> str:
+    """The first line of an onnxruntime message, without its error codes."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
     text = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", lines[0]).strip()
     return text if len(text) <= 300 else f"{text[:300]}…"

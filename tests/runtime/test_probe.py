@@ -1,4 +1,4 @@
-"""Files without a card: whatever their face, they give what the same network with a card gives."""
+"""Networks without a card give the same results as with one, whatever their interface."""
 
 import dataclasses
 from pathlib import Path
@@ -13,8 +13,8 @@ from PIL import Image
 from stub_network import stub
 
 from img2img.errors import ModelError, UsageError
-from img2img.runtime.network import foreign_interface, models, probing
-from img2img.runtime.network.failures import OutOfMemory
+from img2img.runtime.network import adapter, models, probe
+from img2img.runtime.network.inference_errors import OutOfMemory
 from img2img.runtime.network.session import load
 from img2img.runtime.network.tiling import run_tiled
 
@@ -114,8 +114,8 @@ def colours(height: int, width: int, channels: int = 3) -> np.ndarray:
     return np.random.default_rng(1).integers(0, 256, (height, width, channels), np.uint8)
 
 
-# What differs from a plain face | the largest difference of the result.
-FACES: dict[str, tuple[dict[str, Any], float]] = {
+# Changes to a plain interface | the largest difference of the result.
+INTERFACES: dict[str, tuple[dict[str, Any], float]] = {
     "0..1": ({}, 1e-6),
     "0..255": ({"reads": "255", "writes": "255"}, 1e-5),
     "-1..1": ({"reads": "signed", "writes": "signed"}, 1e-6),
@@ -135,9 +135,9 @@ FACES: dict[str, tuple[dict[str, Any], float]] = {
 }
 
 
-@pytest.mark.parametrize("face", FACES)
-def test_whatever_its_face_a_network_gives_the_same_picture(net: Path, tmp_path: Path, face: str) -> None:
-    changes, bound = FACES[face]
+@pytest.mark.parametrize("interface", INTERFACES)
+def test_a_network_gives_the_same_picture_whatever_its_interface(net: Path, tmp_path: Path, interface: str) -> None:
+    changes, bound = INTERFACES[interface]
     model = load(foreign(net, tmp_path / "bare.onnx", **changes), device="cpu")
     image = noise(12, 17)
     expected, result = load(net, device="cpu").infer(image), model.infer(image)
@@ -159,7 +159,7 @@ def test_whatever_its_face_a_network_gives_the_same_picture(net: Path, tmp_path:
 def test_what_was_found_is_said_in_one_line(net: Path, tmp_path: Path, changes: dict[str, Any], words: str) -> None:
     model = load(foreign(net, tmp_path / "bare.onnx", **changes), device="cpu")
     (note,) = model.notes
-    assert note.startswith("bare.onnx has no img2img card; running it showed scale 2, RGB (taken for granted")
+    assert note.startswith("bare.onnx has no img2img card; probing found scale 2, RGB (assumed;")
     assert words in note and "--assume context=N" in note and "\n" not in note
 
 
@@ -168,7 +168,7 @@ def test_what_was_found_is_said_in_one_line(net: Path, tmp_path: Path, changes: 
 def test_the_range_of_a_trained_network_is_found(tmp_path: Path, values: str, clip: bool) -> None:
     source = models.find("upscale-x2")
     bare = foreign(source, tmp_path / "bare.onnx", reads=values, writes=values, clip=clip)
-    photo = (probing.picture(24, 32) + 0.05 * (noise(24, 32) - 0.5)).astype(np.float32)
+    photo = (probe.picture(24, 32) + 0.05 * (noise(24, 32) - 0.5)).astype(np.float32)
     result, expected = load(bare, device="cpu").infer(photo), load(source, device="cpu").infer(photo)
     # Without a clip a network trained for -1..1 resembles its input as well in 0..1, at half the contrast.
     assert np.abs(result - expected).max() <= (1e-3 if clip or values != "signed" else 0.02)
@@ -177,7 +177,7 @@ def test_the_range_of_a_trained_network_is_found(tmp_path: Path, values: str, cl
 def test_a_range_that_makes_no_difference_is_no_question(tmp_path: Path) -> None:
     path = onnx_nets.pointwise(tmp_path / "net.onnx", scale=3)
     model = load(foreign(path, tmp_path / "bare.onnx"), device="cpu")
-    assert "values 0..1 (0..255 and -1..1 would do as well)" in model.notes[0]
+    assert "values 0..1 (0..255 and -1..1 work equally well)" in model.notes[0]
 
 
 def undecided(path: Path) -> Path:
@@ -199,7 +199,7 @@ def undecided(path: Path) -> Path:
 
 def test_a_range_that_cannot_be_found_out_is_asked_for_by_name(tmp_path: Path) -> None:
     path = undecided(tmp_path / "net.onnx")
-    with pytest.raises(ModelError, match=r"net\.onnx: .* range of values cannot be found out: say --assume range=255"):
+    with pytest.raises(ModelError, match=r"net\.onnx: .* value range cannot be determined: use --assume range=255"):
         load(path, device="cpu")
     image = noise(5, 6)
     model = load(path, device="cpu", assume={"range": "signed"})
@@ -214,19 +214,19 @@ def test_colours_in_the_other_order_are_said(net: Path, tmp_path: Path) -> None:
     assert np.abs(load(path, device="cpu").infer(image) - expected).max() > 0.01
     model = load(path, device="cpu", assume={"channels": "bgr"})
     assert np.abs(model.infer(image) - expected).max() <= 1e-6
-    assert "BGR, " in model.notes[0] and "taken for granted" not in model.notes[0]
+    assert "BGR, " in model.notes[0] and "assumed" not in model.notes[0]
 
 
 @pytest.mark.parametrize("key", ["range", "scale", "multiple"])
 def test_what_is_said_is_not_probed(net: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str) -> None:
     runs = []
-    original = probing._run
+    original = probe._run
 
     def run(*args: Any) -> Any:
-        runs.append(args[1].reads)
+        runs.append(args[1].input_range)
         return original(*args)
 
-    monkeypatch.setattr(probing, "_run", run)
+    monkeypatch.setattr(probe, "_run", run)
     path = foreign(net, tmp_path / "bare.onnx", reads="255", writes="255")
     load(path, device="cpu", assume={key: {"range": "255", "scale": "2", "multiple": "6"}[key]})
     assert runs == (["255"] if key == "range" else ["1", "1", "255", "signed"])
@@ -235,7 +235,7 @@ def test_what_is_said_is_not_probed(net: Path, tmp_path: Path, monkeypatch: pyte
 def test_a_multiple_that_no_probe_tries_is_asked_for_by_name(tmp_path: Path) -> None:
     source = onnx_nets.blocks(tmp_path / "net.onnx", multiple=36)
     path = foreign(source, tmp_path / "bare.onnx")
-    with pytest.raises(ModelError, match=r"scale cannot be found out: .*; say --assume multiple=N"):
+    with pytest.raises(ModelError, match=r"scale cannot be determined: .*; use --assume multiple=N"):
         load(path, device="cpu")
     model = load(path, device="cpu", assume={"multiple": "36"})
     assert (model.card.multiple, model.card.minimum, model.card.task) == (36, 36, "translate")
@@ -244,7 +244,7 @@ def test_a_multiple_that_no_probe_tries_is_asked_for_by_name(tmp_path: Path) -> 
 
 
 def test_a_scale_that_is_not_so_is_found_out(net: Path, tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"its result for .* which is not the picture, 4 times as large"):
+    with pytest.raises(ModelError, match=r"its result for .*, not 4 times the picture's"):
         load(foreign(net, tmp_path / "bare.onnx"), device="cpu", assume={"scale": "4"})
 
 
@@ -252,7 +252,7 @@ def test_task_and_context_are_said(net: Path, tmp_path: Path) -> None:
     path = foreign(net, tmp_path / "bare.onnx")
     model = load(path, device="cpu", assume={"task": "translate", "context": "3"})
     assert (model.card.task, model.card.context) == ("translate", 3)
-    assert "pictures run whole" not in model.notes[0]
+    assert "no tiles" not in model.notes[0]
     colour = colours(50, 61)
     assert np.array_equal(run_tiled(model, colour, tile=16), run_tiled(load(net, device="cpu"), colour, tile=None))
 
@@ -260,7 +260,7 @@ def test_task_and_context_are_said(net: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("assume", "message"),
     [
-        ({"colour": "rgb"}, r"knows no 'colour': it takes scale \(an integer from 1 to 64\), range \(1, 255, signed\)"),
+        ({"colour": "rgb"}, r"unknown key 'colour'; keys: scale \(an integer from 1 to 64\), range \(1, 255, signed\)"),
         ({"range": "0..1"}, "range takes 1, 255, signed, not '0..1'"),
         ({"channels": "3"}, "channels takes rgb, bgr, not '3'"),
         ({"task": "inpaint"}, "task takes upscale, translate"),
@@ -281,7 +281,7 @@ def test_what_makes_no_sense_to_assume_is_wrong_use(
 
 
 def test_nothing_is_to_be_assumed_of_a_file_with_a_card(net: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="card of its own: nothing is to be assumed"):
+    with pytest.raises(UsageError, match="has its own card: omit --assume"):
         load(net, device="cpu", assume={"range": "1"})
     with pytest.raises(UsageError, match="not both"):
         card = load(net, device="cpu").card
@@ -290,7 +290,7 @@ def test_nothing_is_to_be_assumed_of_a_file_with_a_card(net: Path, tmp_path: Pat
 
 
 def luminance_net(path: Path, scale: int = 2, channels: tuple[int, int] = (1, 1), **sides: Any) -> Path:
-    """ESPCN's face: [N, 1, H, W] in and out; a blur, then nearest."""
+    """ESPCN's interface: [N, 1, H, W] in and out; a blur, then nearest."""
     kernel = np.full((channels[1], channels[0], 3, 3), 1 / (9 * channels[0]), np.float32)
     nodes = [
         helper.make_node("Conv", ["x", "kernel"], ["blurred"], pads=[1, 1, 1, 1]),
@@ -315,13 +315,13 @@ def test_a_network_of_one_channel_enlarges_the_luminance_and_keeps_the_colours(t
     model = load(luminance_net(tmp_path / "espcn.onnx"), device="cpu")
     image = noise(10, 12)
     result = model.infer(image)
-    y = foreign_interface.luminance(image)
+    y = adapter.luminance(image)
     blurred = np.pad(y, ((0, 0), (0, 0), (1, 1), (1, 1)))
     blurred = sum(blurred[..., i : i + 10, j : j + 12] for i in range(3) for j in range(3)) / 9
-    assert np.allclose(foreign_interface.luminance(result)[..., ::2, ::2], blurred, atol=1e-5)
+    assert np.allclose(adapter.luminance(result)[..., ::2, ::2], blurred, atol=1e-5)
     blue = Image.fromarray(image[0, 2] - y[0, 0]).resize((24, 20), Image.Resampling.BICUBIC)
-    assert np.allclose(result[0, 2] - foreign_interface.luminance(result)[0, 0], np.asarray(blue), atol=1e-5)
-    assert "luminance, its colours enlarged bicubically, values 0..1" in model.notes[0]
+    assert np.allclose(result[0, 2] - adapter.luminance(result)[0, 0], np.asarray(blue), atol=1e-5)
+    assert "luminance only (colours are enlarged bicubically), values 0..1" in model.notes[0]
 
 
 def test_grey_stays_grey_in_a_network_of_one_channel(tmp_path: Path) -> None:
@@ -359,9 +359,14 @@ def bare(
         (["N", 4, "H", "W"], TensorProto.FLOAT, None, "'x' must have 1 or 3 channels, its shape is Nx4xHxW"),
         (["N", 64, 64, 4], TensorProto.FLOAT, None, "must have 1 or 3 channels"),
         (["N", 3, 64, "W"], TensorProto.FLOAT, None, r"'x' has one fixed side \(64\)"),
-        ([2, 3, "H", "W"], TensorProto.FLOAT, None, "takes 2 pictures at a time only"),
-        (["N", 3, "H"], TensorProto.FLOAT, None, "must have 4 dimensions, it has 3"),
-        (["N", 3, "H", "W"], TensorProto.INT64, None, r"'x' must be float32, float16 or uint8 .* tensor\(int64\)"),
+        ([2, 3, "H", "W"], TensorProto.FLOAT, None, "only takes 2 pictures at a time"),
+        (["N", 3, "H"], TensorProto.FLOAT, None, "must have 4 dimensions, not 3"),
+        (
+            ["N", 3, "H", "W"],
+            TensorProto.INT64,
+            None,
+            r"'x' must be float32, float16, float64 or uint8, not tensor\(int64\)",
+        ),
         (["N", 3, "H", "W"], TensorProto.FLOAT, TensorProto.INT64, r"'y' must be float32"),
     ],
 )
@@ -376,7 +381,7 @@ def test_a_network_that_is_none_from_picture_to_picture_is_refused(
 
 def test_a_network_that_draws_a_map_is_refused(tmp_path: Path) -> None:
     path = luminance_net(tmp_path / "depth.onnx", 1, channels=(3, 1))
-    with pytest.raises(ModelError, match="its result for 256x256 pixels has the shape 1x1x256x256, which is not"):
+    with pytest.raises(ModelError, match="its result for 256x256 pixels has the shape 1x1x256x256, not a multiple"):
         load(path, device="cpu")
 
 
@@ -388,7 +393,7 @@ def test_a_network_of_one_size_runs_pictures_of_every_size(
     path = foreign(net, tmp_path / "bare.onnx", fixed=(24, 40), n=1, last=last)
     model, free = load(path, device="cpu"), load(net, device="cpu")
     assert model.fixed == (24, 40)
-    assert "takes pieces of exactly 40x24 pixels, which overlap by 8x6; seams are possible" in model.notes[1]
+    assert "only takes tiles of 40x24 pixels, which overlap by 8x6; seams are possible" in model.notes[1]
     colour = colours(*size)
     result = run_tiled(model, colour)
     # What is added to a smaller picture is its reflection; the network itself sees 3 pixels far.
@@ -409,10 +414,10 @@ def test_a_network_of_one_size_with_a_card_is_exact_as_far_as_its_card_says(tmp_
             info.type.tensor_type.shape.dim[axis].dim_value = side * factor
     onnx.save(model, tmp_path / "fixed.onnx")
     fixed, free = load(tmp_path / "fixed.onnx", device="cpu"), load(source, device="cpu")
-    assert fixed.notes == ("fixed.onnx takes pieces of exactly 24x32 pixels",)
+    assert fixed.notes == ("fixed.onnx only takes tiles of 24x32 pixels",)
     colour = colours(72, 88)
     assert np.array_equal(run_tiled(fixed, colour), run_tiled(free, colour, tile=None))
-    with pytest.raises(UsageError, match="pieces of one size only, 32 pixels: leave --tile away"):
+    with pytest.raises(UsageError, match="tiles of one size only, 32 pixels: omit --tile"):
         run_tiled(fixed, colour, tile=16)
 
 
@@ -431,7 +436,7 @@ def test_a_fixed_size_that_the_card_does_not_allow_is_refused(tmp_path: Path, ch
 
 
 def test_a_multiple_that_does_not_fit_the_fixed_sides_is_wrong_use(net: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="fixed, 40x24, and no multiples of 16"):
+    with pytest.raises(UsageError, match="fixed size, 40x24, is not a multiple of 16"):
         load(foreign(net, tmp_path / "bare.onnx", fixed=(24, 40)), device="cpu", assume={"multiple": "16"})
 
 
@@ -441,22 +446,24 @@ def test_a_network_that_does_not_fit_is_out_of_memory_and_not_unknown(
     def full(*_: Any) -> Any:
         raise RuntimeError("Failed to allocate memory for requested buffer of size 12")
 
-    monkeypatch.setattr(probing, "_run", full)
+    monkeypatch.setattr(probe, "_run", full)
     with pytest.raises(OutOfMemory, match="running it on 17x15 pixels failed: out of memory"):
         load(foreign(net, tmp_path / "bare.onnx"), device="cpu")
 
 
 def test_tiles_of_a_network_that_nobody_knows_are_asked_for_by_name(net: Path, tmp_path: Path) -> None:
     model = load(foreign(net, tmp_path / "bare.onnx"), device="cpu")
-    with pytest.raises(UsageError, match="no card that says how far it sees: --assume context=N allows tiles"):
+    with pytest.raises(
+        UsageError, match="no card with its context, so it cannot use tiles: --assume context=N allows tiles"
+    ):
         run_tiled(model, colours(64, 64), tile=32)
 
     def full(image: np.ndarray) -> np.ndarray:
         raise OutOfMemory("it does not fit")
 
     small = stub(card=model.card, path=model.path, is_foreign=model.is_foreign, infer=full)
-    with pytest.raises(OutOfMemory, match="in a piece of 64x64 pixels; --assume context=N allows tiles"):
+    with pytest.raises(OutOfMemory, match="in a tile of 64x64 pixels; --assume context=N allows tiles"):
         run_tiled(small, colours(64, 64))
     small.card = dataclasses.replace(model.card, context=3)
-    with pytest.raises(OutOfMemory, match="smaller ones cannot be"):
+    with pytest.raises(OutOfMemory, match="smaller tiles are not possible"):
         run_tiled(small, colours(64, 64))

@@ -1,0 +1,206 @@
+"""Runs one job from read to write and creates its event. Local batches, single pictures and Ray workers share this."""
+
+from __future__ import annotations
+
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from img2img.runtime.batch.event import Cancelled, Event, Skipped, Written
+from img2img.runtime.files.jobs import Job
+
+if TYPE_CHECKING:
+    from img2img.runtime.image.pictures import Picture
+
+
+POLL = 0.2  # seconds; Windows delivers Ctrl-C only between waits that end
+
+
+class Stop:
+    """Tells the threads of a batch to end."""
+
+    def __init__(self) -> None:
+        self._stopped = False
+
+    def set(self) -> None:
+        self._stopped = True
+
+    def check(self) -> None:
+        """Raises Cancelled once the batch is being stopped."""
+        if self._stopped:
+            raise Cancelled
+
+
+@dataclass(frozen=True, slots=True)
+class JobItem:
+    """A job with its place in the batch.
+
+    Attributes:
+        index: the place in `Batch.jobs`. It identifies the job; events carry it.
+        home: the output folder whose journal records the result; None: no journal does.
+    """
+
+    index: int
+    job: Job
+    home: Path | None = None
+
+
+def _nothing(item: JobItem) -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class Steps:
+    """The functions that run a job. They may be called from several threads.
+
+    Attributes:
+        read: decodes the picture. It may raise Skipped if the job is no longer necessary.
+        apply: runs the task on the picture.
+        write: encodes the result.
+        release: called once at the end of each job, whatever happened.
+        turns: what to hold during read, apply and write: a lock, for example, so that one job reads while another
+            is in the network. The time spent waiting for them does not count as work.
+    """
+
+    read: Callable[[JobItem], Picture]
+    apply: Callable[[JobItem, Picture], Picture]
+    write: Callable[[JobItem, Picture], Written]
+    release: Callable[[JobItem], None] = _nothing
+    turns: tuple[AbstractContextManager[object], AbstractContextManager[object], AbstractContextManager[object]] = (
+        nullcontext(),
+        nullcontext(),
+        nullcontext(),
+    )
+
+
+def run_job(item: JobItem, steps: Steps) -> Event:
+    """Read, apply and write one job. Returns its event: done, skipped, or failed with the exception as its error.
+
+    Exceptions that are not an Exception pass through: Cancelled, when the batch stops.
+    """
+    decided = decided_event(item)
+    if decided is not None:
+        return decided
+    facts = _Facts(item)
+    try:
+        written = _run_steps(item, steps, facts)
+        return facts.event("done", data=written.data, digest=written.digest)
+    except Skipped as reason:
+        return facts.event("skipped", error=reason)
+    except Exception as error:
+        _free_frames(error)
+        return facts.event("failed", error=error)
+    finally:
+        steps.release(item)
+
+
+def run_alone(item: JobItem, steps: Steps, stop: Stop) -> Event:
+    """Run one job in a thread of its own, while this thread waits and can take a Ctrl-C at any time."""
+    found: list[Event | BaseException] = []
+
+    def work() -> None:
+        try:
+            found.append(run_job(item, steps))
+        except BaseException as error:  # raised again below
+            found.append(error)
+
+    thread = threading.Thread(target=work, name="picture")
+    thread.start()
+    try:
+        while thread.is_alive():
+            thread.join(POLL)
+    except BaseException:
+        stop.set()
+        thread.join()
+        raise
+    if isinstance(found[0], BaseException):
+        raise found[0]
+    return found[0]
+
+
+def decided_event(item: JobItem) -> Event | None:
+    """The event of a job that is skipped or has failed before it starts. None: the job must run."""
+    if item.job.skip is not None:
+        return Event(item.job, "skipped", index=item.index)
+    if item.job.problem is not None:
+        return Event(item.job, "failed", error=item.job.problem, index=item.index)
+    return None
+
+
+def _run_steps(item: JobItem, steps: Steps, facts: _Facts) -> Written:
+    reading, applying, writing = steps.turns
+    with reading, facts.clock:
+        picture = steps.read(item)
+    facts.size = picture.size
+    facts.add_notes(picture.notes)
+    with applying, facts.clock:
+        result = steps.apply(item, picture)
+    del picture  # not needed while the result is encoded
+    facts.result_size = result.size
+    facts.add_notes(result.notes)
+    with writing, facts.clock:
+        written = steps.write(item, result)
+    facts.add_notes(written.notes)
+    return written
+
+
+def _free_frames(error: BaseException | None) -> None:
+    """Keep the tracebacks, but not the pictures in their frames: callers may keep events for long."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
+
+
+class _Clock:
+    """Adds up the time spent in its blocks."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def __enter__(self) -> None:
+        self._began = time.perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        self.seconds += time.perf_counter() - self._began
+
+
+@dataclass
+class _Facts:
+    """What is known of a job so far, for its event."""
+
+    item: JobItem
+    clock: _Clock = field(default_factory=_Clock)
+    size: tuple[int, int] | None = None
+    result_size: tuple[int, int] | None = None
+    notes: dict[str, None] = field(default_factory=dict)  # an ordered set
+
+    def add_notes(self, notes: tuple[str, ...]) -> None:
+        self.notes.update(dict.fromkeys(notes))
+
+    def event(
+        self,
+        status: Literal["done", "skipped", "failed"],
+        *,
+        error: BaseException | None = None,
+        data: bytes | None = None,
+        digest: str | None = None,
+    ) -> Event:
+        return Event(
+            self.item.job,
+            status,
+            self.size,
+            self.result_size,
+            self.clock.seconds,
+            tuple(self.notes),
+            data=data,
+            error=error,
+            digest=digest,
+            index=self.item.index,
+        )

@@ -177,7 +177,7 @@ def test_a_model_with_several_domains_is_measured_for_one(
         (["--real", "testB", "--to", "day"], "plain has no domains to choose from"),
         (["--to", "day"], "--to goes with --real"),
         (["--features", "inception"], "--features goes with --real"),
-        (["--real", "testB", "--train", "trainA", "--train", "nowhere"], "nowhere: there is no such folder"),
+        (["--real", "testB", "--train", "trainA", "--train", "nowhere"], "nowhere: no such folder"),
     ],
 )
 def test_options_that_do_not_go_together_are_refused(

@@ -1,4 +1,4 @@
-"""What all commands share that turn pictures into pictures: from inputs and a task to an exit status."""
+"""Runs a task on the inputs of a command and reports the results. All commands that process pictures use it."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from img2img.runtime.tasks.task import Task
 
 
-MANY = 20  # pictures, from which on a measurement of a second is worth its time
+MANY = 20  # from this number of pictures on, measuring the model for a second is worthwhile
 
 
 def process(
     inputs: Sequence[str] | None, task: Task, settings: Settings, *, dry_run: bool, json: bool, quiet: bool
 ) -> ExitStatus:
-    """Do what was asked and report on it. The model is loaded only if there is anything to do."""
+    """Process the inputs and report the results. Loads the model only if there is work to do."""
     from img2img.cli.progress import Bar, Display, Plain
     from img2img.cli.report import Report
     from img2img.runtime.batch import plan, run
@@ -43,7 +43,7 @@ def process(
         console.say(f"{len(to_do)} pictures: {forecast(batch)}")
     display: Display = Bar(batch.jobs, area=area, told=told) if talkative and to_do else Plain()
     report = Report(display, as_json=json, quiet=quiet, fail_fast=settings.fail_fast)
-    # Closed here and not when it is collected: on Ctrl-C all threads are to end before anything is said.
+    # Close it explicitly: on Ctrl-C, all threads must end before the message is printed.
     with closing(run.run(batch, display)) as events:
         return report.take_all(events)
 
@@ -51,6 +51,6 @@ def process(
 def _refuse_wrong_streams(batch: Batch, *, json: bool) -> None:
     if any(job.target is None for job in batch.to_do):
         if json:
-            raise UsageError("stdout cannot carry both the picture and --json: name an output with -o")
+            raise UsageError("stdout cannot carry both the picture and --json: set an output with -o")
         if sys.stdout.isatty():
-            raise UsageError("stdout is a terminal: redirect it, or name an output with -o")
+            raise UsageError("stdout is a terminal: redirect it, or set an output with -o")

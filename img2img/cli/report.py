@@ -1,4 +1,4 @@
-"""Events of a batch -> lines for a person (stderr), lines for a program (stdout), and the exit status."""
+"""Reports the events of a batch: messages on stderr, JSON lines on stdout, and the exit status."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from img2img.text import show, show_duration
 
 
 class Report:
-    """Takes the events of a batch and answers with the exit status.
+    """Reports the events of a batch and determines the exit status.
 
-    With `as_json` stdout gets one object a file (keys: status, input, output, size, result_size, seconds, hash,
-    warnings, error) and a last one with status "summary". File names keep their bytes: what is no UTF-8 becomes a lone
-    surrogate escape, which Python's os.fsencode turns back.
+    With `as_json`, stdout gets one object per file (keys: status, input, output, size, result_size, seconds, hash,
+    warnings, error) and a final one with the status "summary". File names keep their bytes: bytes that are not UTF-8
+    become lone surrogates, which Python's os.fsencode converts back.
 
-    A person sees errors always, skipped files unless `quiet`, warnings and what has been done on a terminal only.
+    Errors are always printed. Skipped files are printed unless `quiet` is set. Notes and finished files are printed on
+    a terminal only.
     """
 
     def __init__(
@@ -34,20 +35,20 @@ class Report:
         self.quiet = quiet or as_json
         self.talkative = console.is_terminal() and not self.quiet
         self.counts = {"done": 0, "skipped": 0, "failed": 0}
-        self.hopeless = True  # every job so far had failed before it began
+        self.none_started = True  # every job so far failed before it started
         self.megapixels = 0.0
         self.last: dict[str, Event] = {}  # by status
         self.began = time.perf_counter()
 
     def take_all(self, events: Iterable[Event]) -> ExitStatus:
-        """Take every event, say the last words, and return the exit status: 2 where nothing could even begin."""
+        """Report every event and the summary. Returns the exit status: 2 if no job could even start."""
         try:
             for event in events:
                 self._take(event)
         finally:
             self.display.close()
         if self.counts["failed"]:
-            status = ExitStatus.USAGE if self.hopeless else ExitStatus.SOME_FAILED
+            status = ExitStatus.USAGE if self.none_started else ExitStatus.SOME_FAILED
         else:
             status = ExitStatus.OK
         self._sum_up(status)
@@ -60,7 +61,7 @@ class Report:
         self.counts[event.status] += 1
         self.last[event.status] = event
         if event.job.problem is None:
-            self.hopeless = False
+            self.none_started = False
             if event.status != "skipped":
                 self.display.finish(event.index)
         if event.status == "done" and event.result_size is not None:
@@ -78,7 +79,7 @@ class Report:
         if self.as_json:
             _write({"status": "summary", **self.counts, "seconds": round(seconds, 3), "exit_status": int(status)})
         if self.counts["failed"] and self.fail_fast and not self.quiet:
-            console.say("stopped at the first failure, as --fail-fast says; call again to go on")
+            console.say("stopped at the first failure (--fail-fast); run the command again to continue")
         if self.counts["skipped"] and not self.quiet:
             console.say(self._skipped())
         if self.counts["done"] and self.talkative:
@@ -117,5 +118,5 @@ def _record(event: Event) -> dict[str, Any]:
 
 
 def _write(record: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(record) + "\n")  # ASCII only, so that no locale can fail on it
+    sys.stdout.write(json.dumps(record) + "\n")  # ASCII only, so that it works in every locale
     sys.stdout.flush()

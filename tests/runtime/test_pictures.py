@@ -536,7 +536,7 @@ def test_animated_picture_is_refused_and_its_first_frame_taken_on_demand(format:
     stream.seek(0)
     picture = read(stream, first_frame=True)
     assert picture.colour.reshape(-1, 3).tolist() == [[255, 0, 0]] * 48
-    assert picture.notes == ("the first of 3 frames",)
+    assert picture.notes == ("only the first of 3 frames was read",)
 
 
 def test_a_still_gif_is_no_animation() -> None:

@@ -192,7 +192,7 @@ def test_what_is_missing_is_missing_once_and_not_for_every_domain(img2img: Run, 
         (["a.png", "-m", "filler.onnx"], "this model is for 'inpaint', not for translating: img2img inpaint takes it"),
     ],
 )
-def test_wrong_use_is_one_clear_line_and_status_2(
+def test_a_usage_error_is_one_clear_line_and_status_2(
     img2img: Run, photo: Photo, here: Path, args: list[str], expected: str
 ) -> None:
     photo(here / "a.png")

@@ -1,4 +1,4 @@
-"""Casts go, detail and white stay."""
+"""The colour fix removes casts and keeps detail and white."""
 
 import tracemalloc
 from typing import Any

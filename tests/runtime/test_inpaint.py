@@ -1,4 +1,4 @@
-"""Holes: where they are, what the network sees of them, and that nothing else changes."""
+"""Inpainting: where the holes are, what the network sees of them, and that nothing else changes."""
 
 import numpy as np
 import onnx_nets

@@ -1,4 +1,4 @@
-"""Reading pictures: what is in the file is what arrives, and what is no picture says so."""
+"""Reading pictures: all pixels and metadata arrive, and other files are reported."""
 
 import struct
 import threading
@@ -391,8 +391,8 @@ def test_resolution_is_read(format: str) -> None:
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 1 1\n", "PostScript"),
         (b"\0\0\0\x18ftypheic" + bytes(40), "HEIC"),
         (b"version https://git-lfs.github.com/spec/v1\n", "LFS"),
-        (bytes(100), "no picture"),
-        (b"\xff", "no picture"),
+        (bytes(100), "not a picture"),
+        (b"\xff", "not a picture"),
     ],
 )
 def test_what_is_no_picture_is_named_with_its_file(tmp_path: Path, content: bytes, says: str) -> None:

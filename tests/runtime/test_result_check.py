@@ -1,4 +1,4 @@
-"""Broken results are told from pictures that merely look like it."""
+"""The result check detects broken results and accepts correct ones that look similar."""
 
 from typing import Any
 

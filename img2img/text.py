@@ -11,8 +11,8 @@ from img2img.errors import UsageError
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
-def show(text: str | Path) -> str:
-    """Make `text` printable on one line: escape control characters and bytes that are not UTF-8."""
+def show(text: object) -> str:
+    """A text or a name on one line, printable anywhere: escapes control characters and bytes that are no UTF-8."""
 
     def escape(match: re.Match[str]) -> str:
         code = ord(match.group())

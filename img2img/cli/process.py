@@ -60,7 +60,7 @@ def process(
 def _refuse_wrong_streams(batch: Batch, *, json: bool) -> None:
     if any(job.target is None for job in batch.to_do):
         if json:
-            raise UsageError("stdout cannot carry both the picture and --json: name an output with -o")
+            raise UsageError("stdout cannot carry both the picture and --json: set an output with -o")
         if sys.stdout.isatty():
             raise UsageError("stdout is a terminal: redirect it, or name an output with -o")
 

@@ -1,4 +1,4 @@
-"""How far a batch is, on a terminal: one redrawn line on stderr. rich is imported when the line is first drawn."""
+"""Shows the progress of a batch in one line on the terminal (stderr). Imports rich when the line is first drawn."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from img2img.cli import console
 from img2img.runtime.files.jobs import Job
 from img2img.text import show, show_duration
 
-QUIET_START = 0.5  # seconds before anything is drawn: what is done sooner needs no bar
-MEASURED = 1.0  # seconds of work before the time left is believed
-LONG = 10.0  # seconds from which on a person is told beforehand
+QUIET_START = 0.5  # seconds before the bar is drawn; shorter work needs none
+MEASURED = 1.0  # seconds of work before the time left is estimated
+LONG = 10.0  # seconds; the user is told if the work will take longer
 
 
 class Bar:
-    """Files done, megapixels of output a second, time left; advances by tiles, so that one large picture moves it too.
+    """Shows finished files, megapixels of output per second and the time left. Advances with each tile.
 
-    Pixels are counted on the input side. The total comes from the files' headers, read in the background; until it is
-    complete, pictures not yet looked at count as much as the average one.
+    It counts input pixels. The total comes from the headers of the files, which are read in the background. Until it is
+    complete, a picture whose header has not been read counts as an average one.
     """
 
     def __init__(self, jobs: Sequence[Job], *, area: float, told: bool = False) -> None:
-        """`area`: pixels of output for each pixel of input; `told`: that it takes long has been said already."""
+        """`area`: output pixels per input pixel; `told`: the user already knows how long the work takes."""
         self.jobs = {index: job for index, job in enumerate(jobs) if job.problem is None and job.skip is None}
         self.area = area
         self.sizes: dict[int, int] = {}  # index -> pixels, known from the header or from decoding
@@ -72,7 +72,7 @@ class Bar:
                 self.progress = None
 
     def total(self) -> int:
-        """Pixels of all files, as far as known; 0 while nothing is known."""
+        """Estimated input pixels of all files; 0 while no size is known."""
         known = len(self.sizes)
         return sum(self.sizes.values()) * len(self.jobs) // known if known else 0
 
@@ -137,7 +137,7 @@ class Bar:
 
 
 def clock(seconds: float) -> str:
-    """For a place where figures change: `0:45`, `12:03`, `2:10:00`."""
+    """Format seconds as a clock: `0:45`, `12:03`, `2:10:00`."""
     whole = round(seconds)
     hours, minutes, rest = whole // 3600, whole // 60 % 60, whole % 60
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

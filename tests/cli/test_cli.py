@@ -62,7 +62,7 @@ def test_version(img2img: Run) -> None:
     assert (done.status, done.out.decode()) == (0, f"img2img {package.__version__}\n")
 
 
-def test_nothing_asked_for_shows_the_help_and_is_wrong_use(img2img: Run) -> None:
+def test_nothing_asked_for_shows_the_help_and_is_a_usage_error(img2img: Run) -> None:
     done = img2img()
     assert done.status == 2 and done.out == b"" and "Commands:" in done.err
 
@@ -81,7 +81,7 @@ def test_nothing_asked_for_shows_the_help_and_is_wrong_use(img2img: Run) -> None
         (["--loud"], "--loud"),
     ],
 )
-def test_wrong_use_is_one_line_and_status_2(img2img: Run, args: list[str], expected: str) -> None:
+def test_a_usage_error_is_one_line_and_status_2(img2img: Run, args: list[str], expected: str) -> None:
     done = img2img(*args)
     assert done.status == 2 and done.out == b""
     assert done.err.startswith("error: ") and done.err.count("\n") == 1

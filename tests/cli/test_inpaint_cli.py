@@ -200,7 +200,7 @@ def test_a_photo_through_a_pipe(command: Run, photo: Photo, here: Path) -> None:
         (["a.png", "--box", "1,1,2,2", "-m", "bare.onnx"], 2, "no img2img card"),
     ],
 )
-def test_wrong_use_is_one_clear_line_and_the_right_status(
+def test_a_usage_error_is_one_clear_line_and_the_right_status(
     img2img: Run, photo: Photo, here: Path, args: list[str], status: int, expected: str
 ) -> None:
     photo(here / "a.png", (20, 12))

@@ -134,7 +134,7 @@ def test_verify_with_nothing_installed_is_an_error(img2img: Run, stamped: Path) 
     assert done.status == 2 and done.err.startswith("error: no model is installed (looked in ")
 
 
-def test_an_unknown_name_is_wrong_use_and_nothing_is_checked(img2img: Run, stamped: Path) -> None:
+def test_an_unknown_name_is_a_usage_error_and_nothing_is_checked(img2img: Run, stamped: Path) -> None:
     done = img2img("models", "verify", "mine", "nine")
     assert done.status == 2 and done.out == b"" and "did you mean 'mine'?" in done.err
 
@@ -164,7 +164,7 @@ def test_the_schema_is_printed(img2img: Run) -> None:
         (["verify", "--device", "gpu"], "unknown device 'gpu'"),
     ],
 )
-def test_wrong_use_says_what_there_is(img2img: Run, stamped: Path, args: list[str], words: str) -> None:
+def test_a_usage_error_lists_the_choices(img2img: Run, stamped: Path, args: list[str], words: str) -> None:
     done = img2img("models", *args)
     assert (done.status, done.out) == (2, b"") and words in done.err
 

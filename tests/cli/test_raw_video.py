@@ -78,7 +78,7 @@ def test_frames_larger_than_pictures_may_be_are_refused() -> None:
         (["--raw", "4x4", "-", "--json"], "--raw does not support --json"),
     ],
 )
-def test_wrong_use_is_said_before_anything_is_read(img2img: Run, words: list[str], said: str) -> None:
+def test_a_usage_error_is_said_before_anything_is_read(img2img: Run, words: list[str], said: str) -> None:
     done = img2img("upscale", *words, stdin=b"")
     assert done.status == 2 and done.out == b"" and said in done.err
 
@@ -347,7 +347,7 @@ def test_the_example_script_takes_turned_silent_videos_with_wide_pixels(video_sh
         (["clip.mp4", "clip.mp4"], "clip.mp4: exists"),
     ],
 )
-def test_the_example_script_refuses_wrong_use(video_sh: Run, here: Path, words: list[str], said: str) -> None:
+def test_the_example_script_refuses_usage_errors(video_sh: Run, here: Path, words: list[str], said: str) -> None:
     (here / "clip.mp4").write_bytes(b"no video")
     done = video_sh(*words)
     assert done.status == 2 and said in done.err and left(here) == ["clip.mp4"]

@@ -1,4 +1,4 @@
-"""Storage of the tests: `bucket://NAME/...` is a folder, known to fsspec as the scheme of a package is."""
+"""Remote storage for tests: an fsspec scheme `bucket://NAME/...` that is backed by a local folder."""
 
 import os
 import sys

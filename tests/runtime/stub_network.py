@@ -1,4 +1,4 @@
-"""Base of the networks that tests define: it passes everything on to another one."""
+"""The base class of the networks that tests define. It passes everything on to another network."""
 
 from types import SimpleNamespace
 from typing import Any

@@ -1,4 +1,4 @@
-"""What the systems say of a processor, and what is made of it."""
+"""Detecting the processor and its features on each operating system."""
 
 import platform
 import subprocess

@@ -1,4 +1,4 @@
-"""Time and memory foretold: the arithmetic, the measurement, its cache, and that a limit is kept."""
+"""Estimates of time and memory: the arithmetic, the measurement, its cache, and memory limits."""
 
 import dataclasses
 import json

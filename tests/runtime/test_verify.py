@@ -1,4 +1,4 @@
-"""Faults of model files that `verify` finds, and differences between machines that are none."""
+"""Faults of model files that `verify` finds, and differences between machines that it accepts."""
 
 import dataclasses
 import json

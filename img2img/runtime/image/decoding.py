@@ -1,4 +1,4 @@
-"""Decoded pixels of every mode that Pillow has, as grey or RGB and perhaps alpha."""
+"""Decodes pictures of every Pillow mode to grey or RGB, with alpha if there is any."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,17 +10,17 @@ from PIL import Image, ImageFile
 
 from img2img.errors import PictureError
 from img2img.runtime.image import colour as colours
-from img2img.runtime.image import deep
+from img2img.runtime.image import sixteen_bits
 
 Pixels = npt.NDArray[Any]
 
-# Grey of 2 and 4 bits: Pillow scales the pixels to 0..255, but not the transparent value that goes with them.
+# For grey of 2 and 4 bits, Pillow scales the pixels to 0..255, but not the value of the transparent colour.
 _GREY_STEPS = {"L;2": 85, "L;4": 17}
 
 
 @dataclass(slots=True)
 class Decoded:
-    """Pixels and what belongs to them; as in Picture, before the EXIF orientation is applied."""
+    """Decoded pixels and their metadata, as in Picture, but before the EXIF orientation is applied."""
 
     colour: Pixels  # [H, W, C]
     alpha: Pixels | None = None
@@ -31,43 +31,47 @@ class Decoded:
 def decode(
     image: ImageFile.ImageFile, again: Callable[[], ImageFile.ImageFile], name: str, *, shallow: str = ""
 ) -> Decoded:
-    """Decode an opened picture to uint8, or to uint16 where its samples have 16 bits.
+    """Decode an opened picture to uint8, or to uint16 if its samples have 16 bits.
 
-    `again` opens the file once more; `shallow` says why 16 bits cannot be had from this layout, and makes them 8.
-    Raises PictureError for 32-bit pixels, and whatever Pillow raises on damaged ones.
+    `again` opens the file once more. `shallow` is the reason why this layout must be reduced to 8 bits; "" keeps 16.
+    Raises PictureError for 32-bit pixels, and Pillow's exceptions for damaged files.
     """
-    raw = deep.rawmode(image)
+    raw = sixteen_bits.raw_mode(image)
     profile = image.info.get("icc_profile")
-    if deep.is_deep(image) and raw.split(";")[0] in ("LA", "RGB", "RGBA", "RGBa", "RGBX") and not shallow:
-        pixels, premultiplied = deep.decode(image, again)
+    if (
+        sixteen_bits.has_sixteen_bits(image)
+        and raw.split(";")[0] in ("LA", "RGB", "RGBA", "RGBa", "RGBX")
+        and not shallow
+    ):
+        pixels, premultiplied = sixteen_bits.decode(image, again)
         decoded = split(pixels, premultiplied=premultiplied)
         _colour_key(decoded, image)
     else:
         image.load()
         decoded = _plain(image, raw, name)
-        if deep_but_reduced(raw):
+        if loses_low_bytes(raw):
             decoded.notes.append(f"16 bits per channel reduced to 8: {shallow or f'the layout is {image.mode}'}")
     settle_profile(decoded, profile if isinstance(profile, bytes) and profile else None, image)
     return decoded
 
 
-def deep_but_reduced(raw: str) -> bool:
+def loses_low_bytes(raw: str) -> bool:
     """Whether plain decoding of this raw mode drops the low byte of 16."""
     return ";16" in raw and not raw.startswith("I")
 
 
 def split(pixels: Pixels, *, premultiplied: bool = False) -> Decoded:
-    """Colour and alpha out of [H, W, 1..4]; two or four channels end with alpha."""
+    """Separate colour and alpha in [H, W, 1..4]. If there are two or four channels, the last one is alpha."""
     if pixels.shape[2] in (1, 3):
         return Decoded(pixels)
     colour, alpha = np.ascontiguousarray(pixels[..., :-1]), np.ascontiguousarray(pixels[..., -1])
-    return Decoded(deep.unpremultiply(colour, alpha) if premultiplied else colour, alpha)
+    return Decoded(sixteen_bits.unpremultiply(colour, alpha) if premultiplied else colour, alpha)
 
 
 def settle_profile(decoded: Decoded, profile: bytes | None, image: Image.Image) -> None:
-    """Keep the ICC profile where it is for the colours that the pixels have now."""
+    """Keep the ICC profile if it matches the colour space of the decoded pixels."""
     if profile is None or image.mode in ("CMYK", "LAB", "YCbCr", "HSV"):
-        return  # converted above: what is now RGB is sRGB, the meaning of RGB without a profile
+        return  # the pixels have been converted to sRGB, which is the meaning of RGB without a profile
     space = colours.space(profile)
     fitting = ("RGB",) if decoded.colour.shape[2] == 3 else ("GRAY", "RGB")
     if space in fitting:
@@ -75,7 +79,7 @@ def settle_profile(decoded: Decoded, profile: bytes | None, image: Image.Image) 
     elif space is None:
         decoded.notes.append("the ICC profile is damaged and was left out")
     else:
-        decoded.notes.append(f"the ICC profile is for {space} and does not fit the pixels; it was left out")
+        decoded.notes.append(f"the ICC profile is for {space} and does not match the pixels; it was left out")
 
 
 def _plain(image: Image.Image, raw: str, name: str) -> Decoded:
@@ -86,7 +90,7 @@ def _plain(image: Image.Image, raw: str, name: str) -> Decoded:
             grey = grey.astype(np.uint8) * np.uint8(255)
         decoded = Decoded(grey[..., None])
         if mode == "1" and image.info.get("transparency"):
-            image.info["transparency"] = 255  # some versions of Pillow say 1
+            image.info["transparency"] = 255  # some versions of Pillow report 1
         _colour_key(decoded, image, _GREY_STEPS.get(raw, 1))
         return decoded
     if mode == "RGB":
@@ -111,7 +115,7 @@ def _plain(image: Image.Image, raw: str, name: str) -> Decoded:
 def _integers(image: Image.Image, raw: str, name: str) -> Decoded:
     values = np.asarray(image)
     if values.size and (values.min() < 0 or values.max() > 65535):
-        raise PictureError(f"cannot read {name}: it has 32-bit pixels beyond the 16-bit range; save it with 16 bits")
+        raise PictureError(f"cannot read {name}: its 32-bit pixels exceed the 16-bit range; save it with 16 bits")
     if raw.startswith("I;12"):
         values = (values.astype(np.uint32) * 65535 + 2047) // 4095
     decoded = Decoded(values.astype(np.uint16)[..., None])
@@ -130,13 +134,13 @@ def _from_cmyk(image: Image.Image) -> Decoded:
 
 
 def _colour_key(decoded: Decoded, image: Image.Image, step: int = 1) -> None:
-    """Alpha from PNG's transparent colour: every pixel of exactly this colour is transparent, all others are opaque."""
+    """Create alpha from PNG's transparent colour: pixels of exactly this colour are transparent, all others opaque."""
     key = image.info.get("transparency")
     if key is None or decoded.alpha is not None or isinstance(key, bytes):
         return
     colour = decoded.colour
     largest = np.iinfo(colour.dtype).max
-    # The chunk always holds 16 bits; of shallower pictures only the low ones count (PNG 3, 11.3.1.1).
+    # The chunk always holds 16 bits. If the picture has fewer, only the low bits count (PNG 3, 11.3.1.1).
     wanted = np.array([value * step & int(largest) for value in (key if isinstance(key, tuple) else (key,))])
     if len(wanted) == colour.shape[2]:
         transparent = (colour == wanted).all(axis=2)

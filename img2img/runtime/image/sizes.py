@@ -1,4 +1,4 @@
-"""Sizes of pictures from their headers, for estimates; nothing is decoded."""
+"""Reads the sizes of pictures from their headers, for estimates, without decoding."""
 
 from __future__ import annotations
 

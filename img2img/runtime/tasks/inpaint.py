@@ -16,7 +16,7 @@ from img2img.runtime.files import naming
 from img2img.runtime.files.jobs import Job
 from img2img.runtime.files.naming import Naming
 from img2img.runtime.files.source import Source, identity
-from img2img.runtime.image import holes, mixing
+from img2img.runtime.image import blending, holes
 from img2img.runtime.image.alpha import bleed
 from img2img.runtime.image.holes import Mask, Patch
 from img2img.runtime.image.pictures import Picture
@@ -203,7 +203,7 @@ def inpaint(
     width, height = picture.size
     if mask.shape != (height, width):
         raise PictureError(f"the mask has {mask.shape[1]}x{mask.shape[0]} pixels, the photo {width}x{height}")
-    hole = holes.grown(mask, dilate)
+    hole = holes.grow(mask, dilate)
     notes = list(picture.notes)
     if hole.all():
         raise PictureError("the mask covers the whole photo: white means fill; is it the wrong way round?")
@@ -224,7 +224,7 @@ def inpaint(
         filled = _filled(model, view, hole[place], size, notes)
         # The depth is that of this patch alone: no other hole touches it.
         share = holes.depth(patch.own, feather + 1) / np.float32(feather + 1)
-        new = mixing.mixed(colour[place], mixing.mixed(view, filled, share), strength)
+        new = blending.blend(colour[place], blending.blend(view, filled, share), strength)
         colour[place][patch.own] = new[patch.own]
         _settle(patch, hole, known)
         if report is not None:
@@ -239,7 +239,7 @@ def _check(model: Network, size: Size, dilate: int, feather: int, strength: floa
     if card.domains:
         raise UsageError(f"{card.name} needs a domain beside the mask")
     input_size.check_size(size)
-    mixing.check_strength(strength)
+    blending.check_strength(strength)
     for name, value in (("dilate", dilate), ("feather", feather)):
         if value < 0:
             raise UsageError(f"{name} must be a number of pixels from 0 on, not {value}")
@@ -250,7 +250,7 @@ def _filled(model: Network, view: Pixels, hole: Mask, size: Size, notes: list[st
     whole = (view.shape[1], view.shape[0])
 
     def run(seen: tuple[int, int]) -> Pixels:
-        return run_tiled(_with_mask(model, holes.reduced(hole, seen)), lanczos(view, seen), tile=None)
+        return run_tiled(_with_mask(model, holes.resize_mask(hole, seen)), lanczos(view, seen), tile=None)
 
     seen = whole
     if isinstance(size, int) and max(whole) > size:

@@ -16,8 +16,8 @@ from img2img.errors import UsageError
 from img2img.runtime.files import naming
 from img2img.runtime.files.jobs import Job
 from img2img.runtime.files.naming import Naming
+from img2img.runtime.image import blending
 from img2img.runtime.image import colour as colours
-from img2img.runtime.image import mixing
 from img2img.runtime.image.alpha import bleed, over
 from img2img.runtime.image.pictures import Picture
 from img2img.runtime.image.resize import lanczos
@@ -170,7 +170,7 @@ def translate(
     card = model.card
     if card.task == "inpaint":
         raise UsageError(f"{card.name} needs a mask beside the picture")
-    mixing.check_strength(strength)
+    blending.check_strength(strength)
     input_size.check_size(size)
     label = label_of(card, to)
     runner = model if label is None else model.with_inputs(domain=label)
@@ -190,7 +190,7 @@ def translate(
     if size == "fit":
         seen = input_size.near_training_size(seen, card.side, note=notes.append)
     result = lanczos(input_size.run_until_it_fits(run, seen, shrink=size == "fit", note=notes.append), picture.size)
-    result = mixing.mixed(colour, result, strength)
+    result = blending.blend(colour, result, strength)
     return dataclasses.replace(picture, colour=result, icc=icc, notes=tuple(notes))
 
 

@@ -16,7 +16,7 @@ from img2img.errors import UsageError
 from img2img.runtime.files import naming
 from img2img.runtime.files.jobs import Job
 from img2img.runtime.files.naming import Naming
-from img2img.runtime.image import mixing
+from img2img.runtime.image import blending
 from img2img.runtime.image.alpha import bleed
 from img2img.runtime.image.pictures import Picture
 from img2img.runtime.image.resize import lanczos
@@ -133,7 +133,7 @@ def upscale(
         raise UsageError(f"{card.name} needs {'a mask' if card.task == 'inpaint' else 'a domain'} beside the picture")
     if scale is not None and not (math.isfinite(scale) and scale > 0):
         raise UsageError(f"scale must be a number above 0, not {scale}")
-    mixing.check_strength(strength)
+    blending.check_strength(strength)
     notes = list(picture.notes)
     colour, alpha = picture.colour, picture.alpha
     runs = 1
@@ -149,7 +149,7 @@ def upscale(
     size = _size(colour, card.scale if scale is None else scale)
     large = lanczos(run(colour), size)
     if strength < 1:
-        large = mixing.mixed(lanczos(colour, size), large, strength)
+        large = blending.blend(lanczos(colour, size), large, strength)
     large_alpha = None
     if alpha is not None:
         if runs == 1:

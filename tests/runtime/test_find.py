@@ -1,4 +1,4 @@
-"""What is taken for an input, and in which order."""
+"""Which files are inputs, and in which order."""
 
 import os
 import sys
@@ -76,7 +76,7 @@ def test_the_same_file_twice_is_one_input(tmp_path: Path, monkeypatch: pytest.Mo
     ("given", "expected"),
     [("none.png", "no such file"), ("empty", "no pictures"), ("*.gif", "matches nothing"), ("t*.txt", "no pictures")],
 )
-def test_a_single_input_without_pictures_is_wrong_use(tmp_path: Path, given: str, expected: str) -> None:
+def test_a_single_input_without_pictures_is_a_usage_error(tmp_path: Path, given: str, expected: str) -> None:
     (tmp_path / "empty").mkdir()
     touch(tmp_path, "text.txt")
     with pytest.raises(UsageError, match=expected):
@@ -146,7 +146,7 @@ def test_what_is_listed_is_a_file_or_a_folder_and_never_a_pattern_or_stdin(here:
     assert [str(source.problem) for source in found if source.problem] == ["*.png: no such file or folder"]
 
 
-def test_a_list_without_anything_is_wrong_use_and_one_missing_file_is_that_files_problem(here: Path) -> None:
+def test_a_list_without_anything_is_a_usage_error_and_one_missing_file_is_that_files_problem(here: Path) -> None:
     with pytest.raises(UsageError, match="no pictures"):
         collect([], listed=[])
     (source,) = collect([], listed=["gone.png"])

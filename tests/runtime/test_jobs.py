@@ -1,4 +1,4 @@
-"""Where results go, and which wishes are refused before any work."""
+"""Where results are written, and which requests are refused before any work."""
 
 import os
 import sys
@@ -120,7 +120,7 @@ def test_stdin_goes_to_stdout_unless_told_otherwise(here: Path) -> None:
         (("a.png",), {"output": ""}, "-o is empty"),
     ],
 )
-def test_wishes_that_contradict_themselves_are_refused(
+def test_contradicting_options_are_refused(
     here: Path, inputs: tuple[str, ...], options: dict[str, str], expected: str
 ) -> None:
     with pytest.raises(UsageError, match=expected):
@@ -345,7 +345,7 @@ def test_a_shard_does_not_mind_what_the_others_have_written(here: Path) -> None:
         plan(sources, naming, existing=Existing.FAIL)
 
 
-def test_what_is_to_become_of_a_job_is_told_on_one_line(here: Path) -> None:
+def test_the_fate_of_a_job_is_described_on_one_line(here: Path) -> None:
     touch("b.png", "b_x4.png")
     sources = [Source(Path("line\nfeed.png")), Source(Path("b.png")), Source(None)]
     sources.append(Source(Path("c.png"), problem=PictureError("c.png: no such file or folder")))

@@ -1,4 +1,4 @@
-"""Batches on a local Ray cluster of two workers: as in one process, and what dies is done by the other."""
+"""Batches on a local Ray cluster of two workers: same results as in one process, even if a worker dies."""
 
 import dataclasses
 import importlib.util

@@ -1,7 +1,7 @@
-"""What a file is, told from its first bytes: the name of the format, and the size where a few bytes say it.
+"""Identifies the format of a file by its first bytes, and reads the picture's size if they contain it.
 
-Pillow is then asked for this one format only, so that no other decoder (EPS starts Ghostscript!) sees a stranger's file
-and the plugins of other formats need not be imported.
+Pillow then only tries this format. No other decoder processes an untrusted file (EPS starts Ghostscript!), and the
+plugins of other formats need not be imported.
 """
 
 import codecs
@@ -11,7 +11,7 @@ HEAD_BYTES = 64
 
 READABLE = ("PNG", "JPEG", "WebP", "TIFF", "BMP", "AVIF", "GIF")
 
-_STRANGERS = (
+_OTHER_FILES = (
     (b"%PDF", "a PDF document"),
     (b"8BPS", "a Photoshop document"),
     (b"%!PS", "a PostScript file"),
@@ -29,13 +29,13 @@ _STRANGERS = (
     (b"\x1f\x8b", "a gzip archive"),
     (b"\x1aE\xdf\xa3", "a video"),
     (b"<svg", "an SVG drawing"),
-    (b"version https://git-lfs", "a Git LFS pointer: the picture itself has not been downloaded"),
+    (b"version https://git-lfs", "a Git LFS pointer: the picture itself is not downloaded"),
     (b"<", "a web page or XML text"),
 )
 
 
 def identify(head: bytes) -> str | None:
-    """Pillow's name of the format that the first HEAD_BYTES bytes of a file show, or None."""
+    """Pillow's name for the format of a file with these first HEAD_BYTES bytes; None if it is unknown."""
     if head.startswith(b"\x89PNG\r\n\x1a\n"):
         return "PNG"
     if head.startswith(b"\xff\xd8\xff"):
@@ -54,7 +54,7 @@ def identify(head: bytes) -> str | None:
 
 
 def size(head: bytes, name: str) -> tuple[int, int] | None:
-    """Width and height in pixels as the first HEAD_BYTES bytes claim; None where they stand elsewhere in the format."""
+    """Width and height in pixels according to the first HEAD_BYTES bytes; None if the format stores them elsewhere."""
     try:
         if name == "PNG" and head[12:16] == b"IHDR":
             return struct.unpack(">II", head[16:24])
@@ -64,30 +64,30 @@ def size(head: bytes, name: str) -> tuple[int, int] | None:
             if head[14:18] == b"\x0c\0\0\0":
                 return struct.unpack("<HH", head[18:22])
             width, height = struct.unpack("<ii", head[18:26])
-            return abs(width), abs(height)  # a negative height means that the rows run downwards
+            return abs(width), abs(height)  # a negative height means that the rows are stored top to bottom
         if name == "WEBP":
             return _webp_size(head)
     except struct.error:
-        return None  # cut off within the header, which the decoder reports
+        return None  # the header is cut off, which the decoder reports
     return None
 
 
-def stranger(head: bytes) -> str:
-    """What a file without a known signature seems to be, for a person."""
+def describe_unknown(head: bytes) -> str:
+    """Guess what a file of an unknown format is, in words for the user."""
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n")
-    for signature, what in _STRANGERS:
+    for signature, what in _OTHER_FILES:
         if head.startswith(signature) or (signature.startswith(b"<") and text.startswith(signature)):
             return what
     if head[4:8] == b"ftyp":
         return "a HEIC picture or a video"
     if _is_text(head):
         return "text"
-    return "no picture, or one in an unknown format"
+    return "not a picture, or one in an unknown format"
 
 
 def _is_text(head: bytes) -> bool:
     try:
-        letters = codecs.getincrementaldecoder("utf-8")().decode(head)  # the last letter may be cut in two
+        letters = codecs.getincrementaldecoder("utf-8")().decode(head)  # the last character may be incomplete
     except UnicodeDecodeError:
         return False
     return bool(letters) and all(letter.isprintable() or letter in "\t\r\n\ufeff" for letter in letters)

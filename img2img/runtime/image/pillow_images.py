@@ -1,4 +1,4 @@
-"""Between Pillow images in memory and `Picture`. Files go through `pictures` and `writing`, which keep more."""
+"""Converts Pillow images in memory to `Picture` and back. Files use `pictures` and `writing`, which preserve more."""
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -9,24 +9,24 @@ from img2img.runtime.image import decoding
 from img2img.runtime.image.depth import to_8_bits
 from img2img.runtime.image.pictures import Picture
 
-_KEPT = ("1", "L", "LA", "RGB", "RGBA", "I;16", "I;16L", "I;16B", "I;16N")
+_DIRECT_MODES = ("1", "L", "LA", "RGB", "RGBA", "I;16", "I;16L", "I;16B", "I;16N")
 
 
 def picture_of(image: Image.Image) -> Picture:
-    """A Pillow image of any mode but F; turned upright where its EXIF says so.
+    """Convert a Pillow image, turned upright according to its EXIF. Modes F and I are not supported.
 
     Raises:
-        PictureError: the mode has no meaning as a picture of 8 or 16 bits.
+        PictureError: the image has such a mode.
     """
     image = given = ImageOps.exif_transpose(image)
     icc = image.info.get("icc_profile") or None
     if image.mode in ("F", "I"):
         raise PictureError(f"a Pillow image of mode {image.mode} has no known range: convert it to L, I;16 or RGB")
-    if image.mode == "La":  # Pillow converts it to nothing else
+    if image.mode == "La":  # Pillow can only convert it to LA
         image = image.convert("LA")
     if image.mode == "CMYK" and icc is not None and colours.space(icc) == "CMYK":
         image = colours.to_srgb(image, icc) or image
-    if image.mode not in _KEPT or "transparency" in image.info:
+    if image.mode not in _DIRECT_MODES or "transparency" in image.info:
         image = image.convert("RGBA" if image.has_transparency_data else "RGB")
     if image.mode == "1":
         image = image.convert("L")
@@ -50,7 +50,7 @@ def picture_of(image: Image.Image) -> Picture:
 
 
 def image_of(picture: Picture) -> Image.Image:
-    """A Pillow image of mode L, LA, RGB or RGBA; I;16 for 16-bit grey without alpha, other 16-bit is made 8-bit."""
+    """A Pillow image of mode L, LA, RGB or RGBA, or I;16 for 16-bit grey without alpha. Other 16-bit becomes 8-bit."""
     colour, alpha = picture.colour, picture.alpha
     if colour.dtype == np.uint16 and (colour.shape[2] == 3 or alpha is not None):
         colour = to_8_bits(colour)

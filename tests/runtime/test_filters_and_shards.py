@@ -1,4 +1,4 @@
-"""What --include and --exclude let through, and which machine does what."""
+"""--include and --exclude choose files, and --shard divides them among machines."""
 
 import warnings
 from collections import Counter

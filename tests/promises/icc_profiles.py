@@ -1,4 +1,4 @@
-"""ICC profiles made from their specification (ICC.1:2001-04), because good ones are not to be had freely."""
+"""ICC profiles built from the specification (ICC.1:2001-04), because good ones are not freely available."""
 
 import struct
 from functools import cache

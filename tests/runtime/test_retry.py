@@ -1,4 +1,4 @@
-"""Results that are broken are tried again, and said to be."""
+"""Broken results are computed again, and a note says so."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace

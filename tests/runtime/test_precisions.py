@@ -1,4 +1,4 @@
-"""Models that are there in several precisions, and what is chosen of them."""
+"""Models that exist in several precisions, and which file is used."""
 
 from pathlib import Path
 
@@ -24,32 +24,32 @@ def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Folders:
 
 
 def both(folder: Path, name: str = "upscale-x4", scale: int = 4, parameters: int = 100) -> tuple[Path, Path]:
-    """A model and its 8-bit twin, by their cards."""
+    """A model and its 8-bit file, by their cards."""
     values = {"name": name, "scale": scale, "parameters": parameters, "convs": 1}
     plain = onnx_nets.compact(folder / f"{name}.onnx", **values)
     return plain, onnx_nets.compact(folder / f"{name}.int8.onnx", precision="int8", **values)
 
 
-def test_a_name_is_the_float_file_and_the_twin_has_its_own_name(folders: Folders) -> None:
-    plain, twin = both(folders[1])
+def test_a_name_is_the_float_file_and_the_8_bit_file_has_its_own_name(folders: Folders) -> None:
+    plain, int8 = both(folders[1])
     assert models.find("upscale-x4") == plain
-    assert models.find("upscale-x4.int8") == twin
+    assert models.find("upscale-x4.int8") == int8
     listed = {one.name: one.card.precision for one in models.installed() if one.card}
     assert listed == {"upscale-x4": "fp32", "upscale-x4.int8": "int8"}
     assert models.for_scale(4) == plain
 
 
-def test_the_twin_runs_where_the_cpu_is_asked_for(folders: Folders) -> None:
-    plain, twin = both(folders[1])
-    assert models.for_device(plain, "cpu") == twin
-    assert models.for_device(twin, "cpu") == twin
+def test_the_8_bit_file_runs_if_the_cpu_is_requested(folders: Folders) -> None:
+    plain, int8 = both(folders[1])
+    assert models.for_device(plain, "cpu") == int8
+    assert models.for_device(int8, "cpu") == int8
     for device in ("auto", "cuda", "cuda:0"):
         assert models.for_device(plain, device) == plain
 
 
-def test_the_twin_of_a_users_own_model_runs_as_well(folders: Folders) -> None:
-    plain, twin = both(folders[0], "mine")
-    assert models.for_device(plain, "cpu") == twin
+def test_the_8_bit_file_of_a_users_own_model_runs_as_well(folders: Folders) -> None:
+    plain, int8 = both(folders[0], "mine")
+    assert models.for_device(plain, "cpu") == int8
 
 
 def test_a_processor_without_the_instructions_runs_the_float_file(
@@ -70,42 +70,42 @@ def test_a_file_that_is_named_by_its_path_is_that_file(folders: Folders, tmp_pat
 @pytest.mark.parametrize(
     "changes", [{"parameters": 101}, {"scale": 2}, {"precision": "fp32"}, {"task": "translate", "scale": 1}]
 )
-def test_a_twin_of_an_earlier_training_is_none(folders: Folders, changes: dict[str, object]) -> None:
-    plain, twin = both(folders[1])
-    onnx_nets.compact(twin, **{"scale": 4, "parameters": 100, "precision": "int8", "name": "upscale-x4"} | changes)
+def test_an_8_bit_file_of_an_earlier_training_is_ignored(folders: Folders, changes: dict[str, object]) -> None:
+    plain, int8 = both(folders[1])
+    onnx_nets.compact(int8, **{"scale": 4, "parameters": 100, "precision": "int8", "name": "upscale-x4"} | changes)
     assert models.for_device(plain, "cpu") == plain
-    assert models.full_precision(twin) is None
+    assert models.full_precision(int8) is None
 
 
 @pytest.mark.parametrize("content", [b"", b"not a model"])
-def test_a_damaged_twin_is_none(folders: Folders, content: bytes) -> None:
-    plain, twin = both(folders[1])
-    twin.write_bytes(content)
+def test_a_damaged_8_bit_file_is_ignored(folders: Folders, content: bytes) -> None:
+    plain, int8 = both(folders[1])
+    int8.write_bytes(content)
     assert models.for_device(plain, "cpu") == plain
     with pytest.raises(ModelError, match=r"upscale-x4\.int8"):
         models.read_card(models.find("upscale-x4.int8"))
 
 
-def test_the_float_file_of_a_twin_is_found_and_of_others_there_is_none(folders: Folders) -> None:
-    plain, twin = both(folders[1])
-    assert models.full_precision(twin) == plain
+def test_the_float_file_of_an_8_bit_file_is_found_and_other_files_have_none(folders: Folders) -> None:
+    plain, int8 = both(folders[1])
+    assert models.full_precision(int8) == plain
     assert models.full_precision(plain) is None
     half = onnx_nets.compact(
         folders[1] / "upscale-x4.fp16.onnx", name="upscale-x4", scale=4, parameters=100, precision="fp16"
     )
     assert models.full_precision(half) == plain
     plain.unlink()
-    assert models.full_precision(twin) is None
+    assert models.full_precision(int8) is None
 
 
-def test_a_model_and_its_twin_are_one_model_for_a_task(folders: Folders) -> None:
+def test_a_model_and_its_8_bit_file_are_one_model_for_a_task(folders: Folders) -> None:
     plain, _ = both(folders[0], "zebra", scale=1)
-    twin = plain.with_name("zebra.int8.onnx")
-    for path, precision in ((plain, "fp32"), (twin, "int8")):
+    int8 = plain.with_name("zebra.int8.onnx")
+    for path, precision in ((plain, "fp32"), (int8, "int8")):
         onnx_nets.compact(path, name="zebra", scale=1, task="translate", precision=precision)
     assert models.for_task("translate") == plain
     plain.unlink()
-    assert models.for_task("translate") == twin
+    assert models.for_task("translate") == int8
 
 
 def test_candidates_are_bundled_and_the_best_comes_first(folders: Folders) -> None:
@@ -124,7 +124,7 @@ def test_candidates_are_bundled_and_the_best_comes_first(folders: Folders) -> No
 
 def test_a_users_model_stands_in_for_the_bundled_one_of_its_name(folders: Folders) -> None:
     user, bundled = folders
-    _, twin = both(bundled)
+    _, int8 = both(bundled)
     own = onnx_nets.compact(user / "upscale-x4.onnx", scale=4, parameters=100)
-    assert models.candidates("upscale", 4) == [own, twin]
+    assert models.candidates("upscale", 4) == [own, int8]
     assert models.for_device(own, "cpu") == own

@@ -1,7 +1,7 @@
-"""TIFF directories as bytes: the structure that EXIF blocks and TIFF files share (TIFF 6.0, section 2; EXIF 2.32, 4.5).
+"""Reads and writes TIFF directories (IFDs), the structure that EXIF blocks and TIFF files share.
 
-Values stay the raw bytes of the file, in the file's byte order. So whatever a camera wrote, unknown types included, is
-carried from one file to another without being understood.
+See TIFF 6.0, section 2, and EXIF 2.32, 4.5. Values remain raw bytes in the file's byte order. This copies everything
+that a camera wrote from one file to another, including unknown types.
 """
 
 import struct
@@ -17,24 +17,24 @@ TYPE_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4
 EXIF_IFD, GPS_IFD, INTEROP_IFD = 0x8769, 0x8825, 0xA005
 SUB_IFDS = (EXIF_IFD, GPS_IFD, INTEROP_IFD)
 
-MAX_ENTRIES = 4096  # a directory of a photo has some dozens; more means that the offset points into something else
-MAX_VALUE_BYTES = 1 << 20  # longer values are pixels, layers, strip tables: nothing that tells of the photo
-MAX_METADATA_BYTES = 32 << 20  # what one file's directories may make us hold; a header can promise gigabytes
+MAX_ENTRIES = 4096  # a photo's directory has a few dozen; more means that the offset is wrong
+MAX_VALUE_BYTES = 1 << 20  # longer values are pixels, layers or strip tables, which do not describe the photo
+MAX_METADATA_BYTES = 32 << 20  # limit for all directories of a file, because a header can claim gigabytes
 
 
 class BrokenDirectory(ValueError):
-    """The bytes are not a TIFF structure, or point outside themselves."""
+    """The bytes are not a TIFF structure, or contain an offset beyond their end."""
 
 
 @dataclass(slots=True)
 class Ifd:
-    """One directory: `entries` maps tag -> (type, count, raw value), `children` pointer tag -> directory."""
+    """One directory. `entries` maps a tag to (type, count, raw value), `children` a pointer tag to its directory."""
 
     entries: dict[int, tuple[int, int, bytes]] = field(default_factory=dict)
     children: dict[int, "Ifd"] = field(default_factory=dict)
 
     def numbers(self, tag: int, order: Order) -> tuple[int, ...] | None:
-        """The unsigned integers of a tag (BYTE, SHORT or LONG); None where it is missing or of another type."""
+        """The unsigned integers of a tag (BYTE, SHORT or LONG); None if it is missing or has another type."""
         kind, count, raw = self.entries.get(tag, (0, 0, b""))
         code = {BYTE: "B", SHORT: "H", LONG: "I"}.get(kind)
         return struct.unpack(f"{order}{count}{code}", raw) if code else None
@@ -45,8 +45,8 @@ class Ifd:
         self.entries[tag] = (kind, len(values), struct.pack(f"{order}{len(values)}{code}", *values))
 
     def put_rational(self, tag: int, order: Order, value: float) -> None:
-        """Set a tag to the nearest fraction with a denominator of at most 10 000 (a resolution needs no more)."""
-        from fractions import Fraction  # not at the top: reading a JPEG should not wait for it
+        """Set a tag to the nearest fraction with a denominator of at most 10 000, which suffices for resolutions."""
+        from fractions import Fraction  # imported late: reading a JPEG does not need it
 
         ratio = Fraction(value).limit_denominator(10_000)
         self.entries[tag] = (RATIONAL, 1, struct.pack(f"{order}II", ratio.numerator, ratio.denominator))
@@ -58,7 +58,7 @@ class Header:
 
     order: Order
     big: bool  # BigTIFF: 64-bit offsets
-    first: int  # where the first directory is
+    first: int  # offset of the first directory
 
 
 def header(stream: BinaryIO) -> Header:
@@ -77,7 +77,7 @@ def header(stream: BinaryIO) -> Header:
 
 
 class Reader:
-    """Reads directories out of a seekable stream, and never more than MAX_METADATA_BYTES of them."""
+    """Reads directories from a seekable stream, at most MAX_METADATA_BYTES in total."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self.stream = stream
@@ -87,8 +87,8 @@ class Reader:
     def directory(self, offset: int, depth: int = 0) -> tuple[Ifd, int]:
         """The directory at `offset` with its sub-directories, and the offset of the next one (0: none).
 
-        A sub-directory or value that points outside the file is left out, as every viewer does; a directory that is
-        itself cut off raises BrokenDirectory.
+        Sub-directories and values outside the file are skipped, as viewers do. Raises BrokenDirectory if the directory
+        itself is cut off.
         """
         result = Ifd()
         raw_entries, following = self._table(offset)
@@ -110,7 +110,7 @@ class Reader:
         return result, following
 
     def chain(self) -> Iterator[Ifd]:
-        """The main directories (pages) in file order; stops where a file's chain bites its own tail."""
+        """Yield the main directories (pages) in file order. A circular chain ends at its first repetition."""
         seen: set[int] = set()
         offset = self.header.first
         while offset and offset not in seen:
@@ -129,13 +129,13 @@ class Reader:
         if table is None:
             raise BrokenDirectory(f"the directory at byte {offset} is cut off")
         layout = f"{order}HHQ8s" if big else f"{order}HHI4s"
-        # Some writers leave out the last "next" pointer; that is the end of the chain.
+        # Some writers omit the last "next" pointer, which ends the chain.
         end = self._at(offset + len(start) + len(table), struct.calcsize(f"{order}{pointer}"))
         following = struct.unpack(f"{order}{pointer}", end)[0] if end else 0
         return list(struct.iter_unpack(layout, table)), following
 
     def _child(self, offset: int, depth: int) -> Ifd | None:
-        if depth >= 2:  # IFD0 -> EXIF -> interoperability is the deepest that the standard knows
+        if depth >= 2:  # IFD0 -> EXIF -> interoperability is the deepest nesting in the standard
             return None
         try:
             return self.directory(offset, depth + 1)[0]
@@ -155,7 +155,7 @@ class Reader:
 
 
 def pack(ifd: Ifd, order: Order, offset: int) -> bytes:
-    """The bytes of a directory and all below it, to stand at the even byte `offset` of the file; no next directory."""
+    """The bytes of a directory and its sub-directories for the even position `offset` in a file; no next directory."""
     tags = sorted((*ifd.entries, *(tag for tag in ifd.children if tag not in ifd.entries)))
     table = bytearray(struct.pack(f"{order}H", len(tags)))
     beyond = bytearray()
@@ -171,5 +171,5 @@ def pack(ifd: Ifd, order: Order, offset: int) -> bytes:
             table += struct.pack(f"{order}HHI4s", tag, kind, count, raw)
             continue
         table += struct.pack(f"{order}HHII", tag, kind, count, start + len(beyond))
-        beyond += raw + b"\0" * (len(raw) % 2)  # values begin at even bytes
+        beyond += raw + b"\0" * (len(raw) % 2)  # values start at even positions
     return bytes(table) + bytes(4) + bytes(beyond)

@@ -1,4 +1,4 @@
-"""Odd pictures, made here byte by byte or by Pillow: file name -> content."""
+"""Odd picture files, built byte by byte or with Pillow: file name -> content."""
 
 import io
 import os
@@ -7,10 +7,10 @@ import zlib
 from collections.abc import Callable
 from typing import Any
 
+import icc_profiles
 import numpy as np
 import numpy.typing as npt
 import picture_files as files
-import profiles
 from PIL import Image, features
 
 Pixels = npt.NDArray[Any]
@@ -111,7 +111,7 @@ def good() -> Corpus:
             options = {} if format == "WEBP" else {"dpi": (300, 300)}
             made[name] = saved(image("RGB"), format, exif=exif(orientation), **options)
         made[f"p3-{format.lower()}{SUFFIXES[format]}"] = saved(
-            image("RGB"), format, icc_profile=profiles.display_p3(), exif=exif()
+            image("RGB"), format, icc_profile=icc_profiles.display_p3(), exif=exif()
         )
         white = Image.new("RGB", SIDES, (255, 255, 255))
         made[f"white-{format.lower()}{SUFFIXES[format]}"] = saved(white, format)
@@ -131,16 +131,16 @@ def _pngs() -> Corpus:
                 made[name] = files.png(pixels, interlaced=interlaced, chunks=extra)
     made["png-p-alpha.png"] = saved(image("P"), "PNG", transparency=bytes(range(0, 256, 4)))
     made["png-p-one-transparent.png"] = saved(image("P"), "PNG", transparency=7)
-    made["png-p-icc.png"] = saved(image("P"), "PNG", icc_profile=profiles.display_p3())
+    made["png-p-icc.png"] = saved(image("P"), "PNG", icc_profile=icc_profiles.display_p3())
     made["png-l-key.png"] = saved(image("L"), "PNG", transparency=255)
     made["png-rgb-key.png"] = saved(image("RGB"), "PNG", transparency=(255, 255, 255))
     made["png-i16-key.png"] = files.png(
         scene(9, 9, 1, np.uint16), chunks=files.chunk(b"tRNS", struct.pack(">H", 0x1FFF + 0x2000))
     )
-    made["png-l-icc.png"] = saved(image("L"), "PNG", icc_profile=profiles.grey())
-    made["png-la-icc.png"] = saved(image("LA"), "PNG", icc_profile=profiles.grey())
-    made["png-i16-icc.png"] = files.png(scene(channels=1, dtype=np.uint16), chunks=_iccp(profiles.grey()))
-    made["png-rgb16-icc.png"] = files.png(scene(dtype=np.uint16), chunks=_iccp(profiles.display_p3()))
+    made["png-l-icc.png"] = saved(image("L"), "PNG", icc_profile=icc_profiles.grey())
+    made["png-la-icc.png"] = saved(image("LA"), "PNG", icc_profile=icc_profiles.grey())
+    made["png-i16-icc.png"] = files.png(scene(channels=1, dtype=np.uint16), chunks=_iccp(icc_profiles.grey()))
+    made["png-rgb16-icc.png"] = files.png(scene(dtype=np.uint16), chunks=_iccp(icc_profiles.display_p3()))
     made["png-broken-icc.png"] = files.png(scene(), chunks=_iccp(b"no profile"))
     for depth in (1, 2, 4):
         made[f"png-grey-{depth}-bits.png"] = _shallow(depth, 0, b"")
@@ -157,7 +157,7 @@ def _pngs() -> Corpus:
     made["png-large-text.png"] = files.png(
         scene(), chunks=files.chunk(b"zTXt", b"workflow\0\0" + zlib.compress(bytes(3 << 20)))
     )
-    made["png-large-icc.png"] = files.png(scene(), chunks=_iccp(profiles.display_p3() + bytes(3 << 20)))
+    made["png-large-icc.png"] = files.png(scene(), chunks=_iccp(icc_profiles.display_p3() + bytes(3 << 20)))
     return made
 
 
@@ -189,7 +189,9 @@ def _jpegs() -> Corpus:
     cmyk = saved(inks, "JPEG", quality=100)
     adobe = cmyk.index(b"Adobe")  # and so it is stored inverted
     return {
-        "jpeg-progressive.jpg": saved(photo, "JPEG", progressive=True, exif=exif(5), icc_profile=profiles.display_p3()),
+        "jpeg-progressive.jpg": saved(
+            photo, "JPEG", progressive=True, exif=exif(5), icc_profile=icc_profiles.display_p3()
+        ),
         "jpeg-420.jpg": saved(photo, "JPEG", subsampling="4:2:0"),
         "jpeg-no-jfif.jpg": plain[:2] + plain[app0:],
         "jpeg-exif-before-jfif.jpg": saved(photo, "JPEG", exif=exif(3), dpi=(72, 72)),
@@ -197,11 +199,11 @@ def _jpegs() -> Corpus:
         "jpeg-stored-as-rgb.jpg": saved(photo, "JPEG", keep_rgb=True),
         "jpeg-rubbish-behind.jpg": plain + b"motion photo" * 99,
         "jpeg-fill-bytes.jpg": plain[:2] + b"\xff\xff\xff" + plain[2:],
-        "jpeg-l-icc.jpg": saved(image("L"), "JPEG", icc_profile=profiles.grey()),
-        "jpeg-wrong-icc.jpg": saved(photo, "JPEG", icc_profile=profiles.cmyk()),
-        "jpeg-cmyk-icc.jpg": saved(inks, "JPEG", icc_profile=profiles.cmyk(), exif=exif(6), dpi=(240, 240)),
+        "jpeg-l-icc.jpg": saved(image("L"), "JPEG", icc_profile=icc_profiles.grey()),
+        "jpeg-wrong-icc.jpg": saved(photo, "JPEG", icc_profile=icc_profiles.cmyk()),
+        "jpeg-cmyk-icc.jpg": saved(inks, "JPEG", icc_profile=icc_profiles.cmyk(), exif=exif(6), dpi=(240, 240)),
         "jpeg-ycck.jpg": cmyk[: adobe + 11] + b"\2" + cmyk[adobe + 12 :],
-        "jpeg-large-icc.jpg": saved(photo, "JPEG", icc_profile=profiles.display_p3() + bytes(200_000)),
+        "jpeg-large-icc.jpg": saved(photo, "JPEG", icc_profile=icc_profiles.display_p3() + bytes(200_000)),
         "jpeg-mpo.jpg": saved(photo, "MPO", save_all=True, append_images=[image("RGB", 8, 8)], exif=exif(6)),
     }
 
@@ -218,8 +220,8 @@ def _tiffs() -> Corpus:
     made["tiff-zero-is-white.tif"] = files.tiff(255 - dark, photometric=0)
     made["tiff-16-zero-is-white.tif"] = files.tiff(65535 - scene(channels=1, dtype=np.uint16), photometric=0)
     made["tiff-planes.tif"] = files.tiff(scene(), separate=True)
-    made["tiff-i16-icc.tif"] = saved(image("I;16"), "TIFF", icc_profile=profiles.grey())
-    made["tiff-cmyk-icc.tif"] = saved(image("CMYK"), "TIFF", icc_profile=profiles.cmyk(), dpi=(240, 240))
+    made["tiff-i16-icc.tif"] = saved(image("I;16"), "TIFF", icc_profile=icc_profiles.grey())
+    made["tiff-cmyk-icc.tif"] = saved(image("CMYK"), "TIFF", icc_profile=icc_profiles.cmyk(), dpi=(240, 240))
     made["tiff-cmyk-16.tif"] = files.tiff(scene(channels=4, dtype=np.uint16)[:, :, [0, 1, 2, 3]], photometric=5)
     made["tiff-thumbnail-page.tif"] = files.tiff(scene(), following=1, more={254: (1,)})
     for compression in ("packbits", "tiff_lzw", "tiff_adobe_deflate", "jpeg", "zstd", "lzma"):
@@ -305,7 +307,7 @@ def whole() -> Corpus:
         "cut.png": saved(small("RGB"), "PNG"),
         "cut-palette.png": saved(small("P"), "PNG"),
         "cut-deep.png": files.png(scene(16, 16, 3, np.uint16), interlaced=True),
-        "cut.jpg": saved(small("RGB"), "JPEG", exif=exif(6), icc_profile=profiles.display_p3()),
+        "cut.jpg": saved(small("RGB"), "JPEG", exif=exif(6), icc_profile=icc_profiles.display_p3()),
         "cut-progressive.jpg": saved(small("RGB"), "JPEG", progressive=True),
         "cut-grey.jpg": saved(small("L"), "JPEG"),
         "cut-lossless.webp": saved(small("RGBA"), "WEBP"),

@@ -1,4 +1,4 @@
-"""What must be kept of a picture whatever is done to it, as one function, and a viewer that is not ours."""
+"""Checks what every task must preserve of a picture, with an independent viewer."""
 
 import io
 import struct

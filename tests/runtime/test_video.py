@@ -1,4 +1,4 @@
-"""Raw video frames through a function, from one pipe into another."""
+"""Processing raw video frames from one pipe into another."""
 
 import io
 import json

@@ -75,6 +75,7 @@ def code(text: str) -> str:
 
 
 def escape(text: str) -> str:
-    """`text` as Markdown that shows it as it is, for a cell of a table or a paragraph."""
-    text = re.sub(r"([*_\[\]<>])", r"\\\1", " ".join(text.split()))
-    return text.replace("|", "\\|")
+    """`text` as Markdown that shows it as it is, for a cell of a table or a paragraph. Inline code stays code."""
+    parts = " ".join(text.split()).split("`")
+    parts[::2] = [re.sub(r"([*_\[\]<>])", r"\\\1", part) for part in parts[::2]]
+    return "`".join(parts).replace("|", "\\|")

@@ -36,10 +36,7 @@ def fill(markdown: str) -> str:
 
 def command_page(name: str, target: str) -> str:
     """The description, arguments and options of one command, as `--help` shows them."""
-    module, _, function = target.partition(":")
-    shell = typer.Typer(add_completion=False, rich_markup_mode=None)
-    shell.command(name)(getattr(importlib.import_module(module), function))
-    command = typer.main.get_command(shell)
+    command = _command(name, target)
     context = command.make_context(f"img2img {name}", [], resilient_parsing=True)
     usage = " ".join([f"img2img {name}", *command.collect_usage_pieces(context)])
     parts = [f"# img2img {name}", f"```text\n{usage}\n```", help_text(command.help or "")]
@@ -87,8 +84,7 @@ def networks_page() -> str:
     introduction = (
         "A configuration chooses networks by name: `generator.name` and `discriminator.name`. Their options are the "
         "arguments of the constructor, for example `--set generator.options.features=32`. The method sets what follows "
-        "from the data: channels, domains and sizes. [Adding a network](../guides/adding-a-network.md) shows how to add "
-        "your own."
+        "from the data: channels, domains and sizes. See also [Adding a network](../guides/adding-a-network.md)."
     )
     return "\n\n".join(["# Networks", introduction, *_classes(NETWORKS, level=2)]) + "\n"
 
@@ -132,20 +128,33 @@ def card_keys() -> str:
 
 def batch_options() -> str:
     """The keyword arguments of `img2img.batch`: those of every task, then those of each task."""
+    from img2img.cli.app import COMMANDS
     from img2img.runtime.tasks.inpaint import InpaintTask
     from img2img.runtime.tasks.settings import Settings
     from img2img.runtime.tasks.translate import TranslateTask
     from img2img.runtime.tasks.upscale import UpscaleTask
 
-    meanings = {one.name: one.metadata["help"] for one in dataclasses.fields(Settings)}
-    parts = ["#### Every task", _fields(Settings, meanings)]
+    shared = {one.name: one.metadata["help"] for one in dataclasses.fields(Settings)}
+    parts = ["#### Every task", _fields(Settings, shared)]
     for task in (UpscaleTask, TranslateTask, InpaintTask):
-        own = described(inspect.getdoc(task) or "", "Attributes")
-        parts += [f"#### Task {task.name}", _fields(task, own)]
+        meanings = described(inspect.getdoc(task) or "", "Attributes")
+        options = _command(task.name, COMMANDS[task.name][0]).params
+        meanings |= {one.name: one.help for one in options if getattr(one, "help", None)}
+        for name in (*shared, "wanted", "masks"):  # the last two are set by the program
+            meanings.pop(name, None)
+        parts += [f"#### Task {task.name}", _fields(task, meanings)]
     return "\n\n".join(parts)
 
 
 PARTS: dict[str, Callable[[], str]] = {"card-keys": card_keys, "batch-options": batch_options}
+
+
+def _command(name: str, target: str) -> Any:
+    """The command `name` as Click has it, from the function `target` ("module:function")."""
+    module, _, function = target.partition(":")
+    shell = typer.Typer(add_completion=False, rich_markup_mode=None)
+    shell.command(name)(getattr(importlib.import_module(module), function))
+    return typer.main.get_command(shell)
 
 
 def _fields(kind: type, meanings: Mapping[str, str]) -> str:
@@ -182,11 +191,20 @@ def _classes(names: Mapping[str, str], level: int) -> Iterator[str]:
             yield table(["Option", "Default", "Meaning"], rows)
 
 
-def _rows(properties: Mapping[str, Any], required: set[str], prefix: str = "") -> Iterator[list[str]]:
-    """A row for each key of a JSON schema: name, type, default, meaning. Sections become dotted keys."""
+def _rows(
+    properties: Mapping[str, Any], required: set[str], prefix: str = "", meaning: str = ""
+) -> Iterator[list[str]]:
+    """A row for each key of a JSON schema: name, type, default, meaning. Sections become dotted keys.
+
+    A key without a description has that of its section, `meaning`.
+    """
     for name, schema in properties.items():
+        description = schema.get("description", meaning)
         if schema.get("type") == "object" and "properties" in schema and "default" not in schema:
-            yield from _rows(schema["properties"], set(schema.get("required", ())), f"{prefix}{name}.")
+            keys = set(schema.get("required", ()))
+            yield from _rows(schema["properties"], keys, f"{prefix}{name}.", description)
         else:
-            default = REQUIRED if name in required or "default" not in schema else code(value_text(schema["default"]))
-            yield [code(prefix + name), type_text(schema), default, escape(schema.get("description", ""))]
+            default = REQUIRED if name in required else "not set"
+            if "default" in schema:
+                default = code(value_text(schema["default"]))
+            yield [code(prefix + name), type_text(schema), default, escape(description)]

@@ -68,8 +68,9 @@ def test_every_command_and_option_is_in_the_reference(name: str, pages: dict[str
     shown = [one for one in command(name).params if not getattr(one, "hidden", False)]
     assert shown
     for parameter in shown:
-        for option in parameter.opts if parameter.param_type_name == "option" else [parameter.make_metavar(None)]:
-            assert option.strip("[].{}").split()[0] in page
+        is_option = parameter.param_type_name == "option"
+        for shown_name in parameter.opts if is_option else [parameter.metavar or parameter.name.upper()]:
+            assert shown_name.replace("|", "\\|") in page
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -78,7 +79,9 @@ def test_every_setting_of_every_method_is_in_the_reference(name: str, pages: dic
     recipe = methods.find(name).recipe
     for stage in getattr(recipe, "stages", {"": recipe}):
         for key in settings_of(recipe.of_stage({"stage": stage} if stage else {})):
-            assert re.search(rf"^\| `{re.escape(key)}` \| .+ \| .+ \| \S.* \|$", page, re.MULTILINE), key
+            below = r"(?:\.\w+)?"  # objectives and their weights are a table
+            row = rf"^\| `{re.escape(key)}{below}` \| .+ \| .+ \| \S.* \|$"
+            assert re.search(row, page, re.MULTILINE), key
 
 
 def test_a_later_stage_lists_its_own_defaults(pages: dict[str, str]) -> None:
@@ -138,7 +141,7 @@ def shown_commands(page: Path) -> Iterator[list[str]]:
         for line in block.replace("\\\n", " ").splitlines():
             if match := re.fullmatch(r'([A-Z]+)="(.*)"', line):
                 variables[match[1]] = match[2]
-            line = re.sub(r"(?<!\S)\$([A-Z]+)\b", lambda found: variables.get(found[1], found[0]), line)
+            line = re.sub(r"\$([A-Z_]+)\b", lambda found: variables.get(found[1], "1"), line)
             for part in re.split(r"\||&&", line):
                 words = shlex.split(part.split(" > ")[0].partition(" #")[0])
                 while words and re.fullmatch(r"[A-Z_0-9]+=\S*", words[0]):

@@ -10,11 +10,11 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-import typer
 import yaml
 from conftest import ROOT
 
 from img2img import methods
+from img2img.cli import app
 from img2img.cli.app import COMMANDS
 from img2img.methods import METHODS
 from img2img.methods.config import assign
@@ -45,12 +45,9 @@ def pages(reference: ModuleType) -> dict[str, str]:
     return found
 
 
-def command(name: str) -> Any:
-    """The command as Click has it."""
-    module, _, function = COMMANDS[name][0].partition(":")
-    shell = typer.Typer(add_completion=False, rich_markup_mode=None)
-    shell.command(name)(getattr(importlib.import_module(module), function))
-    return typer.main.get_command(shell)
+def parse(name: str, words: list[str], *, resilient: bool = False) -> Any:
+    """Click's context of a command after it has parsed `words`."""
+    return app.build().commands[name].make_context(name, words, resilient_parsing=resilient)
 
 
 def settings_of(section: Any, prefix: str = "") -> Iterator[str]:
@@ -65,12 +62,12 @@ def settings_of(section: Any, prefix: str = "") -> Iterator[str]:
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_and_option_is_in_the_reference(name: str, pages: dict[str, str]) -> None:
     page = pages[f"reference/commands/{name}.md"]
-    shown = [one for one in command(name).params if not getattr(one, "hidden", False)]
+    shown = parse(name, [], resilient=True).command.params
     assert shown
     for parameter in shown:
         is_option = parameter.param_type_name == "option"
         for shown_name in parameter.opts if is_option else [parameter.metavar or parameter.name.upper()]:
-            assert shown_name.replace("|", "\\|") in page
+            assert shown_name in page
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -159,7 +156,7 @@ def test_commands_are_valid(page: Path, monkeypatch: pytest.MonkeyPatch) -> None
         name, *rest = words
         if name.startswith("-"):
             continue
-        context = command(name).make_context(name, rest)  # raises, with the option that is wrong
+        context = parse(name, rest)  # raises, with the option that is wrong
         if name == "train" and context.params["method"] in METHODS:
             recipe = methods.find(context.params["method"]).recipe
             values: dict[str, Any] = {"data": {"folders": ["pictures"]}}

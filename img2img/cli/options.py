@@ -73,11 +73,14 @@ def with_options(kind: type[Any], parameter: str) -> Callable[[Callable[..., Any
         ]
         shared = _parameters(kind)
         names = [one.name for one in shared]
+        repeatable = {one.name for one in fields(kind) if get_origin(get_type_hints(kind)[one.name]) is tuple}
 
         @functools.wraps(command)
         def run(**given: Any) -> Any:
-            options = kind(**{name: given.pop(name) for name in names})
-            return command(**given, **{parameter: options})
+            values = {name: given.pop(name) for name in names}
+            for name in repeatable:
+                values[name] = tuple(values[name] or ())
+            return command(**given, **{parameter: kind(**values)})
 
         parameters = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in (*own, *shared)]
         parameters.sort(key=_panel_order)

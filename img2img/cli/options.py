@@ -6,7 +6,7 @@ import functools
 import inspect
 import string
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import Field, fields
 from types import GenericAlias
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
@@ -90,6 +90,11 @@ def with_options(kind: type[Any], parameter: str) -> Callable[[Callable[..., Any
         return run
 
     return decorate
+
+
+def _field_value(field: Field[Any], value: Any) -> Any:
+    """Typer passes a repeatable option as a list, or as None if it is not given. The field is a tuple."""
+    return tuple(value or ()) if isinstance(field.default, tuple) else value
 
 
 def _panel_order(parameter: inspect.Parameter) -> int:

@@ -72,12 +72,14 @@ def with_options(kind: type[Any], parameter: str) -> Callable[[Callable[..., Any
             if name != parameter
         ]
         shared = _parameters(kind)
-        names = [one.name for one in shared]
+        repeatable = {name for name, hint in get_type_hints(kind).items() if get_origin(hint) is tuple}
 
         @functools.wraps(command)
         def run(**given: Any) -> Any:
-            options = kind(**{name: given.pop(name) for name in names})
-            return command(**given, **{parameter: options})
+            values = {one.name: given.pop(one.name) for one in shared}
+            for name in repeatable:  # Typer gives a list, or None without the option
+                values[name] = tuple(values[name] or ())
+            return command(**given, **{parameter: kind(**values)})
 
         parameters = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in (*own, *shared)]
         parameters.sort(key=_panel_order)

@@ -99,7 +99,7 @@ def test_usage_errors_are_one_line_and_write_nothing(
             "cannot be combined with --norm-mode, --dropout",
         ),
         ("net.onnx", ["--to", "pth"], "cannot be combined with --to"),
-        ("bare.onnx", ["-p", "fp16"], "bare.onnx: it has no card"),
+        ("bare.onnx", ["-p", "fp16"], "bare.onnx: has no card"),
         ("nothing.onnx", ["-p", "fp16"], "nothing.onnx"),
         ("some/run", [], "some/run: neither a run folder nor a checkpoint"),
         ("net.pth", [], "net.pth"),

@@ -67,7 +67,7 @@ def test_options_about_a_file_go_into_its_card(img2img: Run, here: Path, monkeyp
     ("args", "status", "message"),
     [
         (["missing.pth"], 1, "missing.pth: cannot be read (No such file or directory)"),
-        (["page.pth"], 1, "page.pth: is a web page, not weights"),
+        (["page.pth"], 1, "page.pth: is a web page instead of weights"),
         (["page.pth", "-o", "model.pt"], 2, "use a name that ends in .onnx"),
         (["page.pth", "-o", "none/model.onnx"], 2, "there is no folder"),
         (["page.pth", "--domains", "a,,b"], 2, "use different names"),

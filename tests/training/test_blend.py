@@ -177,7 +177,7 @@ def test_what_cannot_be_blended_is_refused(runs: dict[str, Path], tmp_path: Path
     (tmp_path / "some.pth").write_bytes(b"x")
     with pytest.raises(ConfigError, match=r"some\.pth: a file does not describe its network"):
         blend(tmp_path / "some.pth", runs["a"], 0.5, target)
-    with pytest.raises(ConfigError, match=r"interpolated 0 \(only .*a\) and 1 \(only .*b\), not 1\.5"):
+    with pytest.raises(ConfigError, match=r"between 0 \(only .*a\) and 1 \(only .*b\), not 1\.5"):
         blend(runs["a"], runs["b"], 1.5, target)
     (tmp_path / "empty" / "checkpoints").mkdir(parents=True)
     (tmp_path / "empty" / "config.toml").write_bytes((runs["a"] / "config.toml").read_bytes())
@@ -215,7 +215,7 @@ def test_the_command_says_what_it_wrote(
 ) -> None:
     from img2img.cli import app
 
-    monkeypatch.setitem(app.COMMANDS, "blend", ("img2img.cli.blend:blend", "Make a model interpolated two."))
+    monkeypatch.setitem(app.COMMANDS, "blend", ("img2img.cli.blend:blend", "Make a model between two."))
     target = tmp_path / "my model.onnx"
     done = img2img("blend", runs["a"], runs["b"], "--weight", "0.7", "-o", target, "--name", "mine")
     assert done.status == 0 and done.out == b"", done.err

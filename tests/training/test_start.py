@@ -147,7 +147,7 @@ def test_a_network_of_the_same_layout_gets_the_weights_bit_by_bit(small: Compact
 def test_weights_that_do_not_fit_are_refused_and_change_nothing(small: Compact, model: Path) -> None:
     for network, message in (
         (Compact(2, 3, 2), r"mine\.onnx: generator is another network: it has 4 features .* can grow but not shrink"),
-        (CollapsibleCompact(4, 6, 2), r"are enlarged x2, here 3 channels and x4"),
+        (CollapsibleCompact(4, 6, 2), r"upscales pictures with 3 channels x2, this network those with 3 channels x4"),
         (SRResNet(scale=2, features=4, blocks=1), r"mine\.onnx: generator is another network: the file lacks "),
     ):
         before = {key: value.clone() for key, value in network.state_dict().items()}
@@ -169,7 +169,7 @@ def test_a_checkpoint_of_a_smaller_network_is_still_another_network(small: Compa
 def test_rounded_and_damaged_models_are_refused(model: Path, tmp_path: Path) -> None:
     for precision in ("int8", "fp16"):
         rounded = random_model(tmp_path / f"tiny.{precision}.onnx", name="tiny", precision=precision)
-        with pytest.raises(CheckpointError, match=rf"its weights are rounded to {precision}; start from the fp32 file"):
+        with pytest.raises(CheckpointError, match=rf"weights are rounded to {precision}; start from the fp32 file"):
             start.read(rounded)
     random_model(tmp_path / "tiny.onnx")
     with pytest.raises(CheckpointError, match=r"rounded to int8; start from .*tiny\.onnx$"):

@@ -121,7 +121,7 @@ def break_variance(key: str, value: torch.Tensor) -> None:
 
 
 def test_bad_running_statistics_are_not_used_or_give_a_warning(painter: Path, tmp_path: Path) -> None:
-    for name, change, fault in (("fresh", reset, "were never gathered"), ("broken", break_variance, "are not finite")):
+    for name, change, fault in (("fresh", reset, "were never updated"), ("broken", break_variance, "are not finite")):
         notes: list[str] = []
         place = changed(painter, tmp_path / name, change)
         found = export.read(place, None, notes.append)

@@ -176,11 +176,11 @@ def test_held_out_photos_are_those_that_training_holds_out(
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (["--no-reference"], "--no-reference is for models to upscale; red is to inpaint"),
-        (["--train", "."], "--train is for models to translate"),
-        (["--sheet", "sheet.pdf"], "say a name that ends in .png"),
-        (["--against", "upscale-x4"], "they cannot be compared"),
-        (["--against", "red.onnx"], "one model is named twice"),
+        (["--no-reference"], "--no-reference is for models that upscale; red is for 'inpaint'"),
+        (["--train", "."], "--train is for models that translate"),
+        (["--sheet", "sheet.pdf"], "the name must end in .png"),
+        (["--against", "upscale-x4"], "cannot compare"),
+        (["--against", "red.onnx"], "the same model is given twice"),
         (["--data", "missing"], "missing: no such folder"),
     ],
 )

@@ -92,7 +92,10 @@ def test_a_perfect_model_is_as_close_as_real_pictures_and_copying_is_far(
     assert lines[-5] == ["mean", "recognised", "kid_own", "kid_own_error", "swd"]
     table = {name: figures for name, *figures in lines[-4:]}
     assert list(table) == ["copy", "idle", "day", "real"] and table["real"][0] == "-" and table["copy"] == table["idle"]
-    assert "of 8, day is better than copy in 8" in done.err and "recognised_real: 1.0" in done.err
+    assert (
+        "day is better than copy in 8, than idle in 8 of 8 (recognised)" in done.err
+        and "recognised_real: 1.0" in done.err
+    )
     assert "features: kid_own: a classifier trained on the spot on nights" in done.err
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert sheet.height > 8 * 16
@@ -171,9 +174,9 @@ def test_a_model_with_several_domains_is_measured_for_one(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--real", "testB"], "--real needs --train twice"),
-        (["--real", "testB", "--train", "trainA", "--held-out"], "--real needs --train twice"),
-        (["--real", "testB", "--data", "trainA", "--held-out"], "give one folder with --data"),
+        (["--real", "testB"], "--real trains a classifier: use --train twice"),
+        (["--real", "testB", "--train", "trainA", "--held-out"], "--real trains a classifier: use --train twice"),
+        (["--real", "testB", "--data", "trainA", "--held-out"], "use --data once"),
         (["--real", "testB", "--to", "day"], "plain has no domains to choose from"),
         (["--to", "day"], "--to goes with --real"),
         (["--features", "inception"], "--features goes with --real"),
@@ -196,7 +199,7 @@ def test_options_that_do_not_go_together_are_refused(
 
 @pytest.mark.parametrize(
     ("words", "message"),
-    [([], "say --to with one of bright, dark"), (["--to", "grey"], "light has no domain grey: say --to with one of")],
+    [([], "use --to with one of bright, dark"), (["--to", "grey"], "light has no domain grey; use --to with one of")],
 )
 def test_to_must_name_a_domain_of_the_model(
     img2img: Callable[..., Any], nights: Path, tmp_path: Path, words: list[str], message: str

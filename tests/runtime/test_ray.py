@@ -25,6 +25,7 @@ from img2img.runtime.batch.run_job import JobItem
 from img2img.runtime.batch.storage import RemoteFile
 from img2img.runtime.files import digests
 from img2img.runtime.files.jobs import Job
+from img2img.runtime.network import model_digest
 from img2img.runtime.tasks.model_choice import ModelChoice
 from img2img.runtime.tasks.settings import Engine, Settings
 from img2img.runtime.tasks.task import Task
@@ -317,7 +318,7 @@ def test_a_node_without_the_model_is_sent_it(tmp_path: Path, model: Path, cluste
         b"",
         [],
         str(tmp_path),
-        digests.of_model(model),
+        model_digest.of_model(model),
         {model.name: cluster.put(model.read_bytes())},
     )
     assert worker._at_hand(order) == model

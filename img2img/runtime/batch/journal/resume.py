@@ -19,6 +19,7 @@ from img2img.runtime.files import digests
 from img2img.runtime.files.digests import Fingerprint
 from img2img.runtime.files.jobs import Existing, Job
 from img2img.runtime.image.pictures import Picture
+from img2img.runtime.network import model_digest
 from img2img.text import show
 
 if TYPE_CHECKING:
@@ -159,7 +160,7 @@ class _OpenJournals:
 
     @property
     def model(self) -> str:
-        return digests.of_model(self._batch.model_choice.path)
+        return model_digest.of_model(self._batch.model_choice.path)
 
     def of(self, home: Path) -> Journal:
         with self._opening:  # worker threads ask at the same time

@@ -24,9 +24,8 @@ from img2img.runtime.batch import remote
 from img2img.runtime.batch.event import Event
 from img2img.runtime.batch.ray import cluster
 from img2img.runtime.batch.storage import RemoteFile
-from img2img.runtime.files import digests
 from img2img.runtime.files.jobs import Job
-from img2img.runtime.network import model_file, models
+from img2img.runtime.network import model_digest, model_file, models
 
 if TYPE_CHECKING:
     from img2img.runtime.batch.event import ProgressListener
@@ -137,7 +136,7 @@ def _order(batch: Batch, pool: _Pool, *, is_own: bool) -> WorkerSetup:
         batch.stdin,
         sizes,
         str(Path.cwd()),
-        digests.of_model(model_choice.path),
+        model_digest.of_model(model_choice.path),
         files,
     )
 

@@ -30,6 +30,7 @@ from img2img.runtime.files import digests
 from img2img.runtime.files.jobs import Job
 from img2img.runtime.image import pictures, writing
 from img2img.runtime.image.pictures import DEFAULT_MAX_PIXELS, Picture
+from img2img.runtime.network import model_digest
 from img2img.runtime.tasks.model_choice import ModelChoice
 from img2img.runtime.tasks.retry import RetryingTask
 from img2img.runtime.tasks.settings import Settings
@@ -214,7 +215,7 @@ def _at_hand(order: WorkerSetup) -> Path:
     if not order.files:
         return path
     with suppress(ModelError):  # not there, or something else
-        if digests.of_model(path) == order.model:
+        if model_digest.of_model(path) == order.model:
             return path
     import ray
 

@@ -1,4 +1,4 @@
-"""Reads and writes storage such as s3://, gs:// and hdfs:// through fsspec. fsspec is imported when it is needed.
+"""Reads and writes storage such as s3://, gs:// and hdfs:// through fsspec, which is imported when it is needed.
 
 If the package of fsspec for a storage is missing (s3fs, gcsfs, ...), pyarrow replaces it where it can.
 """
@@ -9,7 +9,6 @@ import datetime
 import functools
 import posixpath
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, BinaryIO, cast
@@ -44,6 +43,8 @@ def look(files: Sequence[StorageFile]) -> list[FileInfo | None]:
         _filesystem(root)[0].invalidate_cache()
     if len(files) < 2:
         return [_look(file) for file in files]
+    from concurrent.futures import ThreadPoolExecutor
+
     with ThreadPoolExecutor(AT_ONCE) as pool:
         return list(pool.map(_look, files))
 

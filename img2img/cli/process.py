@@ -18,7 +18,7 @@ from img2img.text import show, show_duration
 
 if TYPE_CHECKING:
     from img2img.runtime.batch.event import Event
-    from img2img.runtime.batch.plan import Batch
+    from img2img.runtime.batch.run_job import Batch
     from img2img.runtime.tasks.settings import Settings
     from img2img.runtime.tasks.task import Task
 

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from img2img.errors import PictureError
 from img2img.runtime.batch.event import Cancelled, Event, Skipped, Written, explain
 from img2img.runtime.batch.pipeline import AHEAD, run_jobs
-from img2img.runtime.batch.run_job import JobItem, Steps, Stop, run_alone, run_job
+from img2img.runtime.batch.run import run_alone
+from img2img.runtime.batch.run_job import JobItem, Steps, Stop, run_job
 from img2img.runtime.batch.sharing import Room
 from img2img.runtime.files.jobs import Job
 from img2img.runtime.image.pictures import Picture

@@ -16,7 +16,7 @@ import pytest
 
 from img2img.atomic import temporary_name
 from img2img.errors import DeviceError, ModelError, UsageError
-from img2img.runtime.batch import plan, run
+from img2img.runtime.batch import plan, run, run_job
 from img2img.runtime.batch.event import Event, Skipped
 from img2img.runtime.batch.ray import cluster as ray_cluster
 from img2img.runtime.batch.ray import driver
@@ -89,7 +89,7 @@ def photos(tmp_path: Path, photo: Photo) -> Path:
 
 def batch(
     inputs: Path | str, output: Path | str, model: Path, *, task: Task | None = None, **options: Any
-) -> plan.Batch:
+) -> run_job.Batch:
     settings = Settings(
         **{"output": f"{output}/", "model": str(model), "threads": 1, "recursive": True, "engine": Engine.RAY} | options
     )

@@ -9,13 +9,12 @@ import dataclasses
 import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from img2img.errors import UsageError
 from img2img.runtime.batch.event import Notify
-from img2img.runtime.batch.run_job import JobItem
+from img2img.runtime.batch.run_job import Batch
 from img2img.runtime.files.jobs import Existing, Job
 from img2img.runtime.files.naming import Naming, is_template
 from img2img.runtime.files.source import SYSTEM_FILES, Source
@@ -24,43 +23,6 @@ from img2img.runtime.network import models
 from img2img.runtime.tasks.settings import Settings
 from img2img.runtime.tasks.task import ModelChoice, Task
 from img2img.text import show
-
-
-@dataclass
-class Batch:
-    """A batch that is ready to run.
-
-    Attributes:
-        jobs: all jobs, also those that are skipped or have failed before they start.
-        homes: for each job the output folder whose journal records the result; None: no journal does.
-        stdin: the bytes from stdin, if a job reads them.
-    """
-
-    jobs: list[Job]
-    homes: list[Path | None]
-    task: Task
-    model_choice: ModelChoice
-    settings: Settings
-    stdin: bytes = b""
-
-    @property
-    def items(self) -> list[JobItem]:
-        """The jobs with their places and homes."""
-        pairs = zip(self.jobs, self.homes, strict=True)
-        return [JobItem(index, job, home) for index, (job, home) in enumerate(pairs)]
-
-    @property
-    def to_do(self) -> list[Job]:
-        return [job for job in self.jobs if job.problem is None and job.skip is None]
-
-    def sizes(self, count: int | None = None) -> list[tuple[int, int]]:
-        """The known sizes (width, height) of the pictures to do, or of `count` of them, evenly spread."""
-        jobs = self.to_do
-        if count is not None and len(jobs) > count:
-            jobs = [jobs[place * len(jobs) // count] for place in range(count)]
-        from img2img.runtime.batch.sharing import sizes_of
-
-        return sizes_of((job.source for job in jobs), self.stdin)
 
 
 def prepare(

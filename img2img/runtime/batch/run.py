@@ -8,14 +8,13 @@ from contextlib import AbstractContextManager, closing, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from img2img.runtime.batch.event import ProgressListener, SilentListener
-from img2img.runtime.batch.run_job import JobItem, PictureFiles, Steps, Stop, decided_event, run_alone
+from img2img.runtime.batch.run_job import POLL, Batch, JobItem, PictureFiles, Steps, Stop, decided_event, run_job
 from img2img.runtime.image.pictures import DEFAULT_MAX_PIXELS
 from img2img.runtime.tasks.retry import RetryingTask
 from img2img.runtime.tasks.settings import Engine
 
 if TYPE_CHECKING:
     from img2img.runtime.batch.event import Event
-    from img2img.runtime.batch.plan import Batch
     from img2img.runtime.batch.sharing import Sharing
     from img2img.runtime.image.pictures import Picture
     from img2img.runtime.network.grid import Tile
@@ -57,6 +56,30 @@ def _single(batch: Batch, watch: ProgressListener, hashes: bool) -> Generator[Ev
     with batch.model_choice.load().cores.busy():
         event = run_alone(item, steps, stop)
     yield event
+
+
+def run_alone(item: JobItem, steps: Steps, stop: Stop) -> Event:
+    """Run one job in a thread of its own, while this thread waits and can take a Ctrl-C at any time."""
+    found: list[Event | BaseException] = []
+
+    def work() -> None:
+        try:
+            found.append(run_job(item, steps))
+        except BaseException as error:  # raised again below
+            found.append(error)
+
+    thread = threading.Thread(target=work, name="picture")
+    thread.start()
+    try:
+        while thread.is_alive():
+            thread.join(POLL)
+    except BaseException:
+        stop.set()
+        thread.join()
+        raise
+    if isinstance(found[0], BaseException):
+        raise found[0]
+    return found[0]
 
 
 def _many(batch: Batch, watch: ProgressListener) -> Generator[Event, None, None]:

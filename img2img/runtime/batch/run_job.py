@@ -1,4 +1,4 @@
-"""Runs one job: reads the picture, applies the task, writes the result and creates the event.
+"""A batch that is ready to run, and how one of its jobs runs: read the picture, apply the task, write the result.
 
 Batches, single pictures and Ray workers share this.
 """
@@ -6,7 +6,6 @@ Batches, single pictures and Ray workers share this.
 from __future__ import annotations
 
 import io
-import threading
 import time
 import traceback
 from collections.abc import Callable
@@ -23,6 +22,8 @@ from img2img.runtime.files.jobs import Job
 from img2img.runtime.files.storage_uri import StorageFile
 from img2img.runtime.image import pictures, writing
 from img2img.runtime.image.pictures import Picture
+from img2img.runtime.tasks.settings import Settings
+from img2img.runtime.tasks.task import ModelChoice, Task
 from img2img.text import show
 
 POLL = 0.2  # seconds; Windows delivers Ctrl-C only between waits that end
@@ -55,6 +56,43 @@ class JobItem:
     index: int
     job: Job
     home: Path | None = None
+
+
+@dataclass
+class Batch:
+    """A batch that is ready to run.
+
+    Attributes:
+        jobs: all jobs, also those that are skipped or have failed before they start.
+        homes: for each job the output folder whose journal records the result; None: no journal does.
+        stdin: the bytes from stdin, if a job reads them.
+    """
+
+    jobs: list[Job]
+    homes: list[Path | None]
+    task: Task
+    model_choice: ModelChoice
+    settings: Settings
+    stdin: bytes = b""
+
+    @property
+    def items(self) -> list[JobItem]:
+        """The jobs with their places and homes."""
+        pairs = zip(self.jobs, self.homes, strict=True)
+        return [JobItem(index, job, home) for index, (job, home) in enumerate(pairs)]
+
+    @property
+    def to_do(self) -> list[Job]:
+        return [job for job in self.jobs if job.problem is None and job.skip is None]
+
+    def sizes(self, count: int | None = None) -> list[tuple[int, int]]:
+        """The known sizes (width, height) of the pictures to do, or of `count` of them, evenly spread."""
+        jobs = self.to_do
+        if count is not None and len(jobs) > count:
+            jobs = [jobs[place * len(jobs) // count] for place in range(count)]
+        from img2img.runtime.batch.sharing import sizes_of
+
+        return sizes_of((job.source for job in jobs), self.stdin)
 
 
 def _nothing(item: JobItem) -> None:
@@ -104,30 +142,6 @@ def run_job(item: JobItem, steps: Steps) -> Event:
         return facts.event("failed", error=error)
     finally:
         steps.release(item)
-
-
-def run_alone(item: JobItem, steps: Steps, stop: Stop) -> Event:
-    """Run one job in a thread of its own, while this thread waits and can take a Ctrl-C at any time."""
-    found: list[Event | BaseException] = []
-
-    def work() -> None:
-        try:
-            found.append(run_job(item, steps))
-        except BaseException as error:  # raised again below
-            found.append(error)
-
-    thread = threading.Thread(target=work, name="picture")
-    thread.start()
-    try:
-        while thread.is_alive():
-            thread.join(POLL)
-    except BaseException:
-        stop.set()
-        thread.join()
-        raise
-    if isinstance(found[0], BaseException):
-        raise found[0]
-    return found[0]
 
 
 def decided_event(item: JobItem) -> Event | None:

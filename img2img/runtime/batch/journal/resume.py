@@ -22,7 +22,7 @@ from img2img.runtime.network import model_digest
 from img2img.text import show
 
 if TYPE_CHECKING:
-    from img2img.runtime.batch.plan import Batch
+    from img2img.runtime.batch.run_job import Batch
 
 
 def skip_completed(batch: Batch, notify: Callable[[str], None] | None, *, write: bool) -> list[Job]:

@@ -26,8 +26,8 @@ from img2img.runtime.network import model_digest, model_file, models
 
 if TYPE_CHECKING:
     from img2img.runtime.batch.event import ProgressListener
-    from img2img.runtime.batch.plan import Batch
     from img2img.runtime.batch.ray.worker import JobRecord, WorkerSetup
+    from img2img.runtime.batch.run_job import Batch
     from img2img.runtime.tasks.settings import Settings
 
 CORES = 4

@@ -22,8 +22,7 @@ from img2img import atomic
 from img2img.errors import Img2ImgError, ModelError, PictureError
 from img2img.runtime.batch.event import Event, Skipped, explain
 from img2img.runtime.batch.journal.resume import JournaledFiles
-from img2img.runtime.batch.plan import Batch
-from img2img.runtime.batch.run_job import JobItem, PictureFiles, Steps, run_job
+from img2img.runtime.batch.run_job import Batch, JobItem, PictureFiles, Steps, run_job
 from img2img.runtime.batch.sharing import within_memory
 from img2img.runtime.files.jobs import Job
 from img2img.runtime.image.pictures import DEFAULT_MAX_PIXELS, Picture

@@ -71,4 +71,4 @@ def test_stdin_cannot_be_picture_and_list_at_once() -> None:
     stdin = io.BytesIO(b"a.png\n")
     with pytest.raises(UsageError, match="stdin cannot be a picture"):
         lists.read("-", null=False, stdin=stdin, inputs=["b.png", "-"])
-    assert stdin.notify() == 0
+    assert stdin.tell() == 0

@@ -135,7 +135,7 @@ def _machine() -> Iterator[Finding]:
     )
     yield Finding("machine", "int8", what, fast)
     size = memory.total()
-    yield Finding("machine", "memory", "unknown" if size is None else show_memory(size), size)
+    yield Finding("machine", "memory", show_memory(size), size)
 
 
 def _gpu() -> Iterator[Finding]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from img2img.cli import console
@@ -128,7 +129,7 @@ class Bar:
         for index, job in self.jobs.items():
             if self.closed.is_set():
                 return
-            if job.source is None or index in self.sizes:
+            if not isinstance(job.source, Path) or index in self.sizes:
                 continue
             (size,) = sizes.of_files([job.source])
             pixels = 0 if size is None else size[0] * size[1]

@@ -43,6 +43,7 @@ def test_help_lists_every_command_and_imports_none(command: Run) -> None:
     for name, (_, help_line) in app.COMMANDS.items():
         assert f"{name} " in listed and help_line.split(":")[0] in listed
     heavy = {"numpy", "onnxruntime", "PIL", "torch", "rich", "img2img.cli.upscale", "img2img.cli.train"}
+    heavy |= {"fsspec", "pathspec", "platformdirs", "psutil"}
     assert "img2img.cli.app" in imported(done) and not heavy & imported(done)
 
 

@@ -348,7 +348,7 @@ def test_a_shard_does_not_mind_what_the_others_have_written(here: Path) -> None:
 def test_the_fate_of_a_job_is_described_on_one_line(here: Path) -> None:
     touch("b.png", "b_x4.png")
     sources = [Source(Path("line\nfeed.png")), Source(Path("b.png")), Source(None)]
-    sources.append(Source(Path("c.png"), problem=PictureError("c.png: no such file or folder")))
+    sources.append(Source(Path("c.png"), problem=PictureError("c.png: no such file or folder", path="c.png")))
     assert [describe(job) for job in plan(sources, Naming("_x4"))] == [
         r"line\nfeed.png -> line\nfeed_x4.png",
         "skipped: b.png: b_x4.png exists",

@@ -8,13 +8,16 @@ from pathlib import Path
 import numpy as np
 import onnx
 import onnx_nets
+import platformdirs
 import pytest
+from conftest import environment
 from onnx import helper, numpy_helper
+from platformdirs import macos, unix, windows
 
 from img2img.errors import ModelError, UsageError
 from img2img.runtime.network import card_writing, header, model_file, models
 
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(models.__file__).resolve().parents[3])}
+ENVIRONMENT = environment()
 
 
 @pytest.fixture
@@ -167,11 +170,11 @@ def test_a_scale_that_is_none_is_refused(folders, scale):
 @pytest.mark.parametrize(
     ("platform", "variables", "expected"),
     [
-        ("linux", {"XDG_DATA_HOME": "/data"}, "/data/img2img/models"),
-        ("linux", {}, "/home/ann/.local/share/img2img/models"),
-        ("darwin", {}, "/home/ann/Library/Application Support/img2img/models"),
-        ("win32", {"LOCALAPPDATA": "/local"}, "/local/img2img/models"),
-        ("win32", {"IMG2IMG_MODELS": "/mine"}, "/mine"),
+        (unix.Unix, {"XDG_DATA_HOME": "/data"}, "/data/img2img/models"),
+        (unix.Unix, {}, "/home/ann/.local/share/img2img/models"),
+        (macos.MacOS, {}, "/home/ann/Library/Application Support/img2img/models"),
+        (windows.Windows, {"LOCALAPPDATA": "/local"}, "/local/img2img/models"),
+        (windows.Windows, {"IMG2IMG_MODELS": "/mine"}, "/mine"),
     ],
 )
 @pytest.mark.skipif(sys.platform == "win32", reason="paths written as on Unix")
@@ -181,8 +184,25 @@ def test_the_users_folder_is_the_platforms(monkeypatch, platform, variables, exp
     monkeypatch.setenv("HOME", "/home/ann")
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(models.sys, "platform", platform)
+    monkeypatch.setattr(platformdirs, "PlatformDirs", platform)
+    monkeypatch.setattr(windows, "get_win_folder", lambda _: os.environ["LOCALAPPDATA"])
     assert models.user_folder() == Path(expected)
+
+
+@pytest.mark.parametrize(
+    ("platform", "former"), [("darwin", "Library/Application Support"), ("win32", "AppData")], ids=["macOS", "Windows"]
+)
+def test_models_in_the_folder_of_version_0_1_0_are_found(tmp_path, monkeypatch, platform, former):
+    monkeypatch.delenv("IMG2IMG_MODELS", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("LOCALAPPDATA", str(tmp_path / "AppData"))
+    monkeypatch.setattr(models.sys, "platform", platform)
+    monkeypatch.setattr(platformdirs, "user_data_path", lambda *_, **__: tmp_path / "now")
+    assert models.user_folder() == tmp_path / "now/models"
+    (tmp_path / former / "img2img/models").mkdir(parents=True)
+    assert models.user_folder() == tmp_path / former / "img2img/models"
+    (tmp_path / "now/models").mkdir(parents=True)
+    assert models.user_folder() == tmp_path / "now/models"
 
 
 def test_metadata_is_what_onnx_wrote(tmp_path):

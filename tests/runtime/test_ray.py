@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
@@ -21,10 +21,10 @@ from img2img.runtime.batch.event import Event, Skipped
 from img2img.runtime.batch.picture_files import PictureFiles
 from img2img.runtime.batch.ray import cluster as ray_cluster
 from img2img.runtime.batch.ray import driver
-from img2img.runtime.batch.run_job import JobItem
-from img2img.runtime.batch.storage import RemoteFile
 from img2img.runtime.files import digests
 from img2img.runtime.files.jobs import Job
+from img2img.runtime.files.storage_uri import StorageFile
+from img2img.runtime.network import model_digest
 from img2img.runtime.tasks.model_choice import ModelChoice
 from img2img.runtime.tasks.settings import Engine, Settings
 from img2img.runtime.tasks.task import Task
@@ -42,7 +42,7 @@ Photo = Callable[..., Path]
 def storage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """What `bucket://` is about."""
     pytest.importorskip("fsspec")
-    from remote_storage import buckets
+    from fake_buckets import buckets
 
     with buckets(tmp_path_factory.mktemp("package"), tmp_path_factory.mktemp("storage")) as top:
         yield top
@@ -293,7 +293,7 @@ def test_an_actor_gets_a_gpu_or_a_group_of_cores_that_a_node_has(cluster: Any, m
     def pool(nodes: list[dict[str, float]], jobs: int = 100, **options: Any) -> tuple[int, int, int]:
         monkeypatch.setattr(cluster, "nodes", lambda: [{"Alive": True, "Resources": node} for node in nodes])
         found = driver._pool(Settings(**options), jobs)
-        return found.actors, found.cores, found.gpus
+        return found.workers, found.cores, found.gpus
 
     small, large, gpus = {"CPU": 2.0}, {"CPU": 32.0}, {"CPU": 16.0, "GPU": 4.0}
     assert pool([small]) == (1, 2, 0)
@@ -310,20 +310,20 @@ def test_an_actor_gets_a_gpu_or_a_group_of_cores_that_a_node_has(cluster: Any, m
 def test_a_node_without_the_model_is_sent_it(tmp_path: Path, model: Path, cluster: Any) -> None:
     from img2img.runtime.batch.ray import worker
 
-    order = worker.WorkerSetup(
+    setup = worker.WorkerSetup(
         UpscaleTask(),
         ModelChoice(model, "upscale"),
         Settings(),
         b"",
         [],
         str(tmp_path),
-        digests.of_model(model),
+        model_digest.of_model(model),
         {model.name: cluster.put(model.read_bytes())},
     )
-    assert worker._at_hand(order) == model
+    assert worker._model_on_this_node(setup) == model
     before = model.read_bytes()
     model.write_bytes(b"another model, where the driver has that one")
-    sent = worker._at_hand(order)
+    sent = worker._model_on_this_node(setup)
     try:
         assert sent != model and sent.read_bytes() == before
     finally:
@@ -372,18 +372,12 @@ def test_pictures_in_a_bucket_become_those_that_a_folder_gives(
 
 
 def test_what_another_makes_meanwhile_is_left_alone(photo: Photo, storage: Path) -> None:
-    from img2img.runtime.batch.ray import worker
-
     photo(storage / "meanwhile" / "a.png")
     (storage / "meanwhile" / "b.png").write_bytes(b"another's")
-    job = Job(
-        cast(Path, RemoteFile("bucket://meanwhile/", "a.png")),
-        cast(Path, RemoteFile("bucket://meanwhile/", "b.png")),
-    )
-    remote = worker._Remote(PictureFiles())
+    job = Job(StorageFile("bucket://meanwhile/", "a.png"), StorageFile("bucket://meanwhile/", "b.png"))
+    files = PictureFiles()
     with pytest.raises(Skipped, match=r"bucket://meanwhile/b\.png was made in the meantime"):
-        remote.read(JobItem(0, job))
-    replaced = JobItem(0, dataclasses.replace(job, overwrite=True))
-    written = remote.write(replaced, remote.read(replaced))
+        files.read(job)
+    written = files.write(replaced := dataclasses.replace(job, overwrite=True), files.read(replaced))
     assert (storage / "meanwhile" / "b.png").read_bytes() != b"another's"
     assert written.digest == digests.of_file(storage / "meanwhile" / "b.png").sha256

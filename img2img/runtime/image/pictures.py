@@ -58,18 +58,24 @@ class Picture:
         return self.colour.shape[1], self.colour.shape[0]
 
 
-def read(source: Path | BinaryIO, *, max_pixels: int = DEFAULT_MAX_PIXELS, first_frame: bool = False) -> Picture:
+def read(
+    source: Path | BinaryIO,
+    *,
+    name: str | None = None,
+    max_pixels: int = DEFAULT_MAX_PIXELS,
+    first_frame: bool = False,
+) -> Picture:
     """Read a PNG, JPEG, WebP, TIFF, BMP, GIF or (where Pillow has it) AVIF file.
 
     The EXIF orientation is applied. Grey stays grey; 1-bit pictures become grey; palettes, CMYK, YCbCr and Lab become
     RGB, CMYK by its ICC profile; a transparent colour becomes alpha. 16-bit PNG and TIFF stay 16-bit. A stream need not
-    be seekable and is read to its end.
+    be seekable and is read to its end; errors call it `name`, or standard input.
 
     Raises PictureError if the file cannot be opened, is not a picture, is damaged or cut off, has more than
     `max_pixels` pixels (checked before decoding), or has several frames and `first_frame` is False. Further pictures in
     a phone's multi-picture JPEG, and thumbnails and masks of a TIFF, do not count as frames.
     """
-    name = shown(source)
+    name = name or shown(source)
     with _streams(source, name) as fresh:
         stream = fresh()
         head = stream.read(file_format.HEAD_BYTES)

@@ -16,6 +16,7 @@ from img2img.runtime.files import naming
 from img2img.runtime.files.jobs import Job
 from img2img.runtime.files.naming import Naming
 from img2img.runtime.files.source import Source, identity
+from img2img.runtime.files.storage_uri import Location, StorageFile
 from img2img.runtime.image import blending, holes
 from img2img.runtime.image.alpha import bleed
 from img2img.runtime.image.holes import Mask, Patch
@@ -65,7 +66,7 @@ class InpaintTask(Task):
     feather: int = 3
     size: Size = 512
     max_pixels: int | None = None
-    masks: dict[Path | None, Path] = dataclasses.field(default_factory=dict, repr=False)
+    masks: dict[Location | None, Path] = dataclasses.field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         if self.mask is None and self.key is None and not self.boxes:
@@ -89,6 +90,10 @@ class InpaintTask(Task):
         where = self._where
         if where is None:
             return list(sources)
+        if any(isinstance(source.path, StorageFile) for source in sources):
+            raise UsageError(
+                "--mask FILE goes with photos on this machine; for URIs: --mask alpha, --mask-color or --box"
+            )
         if not where.exists():
             raise UsageError(f"--mask {show(where)}: no such file or folder")
         found = [source for source in sources if source.path is None or not _is_mask(where, source.path, source.root)]
@@ -100,7 +105,7 @@ class InpaintTask(Task):
         where = self._where
         if where is None:
             return self, list(jobs)
-        found: dict[Path | None, Path] = {}
+        found: dict[Location | None, Path] = {}
         checked = []
         for job, source in zip(jobs, sources, strict=True):
             # What exists has a mask as well: by it the journal sees whether the result is to be made again.
@@ -151,7 +156,7 @@ class InpaintTask(Task):
         )
 
 
-def _is_mask(where: Path, path: Path, root: Path | None) -> bool:
+def _is_mask(where: Path, path: Location, root: Location | None) -> bool:
     folder = identity(where / "x").removesuffix("x")
     if root is not None and identity(root / "x").startswith(folder):
         return False  # photos/ was named, and the masks lie in a folder around it

@@ -108,7 +108,7 @@ class RetryingTask:
                 raise fault from None  # of the two failures the first is the one to mend
             raise
         if second is None:
-            raise again if isinstance(again, Exception) else BrokenOutput(f"{job.label}: {again}")
+            raise again if isinstance(again, Exception) else BrokenOutput(str(again))
         if again is not None:
             return _noted(second, f"{again}, and again {how}: so it is what the network makes of this picture")
         return _noted(second, f"first try: {fault}; done again {how}")

@@ -1,7 +1,9 @@
-"""From URIs to jobs: what is found in storage, and what results are called there. No cluster is needed for that."""
+"""Plans of batches whose pictures or results are in storage, and reading and writing there."""
 
 import importlib.util
+import io
 import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,12 +12,14 @@ import pytest
 
 from img2img.errors import PictureError, UsageError
 from img2img.runtime.batch import plan as planning
-from img2img.runtime.batch import remote
-from img2img.runtime.batch import storage as stores
-from img2img.runtime.batch.storage import RemoteFile
-from img2img.runtime.files import shards
+from img2img.runtime.batch import run
+from img2img.runtime.batch.event import Event
+from img2img.runtime.batch.prepare import sizes_of
+from img2img.runtime.files import shards, storage_uri
+from img2img.runtime.files import storage as stores
 from img2img.runtime.files.jobs import Existing, Job
 from img2img.runtime.files.source import Source
+from img2img.runtime.files.storage_uri import StorageFile, location
 from img2img.runtime.tasks.inpaint import InpaintTask
 from img2img.runtime.tasks.settings import Engine, FileFormat, Settings
 from img2img.runtime.tasks.upscale import UpscaleTask
@@ -30,7 +34,7 @@ Photo = Callable[..., Path]
 
 @pytest.fixture(scope="module")
 def top(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    from remote_storage import buckets
+    from fake_buckets import buckets
 
     with buckets(tmp_path_factory.mktemp("package"), tmp_path_factory.mktemp("storage")) as top:
         yield top
@@ -82,27 +86,22 @@ def pairs(jobs: list[Job]) -> list[tuple[str, str]]:
     ],
 )
 def test_a_uri_is_a_storage_and_a_path(uri: str, root: str, path: str, shown: str) -> None:
-    assert stores.parse(uri) == RemoteFile(root, path) and str(stores.parse(uri)) == shown
+    assert storage_uri.parse(uri) == StorageFile(root, path) and str(storage_uri.parse(uri)) == shown
 
 
 @pytest.mark.parametrize("name", ["photo.jpg", "/a/b", "C:/x", "C:\\x", "s3:/b", "-", ""])
 def test_a_path_is_no_uri(name: str) -> None:
-    assert not stores.is_uri(name)
+    assert not storage_uri.is_uri(name)
 
 
-def test_file_uris_are_paths(tmp_path: Path) -> None:
-    settings = Settings(engine=Engine.RAY, output="file:///new%20folder/")
-    inputs, settings = remote.as_paths(["file:///a%20b/c.jpg", "file://localhost/d", "e"], settings)
-    assert inputs == ["/a b/c.jpg", "/d", "e"] and settings.output == "/new folder/"
-    assert not remote.are_meant(inputs, settings)
+def test_file_uris_are_paths(tmp_path: Path, model: Path) -> None:
+    for uri, path in (("file:///a%20b/c.jpg", "/a b/c.jpg"), ("file://localhost/d", "/d"), ("e", "e")):
+        assert location(uri) == Path(path)
     with pytest.raises(UsageError, match="the whole path"):
-        remote.as_paths(["file://photos/a.jpg"], settings)
-
-
-def test_uris_need_ray() -> None:
-    for inputs, output in ((["s3://b/x"], None), (["x"], "s3://b/"), (["file:///x"], None)):
-        with pytest.raises(UsageError, match="--engine ray"):
-            remote.as_paths(inputs, Settings(output=output))
+        location("file://photos/a.jpg")
+    fill(tmp_path, "in put/a.png")
+    (job,) = plan(model, f"file://{tmp_path}/in%20put/*.png", output=f"file://{tmp_path}/new%20folder/")
+    assert (job.source, job.target) == (tmp_path / "in put/a.png", tmp_path / "new folder/a.png")
 
 
 def test_a_list_may_name_uris(tmp_path: Path, storage: Path, model: Path) -> None:
@@ -154,9 +153,9 @@ def test_photos_here_may_go_to_storage_and_back(tmp_path: Path, storage: Path, m
     fill(tmp_path, "photos/a.png")
     fill(storage, "p/b.png")
     (job,) = plan(model, str(tmp_path / "photos"), output="bucket://b/new/")
-    assert (str(job.source), str(job.target)) == (f"file://{tmp_path}/photos/a.png", "bucket://b/new/a.png")
+    assert (job.source, str(job.target)) == (tmp_path / "photos/a.png", "bucket://b/new/a.png")
     (job,) = plan(model, "bucket://b/p", output=str(tmp_path / "new"))
-    assert str(job.target) == f"file://{tmp_path}/new/b.png"
+    assert (str(job.source), job.target) == ("bucket://b/p/b.png", tmp_path / "new/b.png")
 
 
 def test_shards_are_those_of_the_same_tree_in_a_folder(storage: Path, model: Path) -> None:
@@ -169,7 +168,7 @@ def test_shards_are_those_of_the_same_tree_in_a_folder(storage: Path, model: Pat
     assert got == [sorted(path.relative_to(storage).as_posix() for path in part if path) for part in expected]
 
 
-@pytest.mark.parametrize("count", [3, remote.FEW + 1])
+@pytest.mark.parametrize("count", [3, stores.FEW + 1])
 def test_what_exists_is_skipped_or_not(storage: Path, model: Path, count: int) -> None:
     fill(storage, *(f"p/{number}.png" for number in range(count)), "new/1.png", "new/2.png", "new/other.png")
     os.utime(storage / "new" / "1.png", (1, 1))
@@ -220,8 +219,8 @@ def test_one_missing_input_of_several_is_a_job_that_failed(storage: Path, model:
 def test_sizes_come_from_headers(storage: Path, photo: Photo) -> None:
     photo(storage / "a.png", (12, 8))
     fill(storage, "bad.png")
-    files = [RemoteFile("bucket://b/", name) for name in ("a.png", "bad.png", "none.png")]
-    assert remote.header_sizes(files) == [(12, 8)]
+    files = [StorageFile("bucket://b/", name) for name in ("a.png", "bad.png", "none.png")]
+    assert sizes_of(files, b"") == [(12, 8)]
 
 
 @pytest.mark.parametrize("is_object_store", [True, False])
@@ -231,7 +230,7 @@ def test_a_file_in_storage_is_whole_or_not_there(
     (storage / "new").mkdir()
     if is_object_store:
         monkeypatch.setattr(stores, "_OBJECT_STORES", {"bucket"})
-    file = RemoteFile("bucket://b/", "new/a.png")
+    file = StorageFile("bucket://b/", "new/a.png")
     for data in (b"first", b"second"):
         stores.write(file, data)
         assert stores.read(file) == data
@@ -248,6 +247,58 @@ def _full(*arguments: Any, **options: Any) -> None:
     raise OSError("the disk is full")
 
 
+def test_pictures_in_a_bucket_become_those_that_a_folder_gives(
+    tmp_path: Path, storage: Path, model: Path, photo: Photo
+) -> None:
+    for number in range(3):
+        photo(storage / f"p/{number}.png", (20 + number, 14), seed=number)
+    fill(storage, "p/bad.png")
+    here = upscale(str(storage / "p"), model, output=str(tmp_path / "here"))
+    there = upscale("bucket://b/p", model, output="bucket://b/new")
+    back = upscale("bucket://b/p", model, output=str(tmp_path / "back"))
+    assert [event.status for event in there] == [event.status for event in here] == ["done"] * 3 + ["failed"]
+    messages = [[event.message for event in events] for events in (there, back)]
+    assert messages[0] == messages[1] == [event.message.replace(str(storage), "bucket://b") for event in here]
+    for folder in (storage / "new", tmp_path / "back"):
+        assert contents(folder) == contents(tmp_path / "here") != {}
+    assert [event.status for event in upscale("bucket://b/p", model, output="bucket://b/new")] == ["skipped"] * 3 + [
+        "failed"
+    ]
+
+
+def upscale(input: str, model: Path, **options: Any) -> list[Event]:
+    batch = planning.prepare([input], UpscaleTask(), Settings(model=str(model), **options))
+    return sorted(run.run(batch), key=lambda event: event.index)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir() if not path.name.startswith(".")}
+
+
+def test_a_picture_from_stdin_may_go_to_storage(storage: Path, model: Path, photo: Photo, tmp_path: Path) -> None:
+    data = io.BytesIO(photo(tmp_path / "a.png").read_bytes())
+    settings = Settings(model=str(model), output="bucket://b/new/a.png")
+    (event,) = run.run(planning.prepare(["-"], UpscaleTask(), settings, stdin=data))
+    assert event.status == "done" and event.data is None and (storage / "new/a.png").is_file()
+
+
+def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    for package in ("s3fs", "pyarrow"):
+        monkeypatch.setitem(sys.modules, package, None)
+    stores._filesystem.cache_clear()
+    with pytest.raises(UsageError, match=r"s3://b/: s3:// needs pyarrow: pip install 'img2img\[storage\]'"):
+        stores.look([StorageFile("s3://b/", "x")])
+
+
+@pytest.mark.parametrize(
+    ("uri", "shown"),
+    [("s3://key:secret@b/x", "s3://key@b/x"), ("hdfs://me:secret@h:9/x?kerb_ticket=y", "hdfs://me@h:9/x")],
+)
+def test_no_message_tells_a_password(uri: str, shown: str) -> None:
+    assert str(location(uri)) == shown and repr(location(uri)) == f"StorageFile({shown!r})"
+    assert "secret" not in stores._reason(OSError(f"cannot open {uri} now"))
+
+
 def test_what_cannot_be_read_is_named(storage: Path) -> None:
     with pytest.raises(PictureError, match="cannot read bucket://b/none: no such file"):
-        stores.read(RemoteFile("bucket://b/", "none"))
+        stores.read(StorageFile("bucket://b/", "none"))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from img2img.runtime.batch import storage
+from img2img.runtime.files import storage
 
 _MODULE = """
 import os
@@ -44,6 +44,6 @@ def buckets(package: Path, top: Path) -> Iterator[Path]:
         patch.setattr(sys, "path", [str(package), *sys.path])
         # This process has imported fsspec, which looks for such packages once.
         fsspec.register_implementation("bucket", "bucket_storage.Bucket", clobber=True)
-        storage._opened.cache_clear()
+        storage._filesystem.cache_clear()
         yield top
-        storage._opened.cache_clear()
+        storage._filesystem.cache_clear()

@@ -11,8 +11,9 @@ from PIL import Image, ImageDraw
 from shared_data import shared
 
 from img2img.runtime.image import colour_fix
-from img2img.runtime.image.colour_fix import colour_cast, match_colours
+from img2img.runtime.image.colour_fix import match_colours
 from img2img.runtime.image.resize import lanczos
+from img2img.runtime.image.result_check import cast_warning, colour_cast
 
 
 def photo(height: int, width: int, channels: int = 3, seed: int = 0, low: float = 0.15, high: float = 0.85) -> Any:
@@ -196,9 +197,9 @@ def test_the_shift_is_told_in_steps_of_255(dtype):
     result = np.full((9000, 80, 3), np.array([103, 98, 100]) * unit, dtype)
     shift = colour_cast(result, source)
     assert shift == pytest.approx((3, -2, 0))
-    text = colour_fix.warning(shift)
+    text = cast_warning(shift)
     assert text == "the colours shift by +3.0, -2.0, +0.0 of 255 on average; --color-fix corrects this"
-    assert colour_fix.warning((0.9, -2.3, 0.9)) is None
+    assert cast_warning((0.9, -2.3, 0.9)) is None
     assert colour_cast(result[..., :1], source[..., :1]) == pytest.approx((3, 3, 3))
 
 
@@ -206,7 +207,7 @@ def test_real_photos_enlarged_are_no_cast_and_three_steps_are_one():
     for file in sorted(shared("data/photos_food288").glob("*.jpg"))[:40:4]:
         source = np.asarray(Image.open(file).convert("RGB"))
         result = lanczos(source, (source.shape[1] * 2, source.shape[0] * 2))
-        assert colour_fix.warning(colour_cast(result, source)) is None
+        assert cast_warning(colour_cast(result, source)) is None
         shift = -3 if source.mean() > 127 else 3  # much of a dish on white cannot get lighter
         moved = (result.astype(int) + shift).clip(0, 255).astype(np.uint8)
-        assert colour_fix.warning(colour_cast(moved, source)), file.name
+        assert cast_warning(colour_cast(moved, source)), file.name

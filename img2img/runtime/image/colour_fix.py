@@ -18,12 +18,6 @@ Pixels = npt.NDArray[Any]  # uint8 or uint16 [H, W, C]
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
 
-CAST = 2.5
-"""If the mean of a channel shifts by more than this, in steps of 255, the user is warned; see `colour_cast`.
-
-The bundled upscalers shift 300 photos and drawings by 0.04 in the median and by at most 2.2 (pixel art).
-"""
-
 _CELL = 8  # side of a cell in pixels of the smaller picture; finer structure is detail
 _RADIUS = 2  # cells on each side of a window's centre; a window spans 40 pixels
 _FLAT = 3.0  # steps of 255; a contrast below this does not determine the gain
@@ -64,25 +58,6 @@ def match_colours(result: Pixels, source: Pixels) -> Pixels:
             _keep_ends(new, old, source[..., channel], (width, height), top)
             fixed[top:bottom, :, channel] = np.rint(new, out=new).clip(0, largest, out=new)
     return fixed
-
-
-def colour_cast(result: Pixels, source: Pixels) -> tuple[float, float, float]:
-    """The increase of the mean of red, green and blue from source to result, in steps of 255; grey counts as all three.
-
-    result, source: uint8 or uint16 [H, W, C], C = 1 or 3, of any two sizes. Meaningful only for networks that should
-    keep the colours.
-    """
-    shift = (_mean(result) - _mean(source)) * (255 / np.iinfo(result.dtype).max)
-    red, green, blue = np.broadcast_to(shift, 3).tolist()
-    return red, green, blue
-
-
-def warning(shift: tuple[float, float, float]) -> str | None:
-    """One line for the user if the shift from `colour_cast` is large, otherwise None."""
-    if max(map(abs, shift)) <= CAST:
-        return None
-    red, green, blue = shift
-    return f"the colours shift by {red:+.1f}, {green:+.1f}, {blue:+.1f} of 255 on average; --color-fix corrects this"
 
 
 def reduce_to_cells(picture: Pixels, size: tuple[int, int]) -> Floats:
@@ -190,10 +165,3 @@ def _eroded(region: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     both[:, 1:] &= rows[:, :-1]
     both[:, :-1] &= rows[:, 1:]
     return both
-
-
-def _mean(picture: Pixels) -> Doubles:
-    """The mean of each channel."""
-    total = sum(picture[top : top + 4096].sum(axis=0, dtype=np.uint32) for top in range(0, len(picture), 4096))
-    mean: Doubles = np.asarray(total, np.float64).mean(axis=0) / len(picture)
-    return mean

@@ -1,4 +1,4 @@
-"""Detects broken results: all black, a single colour, or clipped everywhere.
+"""Checks results against their pictures: broken ones (all black, a single colour, clipped everywhere) and colour casts.
 
 If values overflow in a half-precision network whose graph ends with a clamp, the result is not NaN but black or white.
 """
@@ -11,6 +11,13 @@ import numpy.typing as npt
 from img2img.runtime.image.colour_fix import reduce_to_cells
 
 Pixels = npt.NDArray[Any]  # uint8 or uint16 [H, W, C]
+Doubles = npt.NDArray[np.float64]
+
+CAST = 2.5
+"""If the mean of a channel shifts by more than this, in steps of 255, the user is warned; see `colour_cast`.
+
+The bundled upscalers shift 300 photos and drawings by 0.04 in the median and by at most 2.2 (pixel art).
+"""
 
 # Thresholds in steps of 255.
 _ONE_COLOUR = 1  # if the values of each channel differ by at most this, the picture has a single colour
@@ -45,7 +52,9 @@ def find_fault(result: Pixels, source: Pixels, *, same: bool = True) -> str | No
     step = largest / 255
     rows, columns = (_cells(min(result.shape[axis], source.shape[axis])) for axis in (0, 1))
     new = _samples(result, rows, columns)
-    if _spread(new) <= _ONE_COLOUR * step and _shows_something(source, rows, columns, step):
+    flat = _ONE_COLOUR * step
+    # Most pictures show several colours in the first samples of their cells. Only then are the others not compared.
+    if _spread(new[:, :1, :, :1]) <= flat and _spread(new) <= flat and _shows_something(source, rows, columns, step):
         low, high = result.min(axis=(0, 1)), result.max(axis=(0, 1))
         if (high - low).max() <= _ONE_COLOUR * step:
             if high.max() <= _ONE_COLOUR * step:
@@ -55,17 +64,40 @@ def find_fault(result: Pixels, source: Pixels, *, same: bool = True) -> str | No
     if not same:
         return None
     old = _samples(source, rows, columns)
-    mean = old.mean(axis=(1, 3))
-    for end, word in ((0, "black"), (largest, "white")):
-        broken = (new == end).all(axis=(1, 3)) & (np.abs(mean - end) >= _FAR * step)
-        share = float(broken.any(axis=-1).mean())
+    black, white = new == 0, new == largest
+    for at_end, end, word in ((black, 0, "black"), (white, largest, "white")):
+        corners = at_end[:, :: _SAMPLES - 1, :, :: _SAMPLES - 1].all(axis=(1, 3))
+        if _share(corners) < _BROKEN_SHARE:  # so less than that is broken: cells with all samples have all corners
+            continue
+        far = np.abs(old.mean(axis=(1, 3)) - end) >= _FAR * step
+        share = _share(at_end.all(axis=(1, 3)) & far)
         if share >= _BROKEN_SHARE:
             return f"{word} in {share:.0%} of the picture, but the picture is not"
-    clipped = float(((new == 0) | (new == largest)).mean())
-    near = float(((old <= _NEAR * step) | (old >= largest - _NEAR * step)).mean())
-    if clipped >= _CLIPPED_SHARE and near < 0.5:
-        return f"clipped: {clipped:.0%} of its values are the smallest or the largest possible"
+    clipped = (np.count_nonzero(black) + np.count_nonzero(white)) / new.size
+    if clipped >= _CLIPPED_SHARE:
+        near = float(((old <= _NEAR * step) | (old >= largest - _NEAR * step)).mean())
+        if near < 0.5:
+            return f"clipped: {clipped:.0%} of its values are the smallest or the largest possible"
     return None
+
+
+def colour_cast(result: Pixels, source: Pixels) -> tuple[float, float, float]:
+    """The increase of the mean of red, green and blue from source to result, in steps of 255; grey counts as all three.
+
+    result, source: uint8 or uint16 [H, W, C], C = 1 or 3, of any two sizes. Meaningful only for networks that should
+    keep the colours.
+    """
+    shift = (_mean(result) - _mean(source)) * (255 / np.iinfo(result.dtype).max)
+    red, green, blue = np.broadcast_to(shift, 3).tolist()
+    return red, green, blue
+
+
+def cast_warning(shift: tuple[float, float, float]) -> str | None:
+    """One line for the user if the shift from `colour_cast` is large, otherwise None."""
+    if max(map(abs, shift)) <= CAST:
+        return None
+    red, green, blue = shift
+    return f"the colours shift by {red:+.1f}, {green:+.1f}, {blue:+.1f} of 255 on average; --color-fix corrects this"
 
 
 def _cells(side: int) -> int:
@@ -83,6 +115,11 @@ def _samples(picture: Pixels, rows: int, columns: int) -> Pixels:
     return picked.reshape(rows, _SAMPLES, columns, _SAMPLES, channels)
 
 
+def _share(cells: npt.NDArray[np.bool_]) -> float:
+    """The share of the cells [rows, columns, C] that are true in at least one channel."""
+    return float(cells.any(axis=-1).mean())
+
+
 def _spread(samples: Pixels) -> int:
     """The largest difference between two samples in any channel."""
     flat = samples.reshape(-1, samples.shape[-1])
@@ -93,3 +130,10 @@ def _shows_something(source: Pixels, rows: int, columns: int, step: float) -> bo
     """Whether the source has structure. Uses means instead of samples: a fine pattern may correctly become grey."""
     cells = reduce_to_cells(source, (columns, rows))
     return float(cells.std(axis=(0, 1), dtype=np.float64).max()) >= _STRUCTURE * step
+
+
+def _mean(picture: Pixels) -> Doubles:
+    """The mean of each channel."""
+    total = sum(picture[top : top + 4096].sum(axis=0, dtype=np.uint32) for top in range(0, len(picture), 4096))
+    mean: Doubles = np.asarray(total, np.float64).mean(axis=0) / len(picture)
+    return mean

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import TiffImagePlugin
 
-from img2img.runtime.image import sixteen_bits
+from img2img.runtime.image import decoding
 from img2img.runtime.image.tiff_directory import BrokenDirectory, Ifd, Order, Reader
 
 SUBFILE_TYPE, BITS, COMPRESSION, PHOTOMETRIC, SAMPLES, PLANES = 254, 258, 259, 262, 277, 284
@@ -118,4 +118,4 @@ class GreyAlphaTiff(LibtiffTiff):
 
     def samples(self) -> npt.NDArray[np.uint16]:
         """Decode: [H, W, 2]."""
-        return sixteen_bits.decode_pairs(self, sys.byteorder == "big")
+        return decoding.decode_pairs(self, sys.byteorder == "big")

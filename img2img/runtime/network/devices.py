@@ -48,17 +48,16 @@ def create(path: Path, device: str, threads: int | None) -> tuple[Any, str, list
     if threads is not None and threads < 1:
         raise UsageError(f"threads must be at least 1, not {threads}")
     threads = cores() if threads is None else threads
-    if device == "cpu":
-        return _cpu(path, threads), "cpu", []
+    # "auto" means the CPU on a machine without CUDA, which is common and needs no note.
+    if device == "cpu" or (device == "auto" and _CUDA not in _onnxruntime().get_available_providers()):
+        return _session(path, _options(threads), [_CPU]), "cpu", []
     number = int(device.partition(":")[2] or 0)
     try:
         return _cuda(path, threads, number)
     except DeviceError as error:
         if device != "auto":
             raise
-        # A machine without the CUDA package is common and needs no note. Broken CUDA needs one.
-        notes = [f"running on the CPU: {error}"] if _CUDA in _onnxruntime().get_available_providers() else []
-        return _cpu(path, threads), "cpu", notes
+        return _session(path, _options(threads), [_CPU]), "cpu", [f"running on the CPU: {error}"]
 
 
 def cores() -> int:
@@ -220,10 +219,6 @@ def _session(path: Path, options: Any, providers: list[Any]) -> Any:
             f"{path}: the file ({header.read(path).versions()}) is newer than onnxruntime {ort.__version__}, which"
             f" reads up to {known}: run pip install -U onnxruntime"
         ) from error
-
-
-def _cpu(path: Path, threads: int) -> Any:
-    return _session(path, _options(threads), [_CPU])
 
 
 def _cuda(path: Path, threads: int, number: int) -> tuple[Any, str, list[str]]:

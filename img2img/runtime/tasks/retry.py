@@ -58,7 +58,7 @@ class RetryingTask:
         if self.color_fix:
             result = dataclasses.replace(result, colour=colour_fix.match_colours(result.colour, _shown(picture)))
         elif self.task.name == "upscale":  # others are meant to change colours
-            warning = colour_fix.warning(colour_fix.colour_cast(result.colour, _shown(picture)))
+            warning = result_check.cast_warning(result_check.colour_cast(result.colour, _shown(picture)))
             notes += [] if warning is None else [warning]
         return dataclasses.replace(result, notes=tuple(notes))
 

@@ -11,7 +11,7 @@ from img2img.errors import ExitStatus
 from img2img.runtime.files import jobs
 
 if TYPE_CHECKING:
-    from img2img.runtime.batch.prepare import Batch
+    from img2img.runtime.batch.plan import Batch
 
 
 def list_jobs(batch: Batch, *, json: bool) -> ExitStatus:

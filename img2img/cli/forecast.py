@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from img2img.runtime.batch.prepare import Batch
+    from img2img.runtime.batch.plan import Batch
 
 
 SAMPLE = 500

@@ -18,7 +18,7 @@ from img2img.text import show, show_duration
 
 if TYPE_CHECKING:
     from img2img.runtime.batch.event import Event
-    from img2img.runtime.batch.prepare import Batch
+    from img2img.runtime.batch.plan import Batch
     from img2img.runtime.tasks.settings import Settings
     from img2img.runtime.tasks.task import Task
 
@@ -53,7 +53,7 @@ def process(
         display = Bar(batch.jobs, area=area, told=told)
     report = Report(display, as_json=json, quiet=quiet, fail_fast=settings.fail_fast)
     # On Ctrl-C, close the events here: all threads must end before any message.
-    with closing(run.run(batch, display)) as events:
+    with closing(run.run(batch, display, hashes=json)) as events:
         return report.take_all(events)
 
 

@@ -24,7 +24,7 @@ def stream(
     wrong: Mapping[str, bool],
 ) -> ExitStatus:
     """Stream frames of `size` ("640x360") from stdin to stdout. `wrong`: options that --raw does not support."""
-    from img2img.runtime.batch import prepare
+    from img2img.runtime.batch import plan, sharing
     from img2img.runtime.files.jobs import Job
     from img2img.runtime.tasks.retry import RetryingTask
 
@@ -42,7 +42,7 @@ def stream(
     frame = raw.parse_raw(size, settings.max_pixels)
     raw.check_streams(inputs or ("-",), settings.output)
     notify = console.say if console.is_terminal() and not quiet else None
-    model_choice = prepare.choose_model(task, settings, lambda: None, notify)
+    model_choice = plan.choose_model(task, settings, lambda: None, notify)
     task = task.with_card(model_choice.card)
     namings = task.namings(model_choice.card, settings)
     if len(namings) > 1:
@@ -50,7 +50,7 @@ def stream(
     job = Job(None, None, domain=namings[0].domain)
 
     def apply() -> Callable[[Picture], Picture]:
-        fitting = prepare.within_memory(task, model_choice, settings, lambda: [frame])
+        fitting = sharing.within_memory(task, model_choice, settings, lambda: [frame])
         careful = RetryingTask(fitting, model_choice, settings.color_fix)
         return lambda picture: careful(job, picture, lambda pixels: None)
 

@@ -16,18 +16,17 @@ import pytest
 
 from img2img.atomic import temporary_name
 from img2img.errors import DeviceError, ModelError, UsageError
-from img2img.runtime.batch import plan, prepare, run
+from img2img.runtime.batch import plan, run
 from img2img.runtime.batch.event import Event, Skipped
-from img2img.runtime.batch.picture_files import PictureFiles
 from img2img.runtime.batch.ray import cluster as ray_cluster
 from img2img.runtime.batch.ray import driver
+from img2img.runtime.batch.run_job import PictureFiles
 from img2img.runtime.files import digests
 from img2img.runtime.files.jobs import Job
 from img2img.runtime.files.storage_uri import StorageFile
 from img2img.runtime.network import model_digest
-from img2img.runtime.tasks.model_choice import ModelChoice
 from img2img.runtime.tasks.settings import Engine, Settings
-from img2img.runtime.tasks.task import Task
+from img2img.runtime.tasks.task import ModelChoice, Task
 from img2img.runtime.tasks.upscale import UpscaleTask
 
 pytestmark = [
@@ -90,7 +89,7 @@ def photos(tmp_path: Path, photo: Photo) -> Path:
 
 def batch(
     inputs: Path | str, output: Path | str, model: Path, *, task: Task | None = None, **options: Any
-) -> prepare.Batch:
+) -> plan.Batch:
     settings = Settings(
         **{"output": f"{output}/", "model": str(model), "threads": 1, "recursive": True, "engine": Engine.RAY} | options
     )

@@ -14,7 +14,7 @@ from img2img.errors import PictureError, UsageError
 from img2img.runtime.batch import plan as planning
 from img2img.runtime.batch import run
 from img2img.runtime.batch.event import Event
-from img2img.runtime.batch.prepare import sizes_of
+from img2img.runtime.batch.sharing import sizes_of
 from img2img.runtime.files import shards, storage_uri
 from img2img.runtime.files import storage as stores
 from img2img.runtime.files.jobs import Existing, Job

@@ -1,23 +1,66 @@
 """Plans a batch: finds the pictures, chooses the model, and decides where each result goes and what is skipped."""
 
+# os.path answers False where pathlib raises (no permission, for example).
+# ruff: noqa: PTH112, PTH113
+
 from __future__ import annotations
 
 import dataclasses
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from img2img.errors import UsageError
 from img2img.runtime.batch.event import Notify
-from img2img.runtime.batch.prepare import Batch, choose_model, sizes_of
-from img2img.runtime.files import filters, find, jobs, lists, naming, shards
-from img2img.runtime.files.jobs import Job
-from img2img.runtime.files.source import Source
+from img2img.runtime.batch.run_job import JobItem
+from img2img.runtime.files.jobs import Existing, Job
+from img2img.runtime.files.naming import Naming, is_template
+from img2img.runtime.files.source import SYSTEM_FILES, Source
 from img2img.runtime.files.storage_uri import Location, StorageFile, is_uri, relative_to, without_file_scheme
+from img2img.runtime.network import models
 from img2img.runtime.tasks.settings import Settings
-from img2img.runtime.tasks.task import Task
+from img2img.runtime.tasks.task import ModelChoice, Task
 from img2img.text import show
+
+
+@dataclass
+class Batch:
+    """A batch that is ready to run.
+
+    Attributes:
+        jobs: all jobs, also those that are skipped or have failed before they start.
+        homes: for each job the output folder whose journal records the result; None: no journal does.
+        stdin: the bytes from stdin, if a job reads them.
+    """
+
+    jobs: list[Job]
+    homes: list[Path | None]
+    task: Task
+    model_choice: ModelChoice
+    settings: Settings
+    stdin: bytes = b""
+
+    @property
+    def items(self) -> list[JobItem]:
+        """The jobs with their places and homes."""
+        pairs = zip(self.jobs, self.homes, strict=True)
+        return [JobItem(index, job, home) for index, (job, home) in enumerate(pairs)]
+
+    @property
+    def to_do(self) -> list[Job]:
+        return [job for job in self.jobs if job.problem is None and job.skip is None]
+
+    def sizes(self, count: int | None = None) -> list[tuple[int, int]]:
+        """The known sizes (width, height) of the pictures to do, or of `count` of them, evenly spread."""
+        jobs = self.to_do
+        if count is not None and len(jobs) > count:
+            jobs = [jobs[place * len(jobs) // count] for place in range(count)]
+        from img2img.runtime.batch.sharing import sizes_of
+
+        return sizes_of((job.source for job in jobs), self.stdin)
 
 
 def prepare(
@@ -40,39 +83,121 @@ def prepare(
         UsageError: there is nothing to do, options contradict each other, or a storage does not answer.
         ModelError: the model does not exist, or is for another task.
     """
-    if settings.output is not None:
-        settings = dataclasses.replace(settings, output=without_file_scheme(settings.output))
-    shard = None if settings.shard is None else shards.parse_shard(settings.shard)
-    output = naming.output_folder(settings.output)
-    sources = task.select_sources(_collect(inputs, settings, output, stdin))
+    path = _single_file(inputs, settings)
+    if path is None:
+        settings = dataclasses.replace(settings, output=_without_file_scheme(settings.output))
+        sources = _collect(inputs, settings, stdin)
+    else:
+        sources = [Source(path)]
+    sources = task.select_sources(sources)
     data = _read(stdin) if any(source.path is None for source in sources) else b""
 
     def pixels() -> float:
+        from img2img.runtime.batch.sharing import sizes_of
+
         sizes = sizes_of((source.path for source in sources), data)
         return float(sum(width * height for width, height in sizes))
 
     model_choice = choose_model(task, settings, pixels, notify)
     task = task.with_card(model_choice.card)
     namings = task.namings(model_choice.card, settings)
+    job = None if path is None else _job_for_new_file(path, namings, settings)
+    if job is not None:
+        task, (job,) = task.with_masks([job], sources)
+        return Batch([job], [None], task, model_choice, settings)
+    return _with_journals(_plan_all(sources, namings, task, model_choice, settings, data), notify, dry=dry)
+
+
+def _single_file(inputs: Sequence[str], settings: Settings) -> Path | None:
+    """The input if it is a single file on this machine, and nothing must be searched or shared out; otherwise None."""
+    if len(inputs) != 1 or settings.files_from is not None or settings.null or settings.shard is not None:
+        return None
+    (name,) = inputs
+    if name == "-" or "://" in name or not os.path.isfile(name) or Path(name).name.casefold() in SYSTEM_FILES:
+        return None
+    return Path(name)
+
+
+def _job_for_new_file(path: Path, namings: Sequence[Naming], settings: Settings) -> Job | None:
+    """The job for one file if its result is a new file in an existing folder: no names or files are in the way.
+
+    None if the planner for all cases must decide.
+    """
+    from img2img.runtime.image.writing import SUFFIXES
+
+    output, (naming, *others) = settings.output, namings
+    if others or settings.format is not None or path.suffix.lower() not in SUFFIXES:
+        return None
+    if output is None:
+        target = path.with_name(path.stem + naming.suffix + path.suffix)
+    elif os.path.isdir(output):
+        target = Path(output, path.name)
+    elif output == "-" or "{" in output or "://" in output or output.endswith(("/", os.sep)):
+        return None
+    else:
+        target = Path(output)
+    format = SUFFIXES.get(target.suffix.lower())
+    if format is None or os.path.lexists(target):
+        return None
+    if not os.path.isdir(target.parent) or not os.access(target.parent, os.W_OK | os.X_OK):
+        return None
+    overwrite = settings.existing in (Existing.OVERWRITE, Existing.NEWER)
+    return Job(path, target, format, overwrite=overwrite, domain=naming.domain)
+
+
+def choose_model(
+    task: Task, settings: Settings, pixels: Callable[[], float | None], notify: Notify | None
+) -> ModelChoice:
+    """The model for a task. `pixels` returns the number of pixels of all pictures, None if unknown.
+
+    Raises:
+        ModelError, UsageError: as `Task.find_model` and `ModelChoice`.
+    """
+    path = task.find_model(settings, pixels)
+    # The 8-bit file replaces a model only if the user named no file.
+    path = models.for_device(path, settings.device)
+    return ModelChoice(path, task.name, settings.device, settings.threads, settings.assumed(), notify)
+
+
+def _plan_all(
+    sources: Sequence[Source],
+    namings: Sequence[Naming],
+    task: Task,
+    model_choice: ModelChoice,
+    settings: Settings,
+    stdin: bytes,
+) -> Batch:
+    from img2img.runtime.files import jobs, naming, shards
+
+    shard = None if settings.shard is None else shards.parse_shard(settings.shard)
     planned = jobs.plan(sources, namings, existing=settings.existing, shard=shard)
     mine = sources if shard is None else shards.shard(sources, *shard)
     source_of_job = [source for source in mine for _ in (namings if source.problem is None else namings[:1])]
     task, planned = task.with_masks(planned, source_of_job)
     homes: list[Path | None] = [None] * len(planned)
     if settings.journal:
+        output = naming.output_folder(settings.output)
         pairs = zip(planned, source_of_job, strict=True)
         homes = [_journal_folder(job, source, output, len(planned)) for job, source in pairs]
-    batch = Batch(planned, homes, task, model_choice, settings, data)
-    if any(homes) and settings.existing is jobs.Existing.SKIP:
+    return Batch(planned, homes, task, model_choice, settings, stdin)
+
+
+def _with_journals(batch: Batch, notify: Notify | None, *, dry: bool) -> Batch:
+    """The batch without the jobs that the journals know to be done."""
+    if any(batch.homes) and batch.settings.existing is Existing.SKIP:
         from img2img.runtime.batch.journal.resume import skip_completed
 
         batch.jobs = skip_completed(batch, notify, write=not dry)
     return batch
 
 
-def _collect(
-    inputs: Sequence[str], settings: Settings, output: Location | None, stdin: BinaryIO | None
-) -> list[Source]:
+def _without_file_scheme(output: str | None) -> str | None:
+    return None if output is None else without_file_scheme(output)
+
+
+def _collect(inputs: Sequence[str], settings: Settings, stdin: BinaryIO | None) -> list[Source]:
+    from img2img.runtime.files import filters, find, lists, naming
+
     listed: list[str] = []
     if settings.files_from is not None:
         stream = stdin or sys.stdin.buffer
@@ -82,6 +207,7 @@ def _collect(
     elif not inputs:
         raise UsageError("name pictures, folders, or - for stdin (or --files-from FILE)")
     wanted = filters.Filters(settings.include, settings.exclude)
+    output = naming.output_folder(settings.output)
     sources = find.collect(inputs, listed=listed, recursive=settings.recursive, exclude=output, filters=wanted)
     _refuse_with_uris(sources, settings.output or "")
     return sources
@@ -91,7 +217,7 @@ def _refuse_with_uris(sources: Sequence[Source], output: str) -> None:
     has_uris = any(isinstance(source.path, StorageFile) for source in sources)
     if has_uris and any(source.path is None for source in sources):
         raise UsageError("a picture from stdin does not go with URIs: give it alone, and name a file with -o")
-    if naming.is_template(output) and (has_uris or is_uri(output)):
+    if is_template(output) and (has_uris or is_uri(output)):
         raise UsageError(f"-o {show(output)}: templates are for paths, not for URIs: name a folder")
 
 

@@ -1,7 +1,11 @@
-"""Runs one job from read to write and creates its event. Local batches, single pictures and Ray workers share this."""
+"""Runs one job: reads the picture, applies the task, writes the result and creates the event.
+
+Batches, single pictures and Ray workers share this.
+"""
 
 from __future__ import annotations
 
+import io
 import threading
 import time
 import traceback
@@ -9,14 +13,17 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import BinaryIO, Literal
 
+from img2img.errors import PictureError
 from img2img.runtime.batch.event import Cancelled, Event, Skipped, Written
+from img2img.runtime.files import digests, storage
+from img2img.runtime.files.digests import Fingerprint
 from img2img.runtime.files.jobs import Job
-
-if TYPE_CHECKING:
-    from img2img.runtime.image.pictures import Picture
-
+from img2img.runtime.files.storage_uri import StorageFile
+from img2img.runtime.image import pictures, writing
+from img2img.runtime.image.pictures import Picture
+from img2img.text import show
 
 POLL = 0.2  # seconds; Windows delivers Ctrl-C only between waits that end
 
@@ -204,3 +211,66 @@ class _Facts:
             digest=digest,
             index=self.item.index,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class PictureFiles:
+    """How pictures are read and written.
+
+    Attributes:
+        stdin: its bytes, if a job reads them.
+        hashes: whether `Written` has the digest of the result.
+    """
+
+    max_pixels: int = pictures.DEFAULT_MAX_PIXELS
+    first_frame: bool = False
+    quality: int | None = None
+    stdin: bytes = b""
+    hashes: bool = True
+
+    def read(self, job: Job) -> Picture:
+        """Decode the job's source.
+
+        Raises PictureError; Skipped if another process has written the target to storage in the meantime.
+        """
+        source, target = job.source, job.target
+        if isinstance(target, StorageFile) and not job.overwrite and storage.look([target])[0] is not None:
+            raise Skipped(f"{show(target)} was made in the meantime")
+        if isinstance(source, Path):
+            stream: Path | BinaryIO = source
+        else:
+            stream = io.BytesIO(self.stdin if source is None else storage.read(source))
+        name = show(source) if isinstance(source, StorageFile) else None  # others name themselves
+        try:
+            return pictures.read(stream, name=name, max_pixels=self.max_pixels, first_frame=self.first_frame)
+        except PictureError as error:
+            error.path = None if source is None else str(source)
+            raise
+
+    def write(self, job: Job, picture: Picture, finished: Callable[[Fingerprint], None] | None = None) -> Written:
+        """Encode to the job's target, which appears whole or not at all. For stdout, to bytes for the consumer.
+
+        `finished` receives the fingerprint of a local file before the file gets its name; if it raises, the file gets
+        none.
+
+        Raises PictureError, also if another process has written a target that may not be replaced.
+        """
+        target = job.target
+        if isinstance(target, Path) and not job.overwrite and target.is_file():
+            raise PictureError(f"{show(target)}: appeared while the picture was being made; left as it is")
+        stream: Path | io.BytesIO = target if isinstance(target, Path) else io.BytesIO()
+        name = show(target) if isinstance(target, StorageFile) else None
+        seen: list[Fingerprint] = []
+
+        def look(file: BinaryIO) -> None:
+            seen.append(digests.of_stream(file))
+            if finished is not None:
+                finished(seen[0])
+
+        hook = look if self.hashes or finished is not None else None
+        notes = writing.write(picture, stream, name=name, format=job.format, quality=self.quality, finished=hook)
+        data = stream.getvalue() if isinstance(stream, io.BytesIO) else None
+        if isinstance(target, StorageFile) and data is not None:
+            storage.write(target, data)
+            data = None
+        return Written(notes, data, seen[0].sha256 if seen else None)

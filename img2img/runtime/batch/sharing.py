@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from img2img.errors import UsageError
+from img2img.errors import PictureError, UsageError
+from img2img.runtime.files import storage
+from img2img.runtime.files.storage_uri import Location, StorageFile
 from img2img.runtime.network import devices, estimate, memory, speed
 
 if TYPE_CHECKING:
     from img2img.runtime.network.grid import Tile
-    from img2img.runtime.tasks.model_choice import ModelChoice
     from img2img.runtime.tasks.settings import Settings
-    from img2img.runtime.tasks.task import Task
+    from img2img.runtime.tasks.task import ModelChoice, Task
 
 MOST_BESIDE_CUDA = 8  # pictures that are decoded and encoded while the GPU runs one
 RUN = 256 << 20  # bytes of memory that one run of a network is expected to take
@@ -129,6 +130,42 @@ def _within(
         keep = tile == "auto" or tile is None
         return dataclasses.replace(sharing, tile=task.tile if keep else tile)
     raise AssertionError("the last one returns or raises")
+
+
+def within_memory(
+    task: Task, model_choice: ModelChoice, settings: Settings, sizes: Callable[[], list[tuple[int, int]]]
+) -> Task:
+    """The task with tiles that keep the process below --max-memory, if one picture is in the network at a time.
+
+    `sizes` returns the sizes (width, height) of the pictures.
+
+    Raises:
+        UsageError: even the smallest tiles need more.
+    """
+    if settings.max_memory is None:
+        return task
+    found = sizes()
+    shared = share(task, model_choice, settings, len(found), lambda: found, one_by_one=True)
+    model_choice.share(shared.runs, split=shared.split)
+    return task.with_tile(shared.tile)
+
+
+def sizes_of(files: Iterable[Location | None], stdin: bytes) -> list[tuple[int, int]]:
+    """Width and height of the pictures, from their headers, where these tell. None stands for stdin."""
+    sizes = (_size_of(stdin if file is None else file) for file in files)
+    return [size for size in sizes if size is not None]
+
+
+def _size_of(file: Location | bytes) -> tuple[int, int] | None:
+    from img2img.runtime.image import sizes
+
+    if not isinstance(file, StorageFile):
+        return next(sizes.of_files([file]))
+    try:
+        with storage.open_file(file) as stream:
+            return next(sizes.of_files([stream]))
+    except PictureError:  # reading it will say why
+        return None
 
 
 class Room:

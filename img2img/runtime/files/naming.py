@@ -134,7 +134,7 @@ class OutputPaths:
             "name": path.name,
             "dir": str(path.parent),
             "sub": "." if source.root is None else str(self._inside_root(path, source.root)),
-            "model": self.naming.model,
+            "model": safe_name(self.naming.model),
             "domain": self.naming.domain,
             "scale": self.naming.scale,
             "ext": extension.removeprefix("."),

@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from img2img.errors import UsageError
 from img2img.runtime.image.depth import BAND_ROWS
 
 Pixels = npt.NDArray[Any]
@@ -28,9 +27,3 @@ def blend(old: Pixels, new: Pixels, weight: float | Floats) -> Pixels:
         # The 24 bits of a float32 are precise enough for 16-bit values times a weight.
         result[rows] = np.rint(before + (new[rows] - before) * weight[rows, :, None])
     return result
-
-
-def check_strength(strength: float) -> None:
-    """Raise UsageError unless `strength` is a number from 0 to 1."""
-    if not 0 <= strength <= 1:  # also true for NaN
-        raise UsageError(f"strength must be a number from 0 (the input) to 1 (the result), not {strength:g}")

@@ -36,9 +36,7 @@ class Decoded:
     notes: list[str] = field(default_factory=list)
 
 
-def decode(
-    image: ImageFile.ImageFile, again: Callable[[], ImageFile.ImageFile], name: str, *, shallow: str = ""
-) -> Decoded:
+def decode(image: ImageFile.ImageFile, again: Callable[[], ImageFile.ImageFile], *, shallow: str = "") -> Decoded:
     """Decode an opened picture to uint8, or to uint16 if its samples have 16 bits.
 
     `again` opens the file once more. `shallow` is the reason why this layout must be reduced to 8 bits; "" keeps 16.
@@ -52,7 +50,7 @@ def decode(
         _colour_key(decoded, image)
     else:
         image.load()
-        decoded = _plain(image, raw, name)
+        decoded = _plain(image, raw)
         if loses_low_bytes(raw):
             decoded.notes.append(f"16 bits per channel reduced to 8: {shallow or f'the layout is {image.mode}'}")
     settle_profile(decoded, profile if isinstance(profile, bytes) and profile else None, image)
@@ -86,7 +84,7 @@ def settle_profile(decoded: Decoded, profile: bytes | None, image: Image.Image) 
         decoded.notes.append(f"the ICC profile is for {space} and does not match the pixels; it was left out")
 
 
-def _plain(image: Image.Image, raw: str, name: str) -> Decoded:
+def _plain(image: Image.Image, raw: str) -> Decoded:
     mode = image.mode
     if mode in ("1", "L"):
         grey = np.asarray(image)
@@ -102,9 +100,9 @@ def _plain(image: Image.Image, raw: str, name: str) -> Decoded:
         _colour_key(decoded, image)
         return decoded
     if mode.startswith("I"):
-        return _integers(image, raw, name)
+        return _integers(image, raw)
     if mode == "F":
-        raise PictureError(f"cannot read {name}: its pixels are floating-point numbers; save it with 16 or 8 bits")
+        raise PictureError("its pixels are floating-point numbers; save it with 16 or 8 bits")
     if mode in ("P", "PA"):
         image = image.convert("RGBA" if image.has_transparency_data else "RGB")
     elif mode in ("La", "RGBa"):
@@ -116,10 +114,10 @@ def _plain(image: Image.Image, raw: str, name: str) -> Decoded:
     return split(np.asarray(image))
 
 
-def _integers(image: Image.Image, raw: str, name: str) -> Decoded:
+def _integers(image: Image.Image, raw: str) -> Decoded:
     values = np.asarray(image)
     if values.size and (values.min() < 0 or values.max() > 65535):
-        raise PictureError(f"cannot read {name}: its 32-bit pixels exceed the 16-bit range; save it with 16 bits")
+        raise PictureError("its 32-bit pixels exceed the 16-bit range; save it with 16 bits")
     if raw.startswith("I;12"):
         values = (values.astype(np.uint32) * 65535 + 2047) // 4095
     decoded = Decoded(values.astype(np.uint16)[..., None])

@@ -78,28 +78,35 @@ def read(
     `max_pixels` pixels (checked before decoding), or has several frames and `first_frame` is False. Further pictures in
     a phone's multi-picture JPEG, and thumbnails and masks of a TIFF, do not count as frames.
     """
-    name = name or shown(source)
-    with _streams(source, name) as fresh:
+    try:
+        return _read(source, max_pixels, first_frame)
+    except PictureError as error:
+        raise PictureError(f"cannot read {name or shown(source)}: {error}") from error
+
+
+def _read(source: Path | BinaryIO, max_pixels: int, first_frame: bool) -> Picture:
+    """As `read`; errors do not name the file."""
+    with _streams(source) as fresh:
         stream = fresh()
         head = stream.read(pillow.HEAD_BYTES)
         format = pillow.identify(head)
         if not head:
-            raise PictureError(f"cannot read {name}: the file is empty (0 bytes)")
+            raise PictureError("the file is empty (0 bytes)")
         if format is None:
             known = ", ".join(pillow.READABLE)
             kind = pillow.describe_unknown(head)
-            raise PictureError(f"cannot read {name}: it is {kind}; supported formats are {known}")
-        _check_size(name, pillow.size_of(head, format), max_pixels)
+            raise PictureError(f"it is {kind}; supported formats are {known}")
+        _check_size(pillow.size_of(head, format), max_pixels)
         if format == "TIFF":
-            return _read_tiff(fresh, name, max_pixels, first_frame)
-        with pillow.reading(name, format, max_pixels):
+            return _read_tiff(fresh, max_pixels, first_frame)
+        with pillow.reading(format, max_pixels):
             image = pillow.open_image(stream, format)
             frames = 1 if format == "JPEG" else getattr(image, "n_frames", 1)
-            notes = _check_frames(name, frames, first_frame)
-            _check_size(name, image.size, max_pixels)
+            notes = _check_frames(frames, first_frame)
+            _check_size(image.size, max_pixels)
             # Pillow composes the frames of an animated PNG in 8 bits.
             shallow = "it is animated" if frames > 1 else ""
-            decoded = decoding.decode(image, lambda: pillow.open_image(fresh(), format), name, shallow=shallow)
+            decoded = decoding.decode(image, lambda: pillow.open_image(fresh(), format), shallow=shallow)
             if format == "PNG":
                 png_checks.check(fresh(), image)
         decoded.notes[:0] = notes
@@ -166,16 +173,16 @@ def image_of(picture: Picture) -> Image.Image:
     return image
 
 
-def _read_tiff(fresh: Opener, name: str, max_pixels: int, first_frame: bool) -> Picture:
+def _read_tiff(fresh: Opener, max_pixels: int, first_frame: bool) -> Picture:
     from img2img.runtime.image import tiff_reading
 
     try:
         tiff = tiff_reading.inspect(fresh())
     except BrokenDirectory as error:
-        raise PictureError(f"cannot read {name}: the file is damaged or cut off ({error})") from error
+        raise PictureError(f"the file is damaged or cut off ({error})") from error
     if tiff.raw:
-        raise PictureError(f"cannot read {name}: it is a camera raw file; develop it to TIFF or JPEG first")
-    notes = _check_frames(name, tiff.pages, first_frame)
+        raise PictureError("it is a camera raw file; develop it to TIFF or JPEG first")
+    notes = _check_frames(tiff.pages, first_frame)
 
     def opened() -> ImageFile.ImageFile:
         if tiff.sixteen_bits and tiff.separate_planes:
@@ -183,23 +190,23 @@ def _read_tiff(fresh: Opener, name: str, max_pixels: int, first_frame: bool) -> 
         return pillow.open_image(fresh(), "TIFF")
 
     if tiff.floating:
-        raise PictureError(f"cannot read {name}: its pixels are floating-point numbers; save it with 16 or 8 bits")
+        raise PictureError("its pixels are floating-point numbers; save it with 16 or 8 bits")
     if tiff.compression not in tiff_reading.COMPRESSIONS:
-        raise PictureError(f"cannot read {name}: its compression ({tiff.compression}) is unknown; save it with another")
-    with pillow.reading(name, "TIFF", max_pixels):
+        raise PictureError(f"its compression ({tiff.compression}) is unknown; save it with another")
+    with pillow.reading("TIFF", max_pixels):
         image: ImageFile.ImageFile
         if tiff.sixteen_bit_grey_alpha:
             image = special = tiff_reading.GreyAlphaTiff(fresh())
-            _check_size(name, image.size, max_pixels)
+            _check_size(image.size, max_pixels)
             decoded = decoding.split(special.samples())
             decoding.settle_profile(decoded, image.info.get("icc_profile"), image)
             if decoded.alpha is not None and tiff.extra == tiff_reading.ASSOCIATED_ALPHA:
                 decoded.colour = decoding.unpremultiply(decoded.colour, decoded.alpha)
         else:
             image = opened()
-            _check_size(name, image.size, max_pixels)
+            _check_size(image.size, max_pixels)
             shallow = "its channels are stored in separate planes" if tiff.separate_planes else ""
-            decoded = decoding.decode(image, opened, name, shallow=shallow)
+            decoded = decoding.decode(image, opened, shallow=shallow)
     if tiff.white_is_zero and decoded.colour.dtype == np.uint16:  # Pillow only inverts 8-bit pictures
         decoded.colour = np.uint16(65535) - decoded.colour
     if tiff.extra == 0 and decoded.colour.dtype == np.uint16:
@@ -222,7 +229,7 @@ def _picture(decoded: decoding.Decoded, format: str, block: bytes | None, image:
 
 
 @contextmanager
-def _streams(source: Path | BinaryIO, name: str) -> Iterator[Opener]:
+def _streams(source: Path | BinaryIO) -> Iterator[Opener]:
     """A function that returns the file from its beginning as a seekable stream, each time it is called."""
     with ExitStack() as stack:
         try:
@@ -234,20 +241,20 @@ def _streams(source: Path | BinaryIO, name: str) -> Iterator[Opener]:
             # A pipe can only be read once.
             data = source.read_bytes() if isinstance(source, Path) else source.read()
         except OSError as error:
-            raise PictureError(f"cannot read {name}: {error.strerror or error}") from error
+            raise PictureError(f"{error.strerror or error}") from error
         yield lambda: BytesIO(data)
 
 
-def _check_size(name: str, size: tuple[int, int] | None, max_pixels: int) -> None:
+def _check_size(size: tuple[int, int] | None, max_pixels: int) -> None:
     if size is not None and size[0] * size[1] > max_pixels:
-        raise pillow.too_large(name, size, max_pixels)
+        raise pillow.too_large(size, max_pixels)
 
 
-def _check_frames(name: str, frames: int, first_frame: bool) -> list[str]:
+def _check_frames(frames: int, first_frame: bool) -> list[str]:
     if frames <= 1:
         return []
     if not first_frame:
-        raise PictureError(f"cannot read {name}: it has {frames} frames; --first-frame uses the first one")
+        raise PictureError(f"it has {frames} frames; --first-frame uses the first one")
     return [f"only the first of {frames} frames was read"]
 
 

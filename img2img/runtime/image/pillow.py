@@ -164,8 +164,8 @@ def open_image(stream: BinaryIO, name: str) -> ImageFile.ImageFile:
 
 
 @contextmanager
-def reading(name: str, format: str, max_pixels: int) -> Iterator[None]:
-    """Convert Pillow's exceptions for the file `name` to PictureError, and apply our limits instead of Pillow's.
+def reading(format: str, max_pixels: int) -> Iterator[None]:
+    """Convert Pillow's exceptions to PictureError, and apply our limits instead of Pillow's.
 
     Pillow warns above 89 megapixels and refuses more than 179, process-wide. Here, the limit is a parameter. Pillow's
     check uses it, too, for sizes that appear only while decoding (frames of a GIF).
@@ -174,24 +174,22 @@ def reading(name: str, format: str, max_pixels: int) -> Iterator[None]:
         with quiet(), _pixel_limit(max_pixels), _long_texts() if format == "PNG" else nullcontext():
             yield
     except Image.DecompressionBombError as error:
-        raise too_large(name, None, max_pixels) from error
+        raise too_large(None, max_pixels) from error
     except MemoryError as error:
-        raise PictureError(f"cannot read {name}: not enough memory to decode it") from error
+        raise PictureError("not enough memory to decode it") from error
     except DECODER_ERRORS as error:
         reason = _reason(error)
         if _UNSUPPORTED.search(reason):
             what = f"this kind of file is not supported ({reason}); save it as 8-bit RGB"
         else:
             what = f"the file is damaged or cut off ({reason})"
-        raise PictureError(f"cannot read {name}: {what}") from error
+        raise PictureError(f"{what}") from error
 
 
-def too_large(name: str, size: tuple[int, int] | None, max_pixels: int) -> PictureError:
+def too_large(size: tuple[int, int] | None, max_pixels: int) -> PictureError:
     """The error for a picture of more than `max_pixels` pixels; `size` is None if only Pillow knows it."""
     what = f"{size[0]} x {size[1]} pixels" if size else "a part of it"
-    return PictureError(
-        f"cannot read {name}: {what} is more than the limit of {max_pixels:,} pixels; raise it with --max-pixels"
-    )
+    return PictureError(f"{what} is more than the limit of {max_pixels:,} pixels; raise it with --max-pixels")
 
 
 @contextmanager

@@ -1,7 +1,8 @@
 """Writing a picture in the format that is asked for, with what that format can hold."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
@@ -72,11 +73,18 @@ def format_for(name: Path | str) -> str:
 
     Raises PictureError, which lists the suffixes, if it is none that can be written.
     """
+    try:
+        return _format_of_suffix(name)
+    except PictureError as error:
+        raise PictureError(f"cannot write {show(name)}: {error}") from error
+
+
+def _format_of_suffix(name: Path | str) -> str:
     suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122 - a name may be a URI
     if suffix in SUFFIXES:
         return SUFFIXES[suffix]
     what = "GIF holds 256 colours and is only read" if suffix == ".gif" else f"{suffix or 'no suffix'} is no format"
-    raise PictureError(f"cannot write {show(name)}: {what}; use one of {', '.join(SUFFIXES)}")
+    raise PictureError(f"{what}; use one of {', '.join(SUFFIXES)}")
 
 
 def write(
@@ -99,46 +107,63 @@ def write(
     bits are rounded to 8 for all but PNG and TIFF, BMP takes neither EXIF nor an ICC profile. Raises PictureError where
     the format is unknown or too small for the picture, or the target cannot be written.
     """
-    name = name or shown(target, "standard output")
-    chosen = _chosen(format, target, picture, name)
-    if quality is not None and not 1 <= quality <= 100:
-        raise PictureError(f"cannot write {name}: the quality is {quality}, it can be 1 to 100")
-    if max(picture.size) > (limit := _FORMATS[chosen].largest_side):
-        width, height = picture.size
-        raise PictureError(
-            f"cannot write {name}: {width} x {height} pixels, but {_FORMATS[chosen].shown} ends at a side of {limit};"
-            " write PNG instead"
-        )
-    fitting, notes = _fit(picture, chosen)
+    with _errors_name(target, name):
+        chosen, fitting, notes = _prepare(picture, target, format, quality)
     if isinstance(target, Path):
         with atomic(target) as stream:
-            _encode(fitting, stream, chosen, quality, name)
+            with _errors_name(target, name):
+                _encode(fitting, stream, chosen, quality)
             if finished is not None:
                 finished(stream)
         return notes
     buffer = BytesIO()
-    _encode(fitting, buffer, chosen, quality, name)
+    with _errors_name(target, name):
+        _encode(fitting, buffer, chosen, quality)
     if finished is not None:
         finished(buffer)
-    try:
-        target.write(buffer.getbuffer())
-        target.flush()
-    except OSError as error:
-        raise PictureError(f"cannot write {name}: {error.strerror or error}") from error
+    with _errors_name(target, name):
+        try:
+            target.write(buffer.getbuffer())
+            target.flush()
+        except OSError as error:
+            raise PictureError(str(error.strerror or error)) from error
     return notes
 
 
-def _chosen(format: str | None, target: Path | BinaryIO, picture: Picture, name: str) -> str:
+@contextmanager
+def _errors_name(target: Path | BinaryIO, name: str | None) -> Iterator[None]:
+    try:
+        yield
+    except PictureError as error:
+        raise PictureError(f"cannot write {name or shown(target, 'standard output')}: {error}") from error
+
+
+def _prepare(
+    picture: Picture, target: Path | BinaryIO, format: str | None, quality: int | None
+) -> tuple[str, Picture, tuple[str, ...]]:
+    """The format, the picture as that format can hold it, and notes on what was lost."""
+    chosen = _chosen(format, target, picture)
+    if quality is not None and not 1 <= quality <= 100:
+        raise PictureError(f"the quality is {quality}, it can be 1 to 100")
+    if max(picture.size) > (limit := _FORMATS[chosen].largest_side):
+        width, height = picture.size
+        raise PictureError(
+            f"{width} x {height} pixels, but {_FORMATS[chosen].shown} ends at a side of {limit}; write PNG instead"
+        )
+    return chosen, *_fit(picture, chosen)
+
+
+def _chosen(format: str | None, target: Path | BinaryIO, picture: Picture) -> str:
     if format is None:
-        chosen = format_for(str(target)) if isinstance(target, Path) else picture.format
+        chosen = _format_of_suffix(target) if isinstance(target, Path) else picture.format
         chosen = chosen if chosen in _FORMATS else "PNG"
     elif format.upper() in _NAMES:
         chosen = _NAMES[format.upper()]
     else:
         known = ", ".join(entry.suffix for entry in _FORMATS.values())
-        raise PictureError(f"cannot write {name}: {format} is no format that can be written; use one of {known}")
+        raise PictureError(f"{format} is no format that can be written; use one of {known}")
     if chosen in ("AVIF", "WEBP") and not pillow.available(chosen):
-        raise PictureError(f"cannot write {name}: this Pillow was built without {chosen}: pip install --upgrade pillow")
+        raise PictureError(f"this Pillow was built without {chosen}: pip install --upgrade pillow")
     return chosen
 
 
@@ -194,7 +219,7 @@ def _without_profile(colour: Any, icc: bytes | None) -> tuple[Any, str]:
     return (colour, "") if converted is None else (converted, "colours converted to sRGB; ")
 
 
-def _encode(picture: Picture, stream: BinaryIO, chosen: str, quality: int | None, name: str) -> None:
+def _encode(picture: Picture, stream: BinaryIO, chosen: str, quality: int | None) -> None:
     encode: dict[str, Callable[[Picture, BinaryIO, int | None], None]] = {
         "PNG": _png,
         "JPEG": _jpeg,
@@ -205,13 +230,11 @@ def _encode(picture: Picture, stream: BinaryIO, chosen: str, quality: int | None
     }
     try:
         encode[chosen](picture, stream, quality)
-    except PictureError as error:
-        raise PictureError(f"cannot write {name}: {error}") from error
     except MemoryError as error:
-        raise PictureError(f"cannot write {name}: not enough memory to encode it") from error
+        raise PictureError("not enough memory to encode it") from error
     except (OSError, ValueError, RuntimeError) as error:  # the disk is full; an encoder of Pillow's gives up
         reason = (error.strerror if isinstance(error, OSError) else None) or error
-        raise PictureError(f"cannot write {name}: {reason}") from error
+        raise PictureError(f"{reason}") from error
 
 
 def _png(picture: Picture, stream: BinaryIO, quality: int | None) -> None:

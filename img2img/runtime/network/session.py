@@ -26,6 +26,8 @@ Floats = npt.NDArray[np.float32]
 # On the CPU, a pixel costs the same in small tiles and in large ones.
 _PIXELS_AT_ONCE = 512 * 512
 
+_MAX_RUNS = 8
+
 # Optional inputs of docs/model-file.md, for later methods.
 _OPTIONAL_INPUTS = {"reference", "latent"}
 
@@ -160,7 +162,8 @@ def load(
         assume: known properties of a file without a card, which are not probed: `scale`, `range` ("1", "255" or
             "signed": -1..1), `channels` ("rgb" or "bgr"), `task` ("upscale" or "translate"), `context` and `multiple`
             in pixels.
-        runs: maximum number of simultaneous runs of the network on the CPU; None: as many as threads.
+        runs: maximum number of simultaneous runs of the network on the CPU; None: as many as threads, but at most 8,
+            because each run needs memory.
         split: True: a run uses all threads while the others are idle. False: one thread per run, which is faster if all
             threads are busy anyway.
 
@@ -180,7 +183,7 @@ def load(
         raise UsageError(f"{path}: give a card or assumptions, not both")
     model_file.require_safe(path)
     session, where, notes = devices.create(path, device, threads if split else 1)
-    cores = Cores(runs or threads or devices.cores(), split=split) if where == "cpu" else Cores()
+    cores = Cores(runs or min(threads or devices.cores(), _MAX_RUNS), split=split) if where == "cpu" else Cores()
     if found is not None:
         fixed = check_interface(session, found, path)
         return _with_size_note(LoadedModel(path, found, session, where, notes, fixed=fixed, cores=cores))

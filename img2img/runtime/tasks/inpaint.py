@@ -26,7 +26,7 @@ from img2img.runtime.network import input_size
 from img2img.runtime.network.grid import Grid
 from img2img.runtime.network.input_size import Size
 from img2img.runtime.network.tiling import Progress, rescaled, run_tiled
-from img2img.runtime.tasks.task import Task
+from img2img.runtime.tasks.task import Task, check_strength
 from img2img.text import show
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class InpaintTask(Task):
 
     def namings(self, card: Card, settings: Settings) -> list[Naming]:
         name = naming.safe_name(card.name)
-        return [Naming(f"_{name}", settings.output, settings.format, model=name)]
+        return [Naming(f"_{name}", settings.output, settings.format, model=card.name)]
 
     def select_sources(self, sources: Sequence[Source]) -> list[Source]:
         """The photos among `sources`: a pattern, or a folder with its subfolders, may hold the masks as well."""
@@ -244,7 +244,7 @@ def _check(model: Network, size: Size, dilate: int, feather: int, strength: floa
     if card.domains:
         raise UsageError(f"{card.name} needs a domain beside the mask")
     input_size.check_size(size)
-    blending.check_strength(strength)
+    check_strength(strength)
     for name, value in (("dilate", dilate), ("feather", feather)):
         if value < 0:
             raise UsageError(f"{name} must be a number of pixels from 0 on, not {value}")

@@ -17,8 +17,7 @@ from img2img.runtime.image.pictures import Picture
 from img2img.runtime.network import seams
 from img2img.runtime.network.inference_errors import BrokenOutput, OutOfMemory
 from img2img.runtime.network.tiling import Progress
-from img2img.runtime.tasks.model_choice import ModelChoice
-from img2img.runtime.tasks.task import Task
+from img2img.runtime.tasks.task import ModelChoice, Task
 
 if TYPE_CHECKING:
     from img2img.runtime.network.session import LoadedModel

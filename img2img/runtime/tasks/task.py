@@ -1,33 +1,45 @@
-"""The face of a task: what a batch needs to know of upscaling, translating and inpainting."""
+"""What a batch needs of upscaling, translating and inpainting: the task and its model."""
 
 from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
+from img2img.errors import ModelError, UsageError
 from img2img.runtime.files.jobs import Job
 from img2img.runtime.files.naming import Naming
 from img2img.runtime.files.source import Source
+from img2img.runtime.network import models
+from img2img.runtime.network.devices import Cores
 
 if TYPE_CHECKING:
     from img2img.runtime.image.pictures import Picture
     from img2img.runtime.network.card import Card
     from img2img.runtime.network.grid import Tile
     from img2img.runtime.network.network import Network
+    from img2img.runtime.network.session import LoadedModel
+    from img2img.runtime.network.speed import Speed
     from img2img.runtime.network.tiling import Progress
     from img2img.runtime.tasks.settings import Settings
 
 
+_DOING = {"upscale": "upscaling", "translate": "translating", "inpaint": "inpainting"}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Task(ABC):
-    """One thing that is done to every picture of a batch, with its options; can be pickled and compared.
+    """What to do with every picture of a batch, with its options. Can be pickled and compared.
 
-    A task is made of what a person said. `find` chooses a model; `fitted` completes it by the model's card; from then
-    on `apply` may be called, from any thread.
+    `find_model` chooses a model, and `with_card` completes the task with the model's card. Then `apply` may be called,
+    from any thread.
+
+    Attributes:
+        strength: 0 gives the picture, 1 the network's result, numbers between them a blend.
+        tile: see `tiling.Tile`.
     """
 
     name: ClassVar[str]
@@ -37,47 +49,150 @@ class Task(ABC):
 
     @abstractmethod
     def find_model(self, settings: Settings, pixels: Callable[[], float | None]) -> Path:
-        """The model that is meant; `pixels` tells those of all inputs together, None where nobody can know.
+        """Find the model file. `pixels` returns the number of pixels of all inputs together, None if unknown.
 
         Raises:
-            ModelError: there is none. UsageError: what was said does not notify which.
+            ModelError: there is no such model.
+            UsageError: the options do not name one, or contradict each other.
         """
 
     def with_card(self, card: Card) -> Self:
-        """The task with all that the card decides. Raises UsageError where they do not go together."""
+        """The task, completed with the model's card. Raises UsageError if the model does not support the options."""
         return self
 
     @abstractmethod
     def namings(self, card: Card, settings: Settings) -> list[Naming]:
-        """How the results of one picture are called: one for each of them."""
+        """How the results of one picture are named: one `Naming` for each result."""
 
     @abstractmethod
     def apply(self, model: Network, job: Job, picture: Picture, progress: Progress) -> Picture:
-        """The result of one job. `progress` is told numbers of pixels that add up to the picture's."""
+        """Process one picture. `progress` receives numbers of finished pixels that add up to the picture's."""
 
     def bind(self, model: Network, job: Job) -> Network:
-        """The model with what it needs beside the picture of this job."""
+        """The model with its further inputs for this job, so that it only needs the picture."""
         return model
 
     def area_factor(self, card: Card) -> float:
-        """Pixels of a result for each pixel of its picture."""
+        """Number of pixels of a result for each pixel of its picture."""
         return 1.0
 
     def select_sources(self, sources: Sequence[Source]) -> list[Source]:
-        """The sources that are pictures to work on. Raises UsageError where none is left."""
+        """The sources that are pictures to process. Raises UsageError if none is left."""
         return list(sources)
 
     def with_masks(self, jobs: Sequence[Job], sources: Sequence[Source]) -> tuple[Self, list[Job]]:
-        """The task with what it needs to know of each file, and the jobs with what that has brought to light."""
+        """The task with the masks of the pictures, and the jobs, with a problem if the mask is missing."""
         return self, list(jobs)
 
     def with_tile(self, tile: Tile) -> Self:
         return dataclasses.replace(self, tile=tile)
 
     def journal_key(self, job: Job) -> dict[str, Any]:
-        """What decides on the pixels of this job's result beside its picture and the model; for the journal.
+        """What determines the pixels of this job's result besides its picture and the model, for the journal.
 
-        The size of the tiles is left out: it changes memory and time, never the result.
+        The tile size is left out: it changes memory and time, never the result.
         """
         own = {one.name: getattr(self, one.name) for one in dataclasses.fields(self) if one.name != "tile"}
         return {"task": self.name, **own}
+
+
+@dataclass
+class ModelChoice:
+    """The model of a batch and how to run it. The network is loaded when it is needed. Can be pickled.
+
+    Attributes:
+        notify: receives the model's notes when it is loaded.
+        runs, split: see `session.load` and `share`.
+
+    Raises:
+        ModelError: the model is for another task; the message names the command for it. Or the task is inpainting and
+            the model has no card: probing finds no mask.
+    """
+
+    path: Path
+    task: str
+    device: str = "auto"
+    threads: int | None = None
+    assume: Mapping[str, str] = field(default_factory=dict)
+    notify: Callable[[str], None] | None = None
+    runs: int | None = None
+    split: bool = True
+
+    def __post_init__(self) -> None:
+        self._model: LoadedModel | None = None
+        self._speed: Speed | None = None
+        self._card = models.read_card(self.path)
+        if self._card is not None and self._card.task != self.task:
+            other = self._card.task
+            raise ModelError(
+                f"{self.path}: this model is for {other!r}, not for {_DOING[self.task]}: img2img {other} takes it"
+            )
+        if self._card is None and self.task == "inpaint":
+            raise ModelError(f"{self.path}: it has no img2img card, so that it is not known to take a mask")
+
+    @property
+    def card(self) -> Card:
+        """The card of the file. If it has none, the network is loaded and probed."""
+        return self._card or self.load().card
+
+    def load(self) -> LoadedModel:
+        """Load the network, once."""
+        from img2img.runtime.network import session
+
+        if self._model is None:
+            self._model = session.load(
+                self.path,
+                device=self.device,
+                threads=self.threads,
+                assume=self.assume or None,
+                runs=self.runs,
+                split=self.split,
+            )
+            if self._card is None:  # a probed card has no task: the user named it by the command
+                self._model.card = dataclasses.replace(self._model.card, task=self.task)
+            if self.notify is not None:
+                for note in self._model.notes:
+                    self.notify(note)
+        return self._model
+
+    def share(self, runs: int, *, split: bool) -> None:
+        """Set `runs` and `split` before the network is loaded. One that was loaded for its card keeps its threads."""
+        self.runs, self.split = runs, split
+        if self._model is not None and self._model.device == "cpu":
+            self._model.cores = Cores(runs)
+
+    def speed(self) -> Speed:
+        """Speed and memory of the network on this machine, measured once."""
+        from img2img.runtime.network import estimate
+
+        if self._speed is None:
+            self._speed = estimate.measure(
+                self.path, device=self.device, threads=self.threads, assume=self.assume or None
+            )
+        return self._speed
+
+    def known_speed(self) -> Speed | None:
+        """The speed if it was measured before; None otherwise. Measures nothing."""
+        from img2img.runtime.network import speed
+
+        if self._speed is None:
+            self._speed = speed.known(self.path, device=self.device, threads=self.threads, assume=self.assume or None)
+        return self._speed
+
+    def spare(self) -> LoadedModel | None:
+        """Load the full-precision file next to a model in half or 8-bit precision on the CPU; None if there is none."""
+        from img2img.runtime.network import session
+
+        plain = models.full_precision(self.path)
+        if plain is None:
+            return None
+        return session.load(plain, device="cpu", threads=self.threads, runs=self.runs, split=self.split)
+
+    def __getstate__(self) -> dict[str, object]:
+        return {**self.__dict__, "_model": None, "_speed": None, "notify": None}
+
+
+def check_strength(strength: float) -> None:
+    """Raise UsageError unless `strength` is a number from 0 to 1."""
+    if not 0 <= strength <= 1:  # also true for NaN
+        raise UsageError(f"strength must be a number from 0 (the input) to 1 (the result), not {strength:g}")

@@ -25,7 +25,7 @@ from img2img.runtime.network import input_size
 from img2img.runtime.network.card import Card
 from img2img.runtime.network.input_size import Size
 from img2img.runtime.network.tiling import AUTO, Progress, Tile, rescaled, run_tiled
-from img2img.runtime.tasks.task import Task
+from img2img.runtime.tasks.task import Task, check_strength
 
 if TYPE_CHECKING:
     from img2img.runtime.image.pictures import Picture
@@ -80,7 +80,7 @@ class TranslateTask(Task):
     def namings(self, card: Card, settings: Settings) -> list[Naming]:
         name = naming.safe_name(card.name)
         if self.sheet:
-            return [Naming("_grid", settings.output, settings.format, model=name, domain="grid")]
+            return [Naming("_grid", settings.output, settings.format, model=card.name, domain="grid")]
         several = len(self.wanted) > 1
         found = []
         for domain in self.wanted:
@@ -88,7 +88,7 @@ class TranslateTask(Task):
             if several and output is not None and naming.output_folder(output) is not None:
                 # The names are kept, so that the folder has to notify them apart.
                 output = f"{output.rstrip('/')}/{domain}/"
-            found.append(Naming(f"_{domain or name}", output, settings.format, model=name, domain=domain))
+            found.append(Naming(f"_{domain or name}", output, settings.format, model=card.name, domain=domain))
         return found
 
     def bind(self, model: Network, job: Job) -> Network:
@@ -170,7 +170,7 @@ def translate(
     card = model.card
     if card.task == "inpaint":
         raise UsageError(f"{card.name} needs a mask beside the picture")
-    blending.check_strength(strength)
+    check_strength(strength)
     input_size.check_size(size)
     label = label_of(card, to)
     runner = model if label is None else model.with_inputs(domain=label)

@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 
 from img2img.errors import UsageError
-from img2img.runtime.files import naming
 from img2img.runtime.files.jobs import Job
 from img2img.runtime.files.naming import Naming
 from img2img.runtime.image import blending
@@ -21,7 +20,7 @@ from img2img.runtime.image.alpha import bleed
 from img2img.runtime.image.pictures import Picture
 from img2img.runtime.image.resize import lanczos
 from img2img.runtime.network.tiling import AUTO, Progress, Tile, rescaled, run_tiled
-from img2img.runtime.tasks.task import Task
+from img2img.runtime.tasks.task import Task, check_strength
 
 if TYPE_CHECKING:
     from img2img.runtime.image.pictures import Picture
@@ -82,8 +81,7 @@ class UpscaleTask(Task):
 
     def namings(self, card: Card, settings: Settings) -> list[Naming]:
         factor = f"{self.scale or card.scale:g}"
-        name = naming.safe_name(card.name)
-        return [Naming(f"_x{factor}", settings.output, settings.format, model=name, scale=factor)]
+        return [Naming(f"_x{factor}", settings.output, settings.format, model=card.name, scale=factor)]
 
     def area_factor(self, card: Card) -> float:
         return (self.scale or card.scale) ** 2
@@ -133,7 +131,7 @@ def upscale(
         raise UsageError(f"{card.name} needs {'a mask' if card.task == 'inpaint' else 'a domain'} beside the picture")
     if scale is not None and not (math.isfinite(scale) and scale > 0):
         raise UsageError(f"scale must be a number above 0, not {scale}")
-    blending.check_strength(strength)
+    check_strength(strength)
     notes = list(picture.notes)
     colour, alpha = picture.colour, picture.alpha
     runs = 1
@@ -147,7 +145,12 @@ def upscale(
         return run_tiled(model, plane, tile=tile, progress=report, note=notes.append)
 
     size = _size(colour, card.scale if scale is None else scale)
-    large = lanczos(run(colour), size)
+
+    def enlarged(plane: Pixels) -> Pixels:
+        large = run(plane)
+        return large if scale in (None, card.scale) else lanczos(large, size)
+
+    large = enlarged(colour)
     if strength < 1:
         large = blending.blend(lanczos(colour, size), large, strength)
     large_alpha = None
@@ -155,7 +158,7 @@ def upscale(
         if runs == 1:
             large_alpha = np.full(large.shape[:2], alpha.flat[0], alpha.dtype)
         else:
-            large_alpha = lanczos(run(alpha[..., None])[..., 0], size)
+            large_alpha = enlarged(alpha[..., None])[..., 0]
     return dataclasses.replace(picture, colour=large, alpha=large_alpha, notes=tuple(notes))
 
 

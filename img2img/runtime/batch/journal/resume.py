@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 from img2img import atomic
 from img2img.runtime.batch.event import Skipped, Written
 from img2img.runtime.batch.journal.journal import Claim, Journal
-from img2img.runtime.batch.picture_files import PictureFiles
-from img2img.runtime.batch.run_job import JobItem
+from img2img.runtime.batch.run_job import JobItem, PictureFiles
 from img2img.runtime.files import digests
 from img2img.runtime.files.digests import Fingerprint
 from img2img.runtime.files.jobs import Existing, Job
@@ -23,7 +22,7 @@ from img2img.runtime.network import model_digest
 from img2img.text import show
 
 if TYPE_CHECKING:
-    from img2img.runtime.batch.prepare import Batch
+    from img2img.runtime.batch.plan import Batch
 
 
 def skip_completed(batch: Batch, notify: Callable[[str], None] | None, *, write: bool) -> list[Job]:

@@ -26,7 +26,7 @@ from img2img.runtime.network import model_digest, model_file, models
 
 if TYPE_CHECKING:
     from img2img.runtime.batch.event import ProgressListener
-    from img2img.runtime.batch.prepare import Batch
+    from img2img.runtime.batch.plan import Batch
     from img2img.runtime.batch.ray.worker import JobRecord, WorkerSetup
     from img2img.runtime.tasks.settings import Settings
 
@@ -211,7 +211,7 @@ def _has_cuda() -> bool:
 def _tidy(batch: Batch) -> None:
     """Remove what dead workers left half written, if a journal shows that no living process is writing it."""
     from img2img.runtime.batch.journal.resume import JournaledFiles
-    from img2img.runtime.batch.picture_files import PictureFiles
+    from img2img.runtime.batch.run_job import PictureFiles
 
     files = JournaledFiles(batch, PictureFiles())
     try:

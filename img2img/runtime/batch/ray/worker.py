@@ -22,16 +22,15 @@ from img2img import atomic
 from img2img.errors import Img2ImgError, ModelError, PictureError
 from img2img.runtime.batch.event import Event, Skipped, explain
 from img2img.runtime.batch.journal.resume import JournaledFiles
-from img2img.runtime.batch.picture_files import PictureFiles
-from img2img.runtime.batch.prepare import Batch, within_memory
-from img2img.runtime.batch.run_job import JobItem, Steps, run_job
+from img2img.runtime.batch.plan import Batch
+from img2img.runtime.batch.run_job import JobItem, PictureFiles, Steps, run_job
+from img2img.runtime.batch.sharing import within_memory
 from img2img.runtime.files.jobs import Job
 from img2img.runtime.image.pictures import DEFAULT_MAX_PIXELS, Picture
 from img2img.runtime.network import model_digest
-from img2img.runtime.tasks.model_choice import ModelChoice
 from img2img.runtime.tasks.retry import RetryingTask
 from img2img.runtime.tasks.settings import Settings
-from img2img.runtime.tasks.task import Task
+from img2img.runtime.tasks.task import ModelChoice, Task
 from img2img.text import show
 
 if TYPE_CHECKING:

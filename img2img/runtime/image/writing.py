@@ -1,6 +1,7 @@
 """Writing a picture in the format that is asked for, with what that format can hold."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
@@ -13,9 +14,12 @@ from img2img.atomic import atomic
 from img2img.errors import PictureError
 from img2img.runtime.image import colour as colours
 from img2img.runtime.image import exif as exifs
-from img2img.runtime.image import pillow, png16, tiff_writing
+from img2img.runtime.image import pillow
+from img2img.runtime.image.bands import BandEncoder
 from img2img.runtime.image.depth import over_white, to_8_bits
 from img2img.runtime.image.pictures import Picture
+from img2img.runtime.image.png_writing import PngEncoder
+from img2img.runtime.image.tiff_writing import TiffEncoder
 from img2img.text import shown
 
 SUFFIXES = {
@@ -31,8 +35,6 @@ SUFFIXES = {
     ".avif": "AVIF",
 }
 
-# Encoders measured on 5-megapixel photos, one core. PNG: level 1 110 ms/MP, 3 150 (4 % smaller), 6 340 (another 7 %).
-PNG_LEVEL = 3
 JPEG_QUALITY, WEBP_QUALITY, AVIF_QUALITY = 95, 90, 80
 FULL_COLOUR_FROM = 90  # from this quality on colour is not halved in resolution (4:4:4 instead of 4:2:0)
 AVIF_SPEED = 8  # 1.5 to 2 times as fast as Pillow's 6; 1 % larger for a photo, 27 % for a smooth upscaled one
@@ -85,17 +87,73 @@ def write(
     format: str | None = None,
     quality: int | None = None,
     finished: Callable[[BinaryIO], None] | None = None,
+    threads: int | None = None,
 ) -> tuple[str, ...]:
     """Write a picture to a file, which appears whole or not at all, or to a stream, which need not be seekable.
 
-    format: "PNG", "jpg"...; by default what the file's suffix says, for a stream the format of the picture's source,
-    PNG where that is only read. quality: 1 to 100, for JPEG (95), WebP (90; 100 is lossless) and AVIF (80). finished:
-    is called with the whole file, readable and seekable, before it gets its name; what it raises passes through, and
-    the file does not appear.
+    Args:
+        format: "PNG", "jpg"... Default: the format of the file's suffix; for a stream the format of the picture's
+            source, or PNG if that is only read.
+        quality: 1 to 100, for JPEG (95), WebP (90; 100 is lossless) and AVIF (80).
+        finished: called with the whole file, readable and seekable, before the file gets its name. If it raises, the
+            exception passes through and the file does not appear.
+        threads: threads that compress PNG and TIFF. Default: one for each core, at most 8.
 
-    Returns notes for a person on what the format could not hold: alpha is composited over white for JPEG and BMP, 16
-    bits are rounded to 8 for all but PNG and TIFF, BMP takes neither EXIF nor an ICC profile. Raises PictureError where
-    the format is unknown or too small for the picture, or the target cannot be written.
+    Returns:
+        Notes for a person on what the format cannot hold: JPEG and BMP get alpha composited over white; all but PNG
+        and TIFF get 16 bits rounded to 8; BMP takes neither EXIF nor an ICC profile.
+
+    Raises:
+        PictureError: the format is unknown or too small for the picture, or the target cannot be written.
+    """
+    with open_writer(picture, target, format=format, quality=quality, finished=finished, threads=threads) as writer:
+        pass
+    return writer.notes
+
+
+class Writer:
+    """A picture on its way to a file.
+
+    Attributes:
+        notes: as `write` returns them. They are complete after the block of `open_writer`.
+    """
+
+    def __init__(self, encoder: BandEncoder[Any] | None, name: str) -> None:
+        self._encoder = encoder
+        self._name = name
+        self.notes: tuple[str, ...] = ()
+
+    def rows_ready(self, count: int) -> None:
+        """The first `count` rows of the picture will not change any more. PNG and TIFF start to compress them.
+
+        Call it from one thread at a time. It does not wait.
+
+        Raises:
+            PictureError: the target cannot be written.
+        """
+        if self._encoder is not None:
+            with _reported(self._name):
+                self._encoder.rows_ready(count)
+
+
+@contextmanager
+def open_writer(
+    picture: Picture,
+    target: Path | BinaryIO,
+    *,
+    format: str | None = None,
+    quality: int | None = None,
+    finished: Callable[[BinaryIO], None] | None = None,
+    threads: int | None = None,
+) -> Iterator[Writer]:
+    """Write a picture whose arrays are filled during the block. For arguments and errors see `write`.
+
+        canvas = np.empty((height, width, 3), np.uint8)
+        with open_writer(Picture(canvas), path) as writer:
+            for bottom in fill_rows_of(canvas):
+                writer.rows_ready(bottom)
+
+    The file appears at the end of the block. An exception in the block passes through, and the file does not appear.
     """
     name = shown(target, "standard output")
     chosen = _chosen(format, target, picture, name)
@@ -107,23 +165,43 @@ def write(
             f"cannot write {name}: {width} x {height} pixels, but {_FORMATS[chosen].shown} ends at a side of {limit};"
             " write PNG instead"
         )
-    fitting, notes = _fit(picture, chosen)
+    with _stream(target, name) as stream:
+        if chosen in _ENCODERS:
+            fitting, notes = _fit(picture, chosen)  # these formats hold everything: no pixel is looked at
+            with _reported(name):
+                encoder = _ENCODERS[chosen](fitting, stream, threads)
+            writer = Writer(encoder, name)
+            try:
+                yield writer
+                with _reported(name):
+                    encoder.finish()
+            finally:
+                encoder.abort()
+        else:
+            writer = Writer(None, name)
+            yield writer
+            fitting, notes = _fit(picture, chosen)
+            with _reported(name):
+                _SAVERS[chosen](fitting, stream, quality)
+        writer.notes = notes
+        if finished is not None:
+            finished(stream)
+
+
+@contextmanager
+def _stream(target: Path | BinaryIO, name: str) -> Iterator[BinaryIO]:
+    """A stream that can be read and sought in. What is written reaches the target at the end of the block."""
     if isinstance(target, Path):
         with atomic(target) as stream:
-            _encode(fitting, stream, chosen, quality, name)
-            if finished is not None:
-                finished(stream)
-        return notes
+            yield stream
+        return
     buffer = BytesIO()
-    _encode(fitting, buffer, chosen, quality, name)
-    if finished is not None:
-        finished(buffer)
+    yield buffer
     try:
         target.write(buffer.getbuffer())
         target.flush()
     except OSError as error:
         raise PictureError(f"cannot write {name}: {error.strerror or error}") from error
-    return notes
 
 
 def _chosen(format: str | None, target: Path | BinaryIO, picture: Picture, name: str) -> str:
@@ -192,17 +270,11 @@ def _without_profile(colour: Any, icc: bytes | None) -> tuple[Any, str]:
     return (colour, "") if converted is None else (converted, "colours converted to sRGB; ")
 
 
-def _encode(picture: Picture, stream: BinaryIO, chosen: str, quality: int | None, name: str) -> None:
-    encode: dict[str, Callable[[Picture, BinaryIO, int | None], None]] = {
-        "PNG": _png,
-        "JPEG": _jpeg,
-        "WEBP": _webp,
-        "TIFF": _tiff,
-        "BMP": _bmp,
-        "AVIF": _avif,
-    }
+@contextmanager
+def _reported(name: str) -> Iterator[None]:
+    """Turn the errors of an encoder into a PictureError that names the file."""
     try:
-        encode[chosen](picture, stream, quality)
+        yield
     except PictureError as error:
         raise PictureError(f"cannot write {name}: {error}") from error
     except MemoryError as error:
@@ -212,16 +284,14 @@ def _encode(picture: Picture, stream: BinaryIO, chosen: str, quality: int | None
         raise PictureError(f"cannot write {name}: {reason}") from error
 
 
-def _png(picture: Picture, stream: BinaryIO, quality: int | None) -> None:
-    if picture.colour.dtype == np.uint16:
-        block = picture.exif and picture.exif.removeprefix(exifs.PREFIX)
-        png16.write(stream, _channels(picture), icc=picture.icc, exif=block, dpi=picture.dpi)
-    else:
-        _save(picture, stream, "PNG", compress_level=PNG_LEVEL, dpi=picture.dpi)
+def _png(picture: Picture, stream: BinaryIO, threads: int | None) -> PngEncoder:
+    exif = picture.exif and picture.exif.removeprefix(exifs.PREFIX)
+    return PngEncoder(stream, _channels(picture), icc=picture.icc, exif=exif, dpi=picture.dpi, threads=threads)
 
 
-def _tiff(picture: Picture, stream: BinaryIO, quality: int | None) -> None:
-    tiff_writing.write(stream, _channels(picture), icc=picture.icc, exif=picture.exif, dpi=picture.dpi)
+def _tiff(picture: Picture, stream: BinaryIO, threads: int | None) -> TiffEncoder:
+    options: dict[str, Any] = {"icc": picture.icc, "exif": picture.exif, "dpi": picture.dpi}
+    return TiffEncoder(stream, _channels(picture), **options, threads=threads)
 
 
 def _jpeg(picture: Picture, stream: BinaryIO, quality: int | None) -> None:
@@ -268,3 +338,12 @@ def _image(picture: Picture) -> Image.Image:
 
 def _channels(picture: Picture) -> tuple[Any, ...]:
     return (picture.colour,) if picture.alpha is None else (picture.colour, picture.alpha[..., None])
+
+
+_ENCODERS: dict[str, Callable[[Picture, BinaryIO, int | None], BandEncoder[Any]]] = {"PNG": _png, "TIFF": _tiff}
+_SAVERS: dict[str, Callable[[Picture, BinaryIO, int | None], None]] = {
+    "JPEG": _jpeg,
+    "WEBP": _webp,
+    "BMP": _bmp,
+    "AVIF": _avif,
+}

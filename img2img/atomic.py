@@ -1,4 +1,4 @@
-"""Files that exist whole or not at all."""
+"""Writes files atomically: they are complete or do not exist."""
 
 import os
 import re
@@ -18,14 +18,14 @@ _PART = re.compile(r"\.(.*)\.[0-9]+\.[0-9a-f]{8}\.part", re.DOTALL)
 
 @contextmanager
 def atomic(target: Path) -> Iterator[BinaryIO]:
-    """A binary file to write and seek in, which takes the place of `target` when the block ends without an exception.
+    """Open a seekable binary file that replaces `target` when the block ends without an exception.
 
-    Until then it is a hidden file beside the target, `.NAME.PID.RANDOM.part`, which is removed on any exception,
-    KeyboardInterrupt included. Missing parent folders are created. A new file gets the permissions that the umask
-    leaves; a replaced one hands its own on. A symbolic link stays one: the file that it points to is replaced. What is
-    no regular file (a pipe, /dev/null) is written to at the end, not replaced.
+    Until then, it is a hidden file next to the target, `.NAME.PID.RANDOM.part`. Any exception, including
+    KeyboardInterrupt, removes it. Missing parent folders are created. A new file gets its permissions from the umask; a
+    replaced file keeps its own. If the target is a symbolic link, the file that it points to is replaced. If it is not
+    a regular file (a pipe, /dev/null), it is written to at the end and not replaced.
 
-    Raises PictureError where the target cannot be written; exceptions of the block pass through.
+    Raises PictureError if the target cannot be written. Exceptions of the block are not changed.
     """
     try:
         real = Path(os.path.realpath(target)) if target.is_symlink() else target
@@ -46,7 +46,7 @@ def atomic(target: Path) -> Iterator[BinaryIO]:
     stream: BinaryIO | None = None
     try:
         try:
-            # "x" refuses to follow a link that somebody planted under the temporary name.
+            # "x" does not follow a link that an attacker may have created under the temporary name.
             stream = temporary.open("x+b")
             if mode is not None:
                 temporary.chmod(stat.S_IMODE(mode))
@@ -59,7 +59,7 @@ def atomic(target: Path) -> Iterator[BinaryIO]:
         except OSError as error:
             raise _unwritable(target, error) from error
     except BaseException:
-        # The exception on its way says what is wrong; that cleaning up fails as well (the folder is gone) adds nothing.
+        # The original exception explains the problem. A failure to clean up (the folder is gone) adds nothing.
         with suppress(OSError):
             if stream is not None:
                 stream.close()
@@ -69,7 +69,7 @@ def atomic(target: Path) -> Iterator[BinaryIO]:
 
 
 def temporary_name(name: str) -> str:
-    """A hidden name beside `name`, recognisable and unique; `name` is shortened where the whole would be too long."""
+    """A unique hidden name for a temporary file next to `name`. A long `name` is shortened to fit."""
     tail = f".{os.getpid()}.{os.urandom(4).hex()}.part"
     room = MAX_NAME_BYTES - len(tail) - 1
     raw = os.fsencode(name)
@@ -77,9 +77,9 @@ def temporary_name(name: str) -> str:
 
 
 def leftovers(folder: Path) -> dict[Path, list[Path]]:
-    """What killed processes, or ones still at work, have half written below `folder`: beginning of a target -> files.
+    """Find the temporary files of killed or running processes below `folder`: target -> temporary files.
 
-    The keys are paths of targets, or of what their names begin with where they are very long.
+    If the name of a target is very long, its key contains only the beginning.
     """
     found: dict[Path, list[Path]] = {}
     for parent, _, names in os.walk(folder):

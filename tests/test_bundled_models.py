@@ -11,8 +11,7 @@ from img2img.data.bicubic import imresize
 from img2img.data.folders import read_rgb
 from img2img.evaluation import super_resolution as sr
 from img2img.runtime.network import models, session, tiling, verify
-from img2img.runtime.network.card import json_schema
-from img2img.runtime.network.schema import fits
+from img2img.runtime.network.card import fits, json_schema
 
 ROOT = Path(__file__).parents[1]
 BUNDLED = sorted((ROOT / "weights").glob("*.onnx"))

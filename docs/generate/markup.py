@@ -71,10 +71,11 @@ def table(header: list[str], rows: Iterable[list[str]]) -> str:
 
 def code(text: str) -> str:
     """`text` as inline code, for a cell of a table."""
-    return f"`{' '.join(text.split())}`".replace("|", "\\|") if text else '`""`'
+    return f"`{' '.join(text.split())}`" if text else '`""`'
 
 
 def escape(text: str) -> str:
-    """`text` as Markdown that shows it as it is, for a cell of a table or a paragraph."""
-    text = re.sub(r"([*_\[\]<>])", r"\\\1", " ".join(text.split()))
-    return text.replace("|", "\\|")
+    """`text` as Markdown that shows it as it is, for a cell of a table or a paragraph. Inline code stays code."""
+    parts = " ".join(text.split()).split("`")
+    parts[::2] = [re.sub(r"([*_|\[\]<>])", r"\\\1", part) for part in parts[::2]]
+    return "`".join(parts)

@@ -6,10 +6,10 @@ import dataclasses
 import importlib
 import inspect
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
-import typer
 from markup import REQUIRED, code, described, escape, help_text, prose, table, value_text
 from types_in_words import type_text
 
@@ -22,7 +22,7 @@ def pages() -> dict[str, str]:
     from img2img.methods import METHODS
 
     return {
-        **{f"reference/commands/{name}.md": command_page(name, target) for name, (target, _) in COMMANDS.items()},
+        **{f"reference/commands/{name}.md": command_page(name) for name in COMMANDS},
         **{f"reference/methods/{name}.md": method_page(name) for name in METHODS},
         "reference/networks.md": networks_page(),
         "reference/objectives.md": objectives_page(),
@@ -34,24 +34,17 @@ def fill(markdown: str) -> str:
     return _MARKER.sub(lambda match: PARTS[match[1]](), markdown)
 
 
-def command_page(name: str, target: str) -> str:
+def command_page(name: str) -> str:
     """The description, arguments and options of one command, as `--help` shows them."""
-    module, _, function = target.partition(":")
-    shell = typer.Typer(add_completion=False, rich_markup_mode=None)
-    shell.command(name)(getattr(importlib.import_module(module), function))
-    command = typer.main.get_command(shell)
-    context = command.make_context(f"img2img {name}", [], resilient_parsing=True)
+    context = _context(name)
+    command = context.command
     usage = " ".join([f"img2img {name}", *command.collect_usage_pieces(context)])
     parts = [f"# img2img {name}", f"```text\n{usage}\n```", help_text(command.help or "")]
-    panels: dict[str, list[list[str]]] = {}
-    for parameter in command.get_params(context):
-        if (record := parameter.get_help_record(context)) is None:
-            continue
-        default = "Arguments" if parameter.param_type_name == "argument" else "Options"
-        panel = getattr(parameter, "rich_help_panel", None) or default
-        panels.setdefault(panel, []).append([code(record[0]), escape(record[1])])
-    for panel, rows in panels.items():
-        parts += [f"## {panel}", table(["Name", "Meaning"], rows)]
+    panels = _Panels()
+    command.format_options(context, panels)
+    for title, entries in panels.entries.items():
+        rows = [[code(names), escape(text)] for names, text in entries]
+        parts += [f"## {title}", table(["Name", "Meaning"], rows)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -87,8 +80,7 @@ def networks_page() -> str:
     introduction = (
         "A configuration chooses networks by name: `generator.name` and `discriminator.name`. Their options are the "
         "arguments of the constructor, for example `--set generator.options.features=32`. The method sets what follows "
-        "from the data: channels, domains and sizes. [Adding a network](../guides/adding-a-network.md) shows how to add "
-        "your own."
+        "from the data: channels, domains and sizes. See also [Adding a network](../guides/adding-a-network.md)."
     )
     return "\n\n".join(["# Networks", introduction, *_classes(NETWORKS, level=2)]) + "\n"
 
@@ -137,15 +129,41 @@ def batch_options() -> str:
     from img2img.runtime.tasks.translate import TranslateTask
     from img2img.runtime.tasks.upscale import UpscaleTask
 
-    meanings = {one.name: one.metadata["help"] for one in dataclasses.fields(Settings)}
-    parts = ["#### Every task", _fields(Settings, meanings)]
+    shared = {one.name: one.metadata["help"] for one in dataclasses.fields(Settings)}
+    parts = ["#### Every task", _fields(Settings, shared)]
     for task in (UpscaleTask, TranslateTask, InpaintTask):
-        own = described(inspect.getdoc(task) or "", "Attributes")
-        parts += [f"#### Task {task.name}", _fields(task, own)]
+        meanings = described(inspect.getdoc(task) or "", "Attributes")
+        options = _context(task.name).command.params
+        meanings |= {one.name: one.help for one in options if getattr(one, "help", None)}
+        for name in (*shared, "wanted", "masks"):  # the last two are set by the program
+            meanings.pop(name, None)
+        parts += [f"#### Task {task.name}", _fields(task, meanings)]
     return "\n\n".join(parts)
 
 
 PARTS: dict[str, Callable[[], str]] = {"card-keys": card_keys, "batch-options": batch_options}
+
+
+class _Panels:
+    """Stands in for Click's formatter and keeps what a command writes under each title of its help."""
+
+    def __init__(self) -> None:
+        self.entries: dict[str, list[tuple[str, str]]] = {}
+
+    @contextmanager
+    def section(self, title: str) -> Iterator[None]:
+        self.title = title
+        yield
+
+    def write_dl(self, rows: Sequence[tuple[str, str]]) -> None:
+        self.entries.setdefault(self.title, []).extend(rows)
+
+
+def _context(name: str) -> Any:
+    """Click's context of a command, as the command line makes it before it parses arguments."""
+    from img2img.cli import app
+
+    return app.build().commands[name].make_context(f"img2img {name}", [], resilient_parsing=True)
 
 
 def _fields(kind: type, meanings: Mapping[str, str]) -> str:
@@ -168,7 +186,9 @@ def _classes(names: Mapping[str, str], level: int) -> Iterator[str]:
         text = inspect.getdoc(found) or ""
         yield f"{'#' * level} {name}"
         yield prose(text)
-        meanings = described(text, "Args")
+        meanings: dict[str, str] = {}
+        for base in reversed(inspect.getmro(found)):
+            meanings |= described(inspect.cleandoc(base.__doc__ or ""), "Args")
         rows = [
             [
                 code(one.name),
@@ -182,11 +202,20 @@ def _classes(names: Mapping[str, str], level: int) -> Iterator[str]:
             yield table(["Option", "Default", "Meaning"], rows)
 
 
-def _rows(properties: Mapping[str, Any], required: set[str], prefix: str = "") -> Iterator[list[str]]:
-    """A row for each key of a JSON schema: name, type, default, meaning. Sections become dotted keys."""
+def _rows(
+    properties: Mapping[str, Any], required: set[str], prefix: str = "", meaning: str = ""
+) -> Iterator[list[str]]:
+    """A row for each key of a JSON schema: name, type, default, meaning. Sections become dotted keys.
+
+    A key without a description has that of its section, `meaning`.
+    """
     for name, schema in properties.items():
+        description = schema.get("description", meaning)
         if schema.get("type") == "object" and "properties" in schema and "default" not in schema:
-            yield from _rows(schema["properties"], set(schema.get("required", ())), f"{prefix}{name}.")
+            keys = set(schema.get("required", ()))
+            yield from _rows(schema["properties"], keys, f"{prefix}{name}.", description)
         else:
-            default = REQUIRED if name in required or "default" not in schema else code(value_text(schema["default"]))
-            yield [code(prefix + name), type_text(schema), default, escape(schema.get("description", ""))]
+            default = REQUIRED if name in required else "not set"
+            if "default" in schema:
+                default = code(value_text(schema["default"]))
+            yield [code(prefix + name), type_text(schema), default, escape(description)]

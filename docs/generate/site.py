@@ -1,7 +1,7 @@
 """MkDocs hook: adds the reference pages that `reference.py` creates from the code.
 
-It also lets pages link to any file of the repository by a relative path, which works on GitHub too. Pictures become part
-of the site; other links point to the repository.
+It also lets pages link to any file of the repository by a relative path, which works on GitHub too. Pictures become
+part of the site; other links point to the repository.
 """
 
 from __future__ import annotations

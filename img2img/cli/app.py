@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
+import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -14,7 +15,8 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 import img2img
-from img2img.errors import ExitStatus, UsageError
+from img2img.cli import console
+from img2img.errors import ExitStatus, Img2ImgError, UsageError
 
 PROGRAM = "img2img"
 
@@ -43,6 +45,35 @@ try:
     _click: Any = import_module("typer._click.exceptions")
 except ImportError:
     _click = import_module("click.exceptions")
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run the command line `args` (default: those of the process) and return the exit status.
+
+    Errors print one line on stderr; `--debug`, anywhere on the line, adds the traceback.
+    """
+    words = list(sys.argv[1:] if args is None else args)
+    words, console.debug = without_debug(words)
+    try:
+        with console.signals():
+            status = run(words)
+            sys.stdout.flush()
+    except KeyboardInterrupt:
+        console.say("interrupted")
+        return ExitStatus.INTERRUPTED
+    except BrokenPipeError:  # nobody reads our output any more, as in `img2img models | head -1`
+        console.forget_stdout()
+        return ExitStatus.SOME_FAILED
+    except Img2ImgError as error:
+        console.error(str(error), error)
+        return error.status
+    except Exception as error:
+        text = " ".join(str(error).split())
+        console.error(f"{type(error).__name__}: {text}" if text else type(error).__name__, error)
+        if not console.debug:
+            console.say("this is a bug in img2img; run again with --debug for the traceback")
+        return ExitStatus.SOME_FAILED
+    return status
 
 
 def run(args: Sequence[str]) -> int:

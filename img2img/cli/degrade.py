@@ -115,8 +115,8 @@ def _choose(inputs: list[str], count: int, smallest: int, seed: int) -> list[NDA
         try:
             if source.problem is not None:
                 raise source.problem
-            if source.path is None:
-                raise UsageError("a preview reads photos from files, not from stdin")
+            if not isinstance(source.path, Path):
+                raise UsageError("a preview reads photos from files on this machine, not from stdin or URIs")
             photo = read_rgb(source.path)
         except PictureError as error:
             console.say(f"warning: {error}")

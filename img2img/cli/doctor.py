@@ -24,13 +24,14 @@ _REINSTALL = "pip install --force-reinstall img2img"
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at.
+    """The result of one check.
 
     Attributes:
-        key: its name in the JSON object; what has the same section is put together there.
-        text: what was found, for a person.
-        value: the same for a program.
-        do: where it is a problem, or keeps something from working: what to do.
+        section: heading in the output, and name of an object in the JSON output.
+        key: name of the check in its section.
+        text: the result in words.
+        value: the result for the JSON output.
+        do: how to fix it, if it is a problem.
     """
 
     section: str
@@ -41,9 +42,9 @@ class Finding:
 
 
 def doctor(
-    json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> ExitStatus:
-    """Show what img2img finds on this machine, how fast it is here, and what to do where something is amiss.
+    """Check this machine: show what img2img finds, how fast it is, and how to fix problems.
 
     Exit status: 0 upscaling works, 1 it does not.
     """
@@ -61,7 +62,7 @@ def doctor(
 
 
 def _say(finding: Finding, before: list[Finding]) -> None:
-    """One line, and one more with what to do; at once, because what follows may take seconds."""
+    """Print one line, and another one with the fix, immediately, because the next check may take seconds."""
     if len(before) < 2 or before[-2].section != finding.section:
         sys.stdout.write(("\n" if len(before) > 1 else "") + f"{finding.section}\n")
     sys.stdout.write(f"  {finding.key:<20}  {show(finding.text)}\n")
@@ -127,10 +128,14 @@ def _machine() -> Iterator[Finding]:
     features = sorted(cpu.features())
     yield Finding("machine", "features", ", ".join(features) or "none known", features)
     fast = cpu.has_int8()
-    what = "yes: --device cpu takes the 8-bit file of a bundled model" if fast else "no: neither VNNI nor dot product"
+    what = (
+        "yes: --device cpu uses the 8-bit version of a model"
+        if fast
+        else "no: the CPU has neither VNNI nor dot product"
+    )
     yield Finding("machine", "int8", what, fast)
     size = memory.total()
-    yield Finding("machine", "memory", "unknown" if size is None else show_memory(size), size)
+    yield Finding("machine", "memory", show_memory(size), size)
 
 
 def _gpu() -> Iterator[Finding]:
@@ -143,7 +148,7 @@ def _gpu() -> Iterator[Finding]:
         import onnxruntime
 
         providers = list(onnxruntime.get_available_providers())
-    except Exception as error:  # a broken package may raise anything, and to say so is what this command is for
+    except Exception as error:  # a broken package may raise anything, and this command must report it
         yield Finding(
             "cuda",
             "providers",
@@ -162,12 +167,12 @@ def _gpu() -> Iterator[Finding]:
 
 
 def _why_not() -> str | None:
-    """Why CUDA is not used, in the words of the error that --device cuda gives; None where it works."""
+    """The error message of --device cuda; None if CUDA works."""
     from img2img.runtime.network import speed
 
     paths = models.candidates("upscale", device="cuda:0")
     if not paths:
-        return "there is no bundled model to try it with"
+        return "there is no bundled model to test it with"
     try:
         speed.measure(paths[-1], device="cuda:0", fresh=True)
     except Img2ImgError as error:
@@ -179,9 +184,9 @@ def _remedy(reason: str, advice: str, driver: str | None) -> str:
     if "insufficient" in reason:  # CUDA driver version is insufficient for CUDA runtime version
         return f"update the NVIDIA driver (this is {driver})"
     if driver is None:
-        # Without a card all is as it should be, unless somebody has installed the package for one.
-        return "install NVIDIA's driver, if there is such a card" if _version(_GPU) else ""
-    return f"run {advice}" if advice else "img2img upscale PHOTO --device cuda --debug tells more"
+        # Without a graphics card, nothing is wrong, unless the package for one is installed.
+        return "install NVIDIA's driver if this machine has an NVIDIA GPU" if _version(_GPU) else ""
+    return f"run {advice}" if advice else "run img2img upscale PHOTO --device cuda --debug for details"
 
 
 def _nvidia_smi() -> list[dict[str, str]]:
@@ -191,17 +196,17 @@ def _nvidia_smi() -> list[dict[str, str]]:
     program = shutil.which("nvidia-smi")
     if program is None:
         return []
-    asked = [program, "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"]
+    command = [program, "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"]
     try:
-        done = subprocess.run(asked, capture_output=True, encoding="utf-8", errors="replace", timeout=30, check=True)
-    except (OSError, subprocess.SubprocessError):  # it is there and finds no card, or no driver that fits it
+        done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", timeout=30, check=True)
+    except (OSError, subprocess.SubprocessError):  # it finds no GPU, or the driver does not match
         return []
     rows = [[cell.strip() for cell in line.split(",")] for line in done.stdout.splitlines()]
     return [dict(zip(("name", "driver", "memory"), row, strict=True)) for row in rows if len(row) == 3]
 
 
 def _driver_version() -> str | None:
-    """Of the kernel's module, where nvidia-smi is missing (containers)."""
+    """The version of the kernel module, for machines without nvidia-smi (containers)."""
     try:
         words = Path("/proc/driver/nvidia/version").read_text(encoding="utf-8").split()
     except OSError:
@@ -227,7 +232,7 @@ def _pictures() -> Iterator[Finding]:
             text = f"{feature} {version or ''}".strip() if there else f"without {feature}"
             yield Finding("pictures", name, text, version or there, "" if there else do)
     ffmpeg = shutil.which("ffmpeg")
-    do = "" if ffmpeg else "install it to turn videos into frames and back; pictures do not need it"
+    do = "" if ffmpeg else "install it to convert videos to frames and back; pictures do not need it"
     yield Finding("pictures", "ffmpeg", ffmpeg or "not found", ffmpeg, do)
 
 
@@ -246,7 +251,7 @@ def _models() -> Iterator[Finding]:
         where = "bundled" if one.bundled else str(one.path)
         card = one.card
         if one.problem:
-            do = f"run {_REINSTALL}" if one.bundled else "export it anew, or delete it"
+            do = f"run {_REINSTALL}" if one.bundled else "export it again or delete it"
             yield Finding("models", one.name, one.problem, None, do)
         elif card is None:
             yield Finding("models", one.name, f"no card, {where}", {"path": str(one.path)})
@@ -270,8 +275,8 @@ def _speeds(cuda: bool) -> Iterator[Finding]:
                 reason, _, advice = str(error).partition(": run ")
                 yield Finding("speed", key, f"does not run: {reason}", None, f"run {advice or _REINSTALL}")
                 continue
-            text = f"{measured.seconds_per_megapixel:.3g} s for a megapixel of input"
+            text = f"{measured.seconds_per_megapixel:.3g} s per megapixel of input"
             if not measured.idle:
-                text += " (the machine is busy with something else)"
+                text += " (the machine is busy with other work)"
             value = {"device": device, "seconds_per_megapixel": measured.seconds_per_megapixel, "calm": measured.idle}
             yield Finding("speed", key, text, value)

@@ -6,7 +6,7 @@ import functools
 import inspect
 import string
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import Field, fields
 from types import GenericAlias
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
@@ -72,14 +72,11 @@ def with_options(kind: type[Any], parameter: str) -> Callable[[Callable[..., Any
             if name != parameter
         ]
         shared = _parameters(kind)
-        repeatable = {name for name, hint in get_type_hints(kind).items() if get_origin(hint) is tuple}
 
         @functools.wraps(command)
         def run(**given: Any) -> Any:
-            values = {one.name: given.pop(one.name) for one in shared}
-            for name in repeatable:  # Typer gives a list, or None without the option
-                values[name] = tuple(values[name] or ())
-            return command(**given, **{parameter: kind(**values)})
+            options = kind(**{one.name: _field_value(one, given.pop(one.name)) for one in fields(kind)})
+            return command(**given, **{parameter: options})
 
         parameters = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in (*own, *shared)]
         parameters.sort(key=_panel_order)
@@ -89,6 +86,11 @@ def with_options(kind: type[Any], parameter: str) -> Callable[[Callable[..., Any
         return run
 
     return decorate
+
+
+def _field_value(field: Field[Any], value: Any) -> Any:
+    """Typer passes a repeatable option as a list, or as None if it is not given. The field is a tuple."""
+    return tuple(value or ()) if isinstance(field.default, tuple) else value
 
 
 def _panel_order(parameter: inspect.Parameter) -> int:

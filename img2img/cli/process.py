@@ -1,30 +1,35 @@
-"""What all commands share that turn pictures into pictures: from inputs and a task to an exit status."""
+"""Runs a batch for a command and reports on it: from inputs and a task to an exit status.
+
+Messages for people go to stderr, lines for programs to stdout.
+"""
 
 from __future__ import annotations
 
+import json as jsonlib
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Iterable, Sequence
 from contextlib import closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from img2img.cli import console
 from img2img.errors import ExitStatus, UsageError
+from img2img.text import show, show_duration
 
 if TYPE_CHECKING:
+    from img2img.runtime.batch.event import Event
     from img2img.runtime.batch.prepare import Batch
     from img2img.runtime.tasks.settings import Settings
     from img2img.runtime.tasks.task import Task
 
 
-MANY = 20  # pictures, from which on a measurement of a second is worth its time
+MANY = 20  # pictures for which a measurement of a second is worth its time
 
 
 def process(
     inputs: Sequence[str] | None, task: Task, settings: Settings, *, dry_run: bool, json: bool, quiet: bool
 ) -> ExitStatus:
-    """Do what was asked and report on it. The model is loaded only if there is anything to do."""
-    from img2img.cli.progress import Bar, Display, Plain
-    from img2img.cli.report import Report
+    """Run a command that turns pictures into pictures. The model is loaded only if there is something to do."""
     from img2img.runtime.batch import plan, run
 
     talkative = console.is_terminal() and not quiet and not json
@@ -41,9 +46,13 @@ def process(
         from img2img.cli.forecast import forecast
 
         console.say(f"{len(to_do)} pictures: {forecast(batch)}")
-    display: Display = Bar(batch.jobs, area=area, told=told) if talkative and to_do else Plain()
+    display: Display = NoProgress()
+    if talkative and to_do:
+        from img2img.cli.progress import Bar
+
+        display = Bar(batch.jobs, area=area, told=told)
     report = Report(display, as_json=json, quiet=quiet, fail_fast=settings.fail_fast)
-    # Closed here and not when it is collected: on Ctrl-C all threads are to end before anything is said.
+    # On Ctrl-C, close the events here: all threads must end before any message.
     with closing(run.run(batch, display)) as events:
         return report.take_all(events)
 
@@ -51,6 +60,144 @@ def process(
 def _refuse_wrong_streams(batch: Batch, *, json: bool) -> None:
     if any(job.target is None for job in batch.to_do):
         if json:
-            raise UsageError("stdout cannot carry both the picture and --json: name an output with -o")
+            raise UsageError("stdout cannot carry both the picture and --json: set an output with -o")
         if sys.stdout.isatty():
             raise UsageError("stdout is a terminal: redirect it, or name an output with -o")
+
+
+class Display(Protocol):
+    """Shows the progress of a batch. Worker threads call `begin` and `advance`; `index` is a job's place in the batch.
+
+    Several pictures may be in work at once.
+    """
+
+    def begin(self, index: int, pixels: int) -> None: ...
+    def advance(self, index: int, pixels: int) -> None: ...
+    def finish(self, index: int) -> None: ...
+    def say(self, text: str) -> None: ...
+    def close(self) -> None: ...
+
+
+class NoProgress:
+    """Shows no progress: stderr is a file or a pipe, or --quiet was given."""
+
+    def begin(self, index: int, pixels: int) -> None:
+        pass
+
+    def advance(self, index: int, pixels: int) -> None:
+        pass
+
+    def finish(self, index: int) -> None:
+        pass
+
+    def say(self, text: str) -> None:
+        console.say(text)
+
+    def close(self) -> None:
+        pass
+
+
+class Report:
+    """Takes the events of a batch and answers with the exit status.
+
+    With `as_json` stdout gets one object a file (keys: status, input, output, size, result_size, seconds, hash,
+    warnings, error) and a last one with status "summary". File names keep their bytes: what is no UTF-8 becomes a lone
+    surrogate escape, which Python's os.fsencode turns back.
+
+    A person sees errors always, skipped files unless `quiet`, warnings and what has been done on a terminal only.
+    """
+
+    def __init__(
+        self, display: Display, *, as_json: bool = False, quiet: bool = False, fail_fast: bool = False
+    ) -> None:
+        self.display = display
+        self.fail_fast = fail_fast
+        self.as_json = as_json
+        self.quiet = quiet or as_json
+        self.talkative = console.is_terminal() and not self.quiet
+        self.counts = {"done": 0, "skipped": 0, "failed": 0}
+        self.hopeless = True  # every job so far had failed before it began
+        self.megapixels = 0.0
+        self.last: dict[str, Event] = {}  # by status
+        self.began = time.perf_counter()
+
+    def take_all(self, events: Iterable[Event]) -> ExitStatus:
+        """Take every event, say the last words, and return the exit status: 2 where nothing could even begin."""
+        try:
+            for event in events:
+                self._take(event)
+        finally:
+            self.display.close()
+        if self.counts["failed"]:
+            status = ExitStatus.USAGE if self.hopeless else ExitStatus.SOME_FAILED
+        else:
+            status = ExitStatus.OK
+        self._sum_up(status)
+        return status
+
+    def _take(self, event: Event) -> None:
+        if event.data is not None:
+            sys.stdout.buffer.write(event.data)
+            sys.stdout.buffer.flush()
+        self.counts[event.status] += 1
+        self.last[event.status] = event
+        if event.job.problem is None:
+            self.hopeless = False
+            if event.status != "skipped":
+                self.display.finish(event.index)
+        if event.status == "done" and event.result_size is not None:
+            self.megapixels += event.result_size[0] * event.result_size[1] / 1e6
+        if self.as_json:
+            _write(_record(event))
+        if event.status == "failed":
+            console.error(event.message, event.error, say=self.display.say)
+        elif self.talkative:
+            for note in event.notes:
+                self.display.say(f"{event.job.label}: {note}")
+
+    def _sum_up(self, status: ExitStatus) -> None:
+        seconds = time.perf_counter() - self.began
+        if self.as_json:
+            _write({"status": "summary", **self.counts, "seconds": round(seconds, 3), "exit_status": int(status)})
+        if self.counts["failed"] and self.fail_fast and not self.quiet:
+            console.say("stopped at the first failure, as --fail-fast says; call again to go on")
+        if self.counts["skipped"] and not self.quiet:
+            console.say(self._skipped())
+        if self.counts["done"] and self.talkative:
+            console.say(self._done(seconds))
+
+    def _skipped(self) -> str:
+        count, event = self.counts["skipped"], self.last["skipped"]
+        if count == 1:
+            return f"skipped {event.job.label}: {event.message} (--existing overwrite replaces outputs)"
+        return f"skipped {count} files, the last because {event.message} (--existing overwrite replaces outputs)"
+
+    def _done(self, seconds: float) -> str:
+        count, event = self.counts["done"], self.last["done"]
+        if count == 1 and event.result_size is not None:
+            target = "stdout" if event.job.target is None else show(event.job.target)
+            width, height = event.result_size
+            return f"{event.job.label} -> {target}  {width}x{height}  {show_duration(event.seconds)}"
+        failed = f", {self.counts['failed']} failed" if self.counts["failed"] else ""
+        speed = self.megapixels / max(seconds, 1e-9)
+        return f"{count} pictures, {self.megapixels:.1f} MP in {show_duration(seconds)} ({speed:.2f} MP/s){failed}"
+
+
+def _record(event: Event) -> dict[str, Any]:
+    job = event.job
+    return {
+        "status": event.status,
+        "input": "-" if job.source is None else str(job.source),
+        "output": str(job.target) if job.target is not None else None,
+        "size": event.size,
+        "result_size": event.result_size,
+        "seconds": round(event.seconds, 3),
+        "hash": None if event.digest is None else f"sha256:{event.digest}",
+        "warnings": [*event.notes, *([event.message] if event.status == "skipped" else [])],
+        "error": event.message if event.status == "failed" else None,
+    }
+
+
+def _write(record: dict[str, Any]) -> None:
+    sys.stdout.write(jsonlib.dumps(record) + "\n")  # ASCII only, so that no locale can fail on it
+    sys.stdout.flush()

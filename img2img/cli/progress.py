@@ -1,62 +1,31 @@
-"""How far a batch is, on a terminal: one redrawn line on stderr. rich is imported when the line is first drawn."""
+"""Shows the progress of a batch in one line on the terminal (stderr). Imports rich when the line is first drawn."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections.abc import Sequence
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any
 
 from img2img.cli import console
 from img2img.runtime.files.jobs import Job
 from img2img.text import show, show_duration
 
-QUIET_START = 0.5  # seconds before anything is drawn: what is done sooner needs no bar
-MEASURED = 1.0  # seconds of work before the time left is believed
-LONG = 10.0  # seconds from which on a person is told beforehand
-
-
-class Display(Protocol):
-    """Shows the progress of a batch. Worker threads call `begin` and `advance`; `index` is a job's place in the batch.
-
-    Several pictures may be in work at once.
-    """
-
-    def begin(self, index: int, pixels: int) -> None: ...
-    def advance(self, index: int, pixels: int) -> None: ...
-    def finish(self, index: int) -> None: ...
-    def say(self, text: str) -> None: ...
-    def close(self) -> None: ...
-
-
-class Plain:
-    """Shows no progress: stderr is a file or a pipe, or --quiet was given."""
-
-    def begin(self, index: int, pixels: int) -> None:
-        pass
-
-    def advance(self, index: int, pixels: int) -> None:
-        pass
-
-    def finish(self, index: int) -> None:
-        pass
-
-    def say(self, text: str) -> None:
-        console.say(text)
-
-    def close(self) -> None:
-        pass
+QUIET_START = 0.5  # seconds before the bar is drawn; shorter work needs none
+MEASURED = 1.0  # seconds of work before the time left is estimated
+LONG = 10.0  # seconds; the user is told if the work will take longer
 
 
 class Bar:
-    """Files done, megapixels of output a second, time left; advances by tiles, so that one large picture moves it too.
+    """Shows finished files, megapixels of output per second and the time left. Advances with each tile.
 
-    Pixels are counted on the input side. The total comes from the files' headers, read in the background; until it is
-    complete, pictures not yet looked at count as much as the average one.
+    It counts input pixels. The total comes from the headers of the files, which are read in the background. Until it is
+    complete, a picture whose header has not been read counts as an average one.
     """
 
     def __init__(self, jobs: Sequence[Job], *, area: float, told: bool = False) -> None:
-        """`area`: pixels of output for each pixel of input; `told`: that it takes long has been said already."""
+        """`area`: output pixels per input pixel; `told`: the user already knows how long the work takes."""
         self.jobs = {index: job for index, job in enumerate(jobs) if job.problem is None and job.skip is None}
         self.area = area
         self.sizes: dict[int, int] = {}  # index -> pixels, known from the header or from decoding
@@ -104,7 +73,7 @@ class Bar:
                 self.progress = None
 
     def total(self) -> int:
-        """Pixels of all files, as far as known; 0 while nothing is known."""
+        """Estimated input pixels of all files; 0 while no size is known."""
         known = len(self.sizes)
         return sum(self.sizes.values()) * len(self.jobs) // known if known else 0
 
@@ -160,7 +129,7 @@ class Bar:
         for index, job in self.jobs.items():
             if self.closed.is_set():
                 return
-            if job.source is None or index in self.sizes:
+            if not isinstance(job.source, Path) or index in self.sizes:
                 continue
             (size,) = sizes.of_files([job.source])
             pixels = 0 if size is None else size[0] * size[1]
@@ -169,7 +138,7 @@ class Bar:
 
 
 def clock(seconds: float) -> str:
-    """For a place where figures change: `0:45`, `12:03`, `2:10:00`."""
+    """Format seconds as a clock: `0:45`, `12:03`, `2:10:00`."""
     whole = round(seconds)
     hours, minutes, rest = whole // 3600, whole // 60 % 60, whole % 60
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -14,7 +14,7 @@ from img2img.errors import ConfigError
 if TYPE_CHECKING:
     from img2img.runtime.network.card import Card
 
-PACKAGES = ("torch", "torchvision", "accelerate", "pydantic", "onnx", "safetensors", "cv2", "psutil")
+PACKAGES = ("torch", "torchvision", "accelerate", "pydantic", "onnx", "safetensors", "cv2")
 INPUTS = {"upscale": "PHOTO", "translate": "PICTURE", "inpaint": "PHOTO --mask MASK"}
 
 

@@ -42,7 +42,7 @@ def stream(
     frame = raw.parse_raw(size, settings.max_pixels)
     raw.check_streams(inputs or ("-",), settings.output)
     notify = console.say if console.is_terminal() and not quiet else None
-    model_choice = prepare.choose(task, settings, lambda: None, notify)
+    model_choice = prepare.choose_model(task, settings, lambda: None, notify)
     task = task.with_card(model_choice.card)
     namings = task.namings(model_choice.card, settings)
     if len(namings) > 1:

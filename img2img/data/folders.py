@@ -33,7 +33,7 @@ def find(folders: Iterable[Path]) -> list[Path]:
             below = collect([str(folder)], recursive=True)
         except UsageError as error:
             raise DataError(str(error)) from error
-        found.extend(sorted(source.path for source in below if source.path is not None))
+        found.extend(sorted(source.path for source in below if isinstance(source.path, Path)))
     return found
 
 

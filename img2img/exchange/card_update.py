@@ -6,7 +6,7 @@ from typing import Any
 
 from img2img.atomic import atomic
 from img2img.errors import ModelError
-from img2img.runtime.network import model_file, models, selftest
+from img2img.runtime.network import card_writing, model_file, models, selftest
 from img2img.runtime.network.card import Card
 
 
@@ -23,11 +23,11 @@ def update_card(path: Path, **changes: Any) -> Card:
     if card is None:
         raise ModelError(f"{path}: has no card to update", path=path)
     model_file.require_safe(path)
-    model_file.require_whole(path, card)  # a new digest would hide any damage
+    card_writing.require_whole(path, card)  # a new digest would hide any damage
     card = dataclasses.replace(card, **changes)
     if not selftest.fits(card):
         card = dataclasses.replace(card, selftest=selftest.create(path, card))
-    data = model_file.with_card(path.read_bytes(), card, path.parent)
+    data = card_writing.with_card(path.read_bytes(), card, path.parent)
     with atomic(path) as file:
         file.write(data)
     written = models.read_card(path)

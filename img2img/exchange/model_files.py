@@ -9,7 +9,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import TensorProto, helper
 
 from img2img.errors import ExportError, ModelError
-from img2img.runtime.network import inference_errors, model_file, models, verify
+from img2img.runtime.network import card_writing, inference_errors, model_file, models, verify
 from img2img.runtime.network.card import Card
 
 
@@ -64,7 +64,7 @@ def serialise(model: onnx.ModelProto, card: Card) -> bytes:
     model.ClearField("metadata_props")
     model.graph.ClearField("value_info")
     try:
-        return model_file.with_card_and_selftest(model.SerializeToString(), card)
+        return card_writing.with_card_and_selftest(model.SerializeToString(), card)
     except (ModelError, inference_errors.BrokenOutput) as error:
         raise ExportError(f"the new file does not work: {error}; nothing written") from error
 

@@ -19,7 +19,7 @@ from img2img.atomic import atomic
 from img2img.errors import ExportError
 from img2img.exchange import dropout, inputs, receptive_field
 from img2img.exchange.prelu import split_prelu
-from img2img.runtime.network import model_file
+from img2img.runtime.network import card_writing
 from img2img.runtime.network.card import Card
 from img2img.version import __version__
 
@@ -82,7 +82,7 @@ def export(
     Raises:
         ExportError: the export fails, or the result of onnxruntime differs from that of torch by more than
             `TOLERANCE`; nothing is written.
-        ModelError, BrokenOutput: as `model_file.with_card_and_selftest`; nothing is written.
+        ModelError, BrokenOutput: as `card_writing.with_card_and_selftest`; nothing is written.
     """
     wrapped = ClampedNetwork(network).cpu().float().eval()
     if context == "measured":
@@ -102,7 +102,7 @@ def export(
         created_with=f"img2img {__version__}, torch {torch.__version__}, opset {OPSET}",
         metrics={**card.metrics, "export": verification.figures()},
     )
-    data = model_file.with_card_and_selftest(model.SerializeToString(), card)
+    data = card_writing.with_card_and_selftest(model.SerializeToString(), card)
     with atomic(target) as file:
         file.write(data)
     return verification

@@ -124,7 +124,7 @@ class Inpainting(Method):
         photos = folders.Photos.read(paths, smallest=data.crop, limit_mb=data.cache_mb)
         held_photos = folders.Photos.read(spread(held, MAX_HELD_OUT), smallest=data.crop)
         self.held_out = held_out_crops(held_photos.pixels, masks, size=data.crop, shrink=data.shrink)
-        self.notes.append(f"{len(photos.paths)} photos to train on, {len(self.held_out)} held out")
+        self.notes.append(f"{len(photos.paths)} training photos, {len(self.held_out)} held out")
         if small := len(photos.small) + len(held_photos.small):
             self.notes.append(f"skipped photos smaller than the {data.crop} px crop: {small}")
         self.notes += [photos.note] if photos.note else []

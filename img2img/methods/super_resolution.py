@@ -205,8 +205,7 @@ class SuperResolution(Method):
             for place, photo in enumerate(held_out.pixels)
         ]
         self.notes.append(
-            f"{len(photos.paths)} photos to train on ({photos.megapixels:.1f} megapixels), "
-            f"{len(self.validation)} held out"
+            f"{len(photos.paths)} training photos ({photos.megapixels:.1f} megapixels), {len(self.validation)} held out"
         )
         if photos.small:
             self.notes.append(f"skipped photos smaller than the {data.crop} px crop: {len(photos.small)}")

@@ -103,14 +103,14 @@ class Model:
             UsageError: the model needs another argument, or does not support one that was given.
             OutOfMemory, BrokenOutput, ModelError: as `infer`.
         """
-        from img2img.runtime.image import imaging
+        from img2img.runtime.image import pictures
 
         task = self.card.task
         options: dict[str, Any] = self._supported(task, scale=scale, tile=tile, to=to, mask=mask, size=size)
         options["strength"] = strength
         source = _opened(picture)
         with self.network.cores.busy():
-            return imaging.image_of(self._apply(task, source, mask, options))
+            return pictures.image_of(self._apply(task, source, mask, options))
 
     def _apply(self, task: str, source: Picture, mask: Image.Image | Name | None, options: dict[str, Any]) -> Picture:
         if task == "upscale":
@@ -249,6 +249,6 @@ def _task(name: str, options: dict[str, Any], settings: Settings) -> Task:
 def _opened(picture: Image.Image | Name) -> Picture:
     from PIL import Image
 
-    from img2img.runtime.image import imaging, pictures
+    from img2img.runtime.image import pictures
 
-    return imaging.picture_of(picture) if isinstance(picture, Image.Image) else pictures.read(Path(picture))
+    return pictures.picture_of(picture) if isinstance(picture, Image.Image) else pictures.read(Path(picture))

@@ -202,7 +202,7 @@ def test_before_many_pictures_a_person_is_told_how_long_it_takes(img2img: Run, h
 # --- models
 
 
-def test_on_the_cpu_the_8_bit_twin_is_taken(
+def test_on_the_cpu_the_8_bit_file_is_used(
     img2img: Run, here: Path, photo: Photo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from img2img.runtime.network import cpu
@@ -221,8 +221,8 @@ def test_on_the_cpu_the_8_bit_twin_is_taken(
             assert img2img("upscale", "a.png", "-o", name, "--device", device).status == 0
             made[name] = (here / name).read_bytes()
     assert img2img("upscale", "a.png", "-o", "named.png", "-m", "upscale-x4.int8").status == 0
-    plain, twin = made["False-cpu.png"], made["True-cpu.png"]
-    assert plain == made["True-auto.png"] == made["False-auto.png"] != twin == (here / "named.png").read_bytes()
+    plain, int8 = made["False-cpu.png"], made["True-cpu.png"]
+    assert plain == made["True-auto.png"] == made["False-auto.png"] != int8 == (here / "named.png").read_bytes()
 
 
 def test_a_budget_that_nothing_fits_is_refused_with_the_time_it_would_take(
@@ -261,8 +261,8 @@ def test_leaving_the_loop_stops_a_batch_and_the_journal_knows_all_that_was_made(
     ("options", "words"),
     [
         ({"mask": "x.png"}, "upscale has no option 'mask'"),
-        ({"task": "dream"}, "there is no task 'dream'"),
-        ({"strength": 2}, "strength is 2"),
+        ({"task": "dream"}, "unknown task 'dream'"),
+        ({"strength": 2}, "strength: 2 is not in 0..1"),
         ({"scale": -1}, "--scale -1"),
     ],
 )

@@ -43,6 +43,7 @@ def test_help_lists_every_command_and_imports_none(command: Run) -> None:
     for name, (_, help_line) in app.COMMANDS.items():
         assert f"{name} " in listed and help_line.split(":")[0] in listed
     heavy = {"numpy", "onnxruntime", "PIL", "torch", "rich", "img2img.cli.upscale", "img2img.cli.train"}
+    heavy |= {"fsspec", "pathspec", "platformdirs", "psutil"}
     assert "img2img.cli.app" in imported(done) and not heavy & imported(done)
 
 
@@ -62,7 +63,7 @@ def test_version(img2img: Run) -> None:
     assert (done.status, done.out.decode()) == (0, f"img2img {package.__version__}\n")
 
 
-def test_nothing_asked_for_shows_the_help_and_is_wrong_use(img2img: Run) -> None:
+def test_nothing_asked_for_shows_the_help_and_is_a_usage_error(img2img: Run) -> None:
     done = img2img()
     assert done.status == 2 and done.out == b"" and "Commands:" in done.err
 
@@ -70,8 +71,8 @@ def test_nothing_asked_for_shows_the_help_and_is_wrong_use(img2img: Run) -> None
 @pytest.mark.parametrize(
     ("args", "expected"),
     [
-        (["upscal", "x.png"], "there is no command 'upscal'; did you mean 'upscale'?"),
-        (["frobnicate"], "there is no command 'frobnicate'; there are upscale"),
+        (["upscal", "x.png"], "no such command: 'upscal'; did you mean 'upscale'?"),
+        (["frobnicate"], "no such command: 'frobnicate'; commands: upscale"),
         ([__file__], "to enlarge that file: img2img upscale "),
         (["upscale"], "name pictures, folders, or - for stdin"),
         (["upscale", "x.png", "--modell", "y"], "--model"),
@@ -81,7 +82,7 @@ def test_nothing_asked_for_shows_the_help_and_is_wrong_use(img2img: Run) -> None
         (["--loud"], "--loud"),
     ],
 )
-def test_wrong_use_is_one_line_and_status_2(img2img: Run, args: list[str], expected: str) -> None:
+def test_a_usage_error_is_one_line_and_status_2(img2img: Run, args: list[str], expected: str) -> None:
     done = img2img(*args)
     assert done.status == 2 and done.out == b""
     assert done.err.startswith("error: ") and done.err.count("\n") == 1

@@ -1,4 +1,4 @@
-"""`img2img doctor` as a person, and a program, meets it."""
+"""The command `img2img doctor`, with output for users and for programs."""
 
 import json
 import subprocess
@@ -26,10 +26,10 @@ def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def measured(monkeypatch: pytest.MonkeyPatch) -> dict[str, Exception | float]:
-    """Device -> seconds a megapixel that every model takes there, or why it does not run. No CUDA, to begin with."""
+    """Device -> seconds per megapixel of every model there, or the error why it does not run. At first without CUDA."""
     what: dict[str, Exception | float] = {
         "cpu": 6.25,
-        "cuda:0": DeviceError("this onnxruntime knows no CUDA: run pip install onnxruntime-gpu"),
+        "cuda:0": DeviceError("this onnxruntime does not support CUDA: run pip install onnxruntime-gpu"),
     }
 
     def measure(path: Path, *, device: str, fresh: bool = False) -> Speed:
@@ -67,7 +67,7 @@ def to_do(done: Outcome, key: str) -> str:
 
 
 def test_a_machine_is_described_and_measured(command: Callable[..., Outcome]) -> None:
-    """In a process of its own, with nothing replaced."""
+    """In a separate process, with nothing replaced."""
     done = command("doctor", "--json")
     assert done.status == 0, done.err
     found = record(done)
@@ -88,7 +88,7 @@ def test_a_person_gets_aligned_lines(img2img: Run, measured: dict[str, Any]) -> 
     for heading in ("versions", "machine", "cuda", "pictures", "folders", "models", "speed"):
         assert lines.count(heading) == 1
     assert any(
-        line.startswith("  upscale-x4, cpu ") and line.endswith("6.25 s for a megapixel of input") for line in lines
+        line.startswith("  upscale-x4, cpu ") and line.endswith("6.25 s per megapixel of input") for line in lines
     )
     rows = [line for line in lines if line.startswith("  ") and not line.startswith("   ")]
     assert {line[22:24] for line in rows} == {"  "} and all(line[24] != " " for line in rows)
@@ -129,7 +129,7 @@ def test_a_model_of_your_own_that_is_broken_is_named(img2img: Run, measured: dic
     (tmp_path / "models" / "mine.onnx").write_text("no model")
     done = img2img("doctor", "--json")
     assert done.status == 0
-    assert to_do(done, "mine") == "export it anew, or delete it"
+    assert to_do(done, "mine") == "export it again or delete it"
 
 
 # --- CUDA
@@ -142,7 +142,7 @@ def test_a_machine_without_a_card_has_nothing_to_do(
     monkeypatch.setattr(doctor, "_version", lambda name: None if name == "onnxruntime-gpu" else "1.0")
     done = img2img("doctor", "--json")
     cuda = record(done)["cuda"]
-    assert cuda["driver"] is None and cuda["used"] == {"works": False, "why": "this onnxruntime knows no CUDA"}
+    assert cuda["driver"] is None and cuda["used"] == {"works": False, "why": "this onnxruntime does not support CUDA"}
     assert to_do(done, "used") == ""
 
 
@@ -173,7 +173,7 @@ def test_the_package_without_a_driver_says_what_is_missing(
 ) -> None:
     without_gpu(tmp_path, monkeypatch)
     monkeypatch.setattr(doctor, "_version", lambda name: "1.0")
-    measured["cuda:0"] = DeviceError("onnxruntime-gpu is installed, but offers no CUDA on this machine")
+    measured["cuda:0"] = DeviceError("onnxruntime-gpu is installed, but does not support CUDA on this machine")
     assert "driver" in to_do(img2img("doctor", "--json"), "used")
 
 

@@ -190,7 +190,7 @@ def test_a_photo_through_a_pipe(command: Run, photo: Photo, here: Path) -> None:
         (["a.png", "--mask", "white.png"], 1, "the wrong way round"),
         (["a.png", "--mask-color", "pink"], 2, "--mask-color pink"),
         (["a.png", "--mask-color", "#ff00"], 2, "--mask-color #ff00"),
-        (["a.png", "--box", "1,2,3"], 2, "--box 1,2,3: say four whole numbers"),
+        (["a.png", "--box", "1,2,3"], 2, "--box 1,2,3: use left, top, width and height"),
         (["a.png", "--box", "1,2,3,0"], 2, "--box 1,2,3,0"),
         (["a.png", "--box", "30,2,3,1"], 1, "the box 30,2,3,1 lies outside the photo of 20x12 pixels"),
         (["a.png", "--box", "1,1,2,2", "--dilate", "-1"], 2, "'--dilate'"),
@@ -200,7 +200,7 @@ def test_a_photo_through_a_pipe(command: Run, photo: Photo, here: Path) -> None:
         (["a.png", "--box", "1,1,2,2", "-m", "bare.onnx"], 2, "no img2img card"),
     ],
 )
-def test_wrong_use_is_one_clear_line_and_the_right_status(
+def test_a_usage_error_is_one_clear_line_and_the_right_status(
     img2img: Run, photo: Photo, here: Path, args: list[str], status: int, expected: str
 ) -> None:
     photo(here / "a.png", (20, 12))

@@ -9,7 +9,7 @@ import onnx_nets
 import pytest
 from conftest import Outcome
 
-from img2img.runtime.network import card, model_file
+from img2img.runtime.network import card, card_writing
 from img2img.runtime.network import models as runtime_models
 
 Run = Callable[..., Outcome]
@@ -28,7 +28,7 @@ def stamped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         parameters=1234567,
         metrics={"Set5/x2": {"psnr_y": 37.44, "ssim_y": 0.9586, "command": "img2img evaluate mine"}},
     )
-    path.write_bytes(model_file.with_card_and_selftest(path.read_bytes(), filled))
+    path.write_bytes(card_writing.with_card_and_selftest(path.read_bytes(), filled))
     monkeypatch.setenv("IMG2IMG_MODELS", str(folder))
     monkeypatch.setattr(runtime_models, "bundled_folder", lambda: tmp_path / "none")
     return path
@@ -61,7 +61,7 @@ def test_info_shows_the_card_the_interface_and_the_figures(img2img: Run, stamped
         "image  float32  N x 3 x H x W",
         "result  float32  N x 3 x out_H x out_W",
         "Set5/x2  psnr_y 37.44, ssim_y 0.9586  img2img evaluate mine",
-        model_file.digest(stamped),
+        card_writing.digest(stamped),
     ):
         assert words in shown, words
     assert img2img("models", "info", stamped).out == done.out
@@ -72,7 +72,7 @@ def test_info_as_json_is_one_object_with_all_of_it(img2img: Run, stamped: Path) 
     assert done.status == 0 and done.out.count(b"\n") == 1
     found = json.loads(done.out)
     assert found["name"] == "mine" and found["path"] == str(stamped) and found["bytes"] == stamped.stat().st_size
-    assert found["card"]["sha256"] == model_file.digest(stamped) and found["card"]["licence"] == "CC0-1.0"
+    assert found["card"]["sha256"] == card_writing.digest(stamped) and found["card"]["licence"] == "CC0-1.0"
     assert found["inputs"] == [{"name": "image", "type": "float32", "shape": ["N", 3, "H", "W"]}]
     assert found["opsets"] == {"": 17} and found["ir_version"] == 9
 
@@ -134,7 +134,7 @@ def test_verify_with_nothing_installed_is_an_error(img2img: Run, stamped: Path) 
     assert done.status == 2 and done.err.startswith("error: no model is installed (looked in ")
 
 
-def test_an_unknown_name_is_wrong_use_and_nothing_is_checked(img2img: Run, stamped: Path) -> None:
+def test_an_unknown_name_is_a_usage_error_and_nothing_is_checked(img2img: Run, stamped: Path) -> None:
     done = img2img("models", "verify", "mine", "nine")
     assert done.status == 2 and done.out == b"" and "did you mean 'mine'?" in done.err
 
@@ -164,7 +164,7 @@ def test_the_schema_is_printed(img2img: Run) -> None:
         (["verify", "--device", "gpu"], "unknown device 'gpu'"),
     ],
 )
-def test_wrong_use_says_what_there_is(img2img: Run, stamped: Path, args: list[str], words: str) -> None:
+def test_a_usage_error_lists_the_choices(img2img: Run, stamped: Path, args: list[str], words: str) -> None:
     done = img2img("models", *args)
     assert (done.status, done.out) == (2, b"") and words in done.err
 

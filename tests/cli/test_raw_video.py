@@ -78,7 +78,7 @@ def test_frames_larger_than_pictures_may_be_are_refused() -> None:
         (["--raw", "4x4", "-", "--json"], "--raw does not support --json"),
     ],
 )
-def test_wrong_use_is_said_before_anything_is_read(img2img: Run, words: list[str], said: str) -> None:
+def test_a_usage_error_is_said_before_anything_is_read(img2img: Run, words: list[str], said: str) -> None:
     done = img2img("upscale", *words, stdin=b"")
     assert done.status == 2 and done.out == b"" and said in done.err
 
@@ -337,17 +337,17 @@ def test_the_example_script_takes_turned_silent_videos_with_wide_pixels(video_sh
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ([], "say IN and OUT"),
-        (["clip.mp4"], "say IN and OUT"),
+        ([], "usage: video.sh IN OUT"),
+        (["clip.mp4"], "usage: video.sh IN OUT"),
         (["none.mp4", "out.mp4"], "none.mp4: no such file"),
-        (["clip.mp4", "out.mp4", "0"], "SCALE is a whole number"),
-        (["clip.mp4", "out.mp4", "2.5"], "SCALE is a whole number"),
-        (["clip.mp4", "out.mp4", "-m"], "SCALE is a whole number"),
+        (["clip.mp4", "out.mp4", "0"], "SCALE must be a whole number"),
+        (["clip.mp4", "out.mp4", "2.5"], "SCALE must be a whole number"),
+        (["clip.mp4", "out.mp4", "-m"], "SCALE must be a whole number"),
         (["clip.mp4", "out"], "needs an extension"),
         (["clip.mp4", "clip.mp4"], "clip.mp4: exists"),
     ],
 )
-def test_the_example_script_refuses_wrong_use(video_sh: Run, here: Path, words: list[str], said: str) -> None:
+def test_the_example_script_refuses_usage_errors(video_sh: Run, here: Path, words: list[str], said: str) -> None:
     (here / "clip.mp4").write_bytes(b"no video")
     done = video_sh(*words)
     assert done.status == 2 and said in done.err and left(here) == ["clip.mp4"]

@@ -125,10 +125,3 @@ def test_without_ray_it_is_said_what_to_install(
     monkeypatch.setitem(sys.modules, "ray", None)
     got = img2img("upscale", "a.png", "--engine", "ray")
     assert got == Outcome(2, b"", "error: --engine ray needs Ray: pip install 'img2img[ray]'\n")
-
-
-@pytest.mark.parametrize("words", [["s3://bucket/photos/"], ["a.png", "-o", "gs://bucket/new/"]])
-def test_a_uri_names_the_engine_that_reads_it(photo: Photo, here: Path, img2img: Run, words: list[str]) -> None:
-    photo(here / "a.png")
-    got = img2img("upscale", *words)
-    assert got.status == 2 and "--engine ray" in got.err and "://" in got.err

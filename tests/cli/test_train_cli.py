@@ -50,7 +50,7 @@ def test_training_ends_with_a_model_and_the_command_to_use_it(
     jsonschema.validate(
         tomllib.loads((out / "config.toml").read_text()), json.loads((out / "config.schema.json").read_text())
     )
-    assert "2 photos to train on" in done.stderr and "psnr_y" in done.stderr
+    assert "2 training photos" in done.stderr and "psnr_y" in done.stderr
     assert f"img2img upscale PHOTO --model {out / 'model.onnx'}" in done.stderr
     used = img2img("upscale", photos / "0.jpg", "--model", out / "model.onnx", "-o", tmp_path / "big.png")
     assert used.returncode == 0, used.stderr

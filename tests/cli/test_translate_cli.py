@@ -172,7 +172,7 @@ def test_what_is_missing_is_missing_once_and_not_for_every_domain(img2img: Run, 
 @pytest.mark.parametrize(
     ("args", "expected"),
     [
-        (["a.png"], "choose a model for 'translate' (--model): sepia, tints, traits"),
+        (["a.png"], "choose a model for 'translate' with --model: sepia, tints, traits"),
         (["a.png", "-m", "nope"], "no model named 'nope'"),
         (["a.png", "-m", "tints"], "say which with --to: red, green, sky blue"),
         (["a.png", "-m", "tints", "--to", "gren"], "did you mean 'green'"),
@@ -192,7 +192,7 @@ def test_what_is_missing_is_missing_once_and_not_for_every_domain(img2img: Run, 
         (["a.png", "-m", "filler.onnx"], "this model is for 'inpaint', not for translating: img2img inpaint takes it"),
     ],
 )
-def test_wrong_use_is_one_clear_line_and_status_2(
+def test_a_usage_error_is_one_clear_line_and_status_2(
     img2img: Run, photo: Photo, here: Path, args: list[str], expected: str
 ) -> None:
     photo(here / "a.png")
@@ -208,7 +208,7 @@ def test_the_only_installed_model_need_not_be_named(
     photo(here / "a.png")
     monkeypatch.setenv("IMG2IMG_MODELS", str(here / "models"))
     done = img2img("translate", "a.png")
-    assert done.status == 2 and "choose a model for 'translate' (--model): " in done.err
+    assert done.status == 2 and "choose a model for 'translate' with --model: " in done.err
     assert "outline-to-color" in done.err, "the bundled ones"
     (here / "models").mkdir()
     onnx_nets.instance_norm(here / "models/only.onnx")

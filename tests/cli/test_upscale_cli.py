@@ -176,7 +176,7 @@ def test_a_format_on_stdout_and_a_file_from_stdin(img2img: Run, photo: Photo, he
         (["a.png", "-o", "-", "--json"], b"", "stdout cannot carry both"),
     ],
 )
-def test_wrong_use_of_pipes(
+def test_usage_errors_of_pipes(
     img2img: Run, photo: Photo, here: Path, args: list[str], stdin: bytes | None, expected: str
 ) -> None:
     photo(here / "a.png"), photo(here / "b.png")

@@ -29,7 +29,7 @@ def python_code(page: Path, title: str) -> str:
     """All Python blocks of a page with this title, one after the other."""
     found = [text for kind, name, text in _BLOCK.findall(page.read_text(encoding="utf-8")) if name == title]
     assert found, f"{page.name} has no block titled {title}"
-    return "".join(found)
+    return "\n\n".join(found)
 
 
 def commands(page: Path) -> list[list[str]]:
@@ -80,7 +80,7 @@ def test_the_method_of_the_example_resumes_exactly(
     pairs: Path, here: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     page = GUIDES / "adding-a-method.md"
-    name, target = table_entry(python_code(page, "img2img/methods/__init__.py"))
+    _, target = table_entry(python_code(page, "img2img/methods/__init__.py"))
     module, _, attribute = target.partition(":")
     install(python_code(page, "img2img/methods/tone.py"), module, here, monkeypatch)
     method = getattr(sys.modules[module], attribute)

@@ -120,7 +120,7 @@ def test_weights_of_wgans_discriminator_stay_within_the_bound(pairs: Path, tmp_p
         ({"objectives": {"l3": 1.0}}, "unknown objective 'l3'; choose from l1"),
         ({"objectives": {"l1": -1.0}}, "must not be negative"),
         ({"generator": {"name": "unet", "options": {"inputs": 5}}}, "inputs = 5, but it must be 3 here"),
-        ({"generator": {"name": "unet", "options": {"depth": 5}}}, "no option 'depth'; it has inputs"),
+        ({"generator": {"name": "unet", "options": {"depth": 5}}}, "no option 'depth'; its options are inputs"),
         (
             {"generator": {"name": "unet", "options": {"downs": 6}}},
             r"a multiple of 64 \(64\), or a smaller generator\.options\.downs",

@@ -231,8 +231,8 @@ def test_with_pairs_results_are_compared_with_the_truth(folders: Path) -> None:
 def test_pictures_without_a_partner_train_as_published(folders: Path) -> None:
     method = paired(folders)
     (batch,) = batches(method, 1)
-    for told in ([1.0, 0, 0, 1, 0, 0], [0.0] * 6):
-        batch["has_partner"] = torch.tensor(told)
+    for has_partner in ([1.0, 0, 0, 1, 0, 0], [0.0] * 6):
+        batch["has_partner"] = torch.tensor(has_partner)
         torch.manual_seed(5)
         exchanged = batch["label"][permute_within_sets(batch["set"])]
         wanted = torch.where(batch["has_partner"][:, None] > 0, batch["partner_label"], exchanged)
@@ -241,13 +241,14 @@ def test_pictures_without_a_partner_train_as_published(folders: Path) -> None:
         with torch.no_grad():
             fake = method.networks["generator"](to_signed(batch["image"]), wanted)
         distances = [
-            F.l1_loss(fake[i], truth_of(method, i, wanted[i])).item() if known else 0.0 for i, known in enumerate(told)
+            F.l1_loss(fake[i], truth_of(method, i, wanted[i])).item() if known else 0.0
+            for i, known in enumerate(has_partner)
         ]
         assert figures["pairs"].item() == pytest.approx(np.mean(distances), rel=1e-4), "over all pictures"
 
 
-@pytest.mark.parametrize("told", [[1, 1, 1, 0, 0, 0], [0, 0, 0, 0, 1, 1], [0] * 6], ids=str)
-def test_a_part_of_a_batch_may_have_no_partners(told: list[int], folders: Path) -> None:
+@pytest.mark.parametrize("has_partner", [[1, 1, 1, 0, 0, 0], [0, 0, 0, 0, 1, 1], [0] * 6], ids=str)
+def test_a_part_of_a_batch_may_have_no_partners(has_partner: list[int], folders: Path) -> None:
     losses, gradients = [], []
     for parts in (1, 2):
         torch.manual_seed(0)
@@ -256,12 +257,12 @@ def test_a_part_of_a_batch_may_have_no_partners(told: list[int], folders: Path) 
         loss.config = loss.config.model_copy(update={"weight": 0.0})  # only the pairs teach
         engine = Engine(method, method.config, "cpu")
         (batch,) = batches(method, 1)
-        batch["has_partner"] = torch.tensor(told, dtype=torch.float32)
+        batch["has_partner"] = torch.tensor(has_partner, dtype=torch.float32)
         engine.seed(0)
         figures = engine.step([batch], measure=True)
         losses.append(figures["pairs"].item())
         gradients.append(figures["gradient/generator"].item())
-    assert losses[0] == pytest.approx(losses[1], rel=1e-4) and (losses[0] > 0) == any(told)
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4) and (losses[0] > 0) == any(has_partner)
     assert gradients[0] == pytest.approx(gradients[1], rel=1e-3, abs=1e-6)
 
 

@@ -1,4 +1,4 @@
-"""Batches in processes of their own that are ended at random moments, and what must hold of their folder then.
+"""Starts batches in separate processes, kills them at random moments, and checks their output folder.
 
 For the tests, and for benchmarks/killed.py, which does more of the same.
 """

@@ -1,4 +1,4 @@
-"""Whatever ends a batch, and whenever: whole files or none, and the next call makes the rest.
+"""A batch can be killed at any time: its files are complete or absent, and the next call does the rest.
 
 36 kills; benchmarks/killed.py does as many as are wanted.
 """

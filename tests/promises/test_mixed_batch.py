@@ -1,4 +1,4 @@
-"""A thousand files, one in twenty of them bad: the good ones are done, the bad ones named, and the status says so."""
+"""A thousand files, one in twenty of them bad: good ones succeed, bad ones are named, and the status reports it."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Whatever kind of picture goes in, the right picture comes out or a clear error, through every task."""
+"""Every odd picture gives a correct result or a clear error, in every task."""
 
 import json
 import os
@@ -9,12 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import corpus
-import keeping
+import icc_profiles
 import numpy as np
+import odd_pictures
 import onnx_nets
 import picture_files
-import profiles
+import preservation
 import pytest
 from conftest import Outcome, environment, files
 from hypothesis import HealthCheck, given, settings
@@ -48,11 +48,11 @@ def installed(networks: Path, here: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.fixture(scope="module")
-def good() -> corpus.Corpus:
-    return corpus.good()
+def good() -> odd_pictures.Corpus:
+    return odd_pictures.good()
 
 
-def written(folder: Path, content: corpus.Corpus) -> corpus.Corpus:
+def written(folder: Path, content: odd_pictures.Corpus) -> odd_pictures.Corpus:
     folder.mkdir(parents=True, exist_ok=True)
     for name, data in content.items():
         (folder / name).write_bytes(data)
@@ -65,7 +65,7 @@ def words(task: str, *inputs: Path | str, masks: Path = Path("masks")) -> list[s
         return [task, *map(str, inputs), "-m", task]
     for named in map(Path, inputs):
         for path in named.iterdir() if named.is_dir() else [named]:
-            mask = Image.new("L", keeping.see(path).size)
+            mask = Image.new("L", preservation.see(path).size)
             if mask.size != (1, 1):  # a mask that covers all is refused
                 mask.putpixel((0, 0), 255)
             masks.mkdir(exist_ok=True)
@@ -79,7 +79,7 @@ def violations(before: Path, after: Path, task: str) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for path in before.iterdir():
         result = made.pop(path.stem, None)
-        found[path.name] = ["there is no result"] if result is None else keeping.kept(path, result, task)
+        found[path.name] = ["there is no result"] if result is None else preservation.kept(path, result, task)
     found |= {path.name: ["it is nobody's result"] for path in made.values()}
     return {name: lost for name, lost in found.items() if lost}
 
@@ -95,38 +95,38 @@ def violations(before: Path, after: Path, task: str) -> dict[str, list[str]]:
         (lambda image: image.convert("LA"), "colour"),
         (lambda image: image.putalpha(255) or image, "alpha"),
         (dict(icc_profile=None), "the colour seen"),
-        (dict(exif=corpus.exif(6)), "orientation"),
+        (dict(exif=odd_pictures.exif(6)), "orientation"),
         (dict(exif=None), "date"),
         (dict(exif=None), "place"),
-        (dict(exif=corpus.exif().replace(b"2026:02", b"2026:03")), "moment"),
+        (dict(exif=odd_pictures.exif().replace(b"2026:02", b"2026:03")), "moment"),
         (dict(dpi=(72, 72)), "resolution"),
     ],
 )
 def test_what_is_lost_is_found(here: Path, lossy: Any, says: str) -> None:
     """The property itself can fail."""
-    told = {"exif": corpus.exif(), "icc_profile": profiles.display_p3(), "dpi": (300, 300)}
-    whole, changed = corpus.image("RGBA"), corpus.image("RGBA")
+    told = {"exif": odd_pictures.exif(), "icc_profile": icc_profiles.display_p3(), "dpi": (300, 300)}
+    whole, changed = odd_pictures.image("RGBA"), odd_pictures.image("RGBA")
     whole.save(here / "whole.png", **told)
     if callable(lossy):
         changed = lossy(changed)
     else:
         told |= lossy
     changed.save(here / "changed.png", **{key: value for key, value in told.items() if value is not None})
-    assert keeping.kept(here / "whole.png", here / "whole.png", "translate") == []
-    assert any(says in line for line in keeping.kept(here / "whole.png", here / "changed.png", "translate"))
+    assert preservation.kept(here / "whole.png", here / "whole.png", "translate") == []
+    assert any(says in line for line in preservation.kept(here / "whole.png", here / "changed.png", "translate"))
 
 
 def test_lost_bits_and_lost_grey_are_found(here: Path) -> None:
-    corpus.image("I;16").save(here / "deep.png")
-    corpus.image("L").save(here / "grey.png")
-    corpus.image("L").convert("RGB").save(here / "colour.png")
-    assert "16 bits have become 8" in keeping.kept(here / "deep.png", here / "grey.png", "inpaint")
-    assert "grey has become colour" in keeping.kept(here / "grey.png", here / "colour.png", "inpaint")
+    odd_pictures.image("I;16").save(here / "deep.png")
+    odd_pictures.image("L").save(here / "grey.png")
+    odd_pictures.image("L").convert("RGB").save(here / "colour.png")
+    assert "16 bits have become 8" in preservation.kept(here / "deep.png", here / "grey.png", "inpaint")
+    assert "grey has become colour" in preservation.kept(here / "grey.png", here / "colour.png", "inpaint")
 
 
 @pytest.mark.parametrize("task", VERBS)
 def test_every_odd_picture_comes_out_with_all_that_it_has(
-    img2img: Run, here: Path, good: corpus.Corpus, task: str
+    img2img: Run, here: Path, good: odd_pictures.Corpus, task: str
 ) -> None:
     written(here / "in", good)
     done = img2img(*words(task, "in"), "-o", "out", "--json")
@@ -138,8 +138,8 @@ def test_every_odd_picture_comes_out_with_all_that_it_has(
 
 
 @pytest.mark.parametrize("format", ["png", "jpg", "webp", "tiff", "bmp", "avif"])
-def test_every_odd_picture_can_become_every_format(here: Path, good: corpus.Corpus, format: str) -> None:
-    if format.upper() not in [*corpus.FORMATS, "JPG"]:
+def test_every_odd_picture_can_become_every_format(here: Path, good: odd_pictures.Corpus, format: str) -> None:
+    if format.upper() not in [*odd_pictures.FORMATS, "JPG"]:
         pytest.skip(f"this Pillow has no {format}")
     written(here / "in", {name: data for name, data in good.items() if "30000" not in name})
     for event in package.batch("in", task="translate", model="translate", output="out", format=format, quality=95):
@@ -150,33 +150,33 @@ def test_every_odd_picture_can_become_every_format(here: Path, good: corpus.Corp
 
 @st.composite
 def combinations(draw: st.DrawFn) -> dict[str, Any]:
-    format = draw(st.sampled_from(corpus.FORMATS))
-    mode = draw(st.sampled_from(corpus.MODES[format]))
-    told = format in corpus.METADATA and not (format == "TIFF" and mode == "YCbCr")
+    format = draw(st.sampled_from(odd_pictures.FORMATS))
+    mode = draw(st.sampled_from(odd_pictures.MODES[format]))
+    told = format in odd_pictures.METADATA and not (format == "TIFF" and mode == "YCbCr")
     space = {"L": "grey", "LA": "grey", "I;16": "grey", "RGB": "p3", "RGBA": "p3", "P": "p3", "CMYK": "cmyk"}.get(mode)
     return {
         "format": format,
         "mode": mode,
         "size": draw(st.tuples(st.integers(1, 50), st.integers(1, 50))),
         "orientation": draw(st.sampled_from([None, *range(1, 9)])) if told else None,
-        "profile": draw(st.sampled_from([None, space])) if format in corpus.METADATA else None,
-        "dpi": draw(st.sampled_from([None, 72, 300])) if format not in keeping.NO_DPI else None,
+        "profile": draw(st.sampled_from([None, space])) if format in odd_pictures.METADATA else None,
+        "dpi": draw(st.sampled_from([None, 72, 300])) if format not in preservation.NO_DPI else None,
         "task": draw(st.sampled_from(VERBS)),
-        "result": draw(st.sampled_from([None, *(name for name in corpus.FORMATS if name != "GIF")])),
+        "result": draw(st.sampled_from([None, *(name for name in odd_pictures.FORMATS if name != "GIF")])),
     }
 
 
 def made(one: dict[str, Any]) -> bytes:
     options: dict[str, Any] = {}
     if one["orientation"] is not None:
-        options["exif"] = corpus.exif(one["orientation"])
+        options["exif"] = odd_pictures.exif(one["orientation"])
     if one["profile"] is not None:
-        options["icc_profile"] = {"grey": profiles.grey, "p3": profiles.display_p3, "cmyk": profiles.cmyk}[
+        options["icc_profile"] = {"grey": icc_profiles.grey, "p3": icc_profiles.display_p3, "cmyk": icc_profiles.cmyk}[
             one["profile"]
         ]()
     if one["dpi"] is not None:
         options["dpi"] = (one["dpi"], one["dpi"])
-    return corpus.saved(corpus.image(one["mode"], *one["size"]), one["format"], **options)
+    return odd_pictures.saved(odd_pictures.image(one["mode"], *one["size"]), one["format"], **options)
 
 
 @settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
@@ -186,7 +186,7 @@ def test_any_mode_format_orientation_profile_and_size_goes_through_any_task(
 ) -> None:
     for old in ("in", "out", "masks"):
         shutil.rmtree(here / old, ignore_errors=True)
-    before = here / "in" / f"a{corpus.SUFFIXES[one['format']]}"
+    before = here / "in" / f"a{odd_pictures.SUFFIXES[one['format']]}"
     written(here / "in", {before.name: made(one)})
     options = [] if one["result"] is None else ["--format", {"JPEG": "jpg"}.get(one["result"], one["result"].lower())]
     # What a few pixels of all colours lose to a lossy format is up to that format.
@@ -200,12 +200,12 @@ def test_any_mode_format_orientation_profile_and_size_goes_through_any_task(
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems insist on Unicode")
 @pytest.mark.parametrize("task", VERBS)
 def test_names_with_anything_in_them_are_kept(img2img: Run, here: Path, task: str) -> None:
-    plain = corpus.saved(corpus.image("RGB"), "PNG", exif=corpus.exif(6))
-    written(here / "in", dict.fromkeys(corpus.NAMES, plain))
+    plain = odd_pictures.saved(odd_pictures.image("RGB"), "PNG", exif=odd_pictures.exif(6))
+    written(here / "in", dict.fromkeys(odd_pictures.NAMES, plain))
     assert img2img(*words(task, "in"), "-o", "out") == Outcome(0, b"", "")
     assert violations(here / "in", here / "out", task) == {}
-    assert {path.name for path in (here / "out").glob("*.[pP]*")} >= set(corpus.NAMES)
-    for name in corpus.NAMES:
+    assert {path.name for path in (here / "out").glob("*.[pP]*")} >= set(odd_pictures.NAMES)
+    for name in odd_pictures.NAMES:
         done = img2img(*words(task, f"in/{name}"), "-o", "again/")
         assert done == Outcome(0, b"", ""), name
     assert violations(here / "in", here / "again", task) == {}
@@ -213,22 +213,25 @@ def test_names_with_anything_in_them_are_kept(img2img: Run, here: Path, task: st
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems insist on Unicode")
 def test_errors_about_such_names_are_one_printable_line_each(img2img: Run, here: Path) -> None:
-    written(here / "in", dict.fromkeys(corpus.NAMES, b"no picture"))
+    written(here / "in", dict.fromkeys(odd_pictures.NAMES, b"no picture"))
     done = img2img("upscale", "in", "-m", "upscale", "-o", "out")
     assert done.status == 1 and done.out == b"" and files(here / "out") == []
     lines = done.err.split("\n")[:-1]
     assert all(line.isprintable() and line.startswith("error: ") for line in lines)
-    assert sorted(lines) == sorted(line for name in corpus.NAMES for line in lines if f"in/{show(name)}: " in line)
-    assert len(set(lines)) == len(corpus.NAMES)
+    assert sorted(lines) == sorted(
+        line for name in odd_pictures.NAMES for line in lines if f"in/{show(name)}: " in line
+    )
+    assert len(set(lines)) == len(odd_pictures.NAMES)
 
 
 # --- what is no picture, or one that cannot be read
 
 
 def test_each_bad_file_is_one_line_that_names_it_and_says_why(command: Run, here: Path) -> None:
-    bad = corpus.bad()
+    bad = odd_pictures.bad()
     written(
-        here / "in", {name: data for name, (data, _) in bad.items()} | {"a.png": corpus.saved(corpus.image("L"), "PNG")}
+        here / "in",
+        {name: data for name, (data, _) in bad.items()} | {"a.png": odd_pictures.saved(odd_pictures.image("L"), "PNG")},
     )
     # A process of its own: libraries in C may write to its stderr past Python's.
     done = command("upscale", "in", "-m", "upscale", "-o", "out", "--json")
@@ -244,7 +247,7 @@ def test_each_bad_file_is_one_line_that_names_it_and_says_why(command: Run, here
     }
 
 
-@pytest.mark.parametrize(("name", "data"), corpus.whole().items())
+@pytest.mark.parametrize(("name", "data"), odd_pictures.whole().items())
 def test_a_file_cut_off_anywhere_is_an_error(
     name: str, data: bytes, capfd: pytest.CaptureFixture[str], here: Path
 ) -> None:
@@ -267,7 +270,7 @@ def test_a_file_cut_off_anywhere_is_an_error(
 
 @pytest.mark.parametrize("task", VERBS)
 def test_cut_off_files_are_errors_of_every_verb_and_leave_nothing(img2img: Run, here: Path, task: str) -> None:
-    cut = {f"{name}.png": data[: len(data) * 2 // 3] for name, data in corpus.whole().items()}
+    cut = {f"{name}.png": data[: len(data) * 2 // 3] for name, data in odd_pictures.whole().items()}
     written(here / "in", cut)
     fill = ["--box", "0,0,1,1"] if task == "inpaint" else []
     done = img2img(task, "in", "-m", task, "-o", "out", *fill)
@@ -280,7 +283,7 @@ def test_cut_off_files_are_errors_of_every_verb_and_leave_nothing(img2img: Run, 
 def test_an_animation_is_refused_and_its_first_frame_is_kept_when_asked_for(
     img2img: Run, here: Path, task: str
 ) -> None:
-    moving = written(here / "in", corpus.animated())
+    moving = written(here / "in", odd_pictures.animated())
     command = words(task, "in")
     refused = img2img(*command, "-o", "out")
     assert refused.status == 1 and files(here / "out") == []
@@ -291,8 +294,8 @@ def test_an_animation_is_refused_and_its_first_frame_is_kept_when_asked_for(
 
 def test_what_cannot_be_kept_is_said(here: Path) -> None:
     gamma = picture_files.chunk(b"gAMA", (100_000).to_bytes(4, "big"))
-    deep = picture_files.png(corpus.scene(dtype=np.uint16), chunks=gamma)
-    written(here / "in", {"a.png": deep, "b.jpg": corpus.saved(corpus.image("CMYK"), "JPEG")})
+    deep = picture_files.png(odd_pictures.scene(dtype=np.uint16), chunks=gamma)
+    written(here / "in", {"a.png": deep, "b.jpg": odd_pictures.saved(odd_pictures.image("CMYK"), "JPEG")})
     events = package.batch("in", model="upscale", output="out", format="bmp")
     notes = {event.job.label: " / ".join(event.notes) for event in events}
     assert "gamma" in notes["in/a.png"] and "16 bits" in notes["in/a.png"]
@@ -300,7 +303,7 @@ def test_what_cannot_be_kept_is_said(here: Path) -> None:
 
 
 def test_a_result_beyond_its_format_is_refused_with_a_way_out(img2img: Run, here: Path) -> None:
-    written(here / "in", {"long.jpg": corpus.saved(corpus.image("L", 40_000, 1), "JPEG")})
+    written(here / "in", {"long.jpg": odd_pictures.saved(odd_pictures.image("L", 40_000, 1), "JPEG")})
     done = img2img("upscale", "in/long.jpg", "-m", "upscale", "-o", "out/")
     assert done.status == 1 and "long.jpg" in done.err and "write PNG" in done.err and done.err.count("\n") == 1
     assert files(here) == ["in/long.jpg"]
@@ -314,7 +317,10 @@ def test_a_result_beyond_its_format_is_refused_with_a_way_out(img2img: Run, here
 def test_links_are_followed_and_loops_of_links_end(img2img: Run, here: Path) -> None:
     written(
         here / "real",
-        {"a.png": corpus.saved(corpus.image("RGB"), "PNG"), "b.jpg": corpus.saved(corpus.image("L"), "JPEG")},
+        {
+            "a.png": odd_pictures.saved(odd_pictures.image("RGB"), "PNG"),
+            "b.jpg": odd_pictures.saved(odd_pictures.image("L"), "JPEG"),
+        },
     )
     (here / "in/deep").mkdir(parents=True)
     (here / "in/file.png").symlink_to(here / "real/a.png")
@@ -330,7 +336,7 @@ def test_links_are_followed_and_loops_of_links_end(img2img: Run, here: Path) -> 
         "in/dead.png", "in/loop.png", "in/pool.png",
     ]  # fmt: skip
     assert files(here / "out") == ["file.png", "folder/a.png", "folder/b.jpg"]
-    assert keeping.kept(here / "in/file.png", here / "out/file.png", "upscale") == []
+    assert preservation.kept(here / "in/file.png", here / "out/file.png", "upscale") == []
     assert (here / "in/file.png").is_symlink()
 
 
@@ -338,7 +344,9 @@ def test_links_are_followed_and_loops_of_links_end(img2img: Run, here: Path) -> 
 def test_a_target_that_is_the_input_is_refused_unless_it_may_be_overwritten(
     img2img: Run, here: Path, task: str
 ) -> None:
-    data = corpus.saved(corpus.image("RGB"), "PNG", exif=corpus.exif(6), icc_profile=profiles.display_p3())
+    data = odd_pictures.saved(
+        odd_pictures.image("RGB"), "PNG", exif=odd_pictures.exif(6), icc_profile=icc_profiles.display_p3()
+    )
     written(here / "in", {"a.png": data})
     written(here / "old", {"a.png": data})
     (here / "same.png").symlink_to("in/a.png")
@@ -349,7 +357,7 @@ def test_a_target_that_is_the_input_is_refused_unless_it_may_be_overwritten(
         assert done.status == 2 and done.err.count("\n") == 1 and "replaced by its own result" in done.err
         assert (here / "in/a.png").read_bytes() == data
     assert img2img(*command, "-o", "in/a.png", "--existing", "overwrite") == Outcome(0, b"", "")
-    assert keeping.kept(here / "old/a.png", here / "in/a.png", task) == []
+    assert preservation.kept(here / "old/a.png", here / "in/a.png", task) == []
     assert (here / "hard.png").read_bytes() == data  # another name for what was there, which stays
     assert files(here / "in") == ["a.png"]
 
@@ -366,7 +374,7 @@ def test_a_read_only_folder_is_said_before_the_work_and_nothing_is_left_in_it(he
     ]
     if os.geteuid() == 0 and shutil.which("setpriv") is None:
         pytest.skip("root may write anywhere")
-    written(here / "in", {"a.png": corpus.saved(corpus.image("RGB"), "PNG")})
+    written(here / "in", {"a.png": odd_pictures.saved(odd_pictures.image("RGB"), "PNG")})
     words_ = words(task, "in/a.png")
     (here / "in").chmod(0o500)
     (here / "locked").mkdir(mode=0o500)
@@ -388,7 +396,7 @@ def test_a_read_only_folder_is_said_before_the_work_and_nothing_is_left_in_it(he
 
 @pytest.mark.parametrize("mode", MODES)
 def test_every_mode_of_pillows_goes_through_a_loaded_model(networks: Path, mode: str) -> None:
-    given = corpus.image(mode)
+    given = odd_pictures.image(mode)
     result = package.load("upscale").run(given)
     expected = {"I;16": "I;16", "I;16B": "I;16", "1": "L", "L": "L", "LA": "LA", "La": "LA"}.get(mode)
     assert result.size == (2 * given.width, 2 * given.height)

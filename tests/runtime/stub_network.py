@@ -1,9 +1,9 @@
-"""Base of the networks that tests define: it passes everything on to another one."""
+"""The base class of the networks that tests define. It passes everything on to another network."""
 
 from types import SimpleNamespace
 from typing import Any
 
-from img2img.runtime.network.cores import Cores
+from img2img.runtime.network.devices import Cores
 
 
 class StubNetwork:

@@ -1,4 +1,4 @@
-"""Colour spreads under transparency, and only there."""
+"""Colours spread into transparent pixels, and nowhere else."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Files appear whole or not at all."""
+"""Files are complete or do not exist."""
 
 import os
 import stat

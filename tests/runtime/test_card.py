@@ -7,8 +7,7 @@ import pytest
 
 import img2img
 from img2img.errors import ModelError
-from img2img.runtime.network.card import Card, json_schema
-from img2img.runtime.network.schema import fits
+from img2img.runtime.network.card import Card, fits, json_schema
 
 WEIGHTS = Path(__file__).parents[2] / "weights"
 SELFTEST = {"height": 32, "width": 48, "result": "0f" * 96}

@@ -1,4 +1,4 @@
-"""Casts go, detail and white stay."""
+"""The colour fix removes casts and keeps detail and white."""
 
 import tracemalloc
 from typing import Any
@@ -11,8 +11,9 @@ from PIL import Image, ImageDraw
 from shared_data import shared
 
 from img2img.runtime.image import colour_fix
-from img2img.runtime.image.colour_fix import cast, matched
+from img2img.runtime.image.colour_fix import match_colours
 from img2img.runtime.image.resize import lanczos
+from img2img.runtime.image.result_check import cast_warning, colour_cast
 
 
 def photo(height: int, width: int, channels: int = 3, seed: int = 0, low: float = 0.15, high: float = 0.85) -> Any:
@@ -52,7 +53,7 @@ sides = st.integers(1, 90)
 def test_a_result_equal_to_its_source_comes_back_bit_by_bit(height, width, channels, dtype, seed):
     random = np.random.default_rng(seed)
     source = random.integers(0, np.iinfo(dtype).max, (height, width, channels), dtype, endpoint=True)
-    fixed = matched(source, source.copy())
+    fixed = match_colours(source, source.copy())
     assert fixed.dtype == dtype and np.array_equal(fixed, source)
 
 
@@ -67,7 +68,7 @@ def test_a_flat_result_becomes_its_flat_source_exactly(size, other, values, dtyp
     unit = np.iinfo(dtype).max // 255
     source = np.full((*size, 3), values[0] * unit, dtype)
     result = np.full((*other, 3), values[1] * unit, dtype)
-    assert np.array_equal(matched(result, source), np.full_like(result, values[0] * unit))
+    assert np.array_equal(match_colours(result, source), np.full_like(result, values[0] * unit))
 
 
 @settings(max_examples=30, deadline=None)
@@ -85,10 +86,10 @@ def test_a_cast_goes_and_detail_stays(scale, gain, offset, dtype, seed):
     result = lanczos(source, size).astype(float) / np.iinfo(dtype).max
     result = pixels(np.clip(result + np.random.default_rng(seed).normal(0, 0.02, result.shape), 0.1, 0.85), dtype)
     shifted = pixels(result / np.iinfo(dtype).max * gain + offset, dtype)
-    fixed = matched(shifted, source)
+    fixed = match_colours(shifted, source)
     assert fixed.dtype == dtype and fixed.shape == result.shape
     assert apart(fixed, result).mean() < 1
-    assert max(map(abs, cast(fixed, source))) < 0.3
+    assert max(map(abs, colour_cast(fixed, source))) < 0.3
     assert energy(fixed) == pytest.approx(energy(result), rel=0.04)  # a gradient's square: 2 % of the gradient
 
 
@@ -98,7 +99,7 @@ def test_a_constant_added_to_the_result_makes_no_difference(shift, dtype, seed):
     result, source = pixels(photo(90, 110, seed=seed), dtype), pixels(photo(45, 55, seed=seed + 1), dtype)
     unit = np.iinfo(dtype).max // 255
     moved = (result.astype(int) + shift * unit).astype(dtype)
-    assert np.abs(matched(moved, source).astype(int) - matched(result, source)).max() <= 1
+    assert np.abs(match_colours(moved, source).astype(int) - match_colours(result, source)).max() <= 1
 
 
 def test_the_colours_of_a_neighbourhood_become_the_sources_however_they_were():
@@ -106,7 +107,7 @@ def test_the_colours_of_a_neighbourhood_become_the_sources_however_they_were():
     y = np.linspace(0, 1, 400)[:, None, None]
     result = pixels(source / 255 + 0.15 * np.sin(y * 3) * [1, -1, 0.5])  # another cast at the top than at the bottom
     assert apart(result, source).mean() > 15
-    assert apart(matched(result, source), source).mean() < 0.75
+    assert apart(match_colours(result, source), source).mean() < 0.75
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
@@ -120,7 +121,7 @@ def test_white_stays_white_and_black_black_where_the_network_was_a_step_off(end,
     inner = slice(21 * scale, 89 * scale), slice(31 * scale, 99 * scale)
     noise = np.random.default_rng(0).integers(0, 3, result[inner].shape) * unit
     result[inner] = np.abs(result[inner].astype(int) - noise if end else noise)
-    fixed = matched(result, source)
+    fixed = match_colours(result, source)
     assert (fixed[inner] == end * unit).all()
     outside = np.ones(result.shape, bool)
     outside[20 * scale : 90 * scale, 30 * scale : 100 * scale] = False
@@ -132,7 +133,7 @@ def test_what_a_network_drew_into_white_stays():
     source[:, :30] = 60
     result = source.copy()
     result[20:40, 44:50] = 200
-    assert (matched(result, source)[22:38, 45:49] < 225).all()
+    assert (match_colours(result, source)[22:38, 45:49] < 225).all()
 
 
 def test_edges_get_no_ringing_and_no_halo():
@@ -145,7 +146,7 @@ def test_edges_get_no_ringing_and_no_halo():
         draw.ellipse((220, 250, 400, 420), fill=60)
         drawn.append(np.asarray(image)[..., None])
     source, result = drawn
-    fixed = matched(result, source)
+    fixed = match_colours(result, source)
     wall = source == 245
     assert apart(fixed, source)[wall].mean() < 0.05
     assert (apart(fixed, source)[wall] > 2).mean() < 0.002
@@ -153,37 +154,37 @@ def test_edges_get_no_ringing_and_no_halo():
     # A cast over a hard edge: no overshoot on either side.
     source = np.full((64, 64, 3), 30, np.uint8)
     source[:, 32:] = 220
-    fixed = matched(pixels(source / 255 * 0.9 + 0.02), source)
+    fixed = match_colours(pixels(source / 255 * 0.9 + 0.02), source)
     assert apart(fixed, source).max() <= 1
 
 
 def test_grey_in_three_equal_channels_stays_grey():
     grey = np.repeat(pixels(photo(80, 70, 1)), 3, axis=2)
-    fixed = matched(pixels(grey / 255 * 0.9 + 0.05), grey)
+    fixed = match_colours(pixels(grey / 255 * 0.9 + 0.05), grey)
     assert (fixed == fixed[..., :1]).all()
-    assert np.array_equal(matched(grey[..., :1], grey[..., :1]), grey[..., :1])
+    assert np.array_equal(match_colours(grey[..., :1], grey[..., :1]), grey[..., :1])
 
 
 def test_sixteen_bits_are_more_than_eight():
     source = pixels(photo(100, 100), np.uint16)
-    fixed = matched(pixels(photo(100, 100) * 0.95 + 0.03, np.uint16), source)
+    fixed = match_colours(pixels(photo(100, 100) * 0.95 + 0.03, np.uint16), source)
     assert apart(fixed, source).mean() < 0.05
     assert len(np.unique(fixed)) > 5000
 
 
 def test_bands_do_not_show(monkeypatch):
     source, result = pixels(photo(100, 130, seed=3)), pixels(photo(400, 520, seed=4))
-    whole = matched(result, source)
+    whole = match_colours(result, source)
     monkeypatch.setattr(colour_fix, "_BAND", 3000)
-    assert np.abs(matched(result, source).astype(int) - whole).max() <= 1
-    assert (matched(result, source) != whole).mean() < 1e-3
+    assert np.abs(match_colours(result, source).astype(int) - whole).max() <= 1
+    assert (match_colours(result, source) != whole).mean() < 1e-3
 
 
 def test_a_large_picture_takes_little_more_memory_than_its_result():
     source = np.full((1000, 800, 3), 200, np.uint8)
     result = np.full((4000, 3200, 3), 190, np.uint8)
     tracemalloc.start()
-    fixed = matched(result, source)
+    fixed = match_colours(result, source)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak - fixed.nbytes < result.nbytes  # floats of all of it would be four times as much
@@ -194,19 +195,19 @@ def test_the_shift_is_told_in_steps_of_255(dtype):
     unit = np.iinfo(dtype).max // 255
     source = np.full((30, 40, 3), 100 * unit, dtype)
     result = np.full((9000, 80, 3), np.array([103, 98, 100]) * unit, dtype)
-    shift = cast(result, source)
+    shift = colour_cast(result, source)
     assert shift == pytest.approx((3, -2, 0))
-    text = colour_fix.warning(shift)
-    assert text == "the colours shift by +3.0, -2.0, +0.0 of 255 on average: --color-fix matches them"
-    assert colour_fix.warning((0.9, -2.3, 0.9)) is None
-    assert cast(result[..., :1], source[..., :1]) == pytest.approx((3, 3, 3))
+    text = cast_warning(shift)
+    assert text == "the colours shift by +3.0, -2.0, +0.0 of 255 on average; --color-fix corrects this"
+    assert cast_warning((0.9, -2.3, 0.9)) is None
+    assert colour_cast(result[..., :1], source[..., :1]) == pytest.approx((3, 3, 3))
 
 
 def test_real_photos_enlarged_are_no_cast_and_three_steps_are_one():
     for file in sorted(shared("data/photos_food288").glob("*.jpg"))[:40:4]:
         source = np.asarray(Image.open(file).convert("RGB"))
         result = lanczos(source, (source.shape[1] * 2, source.shape[0] * 2))
-        assert colour_fix.warning(cast(result, source)) is None
+        assert cast_warning(colour_cast(result, source)) is None
         shift = -3 if source.mean() > 127 else 3  # much of a dish on white cannot get lighter
         moved = (result.astype(int) + shift).clip(0, 255).astype(np.uint8)
-        assert colour_fix.warning(cast(moved, source)), file.name
+        assert cast_warning(colour_cast(moved, source)), file.name

@@ -1,8 +1,9 @@
-"""What the systems say of a processor, and what is made of it."""
+"""Detecting the processor and its features on each operating system."""
 
 import platform
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from conftest import environment
@@ -87,5 +88,12 @@ def test_memory_that_is_taken_shows_and_there_is_less_than_the_machine_has() -> 
     code += "; taken = bytearray(b'x') * (64 << 20); print(resident() - before)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment())
     assert 60 << 20 < int(done.stdout) < 80 << 20
-    total = memory.total()
-    assert total is not None and memory.resident() < total
+    assert memory.resident() < memory.total()
+
+
+def test_a_containers_limit_is_all_the_memory_there_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "_CGROUP_LIMIT", tmp_path / "memory.max")
+    machine = memory.total()
+    for text, expected in (("max\n", machine), ("1000000\n", 1_000_000)):
+        (tmp_path / "memory.max").write_text(text)
+        assert memory.total() == expected

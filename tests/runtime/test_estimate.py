@@ -1,4 +1,4 @@
-"""Time and memory foretold: the arithmetic, the measurement, its cache, and that a limit is kept."""
+"""Estimates of time and memory: the arithmetic, the measurement, its cache, and memory limits."""
 
 import dataclasses
 import json
@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 import onnx
 import onnx_nets
+import platformdirs
 import pytest
 from conftest import environment
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from platformdirs import macos, unix, windows
 
 from img2img.errors import DeviceError, ModelError, UsageError
 from img2img.runtime.network import cache, cpu, estimate, memory, models, speed
@@ -407,23 +409,24 @@ def test_the_cache_keeps_what_it_is_given_and_tells_keys_apart(own_cache: Path) 
 @pytest.mark.parametrize(
     ("platform", "variables", "expected"),
     [
-        ("linux", {"XDG_CACHE_HOME": "/c"}, "/c/img2img"),
-        ("linux", {}, "/home/ann/.cache/img2img"),
-        ("darwin", {}, "/home/ann/Library/Caches/img2img"),
-        ("win32", {"LOCALAPPDATA": "/local"}, "/local/img2img/cache"),
-        ("win32", {"IMG2IMG_CACHE": "/mine"}, "/mine"),
+        (unix.Unix, {"XDG_CACHE_HOME": "/c"}, "/c/img2img"),
+        (unix.Unix, {}, "/home/ann/.cache/img2img"),
+        (macos.MacOS, {}, "/home/ann/Library/Caches/img2img"),
+        (windows.Windows, {"LOCALAPPDATA": "/local"}, "/local/img2img/Cache"),
+        (windows.Windows, {"IMG2IMG_CACHE": "/mine"}, "/mine"),
     ],
 )
 @pytest.mark.skipif(sys.platform == "win32", reason="paths written as on Unix")
 def test_the_cache_lies_where_the_platform_has_it(
-    monkeypatch: pytest.MonkeyPatch, platform: str, variables: dict[str, str], expected: str
+    monkeypatch: pytest.MonkeyPatch, platform: type, variables: dict[str, str], expected: str
 ) -> None:
     for name in ("IMG2IMG_CACHE", "XDG_CACHE_HOME", "LOCALAPPDATA"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", "/home/ann")
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(cache.sys, "platform", platform)
+    monkeypatch.setattr(platformdirs, "PlatformDirs", platform)
+    monkeypatch.setattr(windows, "get_win_folder", lambda _: os.environ["LOCALAPPDATA"])
     assert cache.folder() == Path(expected)
 
 

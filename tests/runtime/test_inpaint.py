@@ -1,4 +1,4 @@
-"""Holes: where they are, what the network sees of them, and that nothing else changes."""
+"""Inpainting: where the holes are, what the network sees of them, and that nothing else changes."""
 
 import numpy as np
 import onnx_nets
@@ -219,7 +219,7 @@ def test_the_commands_defaults_are_those_of_the_function():
 @given(seed=st.integers(0, 1000), height=st.integers(1, 40), width=st.integers(1, 40), radius=st.integers(0, 9))
 def test_a_grown_mask_is_all_that_lies_near_it(seed, height, width, radius):
     mask = np.random.default_rng(seed).random((height, width)) < 0.02
-    result = holes.grown(mask, radius)
+    result = holes.grow(mask, radius)
     assert (result | mask == result).all()
     y, x = np.nonzero(mask)
     rows, columns = np.indices(mask.shape)

@@ -27,6 +27,7 @@ from img2img.runtime.batch.journal import locks, log
 from img2img.runtime.batch.journal.journal import NAME, Journal, JournalError, Verdict
 from img2img.runtime.files import digests
 from img2img.runtime.files.digests import Fingerprint
+from img2img.runtime.network import model_digest
 
 LONG_AGO = 1_600_000_000_000_000_000  # ns
 MODEL, OPTIONS = "m" * 64, "o" * 64
@@ -650,15 +651,15 @@ def test_model_is_known_by_its_bytes_and_read_once(tmp_path: Path, monkeypatch: 
     import onnx_nets
 
     path = onnx_nets.pointwise(tmp_path / "a.onnx", "Neg")
-    first = digests.of_model(path)
+    first = model_digest.of_model(path)
     assert first == hashlib.sha256(path.read_bytes()).hexdigest()
     with monkeypatch.context() as patch:
         patch.setattr(digests, "of_file", None)
-        assert digests.of_model(path) == first
+        assert model_digest.of_model(path) == first
     onnx_nets.pointwise(path, "Neg", name="another")
-    assert digests.of_model(path) != first
+    assert model_digest.of_model(path) != first
     with pytest.raises(ModelError, match=r"none\.onnx"):
-        digests.of_model(tmp_path / "none.onnx")
+        model_digest.of_model(tmp_path / "none.onnx")
 
 
 def test_model_with_weights_beside_it_is_known_by_them_too(tmp_path: Path) -> None:
@@ -668,9 +669,9 @@ def test_model_with_weights_beside_it_is_known_by_them_too(tmp_path: Path) -> No
     made = onnx.load(onnx_nets.compact(tmp_path / "whole.onnx", scale=2))
     path = tmp_path / "a.onnx"
     onnx.save(made, path, save_as_external_data=True, location="a.weights", size_threshold=0)
-    first = digests.of_model(path)
+    first = model_digest.of_model(path)
     weights = bytearray((tmp_path / "a.weights").read_bytes())
     weights[0] ^= 1
     (tmp_path / "a.weights").write_bytes(weights)
-    digests._of_model.cache_clear()
-    assert digests.of_model(path) != first
+    model_digest._of_model.cache_clear()
+    assert model_digest.of_model(path) != first

@@ -1,4 +1,4 @@
-"""What a list of files says, whoever has written it."""
+"""Lists of files in every common encoding and line ending."""
 
 import io
 import os
@@ -57,12 +57,12 @@ def test_a_list_in_a_file(here: Path) -> None:
 
 
 @pytest.mark.parametrize(("where", "reason"), [("gone.txt", "no such list"), (".", "--files-from")])
-def test_a_list_that_cannot_be_read_is_wrong_use(here: Path, where: str, reason: str) -> None:
+def test_a_list_that_cannot_be_read_is_a_usage_error(here: Path, where: str, reason: str) -> None:
     with pytest.raises(UsageError, match=reason):
         lists.read(where, null=False, stdin=io.BytesIO())
 
 
-def test_text_that_breaks_off_is_wrong_use() -> None:
+def test_text_that_breaks_off_is_a_usage_error() -> None:
     with pytest.raises(UsageError, match="cannot be decoded"):
         read(b"\xff\xfea")
 
@@ -71,4 +71,4 @@ def test_stdin_cannot_be_picture_and_list_at_once() -> None:
     stdin = io.BytesIO(b"a.png\n")
     with pytest.raises(UsageError, match="stdin cannot be a picture"):
         lists.read("-", null=False, stdin=stdin, inputs=["b.png", "-"])
-    assert stdin.notify() == 0
+    assert stdin.tell() == 0

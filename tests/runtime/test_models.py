@@ -8,13 +8,16 @@ from pathlib import Path
 import numpy as np
 import onnx
 import onnx_nets
+import platformdirs
 import pytest
+from conftest import environment
 from onnx import helper, numpy_helper
+from platformdirs import macos, unix, windows
 
 from img2img.errors import ModelError, UsageError
-from img2img.runtime.network import header, model_file, models
+from img2img.runtime.network import card_writing, header, model_file, models
 
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(models.__file__).resolve().parents[3])}
+ENVIRONMENT = environment()
 
 
 @pytest.fixture
@@ -167,11 +170,11 @@ def test_a_scale_that_is_none_is_refused(folders, scale):
 @pytest.mark.parametrize(
     ("platform", "variables", "expected"),
     [
-        ("linux", {"XDG_DATA_HOME": "/data"}, "/data/img2img/models"),
-        ("linux", {}, "/home/ann/.local/share/img2img/models"),
-        ("darwin", {}, "/home/ann/Library/Application Support/img2img/models"),
-        ("win32", {"LOCALAPPDATA": "/local"}, "/local/img2img/models"),
-        ("win32", {"IMG2IMG_MODELS": "/mine"}, "/mine"),
+        (unix.Unix, {"XDG_DATA_HOME": "/data"}, "/data/img2img/models"),
+        (unix.Unix, {}, "/home/ann/.local/share/img2img/models"),
+        (macos.MacOS, {}, "/home/ann/Library/Application Support/img2img/models"),
+        (windows.Windows, {"LOCALAPPDATA": "/local"}, "/local/img2img/models"),
+        (windows.Windows, {"IMG2IMG_MODELS": "/mine"}, "/mine"),
     ],
 )
 @pytest.mark.skipif(sys.platform == "win32", reason="paths written as on Unix")
@@ -181,8 +184,25 @@ def test_the_users_folder_is_the_platforms(monkeypatch, platform, variables, exp
     monkeypatch.setenv("HOME", "/home/ann")
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(models.sys, "platform", platform)
+    monkeypatch.setattr(platformdirs, "PlatformDirs", platform)
+    monkeypatch.setattr(windows, "get_win_folder", lambda _: os.environ["LOCALAPPDATA"])
     assert models.user_folder() == Path(expected)
+
+
+@pytest.mark.parametrize(
+    ("platform", "former"), [("darwin", "Library/Application Support"), ("win32", "AppData")], ids=["macOS", "Windows"]
+)
+def test_models_in_the_folder_of_version_0_1_0_are_found(tmp_path, monkeypatch, platform, former):
+    monkeypatch.delenv("IMG2IMG_MODELS", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("LOCALAPPDATA", str(tmp_path / "AppData"))
+    monkeypatch.setattr(models.sys, "platform", platform)
+    monkeypatch.setattr(platformdirs, "user_data_path", lambda *_, **__: tmp_path / "now")
+    assert models.user_folder() == tmp_path / "now/models"
+    (tmp_path / former / "img2img/models").mkdir(parents=True)
+    assert models.user_folder() == tmp_path / former / "img2img/models"
+    (tmp_path / "now/models").mkdir(parents=True)
+    assert models.user_folder() == tmp_path / "now/models"
 
 
 def test_metadata_is_what_onnx_wrote(tmp_path):
@@ -291,17 +311,17 @@ def test_the_digest_is_that_of_the_file_without_its_card(tmp_path):
     kept = [one for one in model.metadata_props if one.key == "author"]
     del model.metadata_props[:]
     model.metadata_props.extend(kept)
-    assert model_file.digest(path) == hashlib.sha256(model.SerializeToString()).hexdigest()
+    assert card_writing.digest(path) == hashlib.sha256(model.SerializeToString()).hexdigest()
 
 
 def test_a_new_card_leaves_every_other_byte_and_the_digest_as_they_were(tmp_path):
     path = onnx_nets.compact(tmp_path / "net.onnx")
-    before, model, card = model_file.digest(path), onnx.load(path), models.read_card(path)
+    before, model, card = card_writing.digest(path), onnx.load(path), models.read_card(path)
     for licence in ("MIT", "Müller " * 1000):
-        path.write_bytes(model_file.with_card(path.read_bytes(), dataclasses.replace(card, licence=licence)))
-        assert model_file.digest(path) == before == models.read_card(path).sha256
+        path.write_bytes(card_writing.with_card(path.read_bytes(), dataclasses.replace(card, licence=licence)))
+        assert card_writing.digest(path) == before == models.read_card(path).sha256
         assert models.read_card(path).licence == licence
-        model_file.require_whole(path, models.read_card(path))
+        card_writing.require_whole(path, models.read_card(path))
     changed = onnx.load(path)
     assert [one.key for one in changed.metadata_props] == ["img2img"]
     for one in (model, changed):
@@ -311,7 +331,7 @@ def test_a_new_card_leaves_every_other_byte_and_the_digest_as_they_were(tmp_path
 
 def test_every_flipped_bit_outside_the_card_is_found(tmp_path):
     path = onnx_nets.compact(tmp_path / "net.onnx", convs=1)
-    whole = model_file.with_card(path.read_bytes(), models.read_card(path))
+    whole = card_writing.with_card(path.read_bytes(), models.read_card(path))
     path.write_bytes(whole)
     card = models.read_card(path)
     end = whole.index(card.to_json().encode()) - 30  # the tag of its entry and its key are changes of the card
@@ -321,19 +341,19 @@ def test_every_flipped_bit_outside_the_card_is_found(tmp_path):
         damaged[place] ^= 1 << random.integers(8)
         path.write_bytes(damaged)
         with pytest.raises(ModelError, match=r"net\.onnx: "):
-            model_file.require_whole(path, card)
+            card_writing.require_whole(path, card)
 
 
 def test_weights_beside_the_model_are_in_the_digest(tmp_path):
     path = external(tmp_path / "net.onnx", "net.onnx.data")
     (tmp_path / "net.onnx.data").write_bytes(bytes(16))
-    path.write_bytes(model_file.with_card(path.read_bytes(), models.read_card(path), tmp_path))
-    model_file.require_whole(path, models.read_card(path))
+    path.write_bytes(card_writing.with_card(path.read_bytes(), models.read_card(path), tmp_path))
+    card_writing.require_whole(path, models.read_card(path))
     (tmp_path / "net.onnx.data").write_bytes(bytes(15) + b"\x01")
     with pytest.raises(ModelError, match="damaged or changed"):
-        model_file.require_whole(path, models.read_card(path))
+        card_writing.require_whole(path, models.read_card(path))
     with pytest.raises(ModelError, match="merge them into one file"):
-        model_file.with_card(path.read_bytes(), models.read_card(path))
+        card_writing.with_card(path.read_bytes(), models.read_card(path))
 
 
 def test_a_file_that_reaches_outside_its_folder_is_not_digested(tmp_path):
@@ -341,7 +361,7 @@ def test_a_file_that_reaches_outside_its_folder_is_not_digested(tmp_path):
     (tmp_path / "models").mkdir()
     path = external(tmp_path / "models" / "net.onnx", "../secret.bin")
     with pytest.raises(ModelError, match="point outside its folder"):
-        model_file.digest(path)
+        card_writing.digest(path)
 
 
 def test_a_tensor_larger_than_its_file_is_refused_before_it_is_read(tmp_path):

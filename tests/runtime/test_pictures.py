@@ -1,4 +1,4 @@
-"""Reading pictures: what is in the file is what arrives, and what is no picture says so."""
+"""Reading pictures: all pixels and metadata arrive, and other files are reported."""
 
 import struct
 import threading
@@ -391,8 +391,8 @@ def test_resolution_is_read(format: str) -> None:
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 1 1\n", "PostScript"),
         (b"\0\0\0\x18ftypheic" + bytes(40), "HEIC"),
         (b"version https://git-lfs.github.com/spec/v1\n", "LFS"),
-        (bytes(100), "no picture"),
-        (b"\xff", "no picture"),
+        (bytes(100), "not a picture"),
+        (b"\xff", "not a picture"),
     ],
 )
 def test_what_is_no_picture_is_named_with_its_file(tmp_path: Path, content: bytes, says: str) -> None:
@@ -536,7 +536,7 @@ def test_animated_picture_is_refused_and_its_first_frame_taken_on_demand(format:
     stream.seek(0)
     picture = read(stream, first_frame=True)
     assert picture.colour.reshape(-1, 3).tolist() == [[255, 0, 0]] * 48
-    assert picture.notes == ("the first of 3 frames",)
+    assert picture.notes == ("only the first of 3 frames was read",)
 
 
 def test_a_still_gif_is_no_animation() -> None:

@@ -273,7 +273,7 @@ def test_task_and_context_are_said(net: Path, tmp_path: Path) -> None:
         ({"context": "9" * 5000}, "context takes"),
     ],
 )
-def test_what_makes_no_sense_to_assume_is_wrong_use(
+def test_what_makes_no_sense_to_assume_is_a_usage_error(
     net: Path, tmp_path: Path, assume: dict[str, str], message: str
 ) -> None:
     with pytest.raises(UsageError, match=message):
@@ -435,7 +435,7 @@ def test_a_fixed_size_that_the_card_does_not_allow_is_refused(tmp_path: Path, ch
         load(path, device="cpu")
 
 
-def test_a_multiple_that_does_not_fit_the_fixed_sides_is_wrong_use(net: Path, tmp_path: Path) -> None:
+def test_a_multiple_that_does_not_fit_the_fixed_sides_is_a_usage_error(net: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="fixed size, 40x24, is not a multiple of 16"):
         load(foreign(net, tmp_path / "bare.onnx", fixed=(24, 40)), device="cpu", assume={"multiple": "16"})
 

@@ -1,4 +1,4 @@
-"""Lanczos at 8 and 16 bits."""
+"""The Lanczos resize with 8 and 16 bits."""
 
 from typing import Any
 

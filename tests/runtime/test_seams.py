@@ -1,4 +1,4 @@
-"""Two tilings of one picture: what they find, and that they are two."""
+"""The seam check: the two tilings it compares, and what it finds."""
 
 import itertools
 
@@ -120,7 +120,7 @@ def test_differences_are_in_steps_of_255_at_their_place():
         assert mean == pytest.approx(13 / first.size)
 
 
-def test_networks_without_tiles_say_so():
+def test_networks_without_tiles_are_reported():
     one = card(context=None, name="styles")
     model = stub(card=one)
     assert seams.check(model, picture(2000, 2000)) is None

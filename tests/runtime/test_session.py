@@ -18,6 +18,7 @@ import img2img
 from img2img.errors import DeviceError, ExitStatus, ModelError, UsageError
 from img2img.runtime.api import Model
 from img2img.runtime.network import devices, inference_errors, session
+from img2img.runtime.network.buffered_session import BufferedSession
 from img2img.runtime.network.card import Card
 from img2img.runtime.network.session import BrokenOutput, OutOfMemory, load
 
@@ -199,7 +200,7 @@ def test_runs_on_kept_buffers_equal_the_plain_ones_bit_for_bit(tmp_path):
     path = onnx_nets.domains(tmp_path / "tints.onnx", {"red": (1.0, 0.0, 0.0), "blue": (0.0, 0.0, 1.0)})
     plain = load(path, device="cpu")
     kept = load(path, device="cpu")
-    kept._buffered = devices.BufferedSession(kept._session, "cpu")
+    kept._buffered = BufferedSession(kept._session, "cpu")
     random = np.random.default_rng(5)
     results = []
     for height, width, n in [
@@ -223,10 +224,10 @@ def test_runs_on_kept_buffers_equal_the_plain_ones_bit_for_bit(tmp_path):
 
 def test_buffers_are_made_when_a_size_comes_again_and_then_stay(tmp_path, monkeypatch):
     model = load(onnx_nets.compact(tmp_path / "net.onnx"), device="cpu")
-    model._buffered = devices.BufferedSession(model._session, "cpu")
+    model._buffered = BufferedSession(model._session, "cpu")
     made = []
-    original = devices.BufferedSession._buffers
-    monkeypatch.setattr(devices.BufferedSession, "_buffers", lambda *args: made.append(args[3]) or original(*args))
+    original = BufferedSession._buffers
+    monkeypatch.setattr(BufferedSession, "_buffers", lambda *args: made.append(args[3]) or original(*args))
     for side in (4, 6, 4, 4, 6, 6, 4):
         model.infer(image(side, 5))
     assert made == [(1, 3, 8, 10), (1, 3, 12, 10)]
@@ -236,7 +237,7 @@ def test_kept_buffers_serve_several_threads(tmp_path):
     model = load(onnx_nets.compact(tmp_path / "net.onnx"), device="cpu", threads=1)
     images = [np.full((1, 3, 8, 8), value, np.float32) for value in np.linspace(0, 1, 40)]
     expected = [model.infer(one) for one in images]
-    model._buffered = devices.BufferedSession(model._session, "cpu")
+    model._buffered = BufferedSession(model._session, "cpu")
     with ThreadPoolExecutor(4) as pool:
         results = list(pool.map(model.infer, images))
     assert all(np.array_equal(*pair) for pair in zip(results, expected, strict=True))
@@ -244,12 +245,12 @@ def test_kept_buffers_serve_several_threads(tmp_path):
 
 def test_errors_on_kept_buffers_are_typed_as_well(tmp_path):
     model = load(lying(tmp_path), device="cpu")
-    model._buffered = devices.BufferedSession(model._session, "cpu")
+    model._buffered = BufferedSession(model._session, "cpu")
     for _ in range(3):
         with pytest.raises(BrokenOutput, match="promises"):
             model.infer(image(4, 4))
     odd = load(onnx_nets.blocks(tmp_path / "blocks.onnx", multiple=4), device="cpu")
-    odd._buffered = devices.BufferedSession(odd._session, "cpu")
+    odd._buffered = BufferedSession(odd._session, "cpu")
     with pytest.raises(ModelError, match=r"blocks\.onnx: running it on cpu failed"):
         odd.infer(image(5, 5))
     assert [odd.infer(image(4, 4)).shape for _ in range(2)] == [(1, 3, 4, 4)] * 2

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from stub_network import StubNetwork, stub
 
 from img2img.errors import ExitStatus, UsageError
-from img2img.runtime.network import devices
+from img2img.runtime.network.buffered_session import BufferedSession
 from img2img.runtime.network.card import Card
 from img2img.runtime.network.grid import AUTO, Grid, round_up
 from img2img.runtime.network.inference_errors import BrokenOutput, OutOfMemory
@@ -290,7 +290,7 @@ def test_several_tiles_a_run_equal_single_ones_bit_for_bit(nets, net, buffered, 
     model, colour = copy.copy(nets[net]), picture(height, width)
     expected = run_tiled(model, colour, tile=tile)
     if buffered:
-        model._buffered = devices.BufferedSession(model._session, "cpu")
+        model._buffered = BufferedSession(model._session, "cpu")
     told, several = [], Together(model, together)
     assert np.array_equal(run_tiled(several, colour, tile=tile, progress=told.append), expected)
     assert sum(told) == height * width

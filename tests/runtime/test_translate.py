@@ -1,4 +1,4 @@
-"""Pictures into other domains: what is kept, what is asked for, what the network sees."""
+"""Translation: what is preserved, which domains are valid, and at which size the network runs."""
 
 import dataclasses
 import math
@@ -106,7 +106,7 @@ def test_attributes_go_together_and_exclusive_domains_do_not(tints, nets):
         ({"to": "red", "strength": float("nan")}, "strength"),
         ({"to": "red", "size": 0}, "size"),
         ({"to": "red", "size": "big"}, "size"),
-        ({"to": "red", "tile": 64}, "cannot be run in tiles"),
+        ({"to": "red", "tile": 64}, "cannot use tiles"),
     ],
 )
 def test_what_makes_no_sense_is_refused(tints, options, message):

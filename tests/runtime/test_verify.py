@@ -1,4 +1,4 @@
-"""Faults of model files that `verify` finds, and differences between machines that are none."""
+"""Faults of model files that `verify` finds, and differences between machines that it accepts."""
 
 import dataclasses
 import json
@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from img2img.errors import DeviceError, ModelError, UsageError
-from img2img.runtime.network import model_file, models, selftest, verify
+from img2img.runtime.network import card_writing, models, selftest, verify
 from img2img.runtime.network.card import Card
 from img2img.runtime.network.inference_errors import BrokenOutput
 
@@ -26,7 +26,7 @@ ALL = ["file", "card", "weights", "digest", "load", "interface", "self-test"]
 def stamp(path: Path, **changes: object) -> Path:
     """The file with everything in its card that an export writes."""
     card = dataclasses.replace(models.read_card(path), **changes)
-    path.write_bytes(model_file.with_card_and_selftest(path.read_bytes(), card))
+    path.write_bytes(card_writing.with_card_and_selftest(path.read_bytes(), card))
     return path
 
 
@@ -34,7 +34,7 @@ def change(path: Path, edit) -> Path:
     """The file with another network under the same self-test, and the digest of that network."""
     model = onnx.load(path)
     edit(model)
-    path.write_bytes(model_file.with_card(model.SerializeToString(), models.read_card(path)))
+    path.write_bytes(card_writing.with_card(model.SerializeToString(), models.read_card(path)))
     return path
 
 
@@ -190,7 +190,9 @@ def test_another_scale_than_in_the_card_is_found(tmp_path):
 
 
 def rescaled(path: Path, scale: int) -> Path:
-    path.write_bytes(model_file.with_card(path.read_bytes(), dataclasses.replace(models.read_card(path), scale=scale)))
+    path.write_bytes(
+        card_writing.with_card(path.read_bytes(), dataclasses.replace(models.read_card(path), scale=scale))
+    )
     return path
 
 
@@ -256,7 +258,7 @@ def test_a_result_that_is_no_number_fails_with_and_without_a_self_test(tmp_path)
 def test_a_self_test_of_a_size_that_the_model_does_not_take_is_found(tmp_path):
     path = stamp(onnx_nets.compact(tmp_path / "net.onnx"))
     card = dataclasses.replace(models.read_card(path), multiple=5)
-    path.write_bytes(model_file.with_card(path.read_bytes(), card))
+    path.write_bytes(card_writing.with_card(path.read_bytes(), card))
     assert "48x32 pixels, but its model does not accept this size" in fault(path)[1]
 
 
@@ -351,7 +353,7 @@ def test_amending_a_card_keeps_the_self_test_and_refuses_a_damaged_file(tmp_path
     path = onnx_nets.compact(tmp_path / "net.onnx")
     before = onnx.load(path)
     first = update_card(path, licence="MIT")
-    assert first.sha256 == model_file.digest(path) and first.selftest is not None
+    assert first.sha256 == card_writing.digest(path) and first.selftest is not None
     marked = dict(first.selftest, result="07" * 96)
     second = update_card(path, selftest=marked)
     assert update_card(path, licence="CC0-1.0").selftest == marked == second.selftest
@@ -369,8 +371,9 @@ def test_amending_a_card_keeps_the_self_test_and_refuses_a_damaged_file(tmp_path
 def test_stamping_needs_no_torch_and_no_onnx(tmp_path):
     path = onnx_nets.compact(tmp_path / "net.onnx")
     code = (
-        "import sys, json; from pathlib import Path; from img2img.runtime.network import model_file, models, verify;"
-        "p = Path(sys.argv[1]); p.write_bytes(model_file.with_card_and_selftest(p.read_bytes(), models.read_card(p)));"
+        "import sys, json; from pathlib import Path; from img2img.runtime.network import card_writing, models, verify;"
+        "p = Path(sys.argv[1]); card = models.read_card(p);"
+        "p.write_bytes(card_writing.with_card_and_selftest(p.read_bytes(), card));"
         "print(json.dumps([verify.passed(verify.verify(p, device='cpu')), 'torch' in sys.modules,"
         " 'onnx' in sys.modules]))"
     )

@@ -1,4 +1,4 @@
-"""Writing pictures: what was read comes back, and what a format cannot hold is said."""
+"""Writing pictures: what was read is written back, and what a format cannot hold is reported."""
 
 import os
 import stat

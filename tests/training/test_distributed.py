@@ -35,7 +35,7 @@ def test_two_processes_learn_what_one_learns(tmp_path: Path) -> None:
     args += settings("log_every=2")
     run(tmp_path / "one", args, [])
     output = run(tmp_path / "two", args, ["-m", "torch.distributed.run", "--nproc_per_node", "2"])
-    assert output.count("photos to train on") == 1
+    assert output.count("training photos") == 1
     compare(tmp_path / "one", tmp_path / "two")
 
 

@@ -147,7 +147,7 @@ def test_a_network_of_the_same_layout_gets_the_weights_bit_by_bit(small: Compact
 def test_weights_that_do_not_fit_are_refused_and_change_nothing(small: Compact, model: Path) -> None:
     for network, message in (
         (Compact(2, 3, 2), r"mine\.onnx: generator is another network: it has 4 features .* can grow but not shrink"),
-        (CollapsibleCompact(4, 6, 2), r"upscales pictures with 3 channels x2, this network those with 3 channels x4"),
+        (CollapsibleCompact(4, 6, 2), r"pictures with 3 channels x2, this network those with 3 channels x4"),
         (SRResNet(scale=2, features=4, blocks=1), r"mine\.onnx: generator is another network: the file lacks "),
     ):
         before = {key: value.clone() for key, value in network.state_dict().items()}

@@ -62,8 +62,8 @@ class Event:
             return self.job.skip or str(self.error or "")
         if self.error is None:
             return ""
-        text = explain(self.error)
-        return text if self.job.label in text else f"{self.job.label}: {text}"
+        about = self.error.path if isinstance(self.error, Img2ImgError) else getattr(self.error, "filename", None)
+        return self.job.with_label(explain(self.error), about=about)
 
 
 Notify = Callable[[str], None]

@@ -9,7 +9,7 @@ from queue import Empty, SimpleQueue
 
 from img2img.runtime.batch.event import Event
 from img2img.runtime.batch.run_job import POLL, JobItem, Steps, Stop, decided_event, run_job
-from img2img.runtime.network.cores import Cores
+from img2img.runtime.network.devices import Cores
 
 AHEAD = 2  # jobs that wait for a worker, so that none is idle while the caller handles an event
 

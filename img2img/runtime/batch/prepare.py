@@ -1,4 +1,4 @@
-"""A batch that is ready to run, and what it takes to make one ready: the model, and tiles that fit into memory."""
+"""A batch that is ready to run, and how to get there: choose the model, and tiles that fit into memory."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from img2img.errors import PictureError
 from img2img.runtime.batch.event import Notify
 from img2img.runtime.batch.run_job import JobItem
+from img2img.runtime.files import storage
 from img2img.runtime.files.jobs import Job
-from img2img.runtime.files.source import Source
+from img2img.runtime.files.storage_uri import Location, StorageFile
 from img2img.runtime.network import models
 from img2img.runtime.tasks.model_choice import ModelChoice
 from img2img.runtime.tasks.settings import Settings
@@ -21,9 +23,9 @@ class Batch:
     """A batch that is ready to run.
 
     Attributes:
-        jobs: every job, those among them that are to be skipped or have failed before they began.
-        homes: for each job the output folder that keeps a journal of it, or None.
-        stdin: the bytes that came in there, where a job wants them.
+        jobs: all jobs, also those that are skipped or have failed before they start.
+        homes: for each job the output folder whose journal records the result; None: no journal does.
+        stdin: the bytes from stdin, if a job reads them.
     """
 
     jobs: list[Job]
@@ -44,21 +46,23 @@ class Batch:
         return [job for job in self.jobs if job.problem is None and job.skip is None]
 
     def sizes(self, count: int | None = None) -> list[tuple[int, int]]:
-        """Width and height of the pictures that are to be done (`count`: of so many, evenly spread), where known."""
+        """The known sizes (width, height) of the pictures to do, or of `count` of them, evenly spread."""
         jobs = self.to_do
         if count is not None and len(jobs) > count:
             jobs = [jobs[place * len(jobs) // count] for place in range(count)]
-        return sizes_of(jobs, self.stdin)
+        return sizes_of((job.source for job in jobs), self.stdin)
 
 
-def choose(task: Task, settings: Settings, pixels: Callable[[], float | None], notify: Notify | None) -> ModelChoice:
-    """The model that a task is to be done with; `pixels` as `Task.find` takes it.
+def choose_model(
+    task: Task, settings: Settings, pixels: Callable[[], float | None], notify: Notify | None
+) -> ModelChoice:
+    """The model for a task. `pixels` returns the number of pixels of all pictures, None if unknown.
 
     Raises:
-        ModelError, UsageError: as of `Task.find` and `ModelChoice`.
+        ModelError, UsageError: as `Task.find_model` and `ModelChoice`.
     """
     path = task.find_model(settings, pixels)
-    # An 8-bit twin is what was meant only where nobody said which file.
+    # The 8-bit file replaces a model only if the user named no file.
     path = models.for_device(path, settings.device)
     return ModelChoice(path, task.name, settings.device, settings.threads, settings.assumed(), notify)
 
@@ -66,9 +70,9 @@ def choose(task: Task, settings: Settings, pixels: Callable[[], float | None], n
 def within_memory(
     task: Task, model_choice: ModelChoice, settings: Settings, sizes: Callable[[], list[tuple[int, int]]]
 ) -> Task:
-    """The task with tiles that keep the process below --max-memory, for one picture in the network after the other.
+    """The task with tiles that keep the process below --max-memory, if one picture is in the network at a time.
 
-    `sizes`: (width, height) of the pictures.
+    `sizes` returns the sizes (width, height) of the pictures.
 
     Raises:
         UsageError: even the smallest tiles need more.
@@ -83,9 +87,19 @@ def within_memory(
     return task.with_tile(shared.tile)
 
 
-def sizes_of(sources: Iterable[Source | Job], stdin: bytes) -> list[tuple[int, int]]:
-    """Width and height of the pictures whose headers notify them."""
+def sizes_of(files: Iterable[Location | None], stdin: bytes) -> list[tuple[int, int]]:
+    """Width and height of the pictures, from their headers, where these tell. None stands for stdin."""
+    sizes = (_size_of(stdin if file is None else file) for file in files)
+    return [size for size in sizes if size is not None]
+
+
+def _size_of(file: Location | bytes) -> tuple[int, int] | None:
     from img2img.runtime.image import sizes
 
-    paths = [one.path if isinstance(one, Source) else one.source for one in sources]
-    return [size for size in sizes.of_files(stdin if path is None else path for path in paths) if size is not None]
+    if not isinstance(file, StorageFile):
+        return next(sizes.of_files([file]))
+    try:
+        with storage.open_file(file) as stream:
+            return next(sizes.of_files([stream]))
+    except PictureError:  # reading it will say why
+        return None

@@ -144,7 +144,7 @@ def _admit(batch: Batch, shared: Sharing, stop: Stop) -> Callable[[JobItem], Abs
     room = sharing.Room(check=stop.check)
 
     def admit(item: JobItem) -> AbstractContextManager[object]:
-        sizes = sizes_of([item.job], batch.stdin)
+        sizes = sizes_of([item.job.source], batch.stdin)
         return room.hold(estimate.picture_memory(sizes[0], scale) if sizes else 0)
 
     return admit

@@ -94,8 +94,7 @@ def _one_by_one(cores: int, pictures: int, tile: Tile) -> list[Sharing]:
 
 
 def _most_runs() -> int:
-    total = memory.total()
-    return 1 << 16 if total is None else max(1, total // 4 // RUN)
+    return max(1, memory.total() // 4 // RUN)
 
 
 def _within(
@@ -139,8 +138,7 @@ class Room:
     """
 
     def __init__(self, size: int | None = None, check: Callable[[], None] = lambda: None) -> None:
-        total = memory.total()
-        self.size = max(LEAST_ROOM, (total or 0) // 8) if size is None else size
+        self.size = max(LEAST_ROOM, memory.total() // 8) if size is None else size
         self._check = check
         self._used = 0
         self._door = threading.Lock()

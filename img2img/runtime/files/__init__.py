@@ -1,1 +1,1 @@
-"""Names only: which files are meant, and where results go. Nothing is read or written, and no numpy is imported."""
+"""Which files a batch reads and writes: paths and URIs. Looks at names, not at pictures, and imports no numpy."""

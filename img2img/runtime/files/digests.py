@@ -1,8 +1,7 @@
-"""SHA-256 of what a result is made from: pictures, the model, the options. Streamed; nothing is held in memory."""
+"""SHA-256 of files and options, so that the journal sees what has changed. Files are streamed, not held in memory."""
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import io
 import json
@@ -12,10 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
-
-from img2img.errors import ModelError
-from img2img.runtime.network import model_file
-from img2img.text import show
 
 # The coarsest clock of a file system in use (FAT). What was written this short a time ago may be written once more
 # without a change of its time stamp.
@@ -77,25 +72,3 @@ def of_options(options: Mapping[str, object]) -> str:
     """
     text = json.dumps(options, sort_keys=True, allow_nan=False, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def of_model(path: Path) -> str:
-    """The digest of a model file with its card (tiles depend on that too) and of the weights that lie beside it.
-
-    Read once in the life of the process, as long as size and time of the file are the same.
-
-    Raises ModelError.
-    """
-    try:
-        status = path.stat()
-        return _of_model(path.absolute(), status.st_size, status.st_mtime_ns)
-    except OSError as error:
-        raise ModelError(f"{show(path)}: cannot be read: {error.strerror or error}") from error
-
-
-@functools.lru_cache(maxsize=64)
-def _of_model(path: Path, size: int, mtime_ns: int) -> str:
-    model_file.require_safe(path)  # before anything outside the model's folder is read
-    own = of_file(path).sha256
-    beside = {name: of_file(path.parent / name).sha256 for name in model_file.external_files(path)}
-    return of_options({"model": own, "weights": beside}) if beside else own

@@ -1,37 +1,24 @@
-"""What a person typed -> the pictures meant: files, folders, globs, and `-` for stdin. Looks at names only."""
+"""Finds the pictures that the user named: files, folders, globs, URIs, and `-` for stdin. Looks at names only."""
 
-# os.path answers False where pathlib raises (no permission, say), and makes no objects for a hundred thousand names.
-# ruff: noqa: PTH110, PTH112, PTH114, PTH116, PTH122, PTH207
+# os.path answers False where pathlib raises (no permission, for example).
+# ruff: noqa: PTH112, PTH114, PTH116, PTH207
 
 from __future__ import annotations
 
 import glob
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import cache
 from itertools import takewhile
 from pathlib import Path
 
 from img2img.errors import PictureError, UsageError
+from img2img.runtime.files import storage
 from img2img.runtime.files.filters import Filters
-from img2img.runtime.files.source import (
-    PICTURE_SUFFIXES,
-    SYSTEM_FILES,
-    SYSTEM_FOLDERS,
-    PathIdentities,
-    Source,
-    _natural_part,
-    natural,
-)
+from img2img.runtime.files.source import SYSTEM_FILES, SYSTEM_FOLDERS, PathIdentities, Source, natural
+from img2img.runtime.files.storage_uri import Location, StorageFile, is_uri, parse, without_file_scheme
+from img2img.runtime.files.walk import Search, has_subfolders, is_picture, walk
 from img2img.text import show
-
-
-@dataclass(frozen=True, slots=True)
-class _Search:
-    recursive: bool
-    exclude: Path | None
-    filters: Filters
 
 
 def collect(
@@ -39,20 +26,22 @@ def collect(
     *,
     listed: Sequence[str] = (),
     recursive: bool = False,
-    exclude: Path | None = None,
+    exclude: Location | None = None,
     filters: Filters | None = None,
 ) -> list[Source]:
-    """The pictures that `inputs` and then `listed` mean, in the order given, each once; a folder's in natural order.
+    """The pictures of `inputs` and then of `listed`, in the order given, each once; a folder's in natural order.
 
-    An input is a file, a folder (its pictures; the tree below it where `recursive`), a glob that the shell left alone,
-    or `-`. What is `listed` (in a file) is a file or a folder, never a glob or stdin. Links are followed, and loops
-    end. `exclude` is a folder never entered from above (an output folder that lies inside an input folder). `filters`
-    hold for what folders and globs give, not for files named outright. What cannot be found, and a folder or a glob
-    without pictures, becomes a Source with a problem, so that the rest can be done.
+    An input is a file, a folder (its pictures; with `recursive` those of its subfolders too), a glob that the shell
+    did not expand, a URI of a file or folder, or `-`. An entry of `listed` (from a file) is never a glob or stdin.
+    Links are followed, and loops end. Folders are searched without `exclude` (an output folder inside an input
+    folder), unless it lies around them. `filters` apply to what folders and globs contain, not to files that are named
+    themselves. What does not exist, and a folder or glob without pictures, becomes a Source with a problem, so that
+    the rest can be processed.
 
-    Raises UsageError where a single input is given and there is nothing to do, and where there are no pictures at all.
+    Raises UsageError if the only input has a problem, if there are no pictures at all, or if a storage does not answer.
     """
-    search = _Search(recursive, exclude, filters or Filters())
+    inputs, listed = [list(map(without_file_scheme, names)) for names in (inputs, listed)]
+    search = Search(recursive, exclude, filters or Filters())
     found: list[Source] = []
     seen: set[str] = set()
     identify = PathIdentities()
@@ -69,78 +58,103 @@ def collect(
     return found
 
 
-def _expand_all(inputs: Sequence[str], listed: Sequence[str], search: _Search) -> Iterator[Source]:
+def _expand_all(inputs: Sequence[str], listed: Sequence[str], search: Search) -> Iterator[Source]:
+    files = {name: parse(name) for name in (*inputs, *listed) if is_uri(name)}
+    infos = dict(zip(files, storage.look(list(files.values())), strict=True)) if files else {}
     for given in inputs:
         if given == "-":
             yield Source(None)
+        elif given in files:
+            yield from _expand_uri(files[given], infos[given], search)
         elif os.path.lexists(given) or not glob.has_magic(given):
-            yield from _expand(Path(given), search)
+            yield from _expand_path(Path(given), search)
         else:
             yield from _glob(given, search)
     for given in listed:
-        yield from _expand(Path(given), search)
+        if given in files:
+            yield from _expand_uri(files[given], infos[given], search)
+        else:
+            yield from _expand_path(Path(given), search)
 
 
-def _expand(path: Path, search: _Search, inside: str = "", covered: bool = False) -> Iterator[Source]:
-    if not os.path.isdir(path):
-        if path.name.casefold() not in SYSTEM_FILES:
-            yield Source(path, problem=_problem(path))
-        return
+def _expand_uri(file: StorageFile, info: storage.FileInfo | None, search: Search) -> Iterator[Source]:
+    if info is None:
+        hint = ": for a pattern, name the folder and add --include PATTERN" if glob.has_magic(file.path) else ""
+        yield Source(file, problem=PictureError(f"{show(file)}: no such file or folder{hint}", path=str(file)))
+    elif info.is_folder:
+        yield from _expand_folder(file, search)
+    else:
+        yield Source(file)
+
+
+def _expand_path(path: Path, search: Search, inside: str = "") -> Iterator[Source]:
+    if os.path.isdir(path):
+        yield from _expand_folder(path, search, inside)
+    elif path.name.casefold() not in SYSTEM_FILES:
+        yield Source(path, problem=_problem(path))
+
+
+def _expand_folder(folder: Location, search: Search, inside: str = "") -> Iterator[Source]:
     empty = True
-    for source in _walk(path, search, inside, covered):
+    for source in walk(folder, search, inside):
         empty = False
         if source is not None:
             yield source
     if empty:
-        deeper = "" if search.recursive or not _split(path)[1] else " (add --recursive to look into its subfolders)"
-        yield Source(path, problem=PictureError(f"{show(path)}: no pictures in this folder{deeper}"))
+        hint = " (add --recursive to look into its subfolders)"
+        deeper = hint if not search.recursive and has_subfolders(folder) else ""
+        problem = PictureError(f"{show(folder)}: no pictures in this folder{deeper}", path=str(folder))
+        yield Source(folder, problem=problem)
 
 
 def _problem(path: Path) -> PictureError | None:
     try:
         os.stat(path)
+        return None
     except FileNotFoundError:
-        reason = "a link to something that does not exist" if os.path.islink(path) else "no such file or folder"
-        return PictureError(f"{show(path)}: {reason}")
+        is_link = os.path.islink(path)
+        reason: str | None = "a link to something that does not exist" if is_link else "no such file or folder"
     except OSError as error:
-        return PictureError(f"{show(path)}: {error.strerror}")
+        reason = error.strerror
     except ValueError:  # a NUL byte
-        return PictureError(f"{show(path)}: no file can be called that")
-    return None
+        reason = "no file can have this name"
+    return PictureError(f"{show(path)}: {reason}", path=str(path))
 
 
-def _glob(pattern: str, search: _Search) -> Iterator[Source]:
+def _glob(pattern: str, search: Search) -> Iterator[Source]:
     """Filters see what lies below the part of `pattern` before its first wildcard."""
     named = Path(*takewhile(lambda part: not glob.has_magic(part), Path(pattern).parts))
-    in_output = _inside(search.exclude, named)
+    in_output = _below_excluded(search.exclude, named)
     matches = sorted((Path(match) for match in glob.iglob(pattern, recursive=True)), key=natural)
 
     @cache
-    def enter(folder: Path) -> tuple[str, bool | None]:
-        """What filters call `folder`, and what they say of it; None where nothing in it is meant."""
+    def enter(folder: Path) -> str | None:
+        """What filters call `folder`; None if it is not searched."""
         below = folder.relative_to(named)
-        hidden = any(part.casefold() in SYSTEM_FOLDERS for part in below.parts) or in_output(folder)
+        if any(part.casefold() in SYSTEM_FOLDERS for part in below.parts) or in_output(folder):
+            return None
         inside = "" if below == Path() else f"{below.as_posix()}/"
-        return inside, None if hidden else search.filters.enter_down_to(inside)
+        return inside if search.filters.enter_down_to(inside) else None
 
     empty = True
     for match in matches:
         if is_folder := os.path.isdir(match):
-            inside, covered = enter(match)
-        elif _is_picture(match.name):
-            inside, covered = enter(match.parent)
+            inside = enter(match)
+        elif is_picture(match.name):
+            inside = enter(match.parent)
         else:
             continue
         empty = False
-        if covered is not None and (is_folder or search.filters.take(inside + match.name, covered)):
-            yield from _expand(match, search, inside, covered)
+        if inside is not None and (is_folder or search.filters.take(inside + match.name)):
+            yield from _expand_path(match, search, inside)
     if empty:
         reason = "only files that are no pictures" if matches else "nothing"
-        yield Source(Path(pattern), problem=PictureError(f"{show(pattern)}: the pattern matches {reason}"))
+        problem = PictureError(f"{show(pattern)}: the pattern matches {reason}", path=pattern)
+        yield Source(Path(pattern), problem=problem)
 
 
-def _inside(exclude: Path | None, named: Path) -> Callable[[Path], bool]:
-    """A test for folders at or below `exclude`, which nothing is where `named` itself lies there."""
+def _below_excluded(exclude: Location | None, named: Path) -> Callable[[Path], bool]:
+    """A test for folders at or below `exclude`; always False if `named` itself lies there."""
     identify = PathIdentities()
     prefix = identify(exclude / "x")[:-1] if exclude is not None else None
 
@@ -148,75 +162,3 @@ def _inside(exclude: Path | None, named: Path) -> Callable[[Path], bool]:
         return prefix is not None and identify(folder / "x").startswith(prefix)
 
     return test if not test(named) else lambda _: False
-
-
-def _walk(top: Path, search: _Search, inside: str, covered: bool) -> Iterator[Source | None]:
-    """Pictures below `top`: a folder's own before those of its subfolders. None stands for what filters leave out.
-
-    For the filters `top` is called `inside` (empty, or ending in a slash); `covered` is what they say of it.
-    """
-    entered = {_folder_id(search.exclude) if search.exclude is not None else None} - {_folder_id(top)}
-    stack = [(top, inside, covered)]
-    filters = search.filters
-    while stack:
-        folder, inside, covered = stack.pop()
-        key = _folder_id(folder)
-        if key is not None and key in entered:  # a second link to it, or a loop
-            continue
-        entered.add(key)
-        try:
-            files, folders = _split(folder)
-        except OSError as error:
-            yield Source(folder, root=top, problem=PictureError(f"{show(folder)}: {error.strerror}"))
-            continue
-        for name in files:
-            taken = not filters.active or filters.take(inside + name, covered)
-            yield Source(folder / name, root=top) if taken else None
-        if search.recursive:
-            for name in reversed(folders):
-                below = filters.enter(inside + name, covered)
-                if below is None:
-                    yield None
-                else:
-                    stack.append((folder / name, f"{inside}{name}/", below))
-
-
-def _split(folder: Path) -> tuple[list[str], list[str]]:
-    """The names of pictures and of subfolders in `folder`, each in natural order. Pipes and devices are no pictures."""
-    files, folders = [], []
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            name = entry.name
-            if name.startswith("."):
-                continue
-            if _is(entry.is_dir):
-                if name.casefold() not in SYSTEM_FOLDERS:
-                    folders.append(name)
-            elif _is_picture(name) and (
-                _is(entry.is_file) or not os.path.exists(entry)
-            ):  # a dead link is to be reported
-                files.append(name)
-    return sorted(files, key=_natural_name), sorted(folders, key=_natural_name)
-
-
-def _natural_name(name: str) -> tuple[list[str | int], str]:
-    return _natural_part(name), name
-
-
-def _is(test: Callable[[], bool]) -> bool:
-    try:
-        return test()
-    except OSError:  # a link to itself
-        return False
-
-
-def _is_picture(name: str) -> bool:
-    return os.path.splitext(name)[1].casefold() in PICTURE_SUFFIXES and not name.startswith(".")
-
-
-def _folder_id(folder: Path) -> tuple[int, int] | None:
-    try:
-        status = os.stat(folder)
-    except OSError:  # listing it fails as well, and is reported
-        return None
-    return status.st_dev, status.st_ino

@@ -1,27 +1,27 @@
-"""Pictures to be read -> jobs: where each result goes, and what stands against it. Nothing is read or written here."""
+"""Makes jobs of the pictures to read: where each result goes, and why some cannot run. Reads and writes no picture."""
 
-# os.path answers False where pathlib raises (no permission, say), and its abspath leaves links alone.
-# ruff: noqa: PTH110, PTH112, PTH116
+# os.path answers False where pathlib raises (no permission, for example).
+# ruff: noqa: PTH114
 
 from __future__ import annotations
 
 import os
-import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from functools import cache
 from pathlib import Path
 
 from img2img.errors import Img2ImgError, PictureError, UsageError
 from img2img.runtime.files import shards
 from img2img.runtime.files.naming import Naming, OutputPaths, is_template
 from img2img.runtime.files.source import PathIdentities, Source, fold, ignores_case
+from img2img.runtime.files.storage_uri import Location, StorageFile, is_uri
+from img2img.runtime.files.targets import Targets, is_same_file
 from img2img.text import show
 
 
 class Existing(StrEnum):
-    """What happens where an output file exists already; NEWER replaces it where the input was changed after it."""
+    """What to do if an output file exists. NEWER replaces it if the input was changed after it."""
 
     SKIP = "skip"
     OVERWRITE = "overwrite"
@@ -31,17 +31,21 @@ class Existing(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One picture from where to where.
+    """One picture and one result.
 
-    `source` None is stdin, `target` None is stdout (or nowhere, with a problem). `format` is Pillow's name of the
-    format to write; None follows the target's suffix, on stdout the source's format. `overwrite` says that an existing
-    target may be replaced. `domain` is that of its `Naming`: what is to be made of this source, where several things
-    are. A job with a `problem` has failed and a job with a `skip` reason is done before it begins. `exists` says that
-    the target was there when that was looked at.
+    Attributes:
+        source: None for stdin.
+        target: None for stdout, or if there is a problem.
+        format: Pillow's name of the format to write. None follows the target's suffix; on stdout, the source's format.
+        overwrite: an existing target may be replaced.
+        problem: why the job has failed before it starts.
+        skip: why the job is skipped.
+        domain: the domain of its `Naming`, if one source has several results.
+        exists: the target existed when the job was planned.
     """
 
-    source: Path | None
-    target: Path | None
+    source: Location | None
+    target: Location | None
     format: str | None = None
     overwrite: bool = False
     problem: Img2ImgError | None = None
@@ -51,8 +55,12 @@ class Job:
 
     @property
     def label(self) -> str:
-        """The input as a person knows it."""
+        """The name of the input, for messages."""
         return "stdin" if self.source is None else show(self.source)
+
+    def with_label(self, text: str, *, about: object) -> str:
+        """A message with the input's name in front, unless it is about the input and so names it already."""
+        return text if about is not None and str(about) == str(self.source) else f"{self.label}: {text}"
 
 
 def plan(
@@ -62,29 +70,29 @@ def plan(
     existing: Existing = Existing.SKIP,
     shard: tuple[int, int] | None = None,
 ) -> list[Job]:
-    """One job a source and naming: all those of the first source in the order of `naming`, then the next source's.
+    """One job for each source and naming: first those of the first source, in the order of `naming`.
 
-    An input whose name is that of another input's result (`photo_x4.png` next to `photo.png`, in the second call with
-    a glob) is taken for an earlier result and skipped. With `shard` (part, of how many) only the jobs of the sources
-    that `shards.shard` gives to this part are returned; names are compared over all of them nevertheless, so that
-    every part refuses the same, and no part looks at another's outputs.
+    An input that has the name of another input's result (`photo_x4.png` next to `photo.png`, when a glob is used again)
+    counts as an earlier result and is skipped. With `shard` (part, of how many), only the jobs of the sources that
+    `shards.shard` gives to this part are returned. Names are compared over all sources, so that every part refuses the
+    same, but no part looks at the outputs of another.
 
-    Raises UsageError where the names cannot be meant: two jobs with one output, an input that its own result would
-    replace (allowed with Existing.OVERWRITE), a file or stdout as the output of several jobs, an unknown template
-    field, an extension that cannot be written, an output that exists (with Existing.FAIL).
+    Raises UsageError if two jobs have one output, an input would be replaced by its own result (allowed with
+    Existing.OVERWRITE), several results go to a file or to stdout, a template has an unknown field, an extension cannot
+    be written, or an output exists (with Existing.FAIL).
     """
     namings = [naming] if isinstance(naming, Naming) else naming
     places = [OutputPaths(one) for one in namings]
     for place in places:
-        _refuse_contradictions(sources, place, results=len(namings))
+        _refuse_single_output(sources, place, each=len(namings))
     jobs, of_source = [], []
     for number, source in enumerate(sources):
-        for place in places if source.problem is None else places[:1]:  # what is not there is missing once
+        for place in places if source.problem is None else places[:1]:  # a missing file is one failure
             jobs.append(_job(source, place, existing))
             of_source.append(number)
     identify = PathIdentities()
     keys = [None if job.target is None else identify(job.target) for job in jobs]
-    jobs = _pass_over_results(jobs, keys, identify)
+    jobs = _skip_results(jobs, keys, identify)
     _refuse_collisions(jobs, keys, identify, existing)
     if shard is not None:
         part, of = shard
@@ -94,35 +102,33 @@ def plan(
 
 
 def describe(job: Job) -> str:
-    """What is to become of a job, on one line: `photo.jpg -> out/photo.png`, or why nothing is."""
+    """What happens to a job, on one line: `photo.jpg -> out/photo.png`, or why nothing does."""
     if job.problem is not None:
-        text = str(job.problem)
-        return f"failed: {text}" if job.label in text else f"failed: {job.label}: {text}"
+        return f"failed: {job.with_label(str(job.problem), about=job.problem.path)}"
     if job.skip is not None:
         return f"skipped: {job.label}: {job.skip}"
     return f"{job.label} -> {'stdout' if job.target is None else show(job.target)}"
 
 
-def _refuse_contradictions(sources: Sequence[Source], place: OutputPaths, *, results: int) -> None:
-    """`results`: of each source."""
-    output = place.naming.output
+def _refuse_single_output(sources: Sequence[Source], place: OutputPaths, *, each: int) -> None:
+    """Raises UsageError if several results, or those of a folder, go to one file. `each`: results for each source."""
+    output, count = place.naming.output, each * len(sources)
     if output == "":
         raise UsageError("-o is empty: name a file, a folder or a template")
-    if results > 1 and (output == "-" or (output is None and any(source.path is None for source in sources))):
-        raise UsageError(f"stdout takes one picture, not {results * len(sources)}: name a folder with -o")
-    single = output is not None and not is_template(output) and place.folder is None
-    if output is not None and single and results > 1:
-        raise UsageError(
-            f"-o {show(output)} is one file, but {results} results are wanted: name a folder"
-            f" (-o {show(Path(output).stem)}/) or a template (-o '{{stem}}_{{domain}}.{{ext}}')"
-        )
-    if output is not None and single and (len(sources) > 1 or any(source.root for source in sources)):
-        if output == "-":
-            raise UsageError(f"-o - takes one picture, not {len(sources)}")
-        raise UsageError(
-            f"-o {show(output)} is one file, but there are several inputs or a folder: "
-            f"name a folder (-o {show(Path(output).stem)}/) or a template (-o '{{stem}}_new.{{ext}}')"
-        )
+    if each > 1 and (output == "-" or (output is None and any(source.path is None for source in sources))):
+        raise UsageError(f"stdout takes one picture, not {count}: name a folder with -o")
+    if output is None or is_template(output) or place.folder is not None:
+        return
+    if count == 1 and sources[0].root is None:
+        return
+    if output == "-":
+        raise UsageError(f"-o - takes one picture, not {count}")
+    wanted = f"{count} results are wanted" if count > 1 else "the input is a folder"
+    hint = "name a folder"
+    if not is_uri(output):
+        apart = "new" if each == 1 else "{domain}"
+        hint += f" (-o {show(Path(output).stem)}/) or a template (-o '{{stem}}_{apart}.{{ext}}')"
+    raise UsageError(f"-o {show(output)} is one file, but {wanted}: {hint}")
 
 
 def _job(source: Source, place: OutputPaths, existing: Existing) -> Job:
@@ -133,7 +139,7 @@ def _job(source: Source, place: OutputPaths, existing: Existing) -> Job:
     return Job(source.path, target, place.format_of(target), overwrite=overwrite, domain=place.naming.domain)
 
 
-def _pass_over_results(jobs: Sequence[Job], keys: Sequence[str | None], identify: PathIdentities) -> list[Job]:
+def _skip_results(jobs: Sequence[Job], keys: Sequence[str | None], identify: PathIdentities) -> list[Job]:
     made_by = {key: job for key, job in zip(keys, jobs, strict=True) if key is not None}
 
     def judge(job: Job) -> Job:
@@ -153,17 +159,16 @@ def _refuse_collisions(
     for job, key in zip(jobs, keys, strict=True):
         if key is None or job.target is None or job.skip is not None:
             continue
-        there = _status(job.target)
-        if job.overwrite and there is not None and stat.S_ISLNK(there.st_mode):
-            key = identify(Path(os.path.realpath(job.target)))  # what a link points to is what gets replaced
+        if job.overwrite and isinstance(job.target, Path) and os.path.islink(job.target):
+            key = identify(Path(os.path.realpath(job.target)))  # the file that a link points to is replaced
         first = makers.setdefault(key, job)
-        if first is job:
+        if first is job and isinstance(job.target, Path):
             first = folded.setdefault(fold(key), job)
             if first is not job and not ignores_case(job.target.parent):
                 first = job
         if first is not job:
             raise UsageError(_collision(first, job))
-        if there is not None and existing is not Existing.OVERWRITE and _same_file(job.source, job.target, there):
+        if existing is not Existing.OVERWRITE and job.source is not None and is_same_file(job.source, job.target):
             raise UsageError(
                 f"{job.label} would be replaced by its own result: give another -o, or say --existing overwrite"
             )
@@ -173,42 +178,34 @@ def _collision(first: Job, second: Job) -> str:
     both, apart = f"{first.label} and {second.label} would both", "{name}_new"
     if first.source == second.source:
         both, apart = f"{first.label} as {first.domain} and as {second.domain} would", "{stem}_{domain}"
-    return (
-        f"{both} become {show(second.target or '')}: "
-        f"name the results apart with a template (-o '{{dir}}/{apart}.{{ext}}')"
-    )
-
-
-def _same_file(source: Path | None, target: Path, there: os.stat_result) -> bool:
-    """By what is on the disk: a file system may ignore case, and a symbolic link is written through."""
-    try:
-        return source is not None and os.path.samestat(os.stat(source), _followed(target, there))
-    except OSError:
-        return False
+    hint = f"name the results apart with a template (-o '{{dir}}/{apart}.{{ext}}')"
+    if isinstance(second.target, StorageFile):
+        hint = "do them one after the other"
+    return f"{both} become {show(second.target)}: {hint}"
 
 
 def _look_at_targets(jobs: Sequence[Job], existing: Existing) -> list[Job]:
-    in_the_way: Callable[[Path], str | None] = cache(_unwritable_folder)
-    taken: list[Path] = []
+    files = [job.target for job in jobs if job.skip is None]
+    if existing is Existing.NEWER:
+        files += [job.source for job in jobs if job.target is not None]
+    targets = Targets(files)
+    taken: list[Location] = []
 
     def judge(job: Job) -> Job:
         target = job.target
         if target is None or job.skip is not None:
             return job
-        there = _status(target)
-        if there is not None and (stat.S_ISREG(there.st_mode) or stat.S_ISLNK(there.st_mode)):
-            taken.append(target)  # nothing is lost in /dev/null or a pipe
-            reason = None
+        if targets.is_file(target):
+            taken.append(target)
+            job = replace(job, exists=True)
             if existing is Existing.SKIP:
-                reason = f"{show(target)} exists"
-            elif existing is Existing.NEWER and not _is_newer(job.source, target, there):
-                reason = f"{show(target)} is not older than its input"
-            job = replace(job, exists=True, skip=reason)
-            if reason is not None:
-                return job
-        problem = (_unwritable(target, there) if there is not None else None) or in_the_way(target.parent)
+                return replace(job, skip=f"{show(target)} exists")
+            if existing is Existing.NEWER and job.source is not None and not targets.is_newer(job.source, target):
+                return replace(job, skip=f"{show(target)} is not older than its input")
+        problem = targets.why_unwritable(target)
         if problem is not None:
-            return replace(job, problem=PictureError(f"{show(target)}: cannot be written: {problem}"))
+            error = PictureError(f"{show(target)}: cannot be written: {problem}", path=str(target))
+            return replace(job, problem=error)
         return job
 
     judged = [judge(job) for job in jobs]
@@ -216,45 +213,3 @@ def _look_at_targets(jobs: Sequence[Job], existing: Existing) -> list[Job]:
         more = f" (and {len(taken) - 1} more)" if len(taken) > 1 else ""
         raise UsageError(f"{show(taken[0])} exists{more}: move it away, or say --existing skip|overwrite|newer")
     return judged
-
-
-def _status(path: Path) -> os.stat_result | None:
-    """Of a link itself; None where nothing is."""
-    try:
-        return os.lstat(path)
-    except (OSError, ValueError):
-        return None
-
-
-def _followed(path: Path, there: os.stat_result) -> os.stat_result:
-    """Of what a link leads to; `there` is its `_status`. Raises OSError where it leads nowhere."""
-    return os.stat(path) if stat.S_ISLNK(there.st_mode) else there
-
-
-def _is_newer(source: Path | None, target: Path, there: os.stat_result) -> bool:
-    """Whether `source` was changed after `target`. What comes from stdin always is new."""
-    try:
-        return source is None or os.stat(source).st_mtime_ns > _followed(target, there).st_mtime_ns
-    except OSError:  # a dead link: reading or writing says what is wrong with it
-        return True
-
-
-# Why a target cannot be written, as far as can be told without trying; better now than after an hour's work.
-
-
-def _unwritable(target: Path, there: os.stat_result) -> str | None:
-    if os.path.isdir(target) if stat.S_ISLNK(there.st_mode) else stat.S_ISDIR(there.st_mode):
-        return "it is a folder"
-    if not os.access(target, os.W_OK) and os.path.exists(target):  # not a dead link
-        return "it is write-protected"
-    return None
-
-
-def _unwritable_folder(folder: Path) -> str | None:
-    while not os.path.lexists(folder) and folder != folder.parent:
-        folder = folder.parent
-    if not os.path.isdir(folder):
-        return f"{show(folder)} is not a folder"
-    if not os.access(folder, os.W_OK | os.X_OK):
-        return f"no permission to write in {show(folder)}"
-    return None

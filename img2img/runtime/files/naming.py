@@ -1,4 +1,4 @@
-"""What results are called and where they go: beside the input, in a folder, or as a template says."""
+"""The names of results: beside the input, in a folder, or by a template."""
 
 # os.path answers False where pathlib raises (no permission, say), and its abspath leaves links alone.
 # ruff: noqa: PTH100, PTH110, PTH112
@@ -10,10 +10,12 @@ import re
 import string
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from img2img.errors import PictureError, UsageError
+from img2img.runtime.files import storage
 from img2img.runtime.files.source import Source
+from img2img.runtime.files.storage_uri import Location, StorageFile, location, relative_to
 from img2img.text import show
 
 TEMPLATE_FIELDS = ("stem", "name", "dir", "sub", "model", "domain", "scale", "ext")
@@ -24,14 +26,16 @@ _SEPARATORS = (os.sep, os.altsep or os.sep)
 
 @dataclass(frozen=True, slots=True)
 class Naming:
-    """How results are called.
+    """How results are named.
 
-    `output` is what -o said: None (beside the input with `suffix` before the extension; what a folder holds goes to
-    `FOLDER{suffix}` under its own name), a file, a folder (existing, or ending in a slash, or without an extension), a
-    template such as `{dir}/{stem}_{model}.{ext}`, or `-` for stdout. In a template `{dir}` is the input's folder and
-    `{sub}` the part of it below the folder that was named, which keeps a tree (`/results/{sub}/{stem}.{ext}`); `.`
-    where there is none. `format` is an extension such as `jpg`; None keeps the input's where it can be written and
-    takes png where not.
+    Attributes:
+        suffix: goes before the extension of a result beside its input (PHOTO_x4.png), or behind the name of the folder
+            that the user named (FOLDER_x4).
+        output: the value of -o: None (beside the input), a file, a folder (existing, or ending in a slash, or without
+            an extension), a template such as `{dir}/{stem}_{model}.{ext}`, or `-` for stdout. In a template `{dir}` is
+            the input's folder and `{sub}` the part of it below the folder that the user named, `.` if there is none:
+            `/results/{sub}/{stem}.{ext}` keeps the tree.
+        format: an extension such as `jpg`. None keeps the input's if it can be written, otherwise png.
     """
 
     suffix: str
@@ -43,34 +47,37 @@ class Naming:
 
 
 def safe_name(text: str) -> str:
-    """`text` from a model's card as a part of a file name: without separators, braces, and names such as `..`."""
+    """`text` from a model's card as part of a file name: without separators, braces, and names such as `..`."""
     plain = _UNFIT.sub("_", text)
     return plain if plain.strip(". ") else "_"
 
 
-def output_folder(output: str | None) -> Path | None:
-    """The folder that -o names, or None where it names a file, a template, stdout or nothing."""
+def output_folder(output: str | None) -> Location | None:
+    """The folder that -o names; None if it names a file, a template, stdout or nothing."""
     if output is None or output == "-" or is_template(output):
         return None
-    path = Path(output)
-    if os.path.exists(path) and not os.path.isdir(path):
-        return None
-    return path if os.path.isdir(path) or output.endswith(_SEPARATORS) or not path.suffix else None
+    path = location(output)
+    named_as_folder = output.endswith(_SEPARATORS) or not path.suffix
+    if isinstance(path, StorageFile):
+        return path if named_as_folder or ((info := storage.look([path])[0]) and info.is_folder) else None
+    if os.path.exists(path):
+        return path if os.path.isdir(path) else None
+    return path if named_as_folder else None
 
 
 class OutputPaths:
-    """Where the results of one naming go. What holds for a whole folder is worked out once.
+    """The files for the results of one naming. What is the same for a whole folder is worked out once.
 
-    `folder` is the one that -o names, or None. Raises UsageError where -o or the format cannot be meant.
+    `folder` is the one that -o names, or None. Raises UsageError if -o or the format is wrong.
     """
 
     def __init__(self, naming: Naming) -> None:
         self.naming = naming
         self.folder = output_folder(naming.output)
-        self._inside: dict[tuple[str, Path], Path] = {}
-        self._folders: dict[tuple[Path, Path], Path] = {}
+        self._inside: dict[tuple[str, Location], PurePath] = {}
+        self._folders: dict[tuple[Location, PurePath], Location] = {}
 
-    def of(self, source: Source) -> Path | None:
+    def of(self, source: Source) -> Location | None:
         """The file for the result of `source`, or None for stdout. Raises UsageError for an unknown template field."""
         naming, output, path = self.naming, self.naming.output, source.path or Path("stdin")
         extension = _extension(path.suffix if source.path is not None else "", naming.format)
@@ -83,26 +90,26 @@ class OutputPaths:
             filled = _fill(output, self._fields(source, path, extension))
             return Path(filled, name) if filled.endswith(_SEPARATORS) else Path(filled)
         if output is not None and self.folder is None:
-            return Path(output)
+            return location(output)
         return self._below(source, path) / name
 
-    def format_of(self, target: Path | None) -> str | None:
+    def format_of(self, target: Location | None) -> str | None:
         """Pillow's name of the format to write there; None keeps the source's, on stdout.
 
-        Raises UsageError where it cannot be written, or contradicts the extension.
+        Raises UsageError if it cannot be written or contradicts the extension.
         """
         naming = self.naming
-        wanted = _format_of(Path(f"x.{naming.format}")) if naming.format is not None else None
+        wanted = _format_of(f"x.{naming.format}") if naming.format is not None else None
         if target is None:
             return wanted
         if wanted is None:
-            return _format_of(target)
+            return _format_of(str(target))
         named = _known_format(target.suffix)
         if named is not None and named != wanted:
             raise UsageError(f"--format {naming.format} contradicts the extension of -o {show(target)}")
         return wanted
 
-    def _below(self, source: Source, path: Path) -> Path:
+    def _below(self, source: Source, path: Location) -> Location:
         """The folder for a result that has its input's name."""
         if source.root is None:
             assert self.folder is not None
@@ -114,14 +121,14 @@ class OutputPaths:
             known = self._folders[source.root, inside] = top / inside
         return known
 
-    def _inside_root(self, path: Path, root: Path) -> Path:
+    def _inside_root(self, path: Location, root: Location) -> PurePath:
         key = str(path.parent), root
         known = self._inside.get(key)
         if known is None:
-            known = self._inside[key] = path.relative_to(root).parent
+            known = self._inside[key] = relative_to(path, root).parent
         return known
 
-    def _fields(self, source: Source, path: Path, extension: str) -> dict[str, str]:
+    def _fields(self, source: Source, path: Location, extension: str) -> dict[str, str]:
         return {
             "stem": path.stem,
             "name": path.name,
@@ -134,11 +141,13 @@ class OutputPaths:
         }
 
 
-def _sibling(folder: Path, suffix: str) -> Path:
-    named = folder if folder.name not in ("", "..") else Path(os.path.abspath(folder))
-    if not named.name:
-        raise UsageError(f"{show(folder)} has no folder beside it for the results: say where with -o")
-    return named.with_name(named.name + suffix)
+def _sibling(folder: Location, suffix: str) -> Location:
+    if isinstance(folder, Path) and folder.name in ("", ".."):
+        folder = Path(os.path.abspath(folder))
+    if not folder.name:
+        what = show(folder) if isinstance(folder, Path) else "a whole bucket"
+        raise UsageError(f"{what} has no folder beside it for the results: name one with -o")
+    return folder.with_name(folder.name + suffix)
 
 
 def _extension(own: str, wanted: str | None) -> str:
@@ -146,29 +155,24 @@ def _extension(own: str, wanted: str | None) -> str:
     own_format = _known_format(own)
     if wanted is None:
         return own if own_format is not None else ".png"
-    return own if own_format == _format_of(Path(f"x.{wanted}")) else f".{wanted}"
+    return own if own_format == _format_of(f"x.{wanted}") else f".{wanted}"
 
 
 @cache
 def _known_format(suffix: str) -> str | None:
-    from img2img.runtime.image.writing import (
-        format_for,  # numpy and Pillow: the command line reads this module for --help
-    )
+    from img2img.runtime.image.writing import format_for  # numpy and Pillow, which --help must not import
 
     try:
-        return format_for(Path(f"x{suffix}"))
+        return format_for(f"x{suffix}")
     except PictureError:
         return None
 
 
-def _format_of(path: Path) -> str:
-    known = _known_format(path.suffix)
-    if known is not None:
-        return known
+def _format_of(name: str) -> str:
     from img2img.runtime.image.writing import format_for
 
     try:
-        return format_for(path)
+        return format_for(name)
     except PictureError as error:
         raise UsageError(str(error)) from error
 

@@ -7,10 +7,11 @@ import os
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from img2img.errors import UsageError
 from img2img.runtime.files.source import Source
+from img2img.runtime.files.storage_uri import Location, StorageFile, relative_to
 from img2img.text import show
 
 
@@ -24,13 +25,13 @@ def parse_shard(text: str) -> tuple[int, int]:
 
 
 def shard(sources: Sequence[Source], part: int, of: int) -> list[Source]:
-    """The sources, in their order, that are the share of machine `part` (from 1) of `of`.
+    """The sources, in their order, that belong to machine `part` (from 1) of `of`.
 
-    Each source belongs to exactly one part. Which one follows from a hash of its name alone, so that a list that has
-    grown, shrunk or another order gives no file to another part; the parts are as even as chance makes them. The name
-    is the path below the folder that was named (below what all such folders share), or the relative path that was
-    given, so it does not matter where a machine has mounted the files. Of absolute paths of single files it is what
-    lies below the folder that they all share: only files outside that folder, added later, deal such a list anew.
+    Each source belongs to exactly one part. A hash of its name decides which one, so that a file keeps its part when
+    the list grows, shrinks or changes its order; the parts are as even as chance makes them. The name is the path below
+    the folder that the user named (below the parent that all such folders share), or the relative path that the user
+    gave, so machines may mount the files in different places. For absolute paths of single files the name is the path
+    below the parent that they all share; only files outside it, added later, change the parts of the others.
     """
     return [source for source, owner in zip(sources, owners(sources, of), strict=True) if owner == part]
 
@@ -40,25 +41,29 @@ def owners(sources: Sequence[Source], of: int) -> list[int]:
     roots = {source.root for source in sources if source.root is not None}
     shared_root = _shared(_absolute(root) for root in roots)
     below = {root: _below(_absolute(root), shared_root) for root in roots}
-    single = {str(source.path.parent) for source in sources if _is_single(source) and source.path is not None}
-    shared_parent = _shared(single)
+    parents = {_path(source.path).parent for source in sources if source.root is None and source.path is not None}
+    shared_parent = _shared(str(parent) for parent in parents if parent.is_absolute())
 
     def name(source: Source) -> str:
         if source.path is None:
             return "-"
         if source.root is not None:
-            return (below[source.root] / source.path.relative_to(source.root)).as_posix()
-        return (_below(str(source.path), shared_parent) if source.path.is_absolute() else source.path).as_posix()
+            return (below[source.root] / relative_to(source.path, source.root)).as_posix()
+        path = _path(source.path)
+        return (_below(str(path), shared_parent) if path.is_absolute() else path).as_posix()
 
     return [_hash(name(source)) % of + 1 for source in sources]
 
 
-def _is_single(source: Source) -> bool:
-    return source.root is None and source.path is not None and source.path.is_absolute()
+def _path(location: Location) -> Path:
+    """A URI as an absolute path, so that shards treat both alike."""
+    if isinstance(location, StorageFile):
+        return Path("/", location.scheme, location.bucket, location.path)
+    return location
 
 
-def _absolute(path: Path) -> str:
-    return os.path.abspath(path)  # noqa: PTH100 (links stay as they are)
+def _absolute(location: Location) -> str:
+    return os.path.abspath(_path(location))  # noqa: PTH100 - links stay as they are
 
 
 def _shared(folders: Iterable[str]) -> str:
@@ -68,7 +73,7 @@ def _shared(folders: Iterable[str]) -> str:
         return ""
 
 
-def _below(path: str, folder: str) -> Path:
+def _below(path: str, folder: str) -> PurePath:
     return Path(path).relative_to(folder) if folder else Path(path)
 
 

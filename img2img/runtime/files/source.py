@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from img2img.errors import PictureError
+from img2img.runtime.files.storage_uri import Location, StorageFile
 
 # What is taken from a folder or a glob. A file that is named outright is tried whatever it is called.
 PICTURE_SUFFIXES = frozenset(
@@ -29,14 +30,16 @@ _DIGITS = re.compile(r"(\d+)")
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One picture to be read.
+    """One picture to read.
 
-    `path` is None for stdin. `root` is the folder that was named when the picture was found inside it, so that the
-    tree below it can be kept. `problem` is set when it is known beforehand that nothing can be read.
+    Attributes:
+        path: None for stdin.
+        root: the folder that the user named, if the picture was found inside it. Results keep the tree below it.
+        problem: why it cannot be read, if that is known already.
     """
 
-    path: Path | None
-    root: Path | None = None
+    path: Location | None
+    root: Location | None = None
     problem: PictureError | None = None
 
 
@@ -46,6 +49,11 @@ def natural(path: Path | str) -> tuple[object, ...]:
     return [_natural_part(part) for part in parts], parts
 
 
+def natural_name(name: str) -> tuple[list[str | int], str]:
+    """`natural` for names without folders."""
+    return _natural_part(name), name
+
+
 def _natural_part(part: str) -> list[str | int]:
     pieces: list[str | int] = [*_DIGITS.split(part.casefold())]
     pieces[1::2] = map(int, pieces[1::2])  # text and numbers alternate, so that like is compared with like
@@ -53,12 +61,14 @@ def _natural_part(part: str) -> list[str | int]:
 
 
 class PathIdentities:
-    """What `identity` says of many paths, at one moment: each folder is looked up once."""
+    """`identity` of many paths: each folder is looked up once."""
 
     def __init__(self) -> None:
         self._folders: dict[str, str] = {}
 
-    def __call__(self, path: Path) -> str:
+    def __call__(self, path: Location) -> str:
+        if isinstance(path, StorageFile):
+            return path.root + path.path
         folder, name = os.path.split(str(path))
         if name in ("", ".", ".."):
             return _one_spelling(os.path.realpath(path))
@@ -68,8 +78,8 @@ class PathIdentities:
         return _one_spelling(real + name)
 
 
-def identity(path: Path) -> str:
-    """Two names with one identity are one file, as far as names can tell (symbolic links at the end stay apart)."""
+def identity(path: Location) -> str:
+    """Two names with one identity are one file, as far as names tell. A link and its target have two."""
     return PathIdentities()(path)
 
 

@@ -1,1 +1,1 @@
-"""Pictures: reading, writing, and the arithmetic on their pixels. numpy and Pillow."""
+"""Reads and writes pictures and does arithmetic on their pixels, with numpy and Pillow."""

@@ -1,8 +1,9 @@
-"""Colour under transparency.
+"""Handles transparency: replaces invisible colours, and composites pictures over a background.
 
-Where a picture is fully transparent its colour is whatever the program that wrote it left there: black, white, noise. A
-network that sees it smears it over the visible edge (the halo around upscaled logos). So the visible colours are spread
-into the invisible part first: the push-pull pyramid of Gortler et al., The Lumigraph, 1996, section 3.4.
+Fully transparent pixels have arbitrary colours: black, white, or noise, depending on the program that wrote the file. A
+network smears these colours over the visible edge, which causes the halo around upscaled logos. `bleed` therefore
+spreads the visible colours into the invisible part first. It uses the push-pull pyramid of Gortler et al., The
+Lumigraph, 1996, section 3.4.
 """
 
 from typing import Any
@@ -15,10 +16,10 @@ Floats = npt.NDArray[np.float32]
 
 
 def over(colour: Pixels, alpha: Pixels, background: tuple[int, int, int]) -> Pixels:
-    """The picture laid over one colour, RGB 0..255: what a viewer shows on a page of that colour.
+    """Composite the picture over a colour, RGB 0..255, like a viewer with a background of that colour.
 
     colour: uint8 or uint16 [H, W, 1 or 3], straight; alpha: the same type, [H, W]. Returns [H, W, 3] of that type, or
-    [H, W, 1] where picture and background are grey.
+    [H, W, 1] if picture and background are grey.
     """
     whole = np.iinfo(colour.dtype).max
     ground = np.array(background, np.float32) * (whole / 255)
@@ -29,16 +30,16 @@ def over(colour: Pixels, alpha: Pixels, background: tuple[int, int, int]) -> Pix
 
 
 def bleed(colour: Pixels, alpha: Pixels) -> Pixels:
-    """Replace the colour of fully transparent pixels by a smooth continuation of the visible ones near them.
+    """Replace the colour of fully transparent pixels by a smooth continuation of the visible colours near them.
 
     colour: uint8 or uint16 [H, W, C], straight (not premultiplied); alpha: the same type, [H, W]. Returns an array like
-    `colour` whose pixels are unchanged wherever alpha > 0; `colour` itself where no pixel, or every pixel, is fully
-    transparent. Visible pixels count by their alpha, so that an almost invisible fringe does not set the colour.
+    `colour` whose pixels are unchanged where alpha > 0; returns `colour` itself if no pixel, or every pixel, is fully
+    transparent. Visible pixels are weighted by their alpha, so that an almost invisible fringe has little effect.
     """
     hidden = alpha == 0
     if not hidden.any() or hidden.all():
         return colour
-    # Planes [C + 1, H, W] of premultiplied colour and, last, the weight: sums of both halve without another thought.
+    # Planes [C + 1, H, W]: premultiplied colours, and the weight last. Both can be averaged in the same way.
     planes = np.empty((colour.shape[2] + 1, *alpha.shape), np.float32)
     planes[-1] = alpha
     np.multiply(colour.transpose(2, 0, 1), planes[-1], out=planes[:-1])
@@ -50,18 +51,18 @@ def bleed(colour: Pixels, alpha: Pixels) -> Pixels:
 
 
 def _spread(level: Floats) -> Floats:
-    """Colours [C, h, w] everywhere, from premultiplied colours and weights [C + 1, h, w] that have holes."""
+    """Fill the holes (weight 0) in premultiplied colours and weights [C + 1, h, w]; returns colours [C, h, w]."""
     weight = level[-1]
     holes = weight == 0
     colour: Floats = np.divide(level[:-1], np.maximum(weight, np.float32(1e-30)))
     if holes.any():
-        # Ends at one pixel at the latest, which has no hole.
+        # The recursion ends at one pixel at the latest, because that has no hole.
         np.copyto(colour, _grow(_spread(_halve(level)), holes.shape), where=holes)
     return colour
 
 
 def _halve(level: Floats) -> Floats:
-    """Mean over 2 x 2 pixels; odd sides are filled up with weight 0."""
+    """Average 2 x 2 pixels; odd sides are padded with weight 0."""
     _, height, width = level.shape
     rows = level[:, 0::2].copy()
     rows[:, : height // 2] += level[:, 1::2]
@@ -72,9 +73,9 @@ def _halve(level: Floats) -> Floats:
 
 
 def _grow(level: Floats, shape: tuple[int, ...]) -> Floats:
-    """Twice as many pixels, bilinear, cut to `shape` = (height, width).
+    """Double both sides bilinearly and crop to `shape` = (height, width).
 
-    The centres of the new pixels lie at quarters of the old ones: three parts of the pixel, one of its neighbour.
+    The centres of the new pixels are at quarters of the old ones: 3/4 of the pixel plus 1/4 of its neighbour.
     """
     height, width = shape
     tall = np.empty((level.shape[0], 2 * level.shape[1], level.shape[2]), np.float32)

@@ -1,4 +1,4 @@
-"""Colour spaces: what has to become RGB becomes it by its ICC profile where it has one."""
+"""Converts colours to sRGB by their ICC profiles."""
 
 import io
 import struct
@@ -15,16 +15,16 @@ ICC_HEADER_BYTES = 128  # ICC.1:2022, 7.2
 
 
 def space(profile: bytes) -> str | None:
-    """The colour space that an ICC profile is for ("RGB", "GRAY", "CMYK", "Lab"); None where it is no profile."""
+    """The colour space of an ICC profile ("RGB", "GRAY", "CMYK", "Lab"); None if the bytes are not a profile."""
     if len(profile) < ICC_HEADER_BYTES or profile[36:40] != b"acsp":
         return None
     return profile[16:20].decode("ascii", "replace").strip()
 
 
 def to_srgb(image: Image.Image, profile: bytes) -> Image.Image | None:
-    """An RGB picture in sRGB, by an ICC profile that fits the RGB or CMYK picture; None where it does not work.
+    """Convert an RGB or CMYK picture to sRGB by its ICC profile; None if the profile does not work.
 
-    Relative colorimetric with black point compensation, the default of the programs that make such pictures.
+    Uses relative colorimetric intent with black point compensation, the default of image editors.
     """
     from PIL import ImageCms
 
@@ -33,9 +33,9 @@ def to_srgb(image: Image.Image, profile: bytes) -> Image.Image | None:
 
 
 def grey_to_srgb(plane: Pixels, profile: bytes) -> Pixels | None:
-    """Grey as sRGB has it in each of its channels, by an ICC profile for grey; None where the profile does not work.
+    """Convert grey to the tone curve of sRGB by an ICC profile for grey; None if the profile does not work.
 
-    plane: uint8 or uint16 [H, W], returned alike.
+    plane: uint8 or uint16 [H, W]. Returns an array of the same type and shape.
     """
     image = Image.fromarray(np.ascontiguousarray(plane))
     converted = _converted(image, profile, _srgb_grey(), image.mode)
@@ -54,13 +54,13 @@ def _converted(image: Image.Image, profile: bytes, target: bytes, mode: str) -> 
             outputMode=mode,
             flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
         )
-    except (ImageCms.PyCMSError, OSError, ImportError):  # a broken profile; or a Pillow built without littlecms
+    except (ImageCms.PyCMSError, OSError, ImportError):  # the profile is broken, or Pillow was built without littlecms
         return None
 
 
 @cache
 def _srgb_grey() -> bytes:
-    """An ICC profile for grey with the curve of sRGB (IEC 61966-2-1), which littlecms has for RGB only."""
+    """Create an ICC profile for grey with the curve of sRGB (IEC 61966-2-1). Littlecms only has one for RGB."""
     encoded = np.linspace(0, 1, 4096)
     light = np.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4)
     curve: bytes = np.rint(light * 65535).astype(">u2").tobytes()

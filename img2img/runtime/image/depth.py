@@ -1,4 +1,4 @@
-"""Fewer bits, and no alpha: what a format makes necessary. Row bands keep the copies small."""
+"""Reduces pictures to 8 bits, and composites alpha over white, for formats that need it. Works in bands of rows."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ BAND_ROWS = 256
 
 
 def to_8_bits(pixels: Pixels) -> Pixels:
-    """uint16 [H, ...] -> uint8, x * 255 / 65535 rounded to nearest (which is x / 257: no ties)."""
+    """Convert uint16 [H, ...] to uint8: x * 255 / 65535, rounded to nearest (this is x / 257, so there are no ties)."""
     result = np.empty(pixels.shape, np.uint8)
     for top in range(0, len(pixels), BAND_ROWS):
         band = pixels[top : top + BAND_ROWS].astype(np.uint32)
@@ -22,7 +22,7 @@ def to_8_bits(pixels: Pixels) -> Pixels:
 
 
 def over_white(colour: Pixels, alpha: Pixels) -> Pixels:
-    """Composite uint8 or uint16 [H, W, C] over white by alpha [H, W], rounded to nearest; the same type."""
+    """Composite uint8 or uint16 [H, W, C] over white by alpha [H, W]; rounded to nearest, of the same type."""
     white = int(np.iinfo(colour.dtype).max)
     result = np.empty_like(colour)
     for top in range(0, len(colour), BAND_ROWS):

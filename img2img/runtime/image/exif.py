@@ -1,16 +1,16 @@
-"""EXIF blocks, changed in place.
+"""Changes EXIF blocks in place.
 
-Maker notes point into the block by absolute offsets that only their maker understands, so a block that is parsed and
-written anew loses them. Here the few values that a new size or an applied orientation make wrong are overwritten where
-they stand, and every other byte is kept.
+Maker notes contain absolute offsets into the block that only the camera's maker understands. Parsing and rewriting the
+block would break them. This module overwrites only the few values that become wrong when the picture gets a new size or
+is turned upright, and keeps every other byte.
 
-A block is `Exif\\0\\0` and a TIFF structure, as in JPEG; PNG, WebP and AVIF leave the six bytes out.
+A block is `Exif\\0\\0` followed by a TIFF structure, as in JPEG. PNG, WebP and AVIF omit the first six bytes.
 """
 
 import struct
 from io import BytesIO
 
-from img2img.runtime.image.ifd import (
+from img2img.runtime.image.tiff_directory import (
     EXIF_IFD,
     GPS_IFD,
     LONG,
@@ -28,32 +28,32 @@ PREFIX = b"Exif\0\0"
 ORIENTATION, PIXEL_WIDTH, PIXEL_HEIGHT = 0x0112, 0xA002, 0xA003
 THUMBNAIL_OFFSET, THUMBNAIL_LENGTH = 0x0201, 0x0202
 
-# Tags of a TIFF file's main directory that speak of the photo and not of how its pixels are stored.
+# Tags in a TIFF file's main directory that describe the photo, not the storage of its pixels.
 DESCRIPTIVE = frozenset(
     (269, 270, 271, 272, ORIENTATION, 285, 305, 306, 315, 316, 18246, 18249, 33432, *range(0x9C9B, 0x9CA0))
 )
 
 
 def normalised(block: bytes) -> bytes:
-    """The block with exactly one prefix. Raises BrokenDirectory where no directory can be read from it."""
+    """The block with exactly one prefix. Raises BrokenDirectory if its directory cannot be read."""
     while block.startswith(PREFIX):
         block = block[len(PREFIX) :]
     reader = Reader(BytesIO(block))
     if reader.header.big:
-        raise BrokenDirectory("EXIF knows no 64-bit offsets")
+        raise BrokenDirectory("EXIF does not allow 64-bit offsets")
     reader.directory(reader.header.first)
     return PREFIX + block
 
 
 def orientation(block: bytes) -> int:
-    """The EXIF orientation, 1 to 8; 1 where the tag is missing or makes no sense."""
+    """The EXIF orientation, 1 to 8; 1 if the tag is missing or invalid."""
     editor = _Editor(block)
     value = editor.value(editor.first, ORIENTATION)
     return value if value is not None and 1 <= value <= 8 else 1
 
 
 def upright(block: bytes) -> bytes:
-    """The block for pixels that have been turned: orientation 1, the (unturned) thumbnail gone."""
+    """The block for pixels that have been turned upright: orientation 1, and no (unturned) thumbnail."""
     editor = _Editor(block)
     editor.overwrite(editor.first, ORIENTATION, 1)
     editor.drop_thumbnail()
@@ -61,7 +61,7 @@ def upright(block: bytes) -> bytes:
 
 
 def fitted(block: bytes, width: int, height: int) -> bytes:
-    """The block for new pixels of this size: pixel dimensions corrected where present, the old thumbnail gone."""
+    """The block for new pixels of this size: pixel dimensions corrected if present, and no old thumbnail."""
     editor = _Editor(block)
     child = editor.value(editor.first, EXIF_IFD)
     if child:
@@ -72,14 +72,14 @@ def fitted(block: bytes, width: int, height: int) -> bytes:
 
 
 def without_orientation(block: bytes) -> bytes:
-    """The block without its orientation tag, for formats that keep the orientation elsewhere (AVIF)."""
+    """The block without its orientation tag, for formats that store the orientation elsewhere (AVIF)."""
     editor = _Editor(block)
     editor.remove(editor.first, ORIENTATION)
     return editor.block()
 
 
 def from_tiff(page: Ifd, order: Order) -> bytes | None:
-    """The EXIF block of a TIFF page, orientation 1; None where the page tells nothing of the photo."""
+    """The EXIF block of a TIFF page, with orientation 1; None if the page does not describe the photo."""
     kept = Ifd(
         {tag: value for tag, value in page.entries.items() if tag in DESCRIPTIVE},
         {tag: child for tag, child in page.children.items() if tag in (EXIF_IFD, GPS_IFD)},
@@ -93,7 +93,7 @@ def from_tiff(page: Ifd, order: Order) -> bytes | None:
 
 
 def to_tiff(block: bytes) -> tuple[Ifd, Order]:
-    """The directory that a TIFF file takes over from an EXIF block, and the byte order that its values have."""
+    """The directory for a TIFF file from an EXIF block, and the byte order of its values."""
     reader = Reader(BytesIO(block[len(PREFIX) :]))
     page, _ = reader.directory(reader.header.first)
     entries = {tag: value for tag, value in page.entries.items() if tag in DESCRIPTIVE}
@@ -102,7 +102,7 @@ def to_tiff(block: bytes) -> tuple[Ifd, Order]:
 
 
 class _Editor:
-    """Finds and overwrites entries of a normalised block. What is missing or points outside is left as it is."""
+    """Finds and overwrites entries of a normalised block. Missing entries and invalid offsets are ignored."""
 
     def __init__(self, block: bytes) -> None:
         self._data = bytearray(block[len(PREFIX) :])
@@ -113,7 +113,7 @@ class _Editor:
         return PREFIX + bytes(self._data)
 
     def value(self, directory: int, tag: int) -> int | None:
-        """The first value of a SHORT or LONG entry."""
+        """The first value of a SHORT or LONG entry; None if there is no such entry."""
         position = self._find(directory, tag)
         if position is None:
             return None
@@ -122,7 +122,7 @@ class _Editor:
         return None if code is None else struct.unpack_from(f"{self._order}{code}", self._data, position + 8)[0]
 
     def overwrite(self, directory: int, tag: int, value: int) -> None:
-        """Set an entry that exists, and is one number, to another number."""
+        """Change an entry that exists and holds one number."""
         position = self._find(directory, tag)
         if position is None:
             return
@@ -135,7 +135,7 @@ class _Editor:
             struct.pack_into(f"{self._order}HIHH", self._data, position + 2, SHORT, 1, value, 0)
 
     def remove(self, directory: int, tag: int) -> None:
-        """Take an entry out; later entries move up, and nothing outside the directory moves."""
+        """Remove an entry. Later entries of the directory move up; nothing else moves."""
         position = self._find(directory, tag)
         if position is None:
             return
@@ -145,7 +145,7 @@ class _Editor:
         struct.pack_into(f"{self._order}H", self._data, directory, count - 1)
 
     def drop_thumbnail(self) -> None:
-        """Unhook the second directory, which is the thumbnail's, and cut its picture off where it ends the block."""
+        """Unlink the second directory, which is the thumbnail's, and remove its picture if that ends the block."""
         if self.first + 2 > len(self._data):
             return
         (count,) = struct.unpack_from(f"{self._order}H", self._data, self.first)
@@ -157,7 +157,7 @@ class _Editor:
             return
         start, length = self.value(second, THUMBNAIL_OFFSET), self.value(second, THUMBNAIL_LENGTH)
         struct.pack_into(f"{self._order}I", self._data, pointer, 0)
-        # Only where it stands behind both directories can nothing else be cut off with it.
+        # If the picture comes after both directories, nothing else is removed with it.
         if start and length and max(pointer, second) < start and len(self._data) - 2 <= start + length:
             del self._data[start:]
 

@@ -1,4 +1,4 @@
-"""Arithmetic on masks: holes grown, their depth, and the windows in which they are filled. True = fill."""
+"""Arithmetic on masks: grows holes, measures their depth, and finds the windows to fill them in. True = fill."""
 
 from dataclasses import dataclass
 
@@ -9,8 +9,8 @@ from PIL import Image
 Mask = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float32]
 
-_CELL = 32  # pixels; holes closer together than this are one
-_MARGIN = 64  # pixels of surroundings on each side, at least
+_CELL = 32  # pixels; holes closer together than this count as one
+_MARGIN = 64  # smallest width of the surroundings on each side, in pixels
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Box:
         )
 
     def with_margin(self, shape: tuple[int, int]) -> "Box":
-        """The box and its surroundings, half its longer side and at least `_MARGIN`, inside a picture [H, W]."""
+        """The box and its surroundings inside a picture [H, W]: half its longer side, at least `_MARGIN`."""
         margin = max(_MARGIN, max(self.size) // 2)
         return Box(
             max(0, self.top - margin),
@@ -55,14 +55,14 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Patch:
-    """Holes that are filled in one run. `own` bool [h, w] says which pixels of the window these are."""
+    """Holes that are filled in one run. `own`, bool [h, w], marks their pixels in the window."""
 
     window: Box
     own: Mask
 
 
-def grown(mask: Mask, radius: int) -> Mask:
-    """Every pixel that lies within `radius` pixels of the mask, in the octagonal metric (8 % from Euclid's at most)."""
+def grow(mask: Mask, radius: int) -> Mask:
+    """All pixels within `radius` pixels of the mask, in the octagonal metric (at most 8 % from the Euclidean one)."""
     box = bounds(mask)
     if box is None or radius < 1:
         return mask
@@ -82,9 +82,9 @@ def grown(mask: Mask, radius: int) -> Mask:
 
 
 def depth(mask: Mask, most: int) -> Floats:
-    """float32 [H, W]: 0 outside the mask, 1 at its pixels that touch the outside, and so on inwards up to `most`.
+    """The distance to the outside of the mask, float32 [H, W]: 0 outside, 1 at its outermost pixels, up to `most`.
 
-    The edge of the array is no edge of the mask.
+    The border of the array does not count as outside.
     """
     result = mask.astype(np.float32)
     outside = ~mask
@@ -95,7 +95,7 @@ def depth(mask: Mask, most: int) -> Floats:
 
 
 def _one_more(mask: Mask, *, square: bool) -> Mask:
-    """The mask and its neighbours: 4, or all 8 with `square`. Turn about they make an octagon."""
+    """Add the 4 neighbours of each pixel to the mask, or all 8 with `square`. Alternating them gives an octagon."""
     tall = mask.copy()
     tall[1:] |= mask[:-1]
     tall[:-1] |= mask[1:]
@@ -106,8 +106,8 @@ def _one_more(mask: Mask, *, square: bool) -> Mask:
     return wide
 
 
-def reduced(mask: Mask, size: tuple[int, int]) -> Mask:
-    """The mask at `size` = (width, height): true for every pixel that it touches at all."""
+def resize_mask(mask: Mask, size: tuple[int, int]) -> Mask:
+    """The mask at `size` = (width, height): true for every pixel that it touches."""
     if mask.shape == (size[1], size[0]):
         return mask
     image = Image.fromarray(mask.astype(np.float32))
@@ -116,7 +116,7 @@ def reduced(mask: Mask, size: tuple[int, int]) -> Mask:
 
 
 def bounds(mask: Mask) -> Box | None:
-    """The smallest box around the mask; None for an empty one."""
+    """The smallest box around the mask; None if the mask is empty."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if not len(rows):
         return None
@@ -124,10 +124,10 @@ def bounds(mask: Mask) -> Box | None:
 
 
 def patches(mask: Mask, limit: int) -> list[Patch]:
-    """The windows in which to fill the mask, each with real surroundings; together they own every pixel of it once.
+    """The windows for filling the mask, with real surroundings. Each pixel of the mask belongs to exactly one patch.
 
-    Holes that lie apart get windows of their own, since one around them all would be mostly other things; but what a
-    window of at most `limit` pixels a side can take in together, it does.
+    Holes that are far apart get separate windows, because a common window would mostly show other things. Holes that
+    fit into one window with sides of at most `limit` pixels share it.
     """
     labels, boxes = _connected(mask)
     joined: list[tuple[Box, list[int]]] = []
@@ -149,9 +149,9 @@ def patches(mask: Mask, limit: int) -> list[Patch]:
 
 
 def _connected(mask: Mask) -> tuple[npt.NDArray[np.intp], list[Box]]:
-    """Labels of cells of `_CELL` pixels (0: no hole in it), and the box around the mask in those of 1, 2, ...
+    """Label connected cells of `_CELL` pixels with 1, 2, ... (0: no hole), and return the box of the mask in each.
 
-    On cells and not on pixels: there are a thousand times fewer, and holes that nearly touch belong together.
+    Works on cells instead of pixels: there are a thousand times fewer, and holes that nearly touch belong together.
     """
     height, width = mask.shape
     padded = np.zeros((-(-height // _CELL) * _CELL, -(-width // _CELL) * _CELL), np.bool_)

@@ -1,4 +1,4 @@
-"""Reading a picture so that it can be written again: pixels, transparency, and what the file says about them."""
+"""Reads pictures with everything that is needed to write them again: pixels, transparency and metadata."""
 
 import math
 import stat
@@ -11,37 +11,40 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
-from PIL import ImageFile
+from PIL import Image, ImageFile, ImageOps
 
 from img2img.errors import PictureError
-from img2img.runtime.image import decoding, deep, exif, pillow, png_checks, sniff
-from img2img.runtime.image.ifd import BrokenDirectory
+from img2img.runtime.image import colour as colours
+from img2img.runtime.image import decoding, exif, pillow, png_checks
+from img2img.runtime.image.depth import to_8_bits
+from img2img.runtime.image.tiff_directory import BrokenDirectory
 from img2img.text import shown
 
 Pixels = npt.NDArray[Any]
 Opener = Callable[[], BinaryIO]
 
-DEFAULT_MAX_PIXELS = 200_000_000  # 600 MB as 8-bit RGB: more than any camera gives, less than a machine has
+_DIRECT_MODES = ("1", "L", "LA", "RGB", "RGBA", "I;16", "I;16L", "I;16B", "I;16N")
+DEFAULT_MAX_PIXELS = 200_000_000  # 600 MB as 8-bit RGB: more than cameras produce, less than machines have
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A still picture in memory. The arrays may be read-only views; make new ones instead of writing into them."""
+    """A still picture in memory. Its arrays may be read-only views: create new ones instead of changing them."""
 
     colour: Pixels
-    """uint8 or uint16 [H, W, C], C = 1 (grey) or 3 (RGB); straight, not premultiplied; sRGB, or what `icc` says."""
+    """uint8 or uint16 [H, W, C], C = 1 (grey) or 3 (RGB); straight, not premultiplied; sRGB unless `icc` differs."""
     alpha: Pixels | None = None
-    """The type of `colour`, [H, W], 0 = transparent; None where the source has none."""
+    """[H, W], of the same type as `colour`, 0 = transparent; None if the source has no alpha."""
     format: str = "PNG"
-    """Pillow's name of the source's format."""
+    """Pillow's name for the format of the source."""
     exif: bytes | None = None
-    """`Exif\\0\\0` and a TIFF structure; the orientation is applied and its tag says 1."""
+    """`Exif\\0\\0` and a TIFF structure; the orientation has been applied, and its tag is 1."""
     icc: bytes | None = None
-    """An ICC profile, for the colour space that `colour` has."""
+    """An ICC profile for the colour space of `colour`."""
     dpi: tuple[float, float] | None = None
     """Pixels per inch, horizontal and vertical."""
     notes: tuple[str, ...] = ()
-    """What could not be kept, each a phrase for a person."""
+    """What could not be preserved, as phrases for the user."""
 
     def __post_init__(self) -> None:
         colour, alpha = self.colour, self.alpha
@@ -58,28 +61,35 @@ class Picture:
         return self.colour.shape[1], self.colour.shape[0]
 
 
-def read(source: Path | BinaryIO, *, max_pixels: int = DEFAULT_MAX_PIXELS, first_frame: bool = False) -> Picture:
+def read(
+    source: Path | BinaryIO,
+    *,
+    name: str | None = None,
+    max_pixels: int = DEFAULT_MAX_PIXELS,
+    first_frame: bool = False,
+) -> Picture:
     """Read a PNG, JPEG, WebP, TIFF, BMP, GIF or (where Pillow has it) AVIF file.
 
     The EXIF orientation is applied. Grey stays grey; 1-bit pictures become grey; palettes, CMYK, YCbCr and Lab become
     RGB, CMYK by its ICC profile; a transparent colour becomes alpha. 16-bit PNG and TIFF stay 16-bit. A stream need not
-    be seekable and is read to its end.
+    be seekable and is read to its end; errors call it `name`, or standard input.
 
-    Raises PictureError for what cannot be opened, is no picture, is damaged or cut off, has more than `max_pixels`
-    pixels (checked before anything is decoded), or has several frames unless `first_frame`. The second and further
-    pictures of a phone's multi-picture JPEG, and thumbnails and masks of a TIFF, are no frames.
+    Raises PictureError if the file cannot be opened, is not a picture, is damaged or cut off, has more than
+    `max_pixels` pixels (checked before decoding), or has several frames and `first_frame` is False. Further pictures in
+    a phone's multi-picture JPEG, and thumbnails and masks of a TIFF, do not count as frames.
     """
-    name = shown(source)
+    name = name or shown(source)
     with _streams(source, name) as fresh:
         stream = fresh()
-        head = stream.read(sniff.HEAD_BYTES)
-        format = sniff.identify(head)
+        head = stream.read(pillow.HEAD_BYTES)
+        format = pillow.identify(head)
         if not head:
             raise PictureError(f"cannot read {name}: the file is empty (0 bytes)")
         if format is None:
-            known = ", ".join(sniff.READABLE)
-            raise PictureError(f"cannot read {name}: it is {sniff.stranger(head)}; pictures can be {known}")
-        _check_size(name, sniff.size(head, format), max_pixels)
+            known = ", ".join(pillow.READABLE)
+            kind = pillow.describe_unknown(head)
+            raise PictureError(f"cannot read {name}: it is {kind}; supported formats are {known}")
+        _check_size(name, pillow.size_of(head, format), max_pixels)
         if format == "TIFF":
             return _read_tiff(fresh, name, max_pixels, first_frame)
         with pillow.reading(name, format, max_pixels):
@@ -87,7 +97,7 @@ def read(source: Path | BinaryIO, *, max_pixels: int = DEFAULT_MAX_PIXELS, first
             frames = 1 if format == "JPEG" else getattr(image, "n_frames", 1)
             notes = _check_frames(name, frames, first_frame)
             _check_size(name, image.size, max_pixels)
-            # Frames of an animated PNG are put together by Pillow in 8 bits.
+            # Pillow composes the frames of an animated PNG in 8 bits.
             shallow = "it is animated" if frames > 1 else ""
             decoded = decoding.decode(image, lambda: pillow.open_image(fresh(), format), name, shallow=shallow)
             if format == "PNG":
@@ -95,7 +105,7 @@ def read(source: Path | BinaryIO, *, max_pixels: int = DEFAULT_MAX_PIXELS, first
         decoded.notes[:0] = notes
         gamma = image.info.get("gamma")
         if format == "PNG" and gamma and abs(gamma * 2.2 - 1) > 0.02 and not decoded.icc and "srgb" not in image.info:
-            decoded.notes.append(f"its gamma ({gamma:g}) is not known to other formats and was left out")
+            decoded.notes.append(f"its gamma ({gamma:g}) was left out, because other formats do not support it")
         block = _exif_of(image, decoded.notes)
     if block is not None:
         turn = exif.orientation(block)
@@ -104,6 +114,56 @@ def read(source: Path | BinaryIO, *, max_pixels: int = DEFAULT_MAX_PIXELS, first
             decoded.alpha = None if decoded.alpha is None else _upright(decoded.alpha, turn)
             block = exif.upright(block)
     return _picture(decoded, format, block, image)
+
+
+def picture_of(image: Image.Image) -> Picture:
+    """Convert a Pillow image, turned upright according to its EXIF. Modes F and I are not supported.
+
+    Raises:
+        PictureError: the image has such a mode.
+    """
+    image = given = ImageOps.exif_transpose(image)
+    icc = image.info.get("icc_profile") or None
+    if image.mode in ("F", "I"):
+        raise PictureError(f"a Pillow image of mode {image.mode} has no known range: convert it to L, I;16 or RGB")
+    if image.mode == "La":  # Pillow can only convert it to LA
+        image = image.convert("LA")
+    if image.mode == "CMYK" and icc is not None and colours.space(icc) == "CMYK":
+        image = colours.to_srgb(image, icc) or image
+    if image.mode not in _DIRECT_MODES or "transparency" in image.info:
+        image = image.convert("RGBA" if image.has_transparency_data else "RGB")
+    if image.mode == "1":
+        image = image.convert("L")
+    pixels = np.asarray(image)
+    if pixels.dtype.kind == "u" and pixels.dtype.itemsize == 2:
+        pixels = pixels.astype(np.uint16)  # in this machine's byte order
+    pixels = pixels[..., None] if pixels.ndim == 2 else pixels
+    channels = pixels.shape[2]
+    alpha = pixels[..., -1] if channels in (2, 4) else None
+    info = given.info
+    decoded = decoding.Decoded(np.ascontiguousarray(pixels[..., : channels - (alpha is not None)]))
+    decoding.settle_profile(decoded, icc, given)
+    return Picture(
+        colour=decoded.colour,
+        alpha=None if alpha is None else np.ascontiguousarray(alpha),
+        exif=info.get("exif"),
+        icc=decoded.icc,
+        dpi=info.get("dpi"),
+        notes=tuple(decoded.notes),
+    )
+
+
+def image_of(picture: Picture) -> Image.Image:
+    """A Pillow image of mode L, LA, RGB or RGBA, or I;16 for 16-bit grey without alpha. Other 16-bit becomes 8-bit."""
+    colour, alpha = picture.colour, picture.alpha
+    if colour.dtype == np.uint16 and (colour.shape[2] == 3 or alpha is not None):
+        colour = to_8_bits(colour)
+        alpha = None if alpha is None else to_8_bits(alpha)
+    pixels = colour if alpha is None else np.concatenate((colour, alpha[..., None]), axis=2)
+    image = Image.fromarray(np.ascontiguousarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels))
+    kept = {"exif": picture.exif, "icc_profile": picture.icc, "dpi": picture.dpi}
+    image.info.update({key: value for key, value in kept.items() if value is not None})
+    return image
 
 
 def _read_tiff(fresh: Opener, name: str, max_pixels: int, first_frame: bool) -> Picture:
@@ -128,24 +188,24 @@ def _read_tiff(fresh: Opener, name: str, max_pixels: int, first_frame: bool) -> 
         raise PictureError(f"cannot read {name}: its compression ({tiff.compression}) is unknown; save it with another")
     with pillow.reading(name, "TIFF", max_pixels):
         image: ImageFile.ImageFile
-        if tiff.deep_grey_alpha:
+        if tiff.sixteen_bit_grey_alpha:
             image = special = tiff_reading.GreyAlphaTiff(fresh())
             _check_size(name, image.size, max_pixels)
             decoded = decoding.split(special.samples())
             decoding.settle_profile(decoded, image.info.get("icc_profile"), image)
             if decoded.alpha is not None and tiff.extra == tiff_reading.ASSOCIATED_ALPHA:
-                decoded.colour = deep.unpremultiply(decoded.colour, decoded.alpha)
+                decoded.colour = decoding.unpremultiply(decoded.colour, decoded.alpha)
         else:
             image = opened()
             _check_size(name, image.size, max_pixels)
             shallow = "its channels are stored in separate planes" if tiff.separate_planes else ""
             decoded = decoding.decode(image, opened, name, shallow=shallow)
-    if tiff.white_is_zero and decoded.colour.dtype == np.uint16:  # Pillow turns the 8-bit ones only
+    if tiff.white_is_zero and decoded.colour.dtype == np.uint16:  # Pillow only inverts 8-bit pictures
         decoded.colour = np.uint16(65535) - decoded.colour
     if tiff.extra == 0 and decoded.colour.dtype == np.uint16:
-        decoded.alpha = None  # an extra channel of unspecified meaning is no alpha; Pillow drops the 8-bit ones
+        decoded.alpha = None  # an unspecified extra channel is not alpha; Pillow drops it in 8-bit pictures
     decoded.notes[:0] = notes
-    # Pillow has turned the pixels already: TIFF knows the orientation as one of its own tags.
+    # Pillow has already turned the pixels, because the orientation is one of TIFF's own tags.
     return _picture(decoded, "TIFF", exif.from_tiff(tiff.page, tiff.order), image)
 
 
@@ -163,7 +223,7 @@ def _picture(decoded: decoding.Decoded, format: str, block: bytes | None, image:
 
 @contextmanager
 def _streams(source: Path | BinaryIO, name: str) -> Iterator[Opener]:
-    """A function that gives the file from its beginning, each time it is called, as a seekable stream."""
+    """A function that returns the file from its beginning as a seekable stream, each time it is called."""
     with ExitStack() as stack:
         try:
             if isinstance(source, Path) and stat.S_ISREG(source.stat().st_mode):
@@ -171,7 +231,7 @@ def _streams(source: Path | BinaryIO, name: str) -> Iterator[Opener]:
                 unused = [first]
                 yield lambda: unused.pop() if unused else stack.enter_context(source.open("rb"))
                 return
-            # A pipe can be read only once.
+            # A pipe can only be read once.
             data = source.read_bytes() if isinstance(source, Path) else source.read()
         except OSError as error:
             raise PictureError(f"cannot read {name}: {error.strerror or error}") from error
@@ -187,15 +247,15 @@ def _check_frames(name: str, frames: int, first_frame: bool) -> list[str]:
     if frames <= 1:
         return []
     if not first_frame:
-        raise PictureError(f"cannot read {name}: it has {frames} frames; --first-frame takes the first of them")
-    return [f"the first of {frames} frames"]
+        raise PictureError(f"cannot read {name}: it has {frames} frames; --first-frame uses the first one")
+    return [f"only the first of {frames} frames was read"]
 
 
 def _exif_of(image: ImageFile.ImageFile, notes: list[str]) -> bytes | None:
     block = image.info.get("exif")
     try:
         if not block and "Raw profile type exif" in image.info:
-            # How ImageMagick kept EXIF in PNG before there was a chunk for it: three lines, then hexadecimal digits.
+            # Before PNG had a chunk for EXIF, ImageMagick stored it as three lines, then hexadecimal digits.
             block = bytes.fromhex("".join(image.info["Raw profile type exif"].split("\n")[3:]))
         return exif.normalised(block) if block else None
     except ValueError:  # BrokenDirectory is one
@@ -211,15 +271,15 @@ def _dpi_of(image: ImageFile.ImageFile) -> tuple[float, float] | None:
         across, down = float(found[0]), float(found[1])
     except (TypeError, ValueError, ZeroDivisionError):
         return None
-    # Pillow says 1 where a TIFF says nothing.
+    # Pillow reports 1 if a TIFF has no resolution.
     return (across, down) if all(math.isfinite(value) and 1 < value < 1e6 for value in (across, down)) else None
 
 
 def _upright(pixels: Pixels, orientation: int) -> Pixels:
-    """Turn [H, W, ...] from how a camera stored it to how it is looked at (EXIF 2.32, 4.6.4, orientation)."""
+    """Turn [H, W, ...] from the camera's orientation to the viewer's (EXIF 2.32, 4.6.4, orientation)."""
     if orientation >= 5:
         pixels = pixels.swapaxes(0, 1)
-    # What is left to mirror, by orientation: rows, columns.
+    # Orientation -> whether to mirror rows and columns.
     rows, columns = {
         2: (False, True),
         3: (True, True),

@@ -1,5 +1,10 @@
-"""Opening a file with Pillow: one decoder, bounded, quiet, and with one kind of error."""
+"""Recognises picture files by their first bytes and opens them with Pillow.
 
+Pillow only tries the recognised format. No other decoder processes an untrusted file (EPS starts Ghostscript!), and the
+plugins of other formats need not be imported. Opening has limits, no warnings, and one type of error.
+"""
+
+import codecs
 import functools
 import re
 import struct
@@ -15,6 +20,32 @@ from PIL import Image, ImageFile
 
 from img2img.errors import PictureError
 
+HEAD_BYTES = 64
+
+READABLE = ("PNG", "JPEG", "WebP", "TIFF", "BMP", "AVIF", "GIF")
+
+_OTHER_FILES = (
+    (b"%PDF", "a PDF document"),
+    (b"8BPS", "a Photoshop document"),
+    (b"%!PS", "a PostScript file"),
+    (b"\xc5\xd0\xd3\xc6", "a PostScript file"),
+    (b"\0\0\1\0", "an icon"),
+    (b"\xff\x0a", "a JPEG XL picture"),
+    (b"\0\0\0\x0cJXL ", "a JPEG XL picture"),
+    (b"\0\0\0\x0cjP  ", "a JPEG 2000 picture"),
+    (b"\xffO\xffQ", "a JPEG 2000 picture"),
+    (b"v/1\x01", "an OpenEXR picture"),
+    (b"#?RADIANCE", "a Radiance picture"),
+    (b"qoif", "a QOI picture"),
+    (b"gimp xcf", "a GIMP document"),
+    (b"PK\x03\x04", "a ZIP archive"),
+    (b"\x1f\x8b", "a gzip archive"),
+    (b"\x1aE\xdf\xa3", "a video"),
+    (b"<svg", "an SVG drawing"),
+    (b"version https://git-lfs", "a Git LFS pointer: the picture itself is not downloaded"),
+    (b"<", "a web page or XML text"),
+)
+
 _PLUGINS = {
     "PNG": "PngImagePlugin",
     "JPEG": "JpegImagePlugin",
@@ -25,7 +56,7 @@ _PLUGINS = {
     "AVIF": "AvifImagePlugin",
 }
 
-# What Pillow's decoders let through when a file is broken: besides OSError, whatever their parsing stumbles over.
+# Exceptions that Pillow's decoders raise for broken files: OSError, and anything that their parsers may raise.
 DECODER_ERRORS = (
     OSError,
     EOFError,
@@ -41,25 +72,78 @@ DECODER_ERRORS = (
     zlib.error,
 )
 
-# Pillow's words for files that are whole, and of a kind that it does not know.
-_UNKNOWN_KIND = re.compile(r"cannot handle|unknown pixel mode|unsupported|not supported", re.IGNORECASE)
+# Pillow's words for intact files of a kind that it does not support.
+_UNSUPPORTED = re.compile(r"cannot handle|unknown pixel mode|unsupported|not supported", re.IGNORECASE)
 
 MAX_TEXT = 64 << 20
-"""Bytes that a compressed text or ICC profile of a PNG may unpack to. Pillow refuses pictures with more than 1 MiB in
-one, and some programs keep whole workflows in theirs; all texts of a file together it bounds to the same 64 MiB."""
+"""Maximum unpacked size in bytes of a compressed text or ICC profile in a PNG. Pillow's own limit is 1 MiB, but some
+programs store whole workflows there. Pillow limits all texts of a file together to the same 64 MiB."""
 
+# Pillow's limits and warning filters are global. These variables count the threads that change them and hold the
+# original values, which the last thread restores.
 _lock = threading.Lock()
-_limits: list[int] = []  # of the readings under way
-_pillows_limit: int | None = None
-_pngs = 0  # readings of PNG under way
-_pillows_text = 0
+_limits: list[int] = []  # pixel limits of all current readers
+_original_limit: int | None = None
+_png_readers = 0
+_original_text_limit = 0
 _filters: "warnings.catch_warnings[None] | None" = None
-_libtiffs: int | None = None  # its own handler of errors
-_depth = 0  # how many are inside `quiet`
+_libtiff_original: int | None = None  # libtiff's error handler
+_quiet_blocks = 0  # number of threads inside `quiet`
+
+
+def identify(head: bytes) -> str | None:
+    """Pillow's name for the format of a file with these first HEAD_BYTES bytes; None if it is unknown."""
+    if head.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "PNG"
+    if head.startswith(b"\xff\xd8\xff"):
+        return "JPEG"
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "WEBP"
+    if head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+        return "TIFF"
+    if head[:2] == b"BM":
+        return "BMP"
+    if head[:6] in (b"GIF87a", b"GIF89a"):
+        return "GIF"
+    if head[4:8] == b"ftyp" and (head[8:12] in (b"avif", b"avis") or b"avif" in _brands(head)):
+        return "AVIF"
+    return None
+
+
+def size_of(head: bytes, name: str) -> tuple[int, int] | None:
+    """Width and height in pixels according to the first HEAD_BYTES bytes; None if the format stores them elsewhere."""
+    try:
+        if name == "PNG" and head[12:16] == b"IHDR":
+            return struct.unpack(">II", head[16:24])
+        if name == "GIF":
+            return struct.unpack("<HH", head[6:10])
+        if name == "BMP":
+            if head[14:18] == b"\x0c\0\0\0":
+                return struct.unpack("<HH", head[18:22])
+            width, height = struct.unpack("<ii", head[18:26])
+            return abs(width), abs(height)  # a negative height means that the rows are stored top to bottom
+        if name == "WEBP":
+            return _webp_size(head)
+    except struct.error:
+        return None  # the header is cut off, which the decoder reports
+    return None
+
+
+def describe_unknown(head: bytes) -> str:
+    """Guess what a file of an unknown format is, in words for the user."""
+    text = head.lstrip(b"\xef\xbb\xbf \t\r\n")
+    for signature, what in _OTHER_FILES:
+        if head.startswith(signature) or (signature.startswith(b"<") and text.startswith(signature)):
+            return what
+    if head[4:8] == b"ftyp":
+        return "a HEIC picture or a video"
+    if _is_text(head):
+        return "text"
+    return "not a picture, or one in an unknown format"
 
 
 def available(name: str) -> bool:
-    """Whether this Pillow was built with the format (AVIF and WebP are options); imports its plugin."""
+    """Whether Pillow was built with the format (AVIF and WebP are optional). Imports its plugin."""
     try:
         plugin = import_module(f"PIL.{_PLUGINS[name]}")
     except ModuleNotFoundError:
@@ -68,9 +152,9 @@ def available(name: str) -> bool:
 
 
 def open_image(stream: BinaryIO, name: str) -> ImageFile.ImageFile:
-    """Parse the header of a seekable stream as the format `name`; pixels are decoded later, by `load()`.
+    """Parse the header of a seekable stream in the format `name`. The pixels are decoded later, by `load()`.
 
-    Unlike Image.open this imports one plugin instead of five, which a cold start notices.
+    Unlike Image.open, this imports one plugin instead of five, which makes a cold start noticeably faster.
     """
     if not available(name):
         raise PictureError(f"this Pillow was built without {name}: pip install --upgrade pillow")
@@ -81,13 +165,13 @@ def open_image(stream: BinaryIO, name: str) -> ImageFile.ImageFile:
 
 @contextmanager
 def reading(name: str, format: str, max_pixels: int) -> Iterator[None]:
-    """Turn what Pillow raises for the file `name` into PictureError, and its limits and warnings into ours meanwhile.
+    """Convert Pillow's exceptions for the file `name` to PictureError, and apply our limits instead of Pillow's.
 
-    Pillow warns from 89 megapixels on and refuses from 179, process-wide; here the limit is a parameter. Its check
-    stays in force as the second line behind ours, for sizes that show up only while decoding (frames of a GIF).
+    Pillow warns above 89 megapixels and refuses more than 179, process-wide. Here, the limit is a parameter. Pillow's
+    check uses it, too, for sizes that appear only while decoding (frames of a GIF).
     """
     try:
-        with quiet(), _bounded(max_pixels), _long_texts() if format == "PNG" else nullcontext():
+        with quiet(), _pixel_limit(max_pixels), _long_texts() if format == "PNG" else nullcontext():
             yield
     except Image.DecompressionBombError as error:
         raise too_large(name, None, max_pixels) from error
@@ -95,15 +179,15 @@ def reading(name: str, format: str, max_pixels: int) -> Iterator[None]:
         raise PictureError(f"cannot read {name}: not enough memory to decode it") from error
     except DECODER_ERRORS as error:
         reason = _reason(error)
-        if _UNKNOWN_KIND.search(reason):
-            what = f"it is of a kind that cannot be read ({reason}); save it as 8-bit RGB"
+        if _UNSUPPORTED.search(reason):
+            what = f"this kind of file is not supported ({reason}); save it as 8-bit RGB"
         else:
             what = f"the file is damaged or cut off ({reason})"
         raise PictureError(f"cannot read {name}: {what}") from error
 
 
 def too_large(name: str, size: tuple[int, int] | None, max_pixels: int) -> PictureError:
-    """The error for a picture of more than `max_pixels` pixels; `size` None where only Pillow knows it."""
+    """The error for a picture of more than `max_pixels` pixels; `size` is None if only Pillow knows it."""
     what = f"{size[0]} x {size[1]} pixels" if size else "a part of it"
     return PictureError(
         f"cannot read {name}: {what} is more than the limit of {max_pixels:,} pixels; raise it with --max-pixels"
@@ -112,48 +196,48 @@ def too_large(name: str, size: tuple[int, int] | None, max_pixels: int) -> Pictu
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep Pillow's warnings (odd metadata, mostly) from stderr; ours say what matters. Threads may overlap in it.
+    """Suppress warnings of Pillow (mostly about odd metadata) and libtiff, which prints them to stderr itself.
 
-    So with what libtiff complains of, which it prints there itself, past Python.
+    Our own notes report what matters. Several threads may be inside this block.
     """
-    global _depth, _filters, _libtiffs
+    global _quiet_blocks, _filters, _libtiff_original
     handler = _libtiff_handler()
     with _lock:
-        if not _depth:
+        if not _quiet_blocks:
             _filters = warnings.catch_warnings()
             _filters.__enter__()
             warnings.filterwarnings("ignore", module=r"PIL\.")
-            _libtiffs = handler(None)
-        _depth += 1
+            _libtiff_original = handler(None)
+        _quiet_blocks += 1
     try:
         yield
     finally:
         with _lock:
-            _depth -= 1
-            if not _depth and _filters is not None:
+            _quiet_blocks -= 1
+            if not _quiet_blocks and _filters is not None:
                 _filters.__exit__(None, None, None)
-                handler(_libtiffs)
+                handler(_libtiff_original)
 
 
 @functools.cache
 def _libtiff_handler() -> Callable[[int | None], int | None]:
-    """libtiff's TIFFSetErrorHandler: takes the address of a function or None, and returns that of the one before."""
-    import ctypes  # numpy has imported it
+    """libtiff's TIFFSetErrorHandler: takes the address of a function or None, and returns that of the previous one."""
+    import ctypes  # numpy has already imported it
 
     try:
         function = ctypes.CDLL(import_module("PIL._imaging").__file__).TIFFSetErrorHandler
-    except (AttributeError, OSError):  # libtiff is inside of Pillow's library, and cannot be got at
+    except (AttributeError, OSError):  # libtiff is linked into Pillow's library, and its functions are not exported
         return lambda _: None
     function.restype, function.argtypes = ctypes.c_void_p, (ctypes.c_void_p,)
     return function
 
 
 @contextmanager
-def _bounded(limit: int) -> Iterator[None]:
-    global _pillows_limit
+def _pixel_limit(limit: int) -> Iterator[None]:
+    global _original_limit
     with _lock:
         if not _limits:
-            _pillows_limit = Image.MAX_IMAGE_PIXELS
+            _original_limit = Image.MAX_IMAGE_PIXELS
         _limits.append(limit)
         Image.MAX_IMAGE_PIXELS = max(_limits)
     try:
@@ -161,27 +245,53 @@ def _bounded(limit: int) -> Iterator[None]:
     finally:
         with _lock:
             _limits.remove(limit)
-            Image.MAX_IMAGE_PIXELS = max(_limits) if _limits else _pillows_limit
+            Image.MAX_IMAGE_PIXELS = max(_limits) if _limits else _original_limit
 
 
 @contextmanager
 def _long_texts() -> Iterator[None]:
-    global _pngs, _pillows_text
+    global _png_readers, _original_text_limit
     from PIL import PngImagePlugin
 
     with _lock:
-        if not _pngs:
-            _pillows_text, PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_CHUNK, MAX_TEXT
-        _pngs += 1
+        if not _png_readers:
+            _original_text_limit, PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_CHUNK, MAX_TEXT
+        _png_readers += 1
     try:
         yield
     finally:
         with _lock:
-            _pngs -= 1
-            if not _pngs:
-                PngImagePlugin.MAX_TEXT_CHUNK = _pillows_text
+            _png_readers -= 1
+            if not _png_readers:
+                PngImagePlugin.MAX_TEXT_CHUNK = _original_text_limit
 
 
 def _reason(error: BaseException) -> str:
     text = " ".join(str(error).split())
     return f"{text[:120]}" if text else type(error).__name__
+
+
+def _is_text(head: bytes) -> bool:
+    try:
+        letters = codecs.getincrementaldecoder("utf-8")().decode(head)  # the last character may be incomplete
+    except UnicodeDecodeError:
+        return False
+    return bool(letters) and all(letter.isprintable() or letter in "\t\r\n\ufeff" for letter in letters)
+
+
+def _brands(head: bytes) -> list[bytes]:
+    end = min(int.from_bytes(head[:4], "big"), len(head))
+    return [head[at : at + 4] for at in range(16, end - 3, 4)]
+
+
+def _webp_size(head: bytes) -> tuple[int, int] | None:
+    kind = head[12:16]
+    if kind == b"VP8 " and head[23:26] == b"\x9d\x01\x2a":
+        width, height = struct.unpack("<HH", head[26:30])
+        return width & 0x3FFF, height & 0x3FFF
+    if kind == b"VP8L" and head[20:21] == b"\x2f":
+        (bits,) = struct.unpack("<I", head[21:25])
+        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    if kind == b"VP8X" and len(head) >= 30:
+        return int.from_bytes(head[24:27], "little") + 1, int.from_bytes(head[27:30], "little") + 1
+    return None

@@ -1,4 +1,4 @@
-"""TIFF pictures as far as Pillow has to be helped with them: layouts that it lacks, pages, camera raw files."""
+"""Reads TIFF files where Pillow needs help: unsupported layouts, the number of pages, and camera raw files."""
 
 import sys
 from dataclasses import dataclass
@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import TiffImagePlugin
 
-from img2img.runtime.image import deep
-from img2img.runtime.image.ifd import BrokenDirectory, Ifd, Order, Reader
+from img2img.runtime.image import decoding
+from img2img.runtime.image.tiff_directory import BrokenDirectory, Ifd, Order, Reader
 
 SUBFILE_TYPE, BITS, COMPRESSION, PHOTOMETRIC, SAMPLES, PLANES = 254, 258, 259, 262, 277, 284
 SUB_PICTURES, EXTRA, SAMPLE_FORMAT, DNG_VERSION = 330, 338, 339, 50706
@@ -18,20 +18,20 @@ COMPRESSIONS = frozenset(TiffImagePlugin.COMPRESSION_INFO)
 WHITE_IS_ZERO, RGB_COLOUR = 0, 2
 ASSOCIATED_ALPHA, STRAIGHT_ALPHA = 1, 2
 SEPARATE_PLANES = 2
-REDUCED, MASK = 1, 4  # bits of SUBFILE_TYPE: pages that are no pictures of their own
+REDUCED, MASK = 1, 4  # bits of SUBFILE_TYPE for pages that are not separate pictures
 
 
 @dataclass(frozen=True, slots=True)
 class Tiff:
-    """What the directories of a TIFF file say."""
+    """The directories of a TIFF file."""
 
-    page: Ifd  # the first
+    page: Ifd  # the first page
     order: Order
-    pages: int  # how many, thumbnails and masks not counted
+    pages: int  # number of pages, without thumbnails and masks
 
     @property
     def raw(self) -> bool:
-        """A camera raw file (DNG, NEF, ARW...): what Pillow would decode is a thumbnail, or mosaic data."""
+        """Whether it is a camera raw file (DNG, NEF, ARW...), where Pillow would decode a thumbnail or mosaic data."""
         return DNG_VERSION in self.page.entries or bool(self._first(SUBFILE_TYPE) & REDUCED and self.has(SUB_PICTURES))
 
     @property
@@ -55,14 +55,14 @@ class Tiff:
         return self._first(BITS) == 16
 
     @property
-    def deep_grey_alpha(self) -> bool:
-        """16-bit grey with one extra channel."""
+    def sixteen_bit_grey_alpha(self) -> bool:
+        """Whether it is 16-bit grey with one extra channel."""
         grey = self.has(PHOTOMETRIC) and self._first(PHOTOMETRIC) in (0, 1)
         return grey and self.sixteen_bits and self._first(SAMPLES) == 2 and not self.separate_planes
 
     @property
     def extra(self) -> int | None:
-        """What the first extra channel is: 0 unspecified, ASSOCIATED_ALPHA (premultiplied) or STRAIGHT_ALPHA."""
+        """The meaning of the first extra channel: 0 unspecified, ASSOCIATED_ALPHA (premultiplied) or STRAIGHT_ALPHA."""
         return self._first(EXTRA) if self.has(EXTRA) else None
 
     def has(self, tag: int) -> bool:
@@ -74,27 +74,27 @@ class Tiff:
 
 
 def inspect(stream: BinaryIO) -> Tiff:
-    """Read the directories of a seekable TIFF file. Raises BrokenDirectory where even the first is damaged."""
+    """Read the directories of a seekable TIFF file. Raises BrokenDirectory if the first one is damaged."""
     reader = Reader(stream)
     chain = reader.chain()
     first = next(chain, None)
     if first is None:
-        raise BrokenDirectory("the file holds no picture")
+        raise BrokenDirectory("the file contains no picture")
     pages = 1
     try:
         for page in chain:
             kind = page.numbers(SUBFILE_TYPE, reader.header.order)
             pages += not (kind and kind[0] & (REDUCED | MASK))
     except BrokenDirectory:
-        pass  # the first page can be read all the same, and a damaged chain gives no further one
+        pass  # the first page is still readable, and a damaged chain has no further pages
     return Tiff(first, reader.header.order, pages)
 
 
 class LibtiffTiff(TiffImagePlugin.TiffImageFile):
     """A TIFF that libtiff decodes even if it is not compressed.
 
-    It knows 16 bits in separate planes, which Pillow's own decoder mixes up, and gives samples in native byte order.
-    Libtiff goes by the tags of the file, whatever Pillow is told.
+    Libtiff supports 16 bits in separate planes, which Pillow's own decoder mixes up, and returns samples in native byte
+    order. It reads the tags from the file itself, so changing Pillow's tags does not affect it.
     """
 
     def _setup(self) -> None:
@@ -104,9 +104,9 @@ class LibtiffTiff(TiffImagePlugin.TiffImageFile):
 
 
 class GreyAlphaTiff(LibtiffTiff):
-    """A TIFF of 16-bit grey and alpha, which Pillow's table of layouts lacks.
+    """A TIFF with 16-bit grey and alpha, which is missing in Pillow's table of layouts.
 
-    Told to be 8-bit RGBA, which is as many bytes a pixel: so the bytes pass through.
+    Pillow treats it as 8-bit RGBA, which has the same number of bytes per pixel, and passes the bytes through.
     """
 
     def _setup(self) -> None:
@@ -118,4 +118,4 @@ class GreyAlphaTiff(LibtiffTiff):
 
     def samples(self) -> npt.NDArray[np.uint16]:
         """Decode: [H, W, 2]."""
-        return deep.decode_pairs(self, sys.byteorder == "big")
+        return decoding.decode_pairs(self, sys.byteorder == "big")

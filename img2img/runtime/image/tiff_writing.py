@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from img2img.errors import PictureError
 from img2img.runtime.image.exif import to_tiff
-from img2img.runtime.image.ifd import LONG, SHORT, UNDEFINED, Ifd, Order, pack
+from img2img.runtime.image.tiff_directory import LONG, SHORT, UNDEFINED, Ifd, Order, pack
 
 Pixels = npt.NDArray[Any]
 

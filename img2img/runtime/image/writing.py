@@ -1,5 +1,6 @@
 """Writing a picture in the format that is asked for, with what that format can hold."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from io import BytesIO
@@ -16,7 +17,7 @@ from img2img.runtime.image import exif as exifs
 from img2img.runtime.image import pillow, png16, tiff_writing
 from img2img.runtime.image.depth import over_white, to_8_bits
 from img2img.runtime.image.pictures import Picture
-from img2img.text import shown
+from img2img.text import show, shown
 
 SUFFIXES = {
     ".png": "PNG",
@@ -66,38 +67,39 @@ _FORMATS = {
 _NAMES = {**{suffix[1:].upper(): name for suffix, name in SUFFIXES.items()}, **{name: name for name in _FORMATS}}
 
 
-def format_for(path: Path) -> str:
-    """Pillow's name of the format that a file name's suffix stands for.
+def format_for(name: Path | str) -> str:
+    """Pillow's name of the format that the suffix of a file name stands for.
 
-    Raises PictureError, which names the suffixes that there are, where it is none that can be written.
+    Raises PictureError, which lists the suffixes, if it is none that can be written.
     """
-    suffix = path.suffix.lower()
+    suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122 - a name may be a URI
     if suffix in SUFFIXES:
         return SUFFIXES[suffix]
     what = "GIF holds 256 colours and is only read" if suffix == ".gif" else f"{suffix or 'no suffix'} is no format"
-    raise PictureError(f"cannot write {shown(path)}: {what}; use one of {', '.join(SUFFIXES)}")
+    raise PictureError(f"cannot write {show(name)}: {what}; use one of {', '.join(SUFFIXES)}")
 
 
 def write(
     picture: Picture,
     target: Path | BinaryIO,
     *,
+    name: str | None = None,
     format: str | None = None,
     quality: int | None = None,
     finished: Callable[[BinaryIO], None] | None = None,
 ) -> tuple[str, ...]:
     """Write a picture to a file, which appears whole or not at all, or to a stream, which need not be seekable.
 
-    format: "PNG", "jpg"...; by default what the file's suffix says, for a stream the format of the picture's source,
-    PNG where that is only read. quality: 1 to 100, for JPEG (95), WebP (90; 100 is lossless) and AVIF (80). finished:
-    is called with the whole file, readable and seekable, before it gets its name; what it raises passes through, and
-    the file does not appear.
+    name: what errors call a stream, by default standard output. format: "PNG", "jpg"...; by default what the file's
+    suffix says, for a stream the format of the picture's source, PNG where that is only read. quality: 1 to 100, for
+    JPEG (95), WebP (90; 100 is lossless) and AVIF (80). finished: is called with the whole file, readable and seekable,
+    before it gets its name; what it raises passes through, and the file does not appear.
 
     Returns notes for a person on what the format could not hold: alpha is composited over white for JPEG and BMP, 16
     bits are rounded to 8 for all but PNG and TIFF, BMP takes neither EXIF nor an ICC profile. Raises PictureError where
     the format is unknown or too small for the picture, or the target cannot be written.
     """
-    name = shown(target, "standard output")
+    name = name or shown(target, "standard output")
     chosen = _chosen(format, target, picture, name)
     if quality is not None and not 1 <= quality <= 100:
         raise PictureError(f"cannot write {name}: the quality is {quality}, it can be 1 to 100")
@@ -128,7 +130,7 @@ def write(
 
 def _chosen(format: str | None, target: Path | BinaryIO, picture: Picture, name: str) -> str:
     if format is None:
-        chosen = format_for(target) if isinstance(target, Path) else picture.format
+        chosen = format_for(str(target)) if isinstance(target, Path) else picture.format
         chosen = chosen if chosen in _FORMATS else "PNG"
     elif format.upper() in _NAMES:
         chosen = _NAMES[format.upper()]

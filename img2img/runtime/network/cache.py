@@ -1,10 +1,9 @@
-"""What was found out about this machine, kept for the next call. Losing any of it costs seconds, never a result."""
+"""Keeps what was measured on this machine for the next call. Losing it costs seconds, never a result."""
 
 import contextlib
 import hashlib
 import json
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +12,12 @@ from img2img.errors import Img2ImgError
 
 
 def folder() -> Path:
-    """$IMG2IMG_CACHE, else the platform's folder for what may be deleted. May not exist."""
+    """$IMG2IMG_CACHE, or the platform's folder for caches. May not exist."""
     if chosen := os.environ.get("IMG2IMG_CACHE"):
         return Path(chosen).expanduser()
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "img2img" / "cache"
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "img2img"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "img2img"
+    import platformdirs
+
+    return platformdirs.user_cache_path("img2img", appauthor=False)
 
 
 def get(kind: str, key: list[Any]) -> dict[str, Any] | None:

@@ -5,12 +5,12 @@ take.
 """
 
 import json
+import math
 import re
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, NamedTuple
 
 from img2img.errors import ModelError
-from img2img.runtime.network import schema
 from img2img.version import __version__
 
 METADATA_KEY = "img2img"
@@ -49,7 +49,7 @@ class Card:
     trained_on: tuple[str, ...] = ()
     metrics: dict[str, dict[str, float | str]] = field(default_factory=dict)  # data set -> figures and their command
     created_with: str = ""
-    sha256: str | None = None  # `model_file.digest` of the file; None: unknown
+    sha256: str | None = None  # `card_writing.digest` of the file; None: unknown
     selftest: dict[str, Any] | None = None  # made by `selftest.create`; None: unknown, or results vary between runs
     extra: dict[str, Any] = field(default_factory=dict)  # keys of a later version, unchanged
 
@@ -59,7 +59,7 @@ class Card:
             if isinstance(value, list):  # JSON, TOML and callers pass lists; a frozen card holds tuples
                 value = tuple(value)
                 object.__setattr__(self, key, value)
-            if not schema.fits(value, rule.schema):
+            if not fits(value, rule.schema):
                 raise ModelError(f"card: {key!r} must be {rule.expected}, not {_shown(value)}")
 
     @classmethod
@@ -241,3 +241,43 @@ def json_schema() -> dict[str, Any]:
         "required": ["format", *REQUIRED],
         "additionalProperties": True,  # keys of a later version
     }
+
+
+_TYPES = {
+    "string": lambda value: isinstance(value, str),
+    # Stricter than JSON Schema, which accepts 2.0 as an integer, so that hand-written cards never yield floats.
+    "integer": lambda value: isinstance(value, int) and not isinstance(value, bool),
+    # JSON has neither NaN nor infinity: parsers in other languages would reject the whole card.
+    "number": lambda value: isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value),
+    "boolean": lambda value: isinstance(value, bool),
+    "array": lambda value: isinstance(value, list | tuple),
+    "object": lambda value: isinstance(value, dict) and all(isinstance(key, str) for key in value),
+    "null": lambda value: value is None,
+}
+
+
+def fits(value: object, schema: dict[str, Any]) -> bool:
+    """Whether `value`, in Python's equivalents of JSON types, conforms to a JSON Schema.
+
+    Supports type, const, enum, minLength, pattern, minimum, maximum, items, properties, required and
+    additionalProperties. A pattern must match the whole text.
+    """
+    kinds = schema.get("type", list(_TYPES))
+    if not any(_TYPES[kind](value) for kind in ([kinds] if isinstance(kinds, str) else kinds)):
+        return False
+    if value != schema.get("const", value) or value not in schema.get("enum", [value]):
+        return False
+    if isinstance(value, str):
+        return len(value) >= schema.get("minLength", 0) and bool(
+            "pattern" not in schema or re.fullmatch(schema["pattern"], value)
+        )
+    if isinstance(value, int | float):
+        return bool(schema.get("minimum", -math.inf) <= value <= schema.get("maximum", math.inf))
+    if isinstance(value, list | tuple):
+        return all(fits(one, schema.get("items", {})) for one in value)
+    if isinstance(value, dict):
+        known, others = schema.get("properties", {}), schema.get("additionalProperties", {})
+        return all(key in value for key in schema.get("required", ())) and all(
+            fits(one, known.get(key, {} if others is True else others)) for key, one in value.items()
+        )
+    return True

@@ -1,4 +1,9 @@
-"""Creates onnxruntime sessions on the CPU and on CUDA. Measurements decided their settings."""
+"""Creates onnxruntime sessions on the CPU and on CUDA, and shares the cores between their runs.
+
+Measurements decided the settings of the sessions.
+"""
+
+from __future__ import annotations
 
 import contextlib
 import io
@@ -6,20 +11,19 @@ import math
 import os
 import re
 import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar
 
 from img2img.errors import DeviceError, ModelError, UsageError
 from img2img.runtime.network import header, inference_errors
 
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
+T = TypeVar("T")
 
 # The parts of onnxruntime's message about a file that is newer than onnxruntime itself.
 _NEWEST = re.compile(r"max supported IR version: (\d+)|domain ai\.onnx is till opset (\d+)")
 _CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
-_MAX_SHAPES = 2  # input shapes whose buffers are kept: a row of tiles is run in groups of at most two sizes
 
 
 def create(path: Path, device: str, threads: int | None) -> tuple[Any, str, list[str]]:
@@ -44,81 +48,16 @@ def create(path: Path, device: str, threads: int | None) -> tuple[Any, str, list
     if threads is not None and threads < 1:
         raise UsageError(f"threads must be at least 1, not {threads}")
     threads = cores() if threads is None else threads
-    if device == "cpu":
-        return _cpu(path, threads), "cpu", []
+    # "auto" means the CPU on a machine without CUDA, which is common and needs no note.
+    if device == "cpu" or (device == "auto" and _CUDA not in _onnxruntime().get_available_providers()):
+        return _session(path, _options(threads), [_CPU]), "cpu", []
     number = int(device.partition(":")[2] or 0)
     try:
         return _cuda(path, threads, number)
     except DeviceError as error:
         if device != "auto":
             raise
-        # A machine without the CUDA package is common and needs no note. Broken CUDA needs one.
-        notes = [f"running on the CPU: {error}"] if _CUDA in _onnxruntime().get_available_providers() else []
-        return _cpu(path, threads), "cpu", notes
-
-
-class BufferedSession:
-    """Runs a session on buffers that stay on its device, which avoids allocating memory for each run.
-
-    The first run with given input shapes uses no buffers and reveals the result's shape. Buffers are created when the
-    same shapes come again, so a picture of a unique size costs no buffers.
-
-    Args:
-        session: an onnxruntime session.
-        device: "cpu" or "cuda:N", where the session runs. On the CPU, buffers gain nothing.
-    """
-
-    def __init__(self, session: Any, device: str) -> None:
-        self._session = session
-        kind, _, number = device.partition(":")
-        self._place = (kind, int(number or 0))
-        self._is_host = kind == "cpu"
-        # Shapes and types of the inputs -> shape and type of the result, and the buffers or None.
-        self._kept: dict[Any, tuple[tuple[int, ...], Any, Any]] = {}
-        self._lock = threading.Lock()
-
-    def run(self, output: str, feeds: "dict[str, npt.NDArray[Any]]") -> "npt.NDArray[Any]":
-        """Compute the output of that name for these inputs. Raises onnxruntime's exceptions."""
-        key = (output, *((name, array.shape, array.dtype.str) for name, array in feeds.items()))
-        with self._lock:
-            known = self._kept.pop(key, None)  # inserted again below as the most recently used entry
-            try:
-                if known is None:
-                    result: npt.NDArray[Any] = self._session.run([output], feeds)[0]
-                    known = (result.shape, result.dtype, None)
-                else:
-                    shape, dtype, buffers = known
-                    buffers = buffers or self._buffers(output, feeds, shape, dtype)
-                    result = self._run_on(buffers, output, feeds)
-                    known = (shape, dtype, buffers)
-            except Exception:
-                self._kept.clear()  # memory may have run out: leave all of it to the next attempt
-                raise
-            self._kept[key] = known
-            while len(self._kept) > _MAX_SHAPES:
-                del self._kept[next(iter(self._kept))]
-            return result
-
-    def _buffers(
-        self, output: str, feeds: "dict[str, npt.NDArray[Any]]", shape: tuple[int, ...], dtype: "np.dtype[Any]"
-    ) -> Any:
-        """Create an onnxruntime binding and the values that it binds."""
-        make = _onnxruntime().OrtValue.ortvalue_from_shape_and_type
-        binding = self._session.io_binding()
-        values = {name: make(array.shape, array.dtype.type, *self._place) for name, array in feeds.items()}
-        for name, value in values.items():
-            binding.bind_ortvalue_input(name, value)
-        values[output] = make(shape, dtype.type, *self._place)
-        binding.bind_ortvalue_output(output, values[output])
-        return binding, values
-
-    def _run_on(self, buffers: Any, output: str, feeds: "dict[str, npt.NDArray[Any]]") -> "npt.NDArray[Any]":
-        binding, values = buffers
-        for name, array in feeds.items():
-            values[name].update_inplace(array)
-        self._session.run_with_iobinding(binding)
-        result: npt.NDArray[Any] = values[output].numpy()
-        return result.copy() if self._is_host else result  # on the host, `result` is the buffer itself
+        return _session(path, _options(threads), [_CPU]), "cpu", [f"running on the CPU: {error}"]
 
 
 def cores() -> int:
@@ -128,6 +67,107 @@ def cores() -> int:
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
         count = min(count, math.ceil(int(quota) / int(period)))
     return max(count, 1)
+
+
+class Cores:
+    """Counts the threads that run a network at the same time: one for each picture in work, and helpers.
+
+    A picture that is cut into tiles gets helpers while cores are idle. Pictures come first: a helper leaves after its
+    tile if a new picture needs the core. Nothing here waits.
+
+    Attributes:
+        count: maximum number of useful simultaneous runs of the network.
+        split: True: a run uses the idle cores as well. False: a run has one thread.
+    """
+
+    def __init__(self, count: int = 1, *, split: bool = True) -> None:
+        self.count = count
+        self.split = split
+        self._idle = count
+        self._lock = threading.Lock()
+
+    @property
+    def idle(self) -> int:
+        """Cores without work. Negative: more pictures and helpers than cores, so helpers should leave."""
+        return self._idle
+
+    @property
+    def within_reach(self) -> int:
+        """Number of cores that a picture in work can use: its own and the idle ones."""
+        return max(1, min(self.count, self._idle + 1))
+
+    @contextlib.contextmanager
+    def busy(self) -> Iterator[None]:
+        """Occupy a core during the block."""
+        self.occupy()
+        try:
+            yield
+        finally:
+            self.free()
+
+    def occupy(self) -> None:
+        """A picture starts. Its core may be busy with a tile of another picture for a moment."""
+        with self._lock:
+            self._idle -= 1
+
+    def take_idle(self) -> bool:
+        """Take a core if one is idle. `free` returns it."""
+        with self._lock:
+            if self._idle <= 0:
+                return False
+            self._idle -= 1
+            return True
+
+    def free(self) -> None:
+        """A picture has ended, or a helper leaves."""
+        with self._lock:
+            self._idle += 1
+
+
+def for_each(function: Callable[[T], None], things: Iterable[T], cores: Cores) -> None:
+    """Call `function` with each thing in order, in this thread and in helper threads on idle cores.
+
+    After an exception, no further calls start. The exception is raised when all threads have ended.
+    """
+    waiting = deque(things)
+    errors: list[BaseException] = []
+    helpers: list[threading.Thread] = []
+
+    def next_one() -> bool:
+        try:
+            thing = waiting.popleft()
+        except IndexError:
+            return False
+        function(thing)
+        return True
+
+    def help_out() -> None:
+        try:
+            while not errors and cores.idle >= 0 and next_one():
+                pass
+        except BaseException as error:
+            errors.append(error)
+        finally:
+            cores.free()
+
+    def start_helpers() -> None:
+        helpers[:] = [one for one in helpers if one.is_alive()]
+        while len(waiting) > 1 and len(helpers) < cores.count - 1 and cores.take_idle():
+            helpers.append(threading.Thread(target=help_out, name="tiles"))
+            helpers[-1].start()
+
+    try:
+        start_helpers()
+        while not errors and next_one():
+            start_helpers()
+    except BaseException as error:
+        errors.append(error)
+    finally:
+        for helper in helpers:
+            helper.join()
+    if errors:
+        # Cancelled and KeyboardInterrupt take precedence over a tile that failed at the same time.
+        raise next((one for one in errors if not isinstance(one, Exception)), errors[0])
 
 
 def _onnxruntime() -> Any:
@@ -179,10 +219,6 @@ def _session(path: Path, options: Any, providers: list[Any]) -> Any:
             f"{path}: the file ({header.read(path).versions()}) is newer than onnxruntime {ort.__version__}, which"
             f" reads up to {known}: run pip install -U onnxruntime"
         ) from error
-
-
-def _cpu(path: Path, threads: int) -> Any:
-    return _session(path, _options(threads), [_CPU])
 
 
 def _cuda(path: Path, threads: int, number: int) -> tuple[Any, str, list[str]]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from img2img.runtime.network import model_file, protobuf
+from img2img.runtime.network import model_file
 
 # TensorProto.DataType
 _TYPES = {
@@ -68,14 +68,14 @@ def read(path: Path) -> Header:
         version, opsets = 0, {}
         weights: set[str] = set()
         tensors: dict[int, list[Tensor]] = {11: [], 12: []}
-        for number, start, stop, value in protobuf.fields(file, 0, size):
+        for number, start, stop, value in model_file.fields(file, 0, size):
             if number == 1:
                 version = value
             elif number == 8 and start is not None:
                 domain, opset = _opset(file, start, stop)
                 opsets[domain] = opset
             elif number == 7 and start is not None:
-                for part in protobuf.fields(file, start, stop):
+                for part in model_file.fields(file, start, stop):
                     if part.start is None:
                         continue
                     if part.number in tensors:
@@ -88,7 +88,7 @@ def read(path: Path) -> Header:
 
 
 def _opset(file: BinaryIO, start: int, stop: int) -> tuple[str, int]:
-    version = next((one.value for one in protobuf.fields(file, start, stop) if one.number == 2), 0)
+    version = next((one.value for one in model_file.fields(file, start, stop) if one.number == 2), 0)
     return _text(file, start, stop, 1), version
 
 
@@ -98,25 +98,25 @@ def _tensor(file: BinaryIO, start: int, stop: int) -> Tensor:
     kind = _part(file, _part(file, (start, stop), 2), 1)
     if kind is None:
         return Tensor(name, "no tensor", None)
-    number = next((one.value for one in protobuf.fields(file, *kind) if one.number == 1), 0)
+    number = next((one.value for one in model_file.fields(file, *kind) if one.number == 1), 0)
     type_name = _TYPES.get(number, f"type {number}")
     place = _part(file, kind, 2)
     if place is None:
         return Tensor(name, type_name, None)
     sides = [
         _side(file, one.start, one.stop)
-        for one in protobuf.fields(file, *place)
+        for one in model_file.fields(file, *place)
         if one.number == 1 and one.start is not None
     ]
     return Tensor(name, type_name, tuple(sides))
 
 
 def _side(file: BinaryIO, start: int, stop: int) -> int | str | None:
-    for number, first, last, value in protobuf.fields(file, start, stop):
+    for number, first, last, value in model_file.fields(file, start, stop):
         if number == 1:
             return value
         if number == 2 and first is not None:
-            return protobuf.text(file, first, last) or None
+            return model_file.text(file, first, last) or None
     return None
 
 
@@ -124,7 +124,7 @@ def _part(file: BinaryIO, place: tuple[int, int] | None, wanted: int) -> tuple[i
     """The position of the field `wanted` in the message at `place`; None if there is none."""
     if place is None:
         return None
-    for number, start, stop, _ in protobuf.fields(file, *place):
+    for number, start, stop, _ in model_file.fields(file, *place):
         if number == wanted and start is not None:
             return start, stop
     return None
@@ -132,4 +132,4 @@ def _part(file: BinaryIO, place: tuple[int, int] | None, wanted: int) -> tuple[i
 
 def _text(file: BinaryIO, start: int, stop: int, wanted: int) -> str:
     place = _part(file, (start, stop), wanted)
-    return "" if place is None else protobuf.text(file, *place)
+    return "" if place is None else model_file.text(file, *place)

@@ -1,29 +1,23 @@
-"""Reads and writes parts of ONNX files without onnxruntime: metadata, digest and the names of external weights files.
+"""Reads parts of ONNX files without onnxruntime: metadata, and the names of external weights files.
 
 An ONNX file is one protobuf message. Walking over its fields and skipping the weights takes milliseconds even for a
 folder of models. It also allows rejecting a model that reaches outside its folder before anything opens it.
 Field numbers: https://github.com/onnx/onnx/blob/main/onnx/onnx.proto
+Wire format: https://protobuf.dev/programming-guides/encoding/
 """
 
-import dataclasses
-import hashlib
-import io
 import os
 from collections.abc import Iterator
 from pathlib import Path, PureWindowsPath
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from img2img.errors import ModelError
-from img2img.runtime.network import protobuf
-from img2img.runtime.network.card import METADATA_KEY, Card
-from img2img.runtime.network.protobuf import Malformed
 
-if TYPE_CHECKING:
-    from hashlib import _Hash
+_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+_MAX_TEXT = 4 << 20  # a card takes a few kilobytes
 
-_METADATA, _IR_VERSION, _GRAPH = 14, 1, 7
+METADATA_FIELD, _IR_VERSION, _GRAPH = 14, 1, 7
 _MAX_DEPTH = 64  # graphs nested in attributes of graphs; real models have two or three
-_CHUNK = 1 << 20
 
 # Message -> field number -> message in that field, for every path that leads from a model to a tensor.
 _PATHS_TO_TENSORS = {
@@ -38,6 +32,26 @@ _PATHS_TO_TENSORS = {
 }
 
 
+class Malformed(Exception):
+    """The bytes are not a complete protobuf message."""
+
+
+class Field(NamedTuple):
+    """One field. Its tag and length are the bytes between the end of the previous field and `start`.
+
+    Attributes:
+        number: the field number in the message's definition.
+        start: position of the first byte of its content; None if the field is a number.
+        stop: position after its last byte.
+        value: the value of a variable-length integer; 0 for other fields.
+    """
+
+    number: int
+    start: int | None
+    stop: int
+    value: int
+
+
 def metadata(path: Path) -> dict[str, str]:
     """Read the `metadata_props` of the ONNX file at `path`. Weights are skipped, not read.
 
@@ -47,10 +61,10 @@ def metadata(path: Path) -> dict[str, str]:
     with opened(path) as (file, size):
         found: dict[str, str] = {}
         seen = set()
-        for field in protobuf.fields(file, 0, size):
+        for field in fields(file, 0, size):
             seen.add(field.number)
-            if field.number == _METADATA and field.start is not None:
-                key, value = _entry(file, field.start, field.stop)
+            if field.number == METADATA_FIELD and field.start is not None:
+                key, value = entry(file, field.start, field.stop)
                 found[key] = value
         if not {_IR_VERSION, _GRAPH} <= seen:
             raise Malformed("it contains no graph")
@@ -64,7 +78,7 @@ def external_files(path: Path) -> set[str]:
         ModelError: see `metadata`.
     """
     with opened(path) as (file, size):
-        return set(_locations(file, "model", 0, size, 0))
+        return set(locations(file, "model", 0, size))
 
 
 def require_safe(path: Path) -> None:
@@ -88,63 +102,6 @@ def require_safe(path: Path) -> None:
             )
         if not (folder / location).is_file():
             raise ModelError(f"{path}: its weights file {location!r} is missing in the same folder")
-
-
-def digest(path: Path) -> str:
-    """The SHA-256 of a model without its card, in hexadecimal digits.
-
-    It hashes two parts. First, the bytes of every field of the protobuf message (tag, length, content), in the order of
-    the file, except the metadata entry "img2img". Then each external weights file, sorted by name: name, 0 byte, size
-    in decimal digits, 0 byte, content.
-
-    Raises:
-        ModelError: see `require_safe`.
-    """
-    require_safe(path)
-    with opened(path) as (file, size):
-        return _digest(file, size, path.parent)
-
-
-def require_whole(path: Path, card: Card) -> None:
-    """Reject a model whose digest differs from the one in its card. A card without a digest passes.
-
-    Raises:
-        ModelError: the digests differ; see also `digest`.
-    """
-    if card.sha256 is not None and digest(path) != card.sha256:
-        raise ModelError(f"{path}: damaged or changed: its digest differs from the one in its card; get the file again")
-
-
-def with_card(data: bytes, card: Card, folder: Path | None = None) -> bytes:
-    """Return the ONNX file `data` with `card` as its only card, `sha256` filled in. The rest is unchanged.
-
-    Args:
-        folder: the folder of the external weights files, if there are any.
-
-    Raises:
-        ModelError: `data` is not an ONNX file, or has external weights although `folder` is None.
-    """
-    file = io.BytesIO(data)
-    try:
-        kept = b"".join(data[start:stop] for start, stop in _without_card(file, len(data)))
-        found = _digest(file, len(data), folder)
-    except Malformed as error:
-        raise ModelError(f"not an ONNX file, or cut short: {error}") from error
-    text = dataclasses.replace(card, sha256=found).to_json()
-    entry = protobuf.encoded(1, METADATA_KEY.encode()) + protobuf.encoded(2, text.encode())
-    return kept + protobuf.encoded(_METADATA, entry)
-
-
-def with_card_and_selftest(data: bytes, card: Card) -> bytes:
-    """Like `with_card`, and fills in the card's `selftest`. Every function that writes a new network ends with this.
-
-    Raises:
-        ModelError: onnxruntime rejects the file, or it has external weights.
-        BrokenOutput: its result is no valid picture.
-    """
-    from img2img.runtime.network import selftest  # imported late: listing models needs no numpy and no onnxruntime
-
-    return with_card(data, dataclasses.replace(card, selftest=selftest.create(data, card)))
 
 
 class opened:
@@ -172,59 +129,87 @@ class opened:
             raise ModelError(f"{self.path}: cannot read the model: {error.strerror or error}") from error
 
 
-def _locations(file: BinaryIO, message: str, start: int, stop: int, depth: int) -> Iterator[str]:
+def locations(file: BinaryIO, message: str, start: int, stop: int, depth: int = 0) -> Iterator[str]:
+    """The locations in a message of this kind, which lies in `file` from `start` to `stop`."""
     if depth > _MAX_DEPTH:
         raise Malformed("its graphs are nested too deeply")
-    fields = _PATHS_TO_TENSORS[message]
-    for number, first, last, _ in protobuf.fields(file, start, stop):
-        if first is None or number not in fields:
+    paths = _PATHS_TO_TENSORS[message]
+    for number, first, last, _ in fields(file, start, stop):
+        if first is None or number not in paths:
             continue
-        if fields[number] == "entry":
-            key, value = _entry(file, first, last)
+        if paths[number] == "entry":
+            key, value = entry(file, first, last)
             # The field data_location is ignored: checking a location that nothing reads does no harm.
             if key == "location":
                 yield value
         else:
-            yield from _locations(file, fields[number], first, last, depth + 1)
+            yield from locations(file, paths[number], first, last, depth + 1)
 
 
-def _entry(file: BinaryIO, start: int, stop: int) -> tuple[str, str]:
+def entry(file: BinaryIO, start: int, stop: int) -> tuple[str, str]:
     """Read a StringStringEntryProto: key and value."""
     texts = {1: "", 2: ""}
-    for number, first, last, _ in protobuf.fields(file, start, stop):
+    for number, first, last, _ in fields(file, start, stop):
         if first is not None and number in texts:
-            texts[number] = protobuf.text(file, first, last)
+            texts[number] = text(file, first, last)
     return texts[1], texts[2]
 
 
-def _without_card(file: BinaryIO, size: int) -> Iterator[tuple[int, int]]:
-    """Yield the byte range [start, stop) of each field, including its tag and length, that is not the card."""
-    begin = 0
-    for number, start, stop, _ in protobuf.fields(file, 0, size):
-        if number != _METADATA or start is None or _entry(file, start, stop)[0] != METADATA_KEY:
-            yield begin, stop
-        begin = stop
+def fields(file: BinaryIO, start: int, stop: int) -> Iterator[Field]:
+    """Yield the fields of the message in `file` from `start` to `stop`, in order.
+
+    The caller may read and seek between two fields.
+
+    Raises:
+        Malformed: the bytes are not a message.
+    """
+    at = start
+    while at < stop:
+        file.seek(at)
+        tag, at = _varint(file, at)
+        number, kind = tag >> 3, tag & 7
+        if number == 0 or tag >= 1 << 32:
+            raise Malformed("it contains an invalid field")
+        first, value = None, 0
+        if kind == _VARINT:
+            value, at = _varint(file, at)
+        elif kind == _FIXED64:
+            at += 8
+        elif kind == _FIXED32:
+            at += 4
+        elif kind == _BYTES:
+            length, first = _varint(file, at)
+            at = first + length
+        else:
+            raise Malformed("it contains an invalid field")
+        if at > stop:
+            raise Malformed("it ends in the middle of a field")
+        yield Field(number, first, at, value)
 
 
-def _digest(file: BinaryIO, size: int, folder: Path | None) -> str:
-    hashed = hashlib.sha256()
-    for start, stop in _without_card(file, size):
-        _feed(hashed, file, start, stop)
-    for location in sorted(set(_locations(file, "model", 0, size, 0))):
-        if folder is None:
-            raise ModelError(f"its weights are in another file ({location!r}): merge them into one file")
-        with (folder / location).open("rb") as weights:
-            length = os.fstat(weights.fileno()).st_size
-            hashed.update(f"{location}\0{length}\0".encode())
-            _feed(hashed, weights, 0, length)
-    return hashed.hexdigest()
+def text(file: BinaryIO, start: int, stop: int) -> str:
+    """Read the text in `file` from `start` to `stop`.
 
-
-def _feed(hashed: "_Hash", file: BinaryIO, start: int, stop: int) -> None:
+    Raises:
+        Malformed: the text is longer than 4 MiB or not UTF-8.
+    """
+    if stop - start > _MAX_TEXT:
+        raise Malformed("it contains a text that is too long")
     file.seek(start)
-    while start < stop:
-        chunk = file.read(min(_CHUNK, stop - start))
-        if not chunk:
-            raise Malformed("it became shorter while being read")
-        hashed.update(chunk)
-        start += len(chunk)
+    try:
+        return file.read(stop - start).decode()
+    except UnicodeDecodeError as error:
+        raise Malformed("it contains a text that is not UTF-8") from error
+
+
+def _varint(file: BinaryIO, at: int) -> tuple[int, int]:
+    """Read a variable-length integer at the file's position `at`; returns it and the position after it."""
+    value = 0
+    for shift in range(0, 70, 7):
+        byte = file.read(1)
+        if not byte:
+            raise Malformed("it ends in the middle of a field")
+        value |= (byte[0] & 0x7F) << shift
+        if byte[0] < 0x80:
+            return value, at + shift // 7 + 1
+    raise Malformed("it contains an invalid number")

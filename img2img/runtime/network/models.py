@@ -31,16 +31,16 @@ class Installed:
 
 
 def user_folder() -> Path:
-    """Where a person's own models lie: $IMG2IMG_MODELS, else the platform's folder for such data. May not exist."""
+    """The folder for a user's own models: $IMG2IMG_MODELS, or the platform's folder for data. May not exist."""
     if chosen := os.environ.get("IMG2IMG_MODELS"):
         return Path(chosen).expanduser()
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Application Support"
-    else:
-        base = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
-    return base / "img2img" / "models"
+    import platformdirs
+
+    folder = platformdirs.user_data_path("img2img", appauthor=False) / "models"
+    # Version 0.1.0 ignored $XDG_DATA_HOME on macOS and read %LOCALAPPDATA% on Windows. Its models are still found.
+    base = {"darwin": "~/Library/Application Support", "win32": os.environ.get("LOCALAPPDATA")}.get(sys.platform)
+    former = Path(base).expanduser() / "img2img" / "models" if base else folder
+    return former if former.is_dir() and not folder.is_dir() else folder
 
 
 def bundled_folder() -> Path:

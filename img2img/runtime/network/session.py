@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from img2img.errors import UsageError
-from img2img.runtime.network import devices, inference_errors, interface, model_file, models, probe
-from img2img.runtime.network.adapter import Adapter, Assumptions, FixedSize
+from img2img.errors import ModelError, UsageError
+from img2img.runtime.network import devices, inference_errors, model_file, models, probe
+from img2img.runtime.network.adapter import Adapter, Assumptions, FixedSize, fixed_size, show_shape
+from img2img.runtime.network.buffered_session import BufferedSession
 from img2img.runtime.network.card import Card
-from img2img.runtime.network.cores import Cores
+from img2img.runtime.network.devices import Cores
 from img2img.runtime.network.grid import grids
 from img2img.runtime.network.inference_errors import BrokenOutput, OutOfMemory
 
@@ -24,6 +25,9 @@ Floats = npt.NDArray[np.float32]
 # Pixels that CUDA processes at once, in several tiles: as many as one automatic tile has, so they need no more memory.
 # On the CPU, a pixel costs the same in small tiles and in large ones.
 _PIXELS_AT_ONCE = 512 * 512
+
+# Optional inputs of docs/model-file.md, for later methods.
+_OPTIONAL_INPUTS = {"reference", "latent"}
 
 
 class LoadedModel:
@@ -72,7 +76,7 @@ class LoadedModel:
         on_cuda = device.startswith("cuda")
         batch_is_one = inputs[self._image].shape[:1] == [1]
         self.pixels_at_once = _PIXELS_AT_ONCE if on_cuda and not batch_is_one else 0
-        self._buffered = devices.BufferedSession(session, device) if on_cuda else None
+        self._buffered = BufferedSession(session, device) if on_cuda else None
 
     @property
     def name(self) -> str:
@@ -167,7 +171,7 @@ def load(
             or `assume` has an unknown key or an invalid value.
         OutOfMemory: the model does not fit the device.
     """
-    assumed = Assumptions.parse(assume or {})
+    assumed = Assumptions.parse(assume) if assume else Assumptions()
     path = models.find(name_or_path)
     found = models.read_card(path)
     if found is not None and (card is not None or assume):
@@ -178,7 +182,7 @@ def load(
     session, where, notes = devices.create(path, device, threads if split else 1)
     cores = Cores(runs or threads or devices.cores(), split=split) if where == "cpu" else Cores()
     if found is not None:
-        fixed = interface.check(session, found, path)
+        fixed = check_interface(session, found, path)
         return _with_size_note(LoadedModel(path, found, session, where, notes, fixed=fixed, cores=cores))
     if card is not None:
         return LoadedModel(path, card, session, where, notes, cores=cores)
@@ -200,3 +204,68 @@ def _with_size_note(model: LoadedModel) -> LoadedModel:
             note += f", which overlap by {by_column.context}x{by_row.context}; seams are possible in larger pictures"
         model.notes = (*model.notes, note)
     return model
+
+
+def check_interface(session: Any, card: Card, path: Path) -> FixedSize | None:
+    """Check that the network has the inputs and the output that its card promises.
+
+    Returns:
+        Height and width in pixels if the network accepts only one input size; None: any size, as docs/model-file.md
+        requires.
+
+    Raises:
+        ModelError: an input or the output is missing or wrong; the message names it.
+    """
+    inputs = {one.name: one for one in session.get_inputs()}
+    wanted = {"image": 3}
+    if card.task == "inpaint":
+        wanted["mask"] = 1
+    if card.domains:
+        wanted["domain"] = len(card.domains)
+    for name, channels in wanted.items():
+        if name not in inputs:
+            raise ModelError(
+                f"{path}: a model for {card.task!r} needs an input named {name!r}, its inputs are {_list(inputs)}"
+            )
+        _check_tensor(inputs[name], channels, 2 if name == "domain" else 4, path)
+    if unknown := set(inputs) - set(wanted) - _OPTIONAL_INPUTS:
+        raise ModelError(f"{path}: it has inputs that its card does not explain: {_list(unknown)}")
+    outputs = {one.name: one for one in session.get_outputs()}
+    if "result" not in outputs:
+        raise ModelError(f"{path}: it needs an output named 'result', its outputs are {_list(outputs)}")
+    _check_tensor(outputs["result"], 3, 4, path)
+    image = inputs["image"]
+    sides = image.shape[2:]
+    fixed = fixed_size(sides, image.name, path) if any(isinstance(side, int) for side in sides) else None
+    if fixed is None:
+        return None
+    if card.task == "inpaint":  # a hole runs in one window with its mask, and windows have many sizes
+        raise ModelError(
+            f"{path}: {image.name!r} has a fixed size ({show_shape(image.shape)}): export it with dynamic H and W"
+        )
+    if any(side % card.multiple or side < card.minimum for side in fixed):
+        raise ModelError(
+            f"{path}: {image.name!r} has a fixed size ({show_shape(image.shape)}) that its card does not allow"
+            f" (multiples of {card.multiple}, at least {card.minimum})"
+        )
+    return fixed
+
+
+def _check_tensor(tensor: Any, channels: int, rank: int, path: Path) -> None:
+    """Check onnxruntime's description of a tensor. Variable dimensions have names or None instead of numbers."""
+    what = f"{path}: {tensor.name!r}"
+    if tensor.type != "tensor(float)":
+        raise ModelError(f"{what} must be float32, not {tensor.type}")
+    shape = tensor.shape
+    if not shape:  # the exporter declared no shape; the first run will show it
+        return
+    if len(shape) != rank:
+        raise ModelError(f"{what} must have {rank} dimensions, not {len(shape)}")
+    if isinstance(shape[1], int) and shape[1] != channels:
+        raise ModelError(f"{what} must have {channels} channels, not {shape[1]}")
+    if isinstance(shape[0], int) and shape[0] != 1:
+        raise ModelError(f"{what} only takes {shape[0]} pictures at a time: export it with dynamic N")
+
+
+def _list(names: Any) -> str:
+    return ", ".join(repr(name) for name in sorted(names)) or "none"

@@ -28,17 +28,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from img2img.runtime.network.cores import Cores, for_each
+from img2img.runtime.network.devices import Cores, for_each
 from img2img.runtime.network.grid import AUTO, CONTEXT_ADVICE, Span, Tile, grids
 from img2img.runtime.network.inference_errors import BrokenOutput, OutOfMemory
 
 if TYPE_CHECKING:
     from img2img.runtime.network.network import Network
 
-__all__ = ["AUTO", "Tile", "run_tiled"]
+__all__ = ["AUTO", "Progress", "Tile", "rescaled", "run_tiled"]
 
 Pixels = npt.NDArray[Any]  # uint8 or uint16
 Floats = npt.NDArray[np.float32]
+Progress = Callable[[int], None]
+"""Called with a number of pixels that have just been finished."""
 
 _STRIP = 1 << 18  # number of values converted at once: 1 MB of floats, which fits the cache of a core
 
@@ -48,7 +50,7 @@ def run_tiled(
     colour: Pixels,
     *,
     tile: Tile = AUTO,
-    progress: Callable[[int], None] | None = None,
+    progress: Progress | None = None,
     note: Callable[[str], None] | None = None,
 ) -> Pixels:
     """Run a network on a picture of any size from 1x1. The result equals that of one run over the whole picture.
@@ -115,6 +117,23 @@ def run_tiled(
                 note(f"out of memory with {change}")
 
 
+def rescaled(progress: Progress, work: int, shown: int) -> Progress:
+    """Return a callback for work of `work` pixels that reports `shown` pixels in total to `progress`.
+
+    Fractions of a pixel are carried over to the next report. Negative reports (work that must be repeated) work, too.
+    """
+    done = reported = 0
+
+    def report(pixels: int) -> None:
+        nonlocal done, reported
+        done += pixels
+        now = done * shown // work
+        progress(now - reported)
+        reported = now
+
+    return report
+
+
 @dataclass(frozen=True, slots=True)
 class _Pass:
     """Runs the network on a picture that is cut in one way. Threads share it.
@@ -152,7 +171,7 @@ class _Finished:
         progress: see `run_tiled`; called from one thread at a time.
     """
 
-    def __init__(self, runs: list[int], progress: Callable[[int], None] | None) -> None:
+    def __init__(self, runs: list[int], progress: Progress | None) -> None:
         self._missing = runs
         self._pixels = [0] * len(runs)
         self._progress = progress

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from img2img.errors import Img2ImgError, ModelError, UsageError
-from img2img.runtime.network import devices, header, interface, model_file, models, selftest, session
+from img2img.runtime.network import card_writing, devices, header, model_file, models, selftest, session
 from img2img.runtime.network.card import Card
 from img2img.runtime.network.session import LoadedModel
 
@@ -107,7 +107,7 @@ class _Subject:
     def digest(self) -> str:
         if self.card is None or self.card.sha256 is None:
             raise _Skipped("its card has no digest")
-        model_file.require_whole(self.path, self.card)
+        card_writing.require_whole(self.path, self.card)
         return f"sha256 {self.card.sha256}"
 
     def load(self) -> str:
@@ -118,7 +118,7 @@ class _Subject:
 
     def interface(self) -> str:
         if self.card is not None:
-            fixed = interface.check(self.session, self.card, self.path)
+            fixed = session.check_interface(self.session, self.card, self.path)
             self.model = LoadedModel(self.path, self.card, self.session, self.device, fixed=fixed)
             return ", ".join(one.name for one in (*self.header.inputs, *self.header.outputs)) + " match the card"
         try:

@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from img2img.runtime.image.depth import over_white
 from img2img.runtime.image.pictures import Picture
-from img2img.runtime.network.progress import Progress, rescaled
+from img2img.runtime.network.tiling import Progress, rescaled
 
 Pixels = npt.NDArray[Any]
 Domains = Mapping[str, tuple[str, ...]]

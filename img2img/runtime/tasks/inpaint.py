@@ -16,7 +16,8 @@ from img2img.runtime.files import naming
 from img2img.runtime.files.jobs import Job
 from img2img.runtime.files.naming import Naming
 from img2img.runtime.files.source import Source, identity
-from img2img.runtime.image import holes, mixing
+from img2img.runtime.files.storage_uri import Location, StorageFile
+from img2img.runtime.image import blending, holes
 from img2img.runtime.image.alpha import bleed
 from img2img.runtime.image.holes import Mask, Patch
 from img2img.runtime.image.pictures import Picture
@@ -24,8 +25,7 @@ from img2img.runtime.image.resize import lanczos
 from img2img.runtime.network import input_size
 from img2img.runtime.network.grid import Grid
 from img2img.runtime.network.input_size import Size
-from img2img.runtime.network.progress import Progress, rescaled
-from img2img.runtime.network.tiling import run_tiled
+from img2img.runtime.network.tiling import Progress, rescaled, run_tiled
 from img2img.runtime.tasks.task import Task
 from img2img.text import show
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from img2img.runtime.network.card import Card
     from img2img.runtime.network.input_size import Size
     from img2img.runtime.network.network import Network
-    from img2img.runtime.network.progress import Progress
+    from img2img.runtime.network.tiling import Progress
     from img2img.runtime.tasks.settings import Settings
 
 
@@ -66,7 +66,7 @@ class InpaintTask(Task):
     feather: int = 3
     size: Size = 512
     max_pixels: int | None = None
-    masks: dict[Path | None, Path] = dataclasses.field(default_factory=dict, repr=False)
+    masks: dict[Location | None, Path] = dataclasses.field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         if self.mask is None and self.key is None and not self.boxes:
@@ -90,6 +90,10 @@ class InpaintTask(Task):
         where = self._where
         if where is None:
             return list(sources)
+        if any(isinstance(source.path, StorageFile) for source in sources):
+            raise UsageError(
+                "--mask FILE goes with photos on this machine; for URIs: --mask alpha, --mask-color or --box"
+            )
         if not where.exists():
             raise UsageError(f"--mask {show(where)}: no such file or folder")
         found = [source for source in sources if source.path is None or not _is_mask(where, source.path, source.root)]
@@ -101,7 +105,7 @@ class InpaintTask(Task):
         where = self._where
         if where is None:
             return self, list(jobs)
-        found: dict[Path | None, Path] = {}
+        found: dict[Location | None, Path] = {}
         checked = []
         for job, source in zip(jobs, sources, strict=True):
             # What exists has a mask as well: by it the journal sees whether the result is to be made again.
@@ -152,7 +156,7 @@ class InpaintTask(Task):
         )
 
 
-def _is_mask(where: Path, path: Path, root: Path | None) -> bool:
+def _is_mask(where: Path, path: Location, root: Location | None) -> bool:
     folder = identity(where / "x").removesuffix("x")
     if root is not None and identity(root / "x").startswith(folder):
         return False  # photos/ was named, and the masks lie in a folder around it
@@ -204,7 +208,7 @@ def inpaint(
     width, height = picture.size
     if mask.shape != (height, width):
         raise PictureError(f"the mask has {mask.shape[1]}x{mask.shape[0]} pixels, the photo {width}x{height}")
-    hole = holes.grown(mask, dilate)
+    hole = holes.grow(mask, dilate)
     notes = list(picture.notes)
     if hole.all():
         raise PictureError("the mask covers the whole photo: white means fill; is it the wrong way round?")
@@ -225,7 +229,7 @@ def inpaint(
         filled = _filled(model, view, hole[place], size, notes)
         # The depth is that of this patch alone: no other hole touches it.
         share = holes.depth(patch.own, feather + 1) / np.float32(feather + 1)
-        new = mixing.mixed(colour[place], mixing.mixed(view, filled, share), strength)
+        new = blending.blend(colour[place], blending.blend(view, filled, share), strength)
         colour[place][patch.own] = new[patch.own]
         _settle(patch, hole, known)
         if report is not None:
@@ -240,7 +244,7 @@ def _check(model: Network, size: Size, dilate: int, feather: int, strength: floa
     if card.domains:
         raise UsageError(f"{card.name} needs a domain beside the mask")
     input_size.check_size(size)
-    mixing.check_strength(strength)
+    blending.check_strength(strength)
     for name, value in (("dilate", dilate), ("feather", feather)):
         if value < 0:
             raise UsageError(f"{name} must be a number of pixels from 0 on, not {value}")
@@ -251,7 +255,7 @@ def _filled(model: Network, view: Pixels, hole: Mask, size: Size, notes: list[st
     whole = (view.shape[1], view.shape[0])
 
     def run(seen: tuple[int, int]) -> Pixels:
-        return run_tiled(_with_mask(model, holes.reduced(hole, seen)), lanczos(view, seen), tile=None)
+        return run_tiled(_with_mask(model, holes.resize_mask(hole, seen)), lanczos(view, seen), tile=None)
 
     seen = whole
     if isinstance(size, int) and max(whole) > size:

@@ -9,6 +9,7 @@ import numpy as np
 
 from img2img.errors import PictureError
 from img2img.runtime.files.source import PICTURE_SUFFIXES, Source, natural
+from img2img.runtime.files.storage_uri import relative_to
 from img2img.runtime.image import pictures
 from img2img.runtime.image.alpha import bleed
 from img2img.runtime.image.holes import Mask
@@ -82,7 +83,7 @@ def in_folder(folder: Path, source: Source) -> Path:
     Raises PictureError where there is none.
     """
     assert source.path is not None
-    inside = source.path.relative_to(source.root).parent if source.root is not None else Path()
+    inside = relative_to(source.path, source.root).parent if source.root is not None else Path()
     same = folder / inside / source.path.name
     if same.is_file():
         return same
@@ -92,7 +93,8 @@ def in_folder(folder: Path, source: Source) -> Path:
         if path.stem == source.path.stem and path.suffix.casefold() in PICTURE_SUFFIXES and path.is_file()
     ]
     if not others:
-        raise PictureError(f"{show(source.path)}: there is no mask for it: no {show(same.with_suffix('.png'))}")
+        expected = show(same.with_suffix(".png"))
+        raise PictureError(f"{show(source.path)}: there is no mask for it: no {expected}", path=str(source.path))
     return min(others, key=natural)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from img2img.errors import ModelError
 from img2img.runtime.network import models
-from img2img.runtime.network.cores import Cores
+from img2img.runtime.network.devices import Cores
 
 if TYPE_CHECKING:
     from img2img.runtime.network.card import Card

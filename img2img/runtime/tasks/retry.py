@@ -11,12 +11,12 @@ import numpy.typing as npt
 
 from img2img.errors import Img2ImgError
 from img2img.runtime.files.jobs import Job
-from img2img.runtime.image import colour_fix, sanity
+from img2img.runtime.image import colour_fix, result_check
 from img2img.runtime.image.alpha import bleed
 from img2img.runtime.image.pictures import Picture
 from img2img.runtime.network import seams
 from img2img.runtime.network.inference_errors import BrokenOutput, OutOfMemory
-from img2img.runtime.network.progress import Progress
+from img2img.runtime.network.tiling import Progress
 from img2img.runtime.tasks.model_choice import ModelChoice
 from img2img.runtime.tasks.task import Task
 
@@ -56,9 +56,9 @@ class RetryingTask:
         if self.check_seams:
             notes.append(self._seams(model, job, picture))
         if self.color_fix:
-            result = dataclasses.replace(result, colour=colour_fix.matched(result.colour, _shown(picture)))
+            result = dataclasses.replace(result, colour=colour_fix.match_colours(result.colour, _shown(picture)))
         elif self.task.name == "upscale":  # others are meant to change colours
-            warning = colour_fix.warning(colour_fix.cast(result.colour, _shown(picture)))
+            warning = result_check.cast_warning(result_check.colour_cast(result.colour, _shown(picture)))
             notes += [] if warning is None else [warning]
         return dataclasses.replace(result, notes=tuple(notes))
 
@@ -80,7 +80,7 @@ class RetryingTask:
             return None, error
         if self.task.name == "inpaint":
             return result, None
-        found = sanity.fault(result.colour, _shown(picture), same=self.task.name == "upscale")
+        found = result_check.find_fault(result.colour, _shown(picture), same=self.task.name == "upscale")
         return result, None if found is None else f"its result is {found}"
 
     def _again(
@@ -108,7 +108,7 @@ class RetryingTask:
                 raise fault from None  # of the two failures the first is the one to mend
             raise
         if second is None:
-            raise again if isinstance(again, Exception) else BrokenOutput(f"{job.label}: {again}")
+            raise again if isinstance(again, Exception) else BrokenOutput(str(again))
         if again is not None:
             return _noted(second, f"{again}, and again {how}: so it is what the network makes of this picture")
         return _noted(second, f"first try: {fault}; done again {how}")

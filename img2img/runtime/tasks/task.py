@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from img2img.runtime.network.card import Card
     from img2img.runtime.network.grid import Tile
     from img2img.runtime.network.network import Network
-    from img2img.runtime.network.progress import Progress
+    from img2img.runtime.network.tiling import Progress
     from img2img.runtime.tasks.settings import Settings
 
 

@@ -16,16 +16,15 @@ from img2img.errors import UsageError
 from img2img.runtime.files import naming
 from img2img.runtime.files.jobs import Job
 from img2img.runtime.files.naming import Naming
+from img2img.runtime.image import blending
 from img2img.runtime.image import colour as colours
-from img2img.runtime.image import mixing
 from img2img.runtime.image.alpha import bleed, over
 from img2img.runtime.image.pictures import Picture
 from img2img.runtime.image.resize import lanczos
 from img2img.runtime.network import input_size
 from img2img.runtime.network.card import Card
 from img2img.runtime.network.input_size import Size
-from img2img.runtime.network.progress import Progress, rescaled
-from img2img.runtime.network.tiling import AUTO, Tile, run_tiled
+from img2img.runtime.network.tiling import AUTO, Progress, Tile, rescaled, run_tiled
 from img2img.runtime.tasks.task import Task
 
 if TYPE_CHECKING:
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
     from img2img.runtime.network.card import Card
     from img2img.runtime.network.input_size import Size
     from img2img.runtime.network.network import Network
-    from img2img.runtime.network.progress import Progress
+    from img2img.runtime.network.tiling import Progress
     from img2img.runtime.tasks.settings import Settings
 
 
@@ -171,7 +170,7 @@ def translate(
     card = model.card
     if card.task == "inpaint":
         raise UsageError(f"{card.name} needs a mask beside the picture")
-    mixing.check_strength(strength)
+    blending.check_strength(strength)
     input_size.check_size(size)
     label = label_of(card, to)
     runner = model if label is None else model.with_inputs(domain=label)
@@ -191,7 +190,7 @@ def translate(
     if size == "fit":
         seen = input_size.near_training_size(seen, card.side, note=notes.append)
     result = lanczos(input_size.run_until_it_fits(run, seen, shrink=size == "fit", note=notes.append), picture.size)
-    result = mixing.mixed(colour, result, strength)
+    result = blending.blend(colour, result, strength)
     return dataclasses.replace(picture, colour=result, icc=icc, notes=tuple(notes))
 
 

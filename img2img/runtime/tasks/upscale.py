@@ -16,19 +16,18 @@ from img2img.errors import UsageError
 from img2img.runtime.files import naming
 from img2img.runtime.files.jobs import Job
 from img2img.runtime.files.naming import Naming
-from img2img.runtime.image import mixing
+from img2img.runtime.image import blending
 from img2img.runtime.image.alpha import bleed
 from img2img.runtime.image.pictures import Picture
 from img2img.runtime.image.resize import lanczos
-from img2img.runtime.network.progress import Progress, rescaled
-from img2img.runtime.network.tiling import AUTO, Tile, run_tiled
+from img2img.runtime.network.tiling import AUTO, Progress, Tile, rescaled, run_tiled
 from img2img.runtime.tasks.task import Task
 
 if TYPE_CHECKING:
     from img2img.runtime.image.pictures import Picture
     from img2img.runtime.network.card import Card
     from img2img.runtime.network.network import Network
-    from img2img.runtime.network.progress import Progress
+    from img2img.runtime.network.tiling import Progress
     from img2img.runtime.tasks.settings import Settings
 
 
@@ -134,7 +133,7 @@ def upscale(
         raise UsageError(f"{card.name} needs {'a mask' if card.task == 'inpaint' else 'a domain'} beside the picture")
     if scale is not None and not (math.isfinite(scale) and scale > 0):
         raise UsageError(f"scale must be a number above 0, not {scale}")
-    mixing.check_strength(strength)
+    blending.check_strength(strength)
     notes = list(picture.notes)
     colour, alpha = picture.colour, picture.alpha
     runs = 1
@@ -150,7 +149,7 @@ def upscale(
     size = _size(colour, card.scale if scale is None else scale)
     large = lanczos(run(colour), size)
     if strength < 1:
-        large = mixing.mixed(lanczos(colour, size), large, strength)
+        large = blending.blend(lanczos(colour, size), large, strength)
     large_alpha = None
     if alpha is not None:
         if runs == 1:

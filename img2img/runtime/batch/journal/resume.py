@@ -19,6 +19,7 @@ from img2img.runtime.files import digests
 from img2img.runtime.files.digests import Fingerprint
 from img2img.runtime.files.jobs import Existing, Job
 from img2img.runtime.image.pictures import Picture
+from img2img.runtime.network import model_digest
 from img2img.text import show
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ class JournaledFiles:
     def read(self, item: JobItem) -> Picture:
         """As `PictureFiles.read`. Raises Skipped if another process is making the output or has made it meanwhile."""
         job, home = item.job, item.home
-        if home is None or job.target is None or job.source is None:
+        if home is None or not isinstance(job.target, Path) or not isinstance(job.source, Path):
             return self._transfer.read(job)
         journal = self._journals.of(home)
         claim = journal.claim(job.target)
@@ -87,7 +88,7 @@ class JournaledFiles:
 
     def write(self, item: JobItem, picture: Picture) -> Written:
         job, work = item.job, self._work.get(item.index)
-        if work is None or work.source is None or job.target is None or job.source is None:
+        if work is None or work.source is None or not isinstance(job.source, Path) or not isinstance(job.target, Path):
             return self._transfer.write(job, picture)
         target, source, input = job.target, job.source, work.source
 
@@ -104,7 +105,7 @@ class JournaledFiles:
 
     def tidy(self) -> None:
         """At the end: take away what processes that were killed in the meantime have left of this batch's outputs."""
-        targets = {job.target for job in self._batch.jobs if job.target is not None}
+        targets = {job.target for job in self._batch.jobs if isinstance(job.target, Path)}
         for home in {home for home in self._batch.homes if home is not None}:
             left = atomic.leftovers(home)
             for target in targets & left.keys():
@@ -159,7 +160,7 @@ class _OpenJournals:
 
     @property
     def model(self) -> str:
-        return digests.of_model(self._batch.model_choice.path)
+        return model_digest.of_model(self._batch.model_choice.path)
 
     def of(self, home: Path) -> Journal:
         with self._opening:  # worker threads ask at the same time
@@ -172,7 +173,7 @@ class _OpenJournals:
         return digests.of_options({**self._common, **facts, "format": job.format, "domain": job.domain})
 
     def judged(self, job: Job, home: Path | None) -> Job:
-        if home is None or job.target is None or job.source is None or not job.exists:
+        if home is None or not isinstance(job.source, Path) or not isinstance(job.target, Path) or not job.exists:
             return job
         verdict = self.of(home).verdict(job.target, job.source, model=self.model, options=self.options(job))
         if verdict.status == "done":

@@ -1,16 +1,14 @@
-"""`--engine ray`: a batch on a Ray cluster, by Ray Data's own operators, one actor for each GPU or group of cores.
+"""`--engine ray`: runs a batch on a Ray cluster with Ray Data, one worker for each GPU or group of cores.
 
-The driver plans and reports, as it does for a batch in its own process; actors take whole jobs, from file to file.
+The driver plans and reports as for a local batch. Workers run whole jobs, from file to file.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import gc
-import os
 import pickle
 import re
-import sys
 import time
 import warnings
 from collections.abc import Generator, Iterable
@@ -20,13 +18,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from img2img.errors import DeviceError, PictureError, UsageError
-from img2img.runtime.batch import remote
 from img2img.runtime.batch.event import Event
 from img2img.runtime.batch.ray import cluster
-from img2img.runtime.batch.storage import RemoteFile
-from img2img.runtime.files import digests
+from img2img.runtime.batch.run_job import JobItem, decided_event
 from img2img.runtime.files.jobs import Job
-from img2img.runtime.network import model_file, models
+from img2img.runtime.network import model_digest, model_file, models
 
 if TYPE_CHECKING:
     from img2img.runtime.batch.event import ProgressListener
@@ -35,65 +31,63 @@ if TYPE_CHECKING:
     from img2img.runtime.tasks.settings import Settings
 
 CORES = 4
-"""Of an actor, where --threads does not say: a network gains little from more, and each actor holds the model."""
+"""Cores of a worker without --threads. A network gains little from more, and each worker holds the model."""
 
-PATIENCE = 3.0  # seconds for workers that are being ended
+PATIENCE = 3.0  # seconds that workers have to end
 
-_PART = re.compile(r"\.(.*)\.([0-9]+)\.[0-9a-f]{8}\.part", re.DOTALL)  # of `atomic.temporary_name`
+_PART = re.compile(r"\.(.*)\.([0-9]+)\.[0-9a-f]{8}\.part", re.DOTALL)  # `atomic.temporary_name`
 
 
 def run(batch: Batch, watch: ProgressListener | None = None) -> Generator[Event, None, None]:
-    """As `engine.run`, on the cluster that RAY_ADDRESS names, that the process is connected to, or a local one.
+    """Run a batch on the cluster that this process is connected to, that RAY_ADDRESS names, or a local one.
 
-    A worker that dies takes with it the jobs that it was at: they are given to others once more, one at a time, and
-    those that end the next worker as well have failed. A local cluster, and it alone, is shut down at the end.
+    If a worker dies, its jobs run once more on other workers, one at a time. A job that ends the next worker as well
+    has failed. Only a local cluster is shut down at the end.
 
     Raises:
-        UsageError: Ray is not installed, or `batch` asks for what it does not give.
-        DeviceError: there is no cluster, or no GPU in it; or it fails as a whole.
-        Img2ImgError: what keeps a worker from beginning, such as a model that does not load.
+        UsageError: Ray is not installed, or the cluster cannot do what `batch` asks for.
+        DeviceError: there is no cluster, it has no GPU, or it fails as a whole.
+        Img2ImgError: what stops a worker at its start, such as a model that does not load.
     """
-    to_do = set()
-    for index, job in enumerate(batch.jobs):
-        if job.skip is not None:
-            yield Event(job, "skipped", index=index)
-        elif job.problem is not None:
-            yield Event(job, "failed", error=job.problem, index=index)
+    to_do: dict[int, JobItem] = {}
+    for item in batch.items:
+        if (event := decided_event(item)) is not None:
+            yield event
         else:
-            to_do.add(index)
+            to_do[item.index] = item
     if not to_do:
         return
     with cluster.connected() as is_own:
         pool = _pool(batch.settings, len(to_do))
-        order = _order(batch, pool, is_own=is_own)
+        setup = _worker_setup(batch, pool, is_own=is_own)
         try:
             for again in (False, True):
-                with closing(_events(batch, order, pool, sorted(to_do), watch, again=again)) as events:
-                    for index, event in events:
-                        to_do.remove(index)
+                setup = dataclasses.replace(setup, again=again)
+                with closing(_events(batch, setup, pool, list(to_do.values()), watch)) as events:
+                    for event in events:
+                        del to_do[event.index]
                         yield event
                 if again:
                     _tidy(batch)
                 if not to_do:
                     return
-                # Actors end, and give back their cores, when nothing refers to them; tracebacks of deaths do.
+                # Workers end, and free their cores, once nothing refers to them. Tracebacks of their deaths do.
                 gc.collect()
         except BaseException:
             if is_own:
                 cluster.end()
-                _sweep(batch.jobs[index] for index in to_do)
+                _sweep(item.job for item in to_do.values())
             raise
-        for index in sorted(to_do):
-            job = batch.jobs[index]
-            error = PictureError(f"{job.label}: the worker that was at it died, and so did the next (out of memory?)")
-            yield Event(job, "failed", error=error, index=index)
+        for item in to_do.values():
+            error = PictureError("the worker that was at it died, and so did the next (out of memory?)")
+            yield Event(item.job, "failed", error=error, index=item.index)
 
 
 @dataclass(frozen=True)
 class _Pool:
-    """`actors` processes with so many cores and GPUs each."""
+    """`workers` processes, each with this many cores and GPUs."""
 
-    actors: int
+    workers: int
     cores: int
     gpus: int
     device: str
@@ -113,37 +107,33 @@ def _pool(settings: Settings, jobs: int) -> _Pool:
         most = max(int(node.get("CPU", 0)) // int(node["GPU"]) for node in nodes if node.get("GPU", 0) >= 1)
         return _Pool(min(gpus, jobs), max(1, min(settings.threads or 1, most)), 1, device)
     largest = max((int(node.get("CPU", 0)) for node in nodes), default=0)
-    # A group that no node has room for would be waited for without end.
+    # Ray would wait forever for a group of cores that no node has.
     cores = max(1, min(settings.threads or CORES, largest))
     groups = sum(int(node.get("CPU", 0)) // cores for node in nodes)
     return _Pool(max(1, min(groups, jobs)), cores, 0, "cpu" if device == "auto" else device)
 
 
-def _order(batch: Batch, pool: _Pool, *, is_own: bool) -> WorkerSetup:
+def _worker_setup(batch: Batch, pool: _Pool, *, is_own: bool) -> WorkerSetup:
     import ray
 
     from img2img.runtime.batch.ray.worker import WorkerSetup
 
     model_choice, settings = batch.model_choice, batch.settings
-    sizes: list[tuple[int, int]] = []
-    if settings.max_memory is not None:
-        sources = [cast(object, job.source) for job in batch.to_do]
-        sizes = batch.sizes() + remote.header_sizes([one for one in sources if isinstance(one, RemoteFile)])
     files = {} if is_own else {path.name: ray.put(path.read_bytes()) for path in _files_of(model_choice.path)}
     return WorkerSetup(
         batch.task,
         dataclasses.replace(model_choice, device=pool.device, threads=settings.threads or pool.cores, notify=None),
         settings,
         batch.stdin,
-        sizes,
+        batch.sizes() if settings.max_memory is not None else [],
         str(Path.cwd()),
-        digests.of_model(model_choice.path),
+        model_digest.of_model(model_choice.path),
         files,
     )
 
 
 def _files_of(model: Path) -> list[Path]:
-    """What has to lie together, so that the model runs as it does here."""
+    """The model file and all files that it needs beside it."""
     found = [model]
     if (plain := models.full_precision(model)) is not None:
         found.append(plain)
@@ -151,66 +141,63 @@ def _files_of(model: Path) -> list[Path]:
 
 
 def _events(
-    batch: Batch, order: WorkerSetup, pool: _Pool, to_do: list[int], watch: ProgressListener | None, *, again: bool
-) -> Generator[tuple[int, Event], None, None]:
-    """Index and event of each job that a worker lived through; without order."""
-    said: set[str] = set()
-    with closing(_records(batch, order, pool, to_do, again=again)) as records:
-        for index, record in records:
+    batch: Batch, setup: WorkerSetup, pool: _Pool, items: list[JobItem], watch: ProgressListener | None
+) -> Generator[Event, None, None]:
+    """The event of each job whose worker did not die, in the order in which they end."""
+    seen: set[str] = set()
+    with closing(_records(setup, pool, items)) as records:
+        for record in records:
             if record.fatal is not None:
                 raise record.fatal
-            for note in record.said:
-                if note not in said and batch.model_choice.notify is not None:
+            for note in record.notes:
+                if note not in seen and batch.model_choice.notify is not None:
                     batch.model_choice.notify(note)
-                said.add(note)
+                seen.add(note)
             assert record.event is not None
-            event = dataclasses.replace(record.event, job=batch.jobs[index], index=index)
+            event = dataclasses.replace(record.event, job=batch.jobs[record.event.index])
             if watch is not None and event.size is not None:
-                watch.begin(index, event.size[0] * event.size[1])
-                watch.advance(index, event.size[0] * event.size[1])
-            yield index, event
+                watch.begin(event.index, event.size[0] * event.size[1])
+                watch.advance(event.index, event.size[0] * event.size[1])
+            yield event
 
 
-def _records(
-    batch: Batch, order: WorkerSetup, pool: _Pool, to_do: list[int], *, again: bool
-) -> Generator[tuple[int, JobRecord], None, None]:
+def _records(setup: WorkerSetup, pool: _Pool, items: list[JobItem]) -> Generator[JobRecord, None, None]:
     import ray
     import ray.data
 
-    from img2img.runtime.batch.ray.worker import JobItem, Worker
+    from img2img.runtime.batch.ray.worker import Worker
 
-    batch_items = batch.items
-    items = [{"index": index, "parcel": pickle.dumps(JobItem(batch_items[index], again))} for index in to_do]
-    at_once = 1 if again else 2
+    rows = [{"item": pickle.dumps(item)} for item in items]
+    at_once = 1 if setup.again else 2
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the last three are said to go, some of them without a successor
-        data = ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
+        warnings.simplefilter("ignore")  # the last three are deprecated, some of them without a successor
+        data = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
             Worker,
-            fn_constructor_args=(order,),
+            fn_constructor_args=(setup,),
             batch_size=1,
             batch_format="pyarrow",
             num_cpus=pool.cores,
             num_gpus=pool.gpus or None,
             compute=ray.data.ActorPoolStrategy(
-                size=min(pool.actors, len(items)),
+                size=min(pool.workers, len(rows)),
                 max_tasks_in_flight_per_actor=at_once,
                 enable_true_multi_threading=True,
             ),
-            # By default Ray would give a picture that kills its worker to one worker after the other, without end.
+            # By default Ray would give a picture that kills its worker to other workers without end.
             max_concurrency=at_once,
             max_restarts=-1,
-            max_task_retries=int(again),
+            max_task_retries=int(setup.again),
         )
     context = data.context
     context.enable_progress_bars = context.print_on_execution_start = False
-    context.max_errored_blocks = -1  # a worker's death is no end of the batch
+    context.max_errored_blocks = -1  # the death of a worker does not end the batch
     context.execution_no_progress_timeout_s = -1  # a large picture may take an hour
     try:
         tables = iter(data.iter_batches(batch_size=None, prefetch_batches=0, batch_format="pyarrow"))
         with closing(cast(Any, tables)):
             for table in tables:
-                for row in table.to_pylist():
-                    yield row["index"], pickle.loads(row["record"])
+                for record in table.column("record").to_pylist():
+                    yield pickle.loads(record)
     except ray.exceptions.RayError as error:
         raise DeviceError(f"the Ray cluster failed: {cluster.short(error)}") from error
 
@@ -222,19 +209,21 @@ def _has_cuda() -> bool:
 
 
 def _tidy(batch: Batch) -> None:
-    """Take away what workers that have died left half written, where a journal tells that nobody living is at it."""
+    """Remove what dead workers left half written, if a journal shows that no living process is writing it."""
     from img2img.runtime.batch.journal.resume import JournaledFiles
     from img2img.runtime.batch.picture_files import PictureFiles
 
-    journalled = JournaledFiles(batch, PictureFiles())
+    files = JournaledFiles(batch, PictureFiles())
     try:
-        journalled.tidy()
+        files.tidy()
     finally:
-        journalled.close()
+        files.close()
 
 
 def _sweep(jobs: Iterable[Job]) -> None:
-    """Take away what the workers, which have been killed, were at: no picture is left half written."""
+    """Remove what killed workers left half written."""
+    import psutil
+
     names: dict[Path, set[str]] = {}
     for job in jobs:
         if isinstance(job.target, Path):
@@ -245,20 +234,9 @@ def _sweep(jobs: Iterable[Job]) -> None:
             match = _PART.fullmatch(left.name)
             if match is None or match[1] not in wanted:
                 continue
-            while _lives(int(match[2])) and time.monotonic() < deadline:
+            process = int(match[2])
+            while psutil.pid_exists(process) and time.monotonic() < deadline:
                 time.sleep(0.05)
-            if not _lives(int(match[2])):  # a living one is another program's
+            if not psutil.pid_exists(process):  # otherwise another program is writing it
                 with suppress(OSError):
                     left.unlink()
-
-
-def _lives(process: int) -> bool:
-    if sys.platform == "win32":  # where asking would be ending
-        return True
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True

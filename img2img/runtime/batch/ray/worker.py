@@ -1,35 +1,33 @@
-"""What one process of a Ray cluster does: it loads the model once, and takes jobs from file to file.
+"""One process of a Ray cluster: it loads the model once and runs jobs from file to file.
 
-img2img has to be installed on every node. Paths are those of the driver, so that folders have to be shared; URIs need
-nothing but the rights to read and write there.
+img2img must be installed on every node. Paths are those of the driver, so folders must be shared; for URIs a node only
+needs the permission to read and write there.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import io
 import os
 import pickle
 import tempfile
 import threading
 import traceback
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from img2img import atomic
 from img2img.errors import Img2ImgError, ModelError, PictureError
-from img2img.runtime.batch import prepare, run_job, storage
-from img2img.runtime.batch.event import Event, Skipped, Written, explain
+from img2img.runtime.batch.event import Event, Skipped, explain
 from img2img.runtime.batch.journal.resume import JournaledFiles
 from img2img.runtime.batch.picture_files import PictureFiles
-from img2img.runtime.batch.storage import RemoteFile
-from img2img.runtime.files import digests
+from img2img.runtime.batch.prepare import Batch, within_memory
+from img2img.runtime.batch.run_job import JobItem, Steps, run_job
 from img2img.runtime.files.jobs import Job
-from img2img.runtime.image import pictures, writing
 from img2img.runtime.image.pictures import DEFAULT_MAX_PIXELS, Picture
+from img2img.runtime.network import model_digest
 from img2img.runtime.tasks.model_choice import ModelChoice
 from img2img.runtime.tasks.retry import RetryingTask
 from img2img.runtime.tasks.settings import Settings
@@ -42,15 +40,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class WorkerSetup:
-    """What is the same for all jobs of a batch.
+    """What all jobs of a batch have in common.
 
     Attributes:
-        model_choice: the model, with the device and the threads that one worker has.
-        sizes: of all pictures, where memory is limited.
-        folder: what relative paths are relative to.
-        model: the digest of the model's file.
-        files: name -> Ray's reference to the bytes of the model's file and those that belong to it; for nodes that have
-            other files where the driver has these. Empty where there is one node.
+        model_choice: the model, with the device and the threads of one worker.
+        sizes: the sizes of all pictures, if memory is limited.
+        folder: relative paths start here.
+        model: the digest of the model file.
+        files: name -> Ray's reference to the bytes of the model file or of a file that belongs to it, for nodes that
+            do not have the same file as the driver. Empty if there is one node.
+        again: a worker has died running the jobs, and may have written their results before.
     """
 
     task: Task
@@ -61,178 +60,113 @@ class WorkerSetup:
     folder: str
     model: str
     files: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class JobItem:
-    """One job. `again`: a worker has died at it, which may have written its result before."""
-
-    item: run_job.JobItem
     again: bool = False
 
 
 @dataclass(frozen=True)
 class JobRecord:
-    """What became of a job. `fatal`: nothing can be done, for this job and all others. `said`: of the model."""
+    """The result of a job.
+
+    Attributes:
+        event: None if there is a fatal error.
+        fatal: why this worker cannot run any job.
+        notes: messages about the model.
+    """
 
     event: Event | None = None
     fatal: Img2ImgError | None = None
-    said: tuple[str, ...] = ()
-
-
-class Files(Protocol):
-    """How a worker reads and writes."""
-
-    def read(self, item: run_job.JobItem) -> Picture: ...
-    def write(self, item: run_job.JobItem, picture: Picture) -> Written: ...
+    notes: tuple[str, ...] = ()
 
 
 class Worker:
-    """A Ray Data operator for batches of rows with an `index` and a `parcel`; gives back `index` and `record`.
+    """A Ray Data operator: takes batches of rows with a pickled `item`, gives back rows with a pickled `record`.
 
     Ray calls it from two threads at once, so that one picture is decoded or encoded while the other is in the network.
     """
 
-    def __init__(self, order: WorkerSetup) -> None:
-        self._order = order
-        self._reading, self._working, self._writing = threading.Lock(), threading.Lock(), threading.Lock()
-        self._said: list[str] = []
-        self._ready: _Ready | Img2ImgError | None = None
+    def __init__(self, setup: WorkerSetup) -> None:
+        self._setup = setup
+        self._reading, self._applying, self._writing = threading.Lock(), threading.Lock(), threading.Lock()
+        self._notes: list[str] = []
+        self._steps: Steps | Img2ImgError | None = None
 
     def __call__(self, rows: pyarrow.Table) -> pyarrow.Table:
         import pyarrow
 
-        parcels = [pickle.loads(one) for one in rows.column("parcel").to_pylist()]
-        records = [_packed(self._record(parcel)) for parcel in parcels]
-        return pyarrow.table({"index": rows.column("index"), "record": pyarrow.array(records, pyarrow.binary())})
+        records = [_pickled(self._record(pickle.loads(item))) for item in rows.column("item").to_pylist()]
+        return pyarrow.table({"record": pyarrow.array(records, pyarrow.binary())})
 
-    def _record(self, parcel: JobItem) -> JobRecord:
-        with self._working:
-            if self._ready is None:
-                self._ready = self._prepared()
-        if isinstance(self._ready, Img2ImgError):
-            return JobRecord(fatal=self._ready)
-        return JobRecord(self._event(parcel, self._ready), said=tuple(self._said))
-
-    def _prepared(self) -> _Ready | Img2ImgError:
-        order, settings = self._order, self._order.settings
-        with suppress(OSError):  # a node without it can still work on URIs
-            os.chdir(order.folder)
-        try:
-            path = _at_hand(order)
-            model_choice = dataclasses.replace(order.model_choice, path=path, notify=self._said.append)
-            model_choice.load()
-            limited = dataclasses.replace(settings, device=model_choice.device, threads=model_choice.threads)
-            task = prepare.within_memory(order.task, model_choice, limited, lambda: order.sizes)
-        except Img2ImgError as error:
-            return error
-        limit = settings.max_pixels or DEFAULT_MAX_PIXELS
-        transfer = PictureFiles(limit, settings.first_frame, settings.quality, order.stdin)
-        batch = prepare.Batch([], [], task, model_choice, settings)
-        return _Ready(
-            RetryingTask(task, model_choice, settings.color_fix, settings.check_seams),
-            JournaledFiles(batch, transfer),
-            _Remote(transfer),
-        )
-
-    def _event(self, parcel: JobItem, ready: _Ready) -> Event:
-        files: Files = ready.remote if _is_remote(parcel.item.job) else ready.journalled
-
-        def read(item: run_job.JobItem) -> Picture:
-            if parcel.again:
-                _pass_over_if_made(item.job)
-            return files.read(item)
-
-        def apply(item: run_job.JobItem, picture: Picture) -> Picture:
-            return ready.careful(item.job, picture, lambda _: None)
-
-        turns = self._reading, self._working, self._writing
-        steps = run_job.Steps(read, apply, files.write, ready.journalled.release, turns)
-        event = run_job.run_job(parcel.item, steps)
+    def _record(self, item: JobItem) -> JobRecord:
+        with self._applying:
+            if self._steps is None:
+                try:
+                    self._steps = self._prepare()
+                except Img2ImgError as error:
+                    self._steps = error
+        if isinstance(self._steps, Img2ImgError):
+            return JobRecord(fatal=self._steps)
+        event = run_job(item, self._steps)
         if event.error is not None and event.status == "failed":  # tracebacks do not travel: keep it as text
             event.error.add_note("".join(traceback.format_exception(event.error)))
-        return event
+        return JobRecord(event, notes=tuple(self._notes))
+
+    def _prepare(self) -> Steps:
+        setup, settings = self._setup, self._setup.settings
+        with suppress(OSError):  # a node without the folder can still process URIs
+            os.chdir(setup.folder)
+        path = _model_on_this_node(setup)
+        model_choice = dataclasses.replace(setup.model_choice, path=path, notify=self._notes.append)
+        model_choice.load()
+        limited = dataclasses.replace(settings, device=model_choice.device, threads=model_choice.threads)
+        task = within_memory(setup.task, model_choice, limited, lambda: setup.sizes)
+        limit = settings.max_pixels or DEFAULT_MAX_PIXELS
+        pictures = PictureFiles(limit, settings.first_frame, settings.quality, setup.stdin)
+        files = JournaledFiles(Batch([], [], task, model_choice, settings), pictures)
+        retrying = RetryingTask(task, model_choice, settings.color_fix, settings.check_seams)
+
+        def read(item: JobItem) -> Picture:
+            if setup.again:
+                _skip_if_made(item.job)
+            return files.read(item)
+
+        def apply(item: JobItem, picture: Picture) -> Picture:
+            return retrying(item.job, picture, lambda _: None)
+
+        turns = self._reading, self._applying, self._writing
+        return Steps(read, apply, files.write, files.release, turns)
 
 
-@dataclass(frozen=True)
-class _Ready:
-    careful: RetryingTask
-    journalled: JournaledFiles
-    remote: _Remote
-
-
-@dataclass(frozen=True)
-class _Remote:
-    """Reads and writes as `transfer` does, where one side or both are `RemoteFile`s."""
-
-    transfer: PictureFiles
-
-    def read(self, item: run_job.JobItem) -> Picture:
-        job = item.job
-        source, target = job.source, job.target
-        if isinstance(target, RemoteFile) and not job.overwrite and storage.look([target])[0] is not None:
-            raise Skipped(f"{show(str(target))} was made in the meantime")
-        assert isinstance(source, RemoteFile)
-        data = io.BytesIO(storage.read(source))
-        with _called(source, "standard input"):
-            return pictures.read(data, max_pixels=self.transfer.max_pixels, first_frame=self.transfer.first_frame)
-
-    def write(self, item: run_job.JobItem, picture: Picture) -> Written:
-        job = item.job
-        buffer, target = io.BytesIO(), job.target
-        if not isinstance(target, RemoteFile):
-            return self.transfer.write(job, picture)
-        with _called(target, "standard output"):
-            notes = writing.write(picture, buffer, format=job.format, quality=self.transfer.quality)
-        data = buffer.getvalue()
-        storage.write(target, data)
-        return Written(notes, digest=digests.of_bytes(data).sha256)
-
-
-@contextmanager
-def _called(file: RemoteFile, stream: str) -> Iterator[None]:
-    """Errors of reading and writing a stream speak of the file that it stands for."""
-    try:
-        yield
-    except PictureError as error:
-        raise PictureError(str(error).replace(stream, show(str(file)), 1)) from error
-
-
-def _is_remote(job: Job) -> bool:
-    return isinstance(job.source, RemoteFile) or isinstance(job.target, RemoteFile)
-
-
-def _pass_over_if_made(job: Job) -> None:
-    """The worker that died may have got that far: nothing was there when the batch was planned."""
+def _skip_if_made(job: Job) -> None:
+    """Raises Skipped if the worker that died had written the result: nothing was there when the batch was planned."""
     if isinstance(job.target, Path) and not job.overwrite and job.target.is_file():
         raise Skipped(f"{show(job.target)} was made before its worker died")
 
 
-def _at_hand(order: WorkerSetup) -> Path:
-    """The model's file on this node. Raises ModelError."""
-    path = order.model_choice.path
-    if not order.files:
+def _model_on_this_node(setup: WorkerSetup) -> Path:
+    """The model file, copied from the driver if this node has another or none. Raises ModelError."""
+    path = setup.model_choice.path
+    if not setup.files:
         return path
-    with suppress(ModelError):  # not there, or something else
-        if digests.of_model(path) == order.model:
+    with suppress(ModelError):  # it does not exist here
+        if model_digest.of_model(path) == setup.model:
             return path
     import ray
 
-    folder = Path(tempfile.gettempdir(), f"img2img-{order.model}")
-    for name, reference in order.files.items():
+    folder = Path(tempfile.gettempdir(), f"img2img-{setup.model}")
+    for name, reference in setup.files.items():
         if not (folder / name).is_file():
             with atomic.atomic(folder / name) as stream:
                 stream.write(ray.get(reference))
     return folder / path.name
 
 
-def _packed(record: JobRecord) -> bytes:
+def _pickled(record: JobRecord) -> bytes:
     try:
-        packed = pickle.dumps(record)
-        pickle.loads(packed)
-        return packed
-    except Exception:  # an exception that cannot travel
+        pickled = pickle.dumps(record)
+        pickle.loads(pickled)
+        return pickled
+    except Exception:  # an exception that pickle cannot handle
         event = record.event
         assert event is not None and event.error is not None
-        error = PictureError(f"{event.job.label}: {explain(event.error)}")
+        error = PictureError(explain(event.error))
         return pickle.dumps(dataclasses.replace(record, event=dataclasses.replace(event, error=error)))

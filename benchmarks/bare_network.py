@@ -1,4 +1,4 @@
-"""Seconds that onnxruntime alone needs for the tensors of a folder's photos: no decoding, no encoding, no tiles.
+"""Measures the seconds that onnxruntime alone needs for the photos of a folder, without files and without tiles.
 
 python benchmarks/bare_network.py MODEL FOLDER
 """

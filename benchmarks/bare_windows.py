@@ -1,9 +1,9 @@
-"""Seconds that onnxruntime alone needs for the windows that `img2img upscale` cuts a folder's photos into.
+"""Measures the seconds that onnxruntime alone needs for the tiles of `img2img upscale` on the photos of a folder.
 
 python benchmarks/bare_windows.py MODEL FOLDER
 
-A session as `onnxruntime.InferenceSession(file)` gives it, fed with arrays that are there already: nothing is decoded,
-encoded, padded or put together, and starting does not count.
+The session is a plain `onnxruntime.InferenceSession(file)` that gets prepared arrays. Start-up, decoding, encoding,
+padding and assembling do not count.
 """
 
 import sys
@@ -20,7 +20,7 @@ from img2img.runtime.network.tiling import run_tiled
 
 
 class Seen:
-    """Stands in for a model and notes the shapes of what it is to run."""
+    """Stands in for a model and records the shapes of its inputs."""
 
     def __init__(self, model: session.LoadedModel) -> None:
         self.card, self.path = model.card, model.path

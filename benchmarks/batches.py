@@ -1,11 +1,11 @@
-"""What a batch costs beside its network: `img2img upscale FOLDER` against the bare network and against a plain loop.
+"""Compares `img2img upscale FOLDER` with the bare network and with a plain loop.
 
 python benchmarks/batches.py [--model upscale-x4] [--batch 50x480 --batch 1000x96] [--rounds 3]
 
-In each round, in turn: the bare network (bare_windows.py: onnxruntime alone on the same windows), the command with its
-journal and without one, and the plain loop (naive_loop.py). All are whole processes but the bare network, of which only
-the calls count. Ratios are medians over the rounds; so are seconds. After the run with the journal the command is
-called once more, with nothing left to do.
+Each round runs, in turn: the bare network (bare_windows.py: onnxruntime alone on the same tiles), the command with and
+without its journal, and the plain loop (naive_loop.py). Whole processes count, except for the bare network, where only
+the calls count. Seconds and ratios are medians over the rounds. After the run with the journal, the command runs once
+more with nothing left to do.
 """
 
 import argparse
@@ -33,7 +33,7 @@ JOURNAL, PLAIN, LOOP = "img2img, journal", "img2img, --no-journal", "plain loop"
 
 
 def make_photos(folder: Path, count: int, side: int) -> int:
-    """`count` JPEGs of some 100 sizes from `side` pixels width on, cut from the examples; returns their pixels."""
+    """Write `count` JPEGs of about 100 sizes, at least `side` pixels wide, from the examples. Returns their pixels."""
     folder.mkdir()
     originals, pixels = [Image.open(path).convert("RGB") for path in PHOTOS], 0
     for number in range(count):
@@ -49,7 +49,7 @@ def make_photos(folder: Path, count: int, side: int) -> int:
 def measure(
     model: str, photos: Path, out: Path, rounds: int
 ) -> tuple[list[float], dict[str, list[Usage]], list[Usage]]:
-    """Network seconds, usages of the contestants by name, usages of calls with nothing to do: one each a round."""
+    """One entry per round: network seconds, usages by name, usages of calls with nothing to do."""
     words = [sys.executable, "-m", "img2img", "upscale", str(photos), "-m", model, "-o", f"{out}/"]
     contestants: dict[str, Sequence[str]] = {
         JOURNAL: words,
@@ -62,7 +62,7 @@ def measure(
     idle: list[Usage] = []
     for turn in range(rounds):
         network.append(float(subprocess.run(bare, check=True, capture_output=True, text=True).stdout))
-        # Who goes first changes: a drifting machine is to favour nobody.
+        # The order changes, so that a machine that slows down favours nobody.
         for name in [*contestants][turn % 3 :] + [*contestants][: turn % 3]:
             shutil.rmtree(out, ignore_errors=True)
             usages[name].append(run(contestants[name]))

@@ -1,4 +1,4 @@
-"""The rival: a script as the field's repositories have it. PyTorch eager, one picture, the same network and weights.
+"""The PyTorch baseline: an eager script for one picture, as many repositories have it, with the same network.
 
 python benchmarks/eager_script.py WEIGHTS.pth IN OUT SCALE
 """

@@ -1,8 +1,8 @@
-"""What using a model costs, against rivals and against the bare network, in one run.
+"""Compares img2img with a PyTorch script and with the bare network: one photo, a folder, start-up and memory.
 
 python benchmarks/inference.py [--model upscale-x4] [--rounds 5]
 
-Needs the training packages for the PyTorch rival. Ratios are medians of pairs taken in turn.
+The PyTorch script needs the training packages. Ratios are medians of pairs that run in turn.
 """
 
 import argparse
@@ -27,7 +27,7 @@ PHOTOS = sorted((HERE.parent / "examples").glob("*.jpg"))
 
 
 def upscale(model: str, source: Path, target: Path | str) -> list[str]:
-    """The command line that is measured."""
+    """The measured command line."""
     options = ["-m", model, "-o", str(target), "--existing", "overwrite"]
     return [sys.executable, "-m", "img2img", "upscale", str(source), *options]
 
@@ -46,7 +46,7 @@ def weights_of(model: Path, target: Path) -> Path:
     graph = onnx.load(model).graph
     tensors = {t.name: torch.from_numpy(numpy_helper.to_array(t).copy()) for t in graph.initializer}
     state = {}
-    # PReLU is x + (slope - 1) * min(x, 0) there; the only products are those with slope - 1.
+    # There, PReLU is x + (slope - 1) * min(x, 0). The only products are those with slope - 1.
     layers = [node.input for node in graph.node if node.op_type in ("Conv", "Mul") and node.input[1] in tensors]
     for i, (_, weight, *bias) in enumerate(layers):
         state[f"body.{i}.weight"] = tensors[weight] if bias else tensors[weight].flatten() + 1
@@ -75,7 +75,7 @@ def against_eager(model: str, folder: Path, rounds: int) -> None:
 
 
 def against_bare_network(model: str, folder: Path, count: int, side: int, rounds: int) -> None:
-    """A folder of photos: wall time of the command over the bare onnxruntime calls on the same windows."""
+    """A folder of photos: wall time of the command divided by that of the bare onnxruntime calls on the same tiles."""
     inputs = folder / "photos"
     inputs.mkdir()
     for i in range(count):
@@ -93,7 +93,7 @@ def against_bare_network(model: str, folder: Path, count: int, side: int, rounds
 
 
 def start_up(model: str, folder: Path, rounds: int) -> None:
-    """`--help` against an empty Typer program, and a 16x16 picture, cold."""
+    """`--help` next to an empty Typer program, and a 16x16 picture from a cold start."""
     empty = folder / "empty.py"
     empty.write_text("import typer\napp = typer.Typer()\n@app.command()\ndef main(): ...\napp()\n")
     tiny = photo((16, 16), folder / "16.png")
@@ -111,7 +111,7 @@ def start_up(model: str, folder: Path, rounds: int) -> None:
 
 
 def memory(model: str, folder: Path) -> None:
-    """Peak memory of one picture at 4 and 100 megapixels of output, and of many pictures against one."""
+    """Peak memory of one picture with 4 and 100 megapixels of output, and of many pictures and one."""
     scale = session.load(models.find(model)).card.scale
     for megapixels in (4, 100):
         side = round((megapixels * 1e6) ** 0.5 / scale)

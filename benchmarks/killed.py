@@ -1,9 +1,9 @@
-"""Batches killed (kill -9) at random moments, many more times than the tests do it, and what is lost: nothing.
+"""Kills batches (kill -9) at random moments, far more often than the tests do, and checks what they leave.
 
 python benchmarks/killed.py [--kills 300] [--pictures 24] [--model MODEL]
 
-After each kill every visible file must be, byte for byte, that of an undisturbed run, and known to the journal; a last
-call must make the rest. Ends with an error where one of that does not hold. Nothing here is a timing.
+After each kill, every visible file must equal that of an undisturbed run, byte for byte, and must be in the journal. A
+last call must make the rest. If not, the script ends with an error. It measures no times.
 """
 
 import argparse
@@ -25,7 +25,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=300)
     parser.add_argument("--pictures", type=int, default=24)
     parser.add_argument("--side", type=int, default=160, help="width of a picture")
-    parser.add_argument("--model", help="an installed model or a file; by default one that leaves most time to writing")
+    parser.add_argument("--model", help="model name or file. Default: one that spends most of its time writing")
     options = parser.parse_args()
     environment = {**os.environ, "PYTHONPATH": str(HERE.parent)}
     with tempfile.TemporaryDirectory() as name:

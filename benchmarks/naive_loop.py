@@ -1,8 +1,8 @@
-"""What one writes for a folder of photos without img2img: open, run, save, one after the other. For batches.py.
+"""The plain loop for batches.py: open, run, save, one photo after the other, without img2img.
 
 python benchmarks/naive_loop.py MODEL FOLDER OUT
 
-The files get the encoders' settings that img2img has, so that both do the same work.
+The encoders get the same settings as in img2img, so that both do the same work.
 """
 
 import sys

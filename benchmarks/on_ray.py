@@ -1,10 +1,11 @@
-"""A batch on a local Ray cluster: two workers over one, and over a batch in its own process, in one run.
+"""Compares a batch on a local Ray cluster, with one and with two workers, with a batch in its own process.
 
 python benchmarks/on_ray.py [--model upscale-x4] [--photos 32] [--size 240x180] [--rounds 3]
 
-Three ways, in turn: `--engine local` with one thread, Ray with one worker of one thread, Ray with two. Seconds are
-counted twice: `whole` from the call to the last event, in which Ray has to start its workers (the cluster is there),
-and `steady` from the first quarter of the events on, where all are at work. Ratios are medians of the rounds.
+Each round runs, in turn: `--engine local` with one thread, Ray with one worker of one thread, and Ray with two. Seconds
+are counted twice. `whole` is from the call to the last event and includes the start of the workers, but not of the
+cluster. `steady` starts after the first quarter of the events, when all workers are busy. Ratios are medians over the
+rounds.
 """
 
 import argparse
@@ -26,7 +27,7 @@ PHOTO = Path(__file__).parents[1] / "examples" / "olives.jpg"
 
 
 def cut(folder: Path, count: int, size: tuple[int, int]) -> Path:
-    """`count` pieces of a photo, each a PNG."""
+    """Write `count` pieces of a photo as PNG."""
     photo = Image.open(PHOTO).convert("RGB")
     factor = max((size[0] + count) / photo.width, (size[1] + count) / photo.height, 1)
     photo = photo.resize((round(photo.width * factor), round(photo.height * factor)))
@@ -38,7 +39,7 @@ def cut(folder: Path, count: int, size: tuple[int, int]) -> Path:
 
 @contextmanager
 def cluster(workers: int) -> Iterator[None]:
-    """Ray with so many cores; without any, nothing."""
+    """A Ray cluster with so many cores; with 0, no cluster."""
     if not workers:
         yield
         return
@@ -60,7 +61,7 @@ def cluster(workers: int) -> Iterator[None]:
 
 
 def timed(photos: Path, output: Path, model: str, workers: int) -> tuple[float, float]:
-    """Seconds a photo: of the whole batch, and of what comes after its first quarter."""
+    """Seconds per photo: of the whole batch, and after its first quarter."""
     kind = Engine.RAY if workers else Engine.LOCAL
     settings = Settings(output=f"{output}/", model=model, threads=1, engine=kind)
     with cluster(workers):
@@ -89,7 +90,7 @@ def main() -> None:
         for turn in range(args.rounds):
             for name, workers in ways.items():
                 found[name].append(timed(photos, Path(folder, f"{turn}-{workers}"), args.model, workers))
-    print(f"{args.photos} photos of {args.size}, {args.model}, one thread a worker; seconds a photo, medians")
+    print(f"{args.photos} photos of {args.size}, {args.model}, one thread per worker; seconds per photo, medians")
     for name, seconds in found.items():
         whole, steady = (statistics.median(column) for column in zip(*seconds, strict=True))
         print(f"{name:16} whole {whole:7.3f}   steady {steady:7.3f}")

@@ -1,4 +1,4 @@
-"""Whole processes timed from outside: wall seconds, CPU seconds, peak memory."""
+"""Runs whole processes and measures wall seconds, CPU seconds and peak memory."""
 
 import json
 import os
@@ -19,12 +19,12 @@ class Usage:
 
 
 def run(command: Sequence[str], env: Mapping[str, str] | None = None) -> Usage:
-    """Run `command` to its end; its output is thrown away.
+    """Run `command` to its end; its output is discarded.
 
     Raises:
         RuntimeError: it did not exit with 0.
     """
-    # A child's peak begins with its parent's size, so the parent must be a small one, not this process.
+    # The peak of a child starts at the size of its parent, so the parent must be small, unlike this process.
     watched = subprocess.run(
         [sys.executable, "-S", "-c", _WATCH, *command],
         capture_output=True,
@@ -52,7 +52,7 @@ print(json.dumps([os.waitstatus_to_exitcode(status), time.perf_counter() - begin
 
 
 def in_turn(commands: Mapping[str, Sequence[str]], rounds: int) -> dict[str, list[Usage]]:
-    """Run all commands in turn, `rounds` times after one warm-up, so that a drifting machine slows them alike."""
+    """Run all commands in turn, `rounds` times after one warm-up, so that a slower machine affects all of them."""
     usages: dict[str, list[Usage]] = {name: [] for name in commands}
     for turn in range(rounds + 1):
         for name, command in commands.items():

@@ -1,4 +1,4 @@
-"""CPU seconds per input megapixel of model files, one thread, network alone.
+"""Measures CPU seconds per megapixel of input of model files: one thread, the network alone.
 
 python benchmarks/seconds_per_megapixel.py [MODEL ...]
 """
@@ -19,7 +19,7 @@ image = np.random.default_rng(0).random((1, 3, SIDE, SIDE), dtype=np.float32)
 
 
 def inputs(model: session.LoadedModel) -> dict[str, np.ndarray]:
-    """What the model needs beside the picture."""
+    """The inputs that the model needs in addition to the picture."""
     found = {}
     if model.card.task == "inpaint":
         found["mask"] = np.zeros((1, 1, SIDE, SIDE), np.float32)

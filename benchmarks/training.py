@@ -1,10 +1,10 @@
-"""What a training step costs, against a straightforward PyTorch loop with the same networks and batch, in one run.
+"""Compares training steps with a plain PyTorch loop with the same networks and batch.
 
 python benchmarks/training.py DATA [--only pix2pix,cyclegan] [--steps 20] [--rounds 3]
 
-DATA is a folder with `paired`, `domains` and `photos` in it, as `img2img train` takes them; without it small pictures
-are drawn. Ratios are medians of pairs of processes taken in turn. On a GPU nothing here is meaningful: it measures the
-CPU.
+DATA is a folder with `paired`, `domains` and `photos` in it, as `img2img train` takes them. Without it, small pictures
+are drawn. Ratios are medians of pairs of processes that run in turn. The script measures the CPU, so its figures mean
+nothing on a GPU.
 """
 
 import argparse
@@ -50,7 +50,7 @@ RECIPES: dict[str, dict[str, Any]] = {
 
 
 def draw(folder: Path) -> None:
-    """Pictures of smooth noise, as many as a benchmark needs."""
+    """Pictures of smooth noise, enough for a benchmark."""
     rng = np.random.default_rng(0)
     for part in ("paired/A", "paired/B", "domains/a", "domains/b", "photos"):
         (folder / part).mkdir(parents=True)

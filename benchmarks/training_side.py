@@ -1,10 +1,11 @@
-"""One side of a training benchmark, in a process of its own: `ours` (the engine) or `plain` (a straightforward loop).
+"""Runs one side of a training benchmark in its own process: `ours` (the engine) or `plain` (a plain loop).
 
 python benchmarks/training_side.py SIDE METHOD CONFIG.json OUT.json STEPS
 
-The plain loop is written as the official repositories write theirs: eager, float32, NCHW, Adam without fusing, batches
+The plain loop is written like those of the official repositories: eager, float32, NCHW, Adam without fusing, batches
 from a DataLoader in the same process, the discriminator's gradients switched off while the generator learns. Networks,
-objectives, data and batch are the same objects as ours. Writes seconds of each step and seconds spent waiting for data.
+objectives, data and batch are the same objects in both. The output holds the seconds of each step and the seconds spent
+waiting for data.
 """
 
 import json
@@ -25,7 +26,7 @@ WARM_UP = 3
 
 
 class Plain:
-    """What `Engine` does for `benchmark`, without any of its means."""
+    """Stands in for `Engine` in `benchmark`, as a plain loop."""
 
     def __init__(self, method: Method, rate: float, betas: tuple[float, float]) -> None:
         self.method = method

@@ -1,11 +1,11 @@
-"""Frames per second of raw video through a model, over those of the bare network on the same frames, in one run.
+"""Compares the frames per second of raw video through a model with the bare network on the same frames.
 
 python benchmarks/video.py [--model upscale-x4] [--size 160x96] [--frames 24] [--rounds 3] [--threads N]
 
-Three ways, in turn: `frames.stream`, which reads | runs | writes at once; the rival, a loop that reads a frame, runs
-it, writes the result; and the network alone on arrays that are ready. The first two stand between neighbours: `cat` on
-both sides (pipes that cost next to nothing), and, where the package imageio-ffmpeg is installed, ffmpeg that decodes
-H.264 before and encodes it after, on the same cores. Ratios are medians of the rounds.
+Each round runs, in turn: `video.stream`, which reads, computes and writes at the same time; a plain loop that reads,
+computes and writes one frame after the other; and the network alone on prepared arrays. The first two run between two
+other processes: `cat`, which costs almost nothing, and, if the package imageio-ffmpeg is installed, an ffmpeg that
+decodes H.264 and one that encodes it, on the same cores. Ratios are medians over the rounds.
 """
 
 import argparse
@@ -33,7 +33,7 @@ Way = Callable[[Size, Apply, BinaryIO, BinaryIO], None]
 
 
 def panned(size: Size, count: int) -> np.ndarray:
-    """A video: a window that moves over a photo, uint8 [count, H, W, 3]."""
+    """A video, uint8 [count, H, W, 3]: a window that moves over a photo."""
     photo = Image.open(PHOTO).convert("RGB")
     factor = max((size[0] + count) / photo.width, (size[1] + count) / photo.height, 1)
     pixels = np.asarray(photo.resize((round(photo.width * factor), round(photo.height * factor))))
@@ -50,7 +50,7 @@ def naive(size: Size, apply: Apply, source: BinaryIO, sink: BinaryIO) -> None:
 
 
 def between(way: Way, size: Size, apply: Apply, before: Sequence[str], after: Sequence[str]) -> float:
-    """Seconds from the first frame asked for to the last neighbour's end; starting the first one is not counted."""
+    """Seconds from the first requested frame to the end of the last process, without the start of the first one."""
     with (
         subprocess.Popen(before, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, bufsize=0) as giver,
         subprocess.Popen(after, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, bufsize=0) as taker,
@@ -65,7 +65,7 @@ def between(way: Way, size: Size, apply: Apply, before: Sequence[str], after: Se
 
 
 def neighbours(folder: Path, size: Size, scale: int, video: np.ndarray) -> dict[str, tuple[list[str], list[str]]]:
-    """Name -> the command that gives the frames, the command that takes the results."""
+    """Name -> the command that produces the frames, and the command that consumes the results."""
     raw = folder / "video.rgb"
     video.tofile(raw)
     found = {"cat": (["cat", str(raw)], ["cat"])}

@@ -1,4 +1,4 @@
-"""Shrink a photo, enlarge it again, and lay the results side by side with the truth.
+"""Shrinks a photo, enlarges it again, and writes the results next to the original.
 
 python examples/compare.py PHOTO OUT.png [--model upscale-x4] [--crop x,y,width,height]
 """

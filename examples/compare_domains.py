@@ -1,9 +1,10 @@
-"""How far a multi-domain model's results are from the true drawings, for every direction, beside copying the input.
+"""Prints the distance from a multi-domain model's results to the true drawings, for every direction.
 
 python examples/compare_domains.py RUN/config.toml MODEL.onnx
 
-RUN is a stargan run on folders in which one name shows one thing: its held-out pictures are translated, and each result
-is compared with the picture of the same name in the wanted domain. Mean absolute difference, 0..1.
+RUN is a stargan run on folders in which equal names show the same thing. Its held-out pictures are translated, and each
+result is compared with the picture of the same name in the target domain. The distance is the mean absolute difference,
+0..1, shown next to that of copying the input.
 """
 
 import argparse

@@ -1,11 +1,11 @@
-"""Lay the results of several models on held-out pairs side by side, and print how far each is from the truth.
+"""Writes the results of several models for held-out pairs side by side, and prints their distances to the targets.
 
 python examples/compare_pairs.py RUN/config.toml OUT.png MODEL.onnx [MODEL.onnx ...] [--rows 6] [--names L1,GAN]
 
-RUN is a pix2pix run: its configuration says which pairs were held out. "copy" is what doing nothing gives. L1, PSNR and
-SSIM favour the cautious mean of all that could be; "colours" is the intersection of the histograms of Lab's a and b
-with those of the truths (Isola et al. 2017, section 4.2, figure 7: 1 is the truths' own colours), and SWD the sliced
-Wasserstein distance of patches, both over all pictures together.
+RUN is a pix2pix run. Its configuration says which pairs were held out. "copy" is the unchanged input. L1, PSNR and SSIM
+favour the mean of all possible results. "colours" is the intersection of the histograms of Lab's a and b with those of
+the targets (Isola et al. 2017, section 4.2, figure 7; 1 for the targets themselves). SWD is the sliced Wasserstein
+distance of patches. Both are computed over all pictures together.
 """
 
 import argparse
@@ -24,8 +24,8 @@ from img2img.training.sheets import contact_sheet
 
 
 def colours(pictures: list[NDArray[np.uint8]]) -> list[NDArray[np.float64]]:
-    """Histograms of a and of b over all pictures, each with a sum of 1. White, which most of an emoji is, is left out:
-    it says nothing about how bold the colours are."""
+    """Histograms of a and of b over all pictures, each with a sum of 1. White, which covers most of
+    an emoji, is left out: it says nothing about how bold the colours are."""
     lab = np.concatenate([cv2.cvtColor(picture, cv2.COLOR_RGB2LAB).reshape(-1, 3) for picture in pictures])
     painted = lab[(np.abs(lab[:, 1:].astype(int) - 128) > 4).any(1)]
     return [np.histogram(painted[:, channel], 64, (0, 256))[0] / max(len(painted), 1) for channel in (1, 2)]

@@ -1,12 +1,12 @@
-"""Every adversarial objective on two-dimensional data, where what a GAN has learnt can be counted.
+"""Trains every adversarial objective on two-dimensional data, where modes can be counted.
 
 python examples/toy_gans.py [--seeds 0,1] [--steps 2500] [--only NAME ...] [--json FILE]
 
-Two data sets: eight Gaussians on a ring of radius 2 (standard deviation 0.02; Metz et al. 2017, Unrolled GANs), and
-the ring itself (radial standard deviation 0.05). Of 2500 samples, those within three standard deviations of the data
-are of high quality; a mode (Gaussian, or one of 32 equal arcs of the ring) is covered if a high-quality sample lies in
-it (Srivastava et al. 2017, VEEGAN, section 5; Lin et al. 2018, PacGAN). KL is that of the high-quality samples' modes
-from the uniform distribution, in nats: 0 is an even spread.
+There are two data sets: eight Gaussians on a circle of radius 2 (standard deviation 0.02; Metz et al. 2017, Unrolled
+GANs), and the circle itself (radial standard deviation 0.05). Of 2500 samples, those within three standard deviations
+of the data are of high quality. A mode (a Gaussian, or one of 32 equal arcs of the circle) is covered if a high-quality
+sample lies in it (Srivastava et al. 2017, VEEGAN, section 5; Lin et al. 2018, PacGAN). KL compares the modes of the
+high-quality samples with the uniform distribution, in nats: 0 is an even spread.
 """
 
 import argparse
@@ -36,7 +36,7 @@ class Score(NamedTuple):
 
 @dataclass(frozen=True)
 class Data:
-    """Where real points come from, and which mode a point belongs to and how far it is off, in deviations."""
+    """Draws real points, and says which mode a point belongs to and how far it is off, in standard deviations."""
 
     modes: int
     sample: Callable[[int], Tensor]
@@ -83,7 +83,7 @@ DATA = {"8 Gaussians": gaussians, "ring": ring}
 
 @dataclass(frozen=True)
 class Setting:
-    """One line of the table: the objective, and what its paper changes in how it is trained."""
+    """One row of the table: the objective, and how its paper changes the training."""
 
     objective: str
     options: dict[str, Any] = field(default_factory=dict)
@@ -126,7 +126,7 @@ def mlp(inputs: int, outputs: int, width: int, activation: Callable[[], nn.Modul
 
 
 class Energy(nn.Module):
-    """Auto-encoder with a bottleneck of one number; its mean absolute error is the energy of a point."""
+    """Auto-encoder with a bottleneck of one number. Its mean absolute error is the energy of a point."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -194,9 +194,9 @@ def sample(generator: nn.Module, n: int = SAMPLES) -> Tensor:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=lambda text: [int(part) for part in text.split(",")], default=[0, 1])
-    parser.add_argument("--steps", type=int, default=2500, help="updates of the generator")
+    parser.add_argument("--steps", type=int, default=2500, help="generator updates")
     parser.add_argument("--only", nargs="+", choices=list(SETTINGS), default=list(SETTINGS), metavar="NAME")
-    parser.add_argument("--json", type=Path, help="append a line for each training")
+    parser.add_argument("--json", type=Path, help="append a line per training")
     options = parser.parse_args()
     print("| objective | " + " | ".join(f"{d}: modes | quality | KL" for d in DATA) + " | CPU s |")
     print("|---|" + "---|" * (3 * len(DATA) + 1))

@@ -1,5 +1,6 @@
 """Fixtures for every room. This folder and tests/runtime are importable, for the helpers that lie in them."""
 
+import importlib.util
 import io
 import os
 import subprocess
@@ -20,6 +21,14 @@ settings.register_profile("shared-machine", deadline=None)  # a slow moment of t
 settings.load_profile("shared-machine")
 
 ROOT = Path(__file__).parents[1]
+
+if importlib.util.find_spec("torch") is None:  # pip install -e '.[test]': the tests of what works without torch
+    collect_ignore_glob = [
+        *(f"{name}/*" for name in ("data", "docs", "evaluation", "exchange", "methods", "networks")),
+        *(f"{name}/*" for name in ("objectives", "training")),
+        *(f"cli/test_{name}_cli.py" for name in ("data", "degrade", "export", "import", "train")),
+        "test_bundled_models.py",
+    ]
 sys.path.insert(0, str(ROOT / "tests" / "runtime"))  # onnx_nets
 
 

@@ -72,15 +72,11 @@ def with_options(kind: type[Any], parameter: str) -> Callable[[Callable[..., Any
             if name != parameter
         ]
         shared = _parameters(kind)
-        names = [one.name for one in shared]
-        repeatable = {one.name for one in fields(kind) if get_origin(get_type_hints(kind)[one.name]) is tuple}
 
         @functools.wraps(command)
         def run(**given: Any) -> Any:
-            values = {name: given.pop(name) for name in names}
-            for name in repeatable:
-                values[name] = tuple(values[name] or ())
-            return command(**given, **{parameter: kind(**values)})
+            options = kind(**{one.name: _field_value(one, given.pop(one.name)) for one in fields(kind)})
+            return command(**given, **{parameter: options})
 
         parameters = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in (*own, *shared)]
         parameters.sort(key=_panel_order)

@@ -261,8 +261,8 @@ def test_leaving_the_loop_stops_a_batch_and_the_journal_knows_all_that_was_made(
     ("options", "words"),
     [
         ({"mask": "x.png"}, "upscale has no option 'mask'"),
-        ({"task": "dream"}, "there is no task 'dream'"),
-        ({"strength": 2}, "strength is 2"),
+        ({"task": "dream"}, "unknown task 'dream'"),
+        ({"strength": 2}, "strength: 2 is not in 0..1"),
         ({"scale": -1}, "--scale -1"),
     ],
 )

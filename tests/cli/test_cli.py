@@ -71,8 +71,8 @@ def test_nothing_asked_for_shows_the_help_and_is_a_usage_error(img2img: Run) -> 
 @pytest.mark.parametrize(
     ("args", "expected"),
     [
-        (["upscal", "x.png"], "there is no command 'upscal'; did you mean 'upscale'?"),
-        (["frobnicate"], "there is no command 'frobnicate'; there are upscale"),
+        (["upscal", "x.png"], "no such command: 'upscal'; did you mean 'upscale'?"),
+        (["frobnicate"], "no such command: 'frobnicate'; commands: upscale"),
         ([__file__], "to enlarge that file: img2img upscale "),
         (["upscale"], "name pictures, folders, or - for stdin"),
         (["upscale", "x.png", "--modell", "y"], "--model"),

@@ -337,12 +337,12 @@ def test_the_example_script_takes_turned_silent_videos_with_wide_pixels(video_sh
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ([], "say IN and OUT"),
-        (["clip.mp4"], "say IN and OUT"),
+        ([], "usage: video.sh IN OUT"),
+        (["clip.mp4"], "usage: video.sh IN OUT"),
         (["none.mp4", "out.mp4"], "none.mp4: no such file"),
-        (["clip.mp4", "out.mp4", "0"], "SCALE is a whole number"),
-        (["clip.mp4", "out.mp4", "2.5"], "SCALE is a whole number"),
-        (["clip.mp4", "out.mp4", "-m"], "SCALE is a whole number"),
+        (["clip.mp4", "out.mp4", "0"], "SCALE must be a whole number"),
+        (["clip.mp4", "out.mp4", "2.5"], "SCALE must be a whole number"),
+        (["clip.mp4", "out.mp4", "-m"], "SCALE must be a whole number"),
         (["clip.mp4", "out"], "needs an extension"),
         (["clip.mp4", "clip.mp4"], "clip.mp4: exists"),
     ],

@@ -1,4 +1,4 @@
-"""Runs a batch for a command and reports on it: from inputs and a task to an exit status.
+"""Runs a task on the inputs of a command and reports the results. All commands that process pictures use it.
 
 Messages for people go to stderr, lines for programs to stdout.
 """
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from img2img.runtime.tasks.task import Task
 
 
-MANY = 20  # pictures for which a measurement of a second is worth its time
+MANY = 20  # from this number of pictures on, measuring the model for a second is worthwhile
 
 
 def process(
     inputs: Sequence[str] | None, task: Task, settings: Settings, *, dry_run: bool, json: bool, quiet: bool
 ) -> ExitStatus:
-    """Run a command that turns pictures into pictures. The model is loaded only if there is something to do."""
+    """Process the inputs and report the results. Loads the model only if there is work to do."""
     from img2img.runtime.batch import plan, run
 
     talkative = console.is_terminal() and not quiet and not json
@@ -62,7 +62,7 @@ def _refuse_wrong_streams(batch: Batch, *, json: bool) -> None:
         if json:
             raise UsageError("stdout cannot carry both the picture and --json: set an output with -o")
         if sys.stdout.isatty():
-            raise UsageError("stdout is a terminal: redirect it, or name an output with -o")
+            raise UsageError("stdout is a terminal: redirect it, or set an output with -o")
 
 
 class Display(Protocol):
@@ -98,13 +98,14 @@ class NoProgress:
 
 
 class Report:
-    """Takes the events of a batch and answers with the exit status.
+    """Reports the events of a batch and determines the exit status.
 
-    With `as_json` stdout gets one object a file (keys: status, input, output, size, result_size, seconds, hash,
-    warnings, error) and a last one with status "summary". File names keep their bytes: what is no UTF-8 becomes a lone
-    surrogate escape, which Python's os.fsencode turns back.
+    With `as_json`, stdout gets one object per file (keys: status, input, output, size, result_size, seconds, hash,
+    warnings, error) and a final one with the status "summary". File names keep their bytes: bytes that are not UTF-8
+    become lone surrogates, which Python's os.fsencode converts back.
 
-    A person sees errors always, skipped files unless `quiet`, warnings and what has been done on a terminal only.
+    Errors are always printed. Skipped files are printed unless `quiet` is set. Notes and finished files are printed on
+    a terminal only.
     """
 
     def __init__(
@@ -116,20 +117,20 @@ class Report:
         self.quiet = quiet or as_json
         self.talkative = console.is_terminal() and not self.quiet
         self.counts = {"done": 0, "skipped": 0, "failed": 0}
-        self.hopeless = True  # every job so far had failed before it began
+        self.none_started = True  # every job so far failed before it started
         self.megapixels = 0.0
         self.last: dict[str, Event] = {}  # by status
         self.began = time.perf_counter()
 
     def take_all(self, events: Iterable[Event]) -> ExitStatus:
-        """Take every event, say the last words, and return the exit status: 2 where nothing could even begin."""
+        """Report every event and the summary. Returns the exit status: 2 if no job could even start."""
         try:
             for event in events:
                 self._take(event)
         finally:
             self.display.close()
         if self.counts["failed"]:
-            status = ExitStatus.USAGE if self.hopeless else ExitStatus.SOME_FAILED
+            status = ExitStatus.USAGE if self.none_started else ExitStatus.SOME_FAILED
         else:
             status = ExitStatus.OK
         self._sum_up(status)
@@ -142,7 +143,7 @@ class Report:
         self.counts[event.status] += 1
         self.last[event.status] = event
         if event.job.problem is None:
-            self.hopeless = False
+            self.none_started = False
             if event.status != "skipped":
                 self.display.finish(event.index)
         if event.status == "done" and event.result_size is not None:
@@ -160,7 +161,7 @@ class Report:
         if self.as_json:
             _write({"status": "summary", **self.counts, "seconds": round(seconds, 3), "exit_status": int(status)})
         if self.counts["failed"] and self.fail_fast and not self.quiet:
-            console.say("stopped at the first failure, as --fail-fast says; call again to go on")
+            console.say("stopped at the first failure (--fail-fast); run the command again to continue")
         if self.counts["skipped"] and not self.quiet:
             console.say(self._skipped())
         if self.counts["done"] and self.talkative:
@@ -199,5 +200,5 @@ def _record(event: Event) -> dict[str, Any]:
 
 
 def _write(record: dict[str, Any]) -> None:
-    sys.stdout.write(jsonlib.dumps(record) + "\n")  # ASCII only, so that no locale can fail on it
+    sys.stdout.write(jsonlib.dumps(record) + "\n")  # ASCII only, so that it works in every locale
     sys.stdout.flush()

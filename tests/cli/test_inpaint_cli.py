@@ -181,9 +181,9 @@ def test_a_photo_through_a_pipe(command: Run, photo: Photo, here: Path) -> None:
 @pytest.mark.parametrize(
     ("args", "status", "expected"),
     [
-        (["a.png"], 2, "say what to fill: --mask FILE, FOLDER or alpha, --mask-color or --box"),
+        (["a.png"], 2, "nothing to fill: use --mask FILE, FOLDER or alpha, --mask-color or --box"),
         (["a.png", "--mask", "gone.png"], 2, "--mask gone.png: no such file"),
-        (["mask.png", "--mask", "mask.png"], 2, "nothing but masks among the inputs"),
+        (["mask.png", "--mask", "mask.png"], 2, "all inputs are masks"),
         (["-", "--mask", "masks"], 2, "stdin has no name"),
         (["a.png", "--mask", "masks"], 2, "a.png: there is no mask for it: no masks/a.png"),
         (["a.png", "--mask", "text.png"], 1, "text.png"),

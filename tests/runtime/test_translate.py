@@ -93,14 +93,14 @@ def test_attributes_go_together_and_exclusive_domains_do_not(tints, nets):
     assert translate(both, Picture(np.zeros((2, 2, 3), np.uint8)), to=["red", "blue"]).colour[0, 0].tolist() == [
         128, 0, 128,
     ]  # fmt: skip
-    with pytest.raises(UsageError, match="exclude each other"):
+    with pytest.raises(UsageError, match="are exclusive"):
         translate(tints, Picture(noise(2, 2, 3)), to=["red", "blue"])
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({}, "say which with --to: red, green, blue"),
+        ({}, "choose one with --to: red, green, blue"),
         ({"to": "gren"}, "no domain 'gren'; did you mean 'green'"),
         ({"to": "red", "strength": 1.5}, "strength"),
         ({"to": "red", "strength": float("nan")}, "strength"),

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
 from img2img.errors import PictureError
-from img2img.runtime.image import pillow, png16, tiff_writing
+from img2img.runtime.image import pillow, png_writing, tiff_writing
 from img2img.runtime.image.pictures import Picture, read
 from img2img.runtime.image.writing import SUFFIXES, format_for, write
 
@@ -193,11 +193,12 @@ def test_grey_profile_is_applied_where_the_format_has_no_grey() -> None:
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
 def test_16_bit_png_in_many_bands_is_sound(monkeypatch: pytest.MonkeyPatch, channels: int) -> None:
-    monkeypatch.setattr(png16, "BAND_BYTES", 1000)
+    monkeypatch.setattr(png_writing, "BAND_BYTES", 1000)
     smooth = np.add.outer(np.arange(61) * 900, np.arange(47) * 300)[..., None].astype(np.uint16)
     pixels = np.concatenate([smooth, smooth[::-1]] * 2, axis=2)[..., :channels]
     stream = BytesIO()
-    png16.write(stream, (np.ascontiguousarray(pixels),))
+    with png_writing.PngEncoder(stream, (np.ascontiguousarray(pixels),)):
+        pass
     with PngImagePlugin.PngImageFile(BytesIO(stream.getvalue())) as image:
         image.verify()  # the checksums
     back = read(BytesIO(stream.getvalue()))
@@ -213,7 +214,8 @@ def test_tiff_in_many_strips_is_sound(monkeypatch: pytest.MonkeyPatch, channels:
     monkeypatch.setattr(tiff_writing, "STRIP_BYTES", 500)
     pixels = files.noise((61, 47, channels), dtype)
     stream = BytesIO()
-    tiff_writing.write(stream, (pixels,), exif=files.exif(order), dpi=(71.9836, 300))
+    with tiff_writing.TiffEncoder(stream, (pixels,), exif=files.exif(order), dpi=(71.9836, 300)):
+        pass
     back = read(BytesIO(stream.getvalue()))
     parts = [back.colour] if back.alpha is None else [back.colour, back.alpha[..., None]]
     np.testing.assert_array_equal(np.concatenate(parts, axis=2), pixels)
@@ -316,7 +318,7 @@ def test_full_disk_is_reported_and_leaves_nothing(tmp_path: Path, monkeypatch: p
     picture = Picture(np.zeros((2, 2, 3), np.uint16))
     target = tmp_path / "photo.png"
     target.write_bytes(b"what was there")
-    monkeypatch.setattr(png16, "write", full)
+    monkeypatch.setattr(png_writing.PngEncoder, "write_band", full)
     with pytest.raises(PictureError, match=r"photo\.png: No space left"):
         write(picture, target)
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"what was there"]

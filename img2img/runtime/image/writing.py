@@ -15,9 +15,12 @@ from img2img.atomic import atomic
 from img2img.errors import PictureError
 from img2img.runtime.image import colour as colours
 from img2img.runtime.image import exif as exifs
-from img2img.runtime.image import pillow, png16, tiff_writing
+from img2img.runtime.image import pillow
+from img2img.runtime.image.bands import BandEncoder
 from img2img.runtime.image.depth import over_white, to_8_bits
 from img2img.runtime.image.pictures import Picture
+from img2img.runtime.image.png_writing import PngEncoder
+from img2img.runtime.image.tiff_writing import TiffEncoder
 from img2img.text import show, shown
 
 SUFFIXES = {
@@ -33,8 +36,6 @@ SUFFIXES = {
     ".avif": "AVIF",
 }
 
-# Encoders measured on 5-megapixel photos, one core. PNG: level 1 110 ms/MP, 3 150 (4 % smaller), 6 340 (another 7 %).
-PNG_LEVEL = 3
 JPEG_QUALITY, WEBP_QUALITY, AVIF_QUALITY = 95, 90, 80
 FULL_COLOUR_FROM = 90  # from this quality on colour is not halved in resolution (4:4:4 instead of 4:2:0)
 AVIF_SPEED = 8  # 1.5 to 2 times as fast as Pillow's 6; 1 % larger for a photo, 27 % for a smooth upscaled one
@@ -95,75 +96,137 @@ def write(
     format: str | None = None,
     quality: int | None = None,
     finished: Callable[[BinaryIO], None] | None = None,
+    threads: int | None = None,
 ) -> tuple[str, ...]:
     """Write a picture to a file, which appears whole or not at all, or to a stream, which need not be seekable.
 
-    name: what errors call a stream, by default standard output. format: "PNG", "jpg"...; by default what the file's
-    suffix says, for a stream the format of the picture's source, PNG where that is only read. quality: 1 to 100, for
-    JPEG (95), WebP (90; 100 is lossless) and AVIF (80). finished: is called with the whole file, readable and seekable,
-    before it gets its name; what it raises passes through, and the file does not appear.
+    Args:
+        name: what errors call a stream. Default: standard output.
+        format: "PNG", "jpg"... Default: the format of the file's suffix; for a stream the format of the picture's
+            source, or PNG if that is only read.
+        quality: 1 to 100, for JPEG (95), WebP (90; 100 is lossless) and AVIF (80).
+        finished: called with the whole file, readable and seekable, before the file gets its name. If it raises, the
+            exception passes through and the file does not appear.
+        threads: threads that compress PNG and TIFF. Default: one for each core, at most 8.
 
-    Returns notes for a person on what the format could not hold: alpha is composited over white for JPEG and BMP, 16
-    bits are rounded to 8 for all but PNG and TIFF, BMP takes neither EXIF nor an ICC profile. Raises PictureError where
-    the format is unknown or too small for the picture, or the target cannot be written.
+    Returns:
+        Notes for a person on what the format cannot hold: JPEG and BMP get alpha composited over white; all but PNG
+        and TIFF get 16 bits rounded to 8; BMP takes neither EXIF nor an ICC profile.
+
+    Raises:
+        PictureError: the format is unknown or too small for the picture, or the target cannot be written.
     """
-    with _errors_name(target, name):
-        chosen, fitting, notes = _prepare(picture, target, format, quality)
-    if isinstance(target, Path):
-        with atomic(target) as stream:
-            with _errors_name(target, name):
-                _encode(fitting, stream, chosen, quality)
-            if finished is not None:
-                finished(stream)
-        return notes
-    buffer = BytesIO()
-    with _errors_name(target, name):
-        _encode(fitting, buffer, chosen, quality)
-    if finished is not None:
-        finished(buffer)
-    with _errors_name(target, name):
-        try:
-            target.write(buffer.getbuffer())
-            target.flush()
-        except OSError as error:
-            raise PictureError(str(error.strerror or error)) from error
-    return notes
+    options: dict[str, Any] = {"name": name, "format": format, "quality": quality}
+    with open_writer(picture, target, **options, finished=finished, threads=threads) as writer:
+        pass
+    return writer.notes
+
+
+class Writer:
+    """A picture on its way to a file.
+
+    Attributes:
+        notes: as `write` returns them. They are complete after the block of `open_writer`.
+    """
+
+    def __init__(self, encoder: BandEncoder[Any] | None, name: str) -> None:
+        self._encoder = encoder
+        self._name = name
+        self.notes: tuple[str, ...] = ()
+
+    def rows_ready(self, count: int) -> None:
+        """The first `count` rows of the picture will not change any more. PNG and TIFF start to compress them.
+
+        Call it from one thread at a time. It does not wait.
+
+        Raises:
+            PictureError: the target cannot be written.
+        """
+        if self._encoder is not None:
+            with _reported(self._name):
+                self._encoder.rows_ready(count)
 
 
 @contextmanager
-def _errors_name(target: Path | BinaryIO, name: str | None) -> Iterator[None]:
-    try:
-        yield
-    except PictureError as error:
-        raise PictureError(f"cannot write {name or shown(target, 'standard output')}: {error}") from error
+def open_writer(
+    picture: Picture,
+    target: Path | BinaryIO,
+    *,
+    name: str | None = None,
+    format: str | None = None,
+    quality: int | None = None,
+    finished: Callable[[BinaryIO], None] | None = None,
+    threads: int | None = None,
+) -> Iterator[Writer]:
+    """Write a picture whose arrays are filled during the block. For arguments and errors see `write`.
 
+        canvas = np.empty((height, width, 3), np.uint8)
+        with open_writer(Picture(canvas), path) as writer:
+            for bottom in fill_rows_of(canvas):
+                writer.rows_ready(bottom)
 
-def _prepare(
-    picture: Picture, target: Path | BinaryIO, format: str | None, quality: int | None
-) -> tuple[str, Picture, tuple[str, ...]]:
-    """The format, the picture as that format can hold it, and notes on what was lost."""
-    chosen = _chosen(format, target, picture)
+    The file appears at the end of the block. An exception in the block passes through, and the file does not appear.
+    """
+    name = name or shown(target, "standard output")
+    chosen = _chosen(format, target, picture, name)
     if quality is not None and not 1 <= quality <= 100:
-        raise PictureError(f"the quality is {quality}, it can be 1 to 100")
+        raise PictureError(f"cannot write {name}: the quality is {quality}, it can be 1 to 100")
     if max(picture.size) > (limit := _FORMATS[chosen].largest_side):
         width, height = picture.size
         raise PictureError(
-            f"{width} x {height} pixels, but {_FORMATS[chosen].shown} ends at a side of {limit}; write PNG instead"
+            f"cannot write {name}: {width} x {height} pixels, but {_FORMATS[chosen].shown} ends at a side of {limit};"
+            " write PNG instead"
         )
-    return chosen, *_fit(picture, chosen)
+    with _stream(target, name) as stream:
+        if chosen in _ENCODERS:
+            fitting, notes = _fit(picture, chosen)  # these formats hold everything: no pixel is looked at
+            with _reported(name):
+                encoder = _ENCODERS[chosen](fitting, stream, threads)
+            writer = Writer(encoder, name)
+            try:
+                yield writer
+                with _reported(name):
+                    encoder.finish()
+            finally:
+                encoder.abort()
+        else:
+            writer = Writer(None, name)
+            yield writer
+            fitting, notes = _fit(picture, chosen)
+            with _reported(name):
+                _SAVERS[chosen](fitting, stream, quality)
+        writer.notes = notes
+        if finished is not None:
+            finished(stream)
 
 
-def _chosen(format: str | None, target: Path | BinaryIO, picture: Picture) -> str:
+@contextmanager
+def _stream(target: Path | BinaryIO, name: str) -> Iterator[BinaryIO]:
+    """A stream that can be read and sought in. What is written reaches the target at the end of the block."""
+    if isinstance(target, Path):
+        with atomic(target) as stream:
+            yield stream
+        return
+    buffer = BytesIO()
+    yield buffer
+    try:
+        target.write(buffer.getbuffer())
+        target.flush()
+    except OSError as error:
+        raise PictureError(f"cannot write {name}: {error.strerror or error}") from error
+
+
+def _chosen(format: str | None, target: Path | BinaryIO, picture: Picture, name: str) -> str:
     if format is None:
-        chosen = _format_of_suffix(target) if isinstance(target, Path) else picture.format
+        chosen = format_for(target) if isinstance(target, Path) else picture.format
         chosen = chosen if chosen in _FORMATS else "PNG"
     elif format.upper() in _NAMES:
         chosen = _NAMES[format.upper()]
     else:
         known = ", ".join(entry.suffix for entry in _FORMATS.values())
-        raise PictureError(f"{format} is no format that can be written; use one of {known}")
+        raise PictureError(f"cannot write {name}: {format} is no format that can be written; use one of {known}")
     if chosen in ("AVIF", "WEBP") and not pillow.available(chosen):
-        raise PictureError(f"this Pillow was built without {chosen}: pip install --upgrade pillow")
+        raise PictureError(f"cannot write {name}: this Pillow was built without {chosen}: pip install --upgrade pillow")
     return chosen
 
 
@@ -219,34 +282,28 @@ def _without_profile(colour: Any, icc: bytes | None) -> tuple[Any, str]:
     return (colour, "") if converted is None else (converted, "colours converted to sRGB; ")
 
 
-def _encode(picture: Picture, stream: BinaryIO, chosen: str, quality: int | None) -> None:
-    encode: dict[str, Callable[[Picture, BinaryIO, int | None], None]] = {
-        "PNG": _png,
-        "JPEG": _jpeg,
-        "WEBP": _webp,
-        "TIFF": _tiff,
-        "BMP": _bmp,
-        "AVIF": _avif,
-    }
+@contextmanager
+def _reported(name: str) -> Iterator[None]:
+    """Turn the errors of an encoder into a PictureError that names the file."""
     try:
-        encode[chosen](picture, stream, quality)
+        yield
+    except PictureError as error:
+        raise PictureError(f"cannot write {name}: {error}") from error
     except MemoryError as error:
-        raise PictureError("not enough memory to encode it") from error
+        raise PictureError(f"cannot write {name}: not enough memory to encode it") from error
     except (OSError, ValueError, RuntimeError) as error:  # the disk is full; an encoder of Pillow's gives up
         reason = (error.strerror if isinstance(error, OSError) else None) or error
-        raise PictureError(f"{reason}") from error
+        raise PictureError(f"cannot write {name}: {reason}") from error
 
 
-def _png(picture: Picture, stream: BinaryIO, quality: int | None) -> None:
-    if picture.colour.dtype == np.uint16:
-        block = picture.exif and picture.exif.removeprefix(exifs.PREFIX)
-        png16.write(stream, _channels(picture), icc=picture.icc, exif=block, dpi=picture.dpi)
-    else:
-        _save(picture, stream, "PNG", compress_level=PNG_LEVEL, dpi=picture.dpi)
+def _png(picture: Picture, stream: BinaryIO, threads: int | None) -> PngEncoder:
+    exif = picture.exif and picture.exif.removeprefix(exifs.PREFIX)
+    return PngEncoder(stream, _channels(picture), icc=picture.icc, exif=exif, dpi=picture.dpi, threads=threads)
 
 
-def _tiff(picture: Picture, stream: BinaryIO, quality: int | None) -> None:
-    tiff_writing.write(stream, _channels(picture), icc=picture.icc, exif=picture.exif, dpi=picture.dpi)
+def _tiff(picture: Picture, stream: BinaryIO, threads: int | None) -> TiffEncoder:
+    options: dict[str, Any] = {"icc": picture.icc, "exif": picture.exif, "dpi": picture.dpi}
+    return TiffEncoder(stream, _channels(picture), **options, threads=threads)
 
 
 def _jpeg(picture: Picture, stream: BinaryIO, quality: int | None) -> None:
@@ -293,3 +350,12 @@ def _image(picture: Picture) -> Image.Image:
 
 def _channels(picture: Picture) -> tuple[Any, ...]:
     return (picture.colour,) if picture.alpha is None else (picture.colour, picture.alpha[..., None])
+
+
+_ENCODERS: dict[str, Callable[[Picture, BinaryIO, int | None], BandEncoder[Any]]] = {"PNG": _png, "TIFF": _tiff}
+_SAVERS: dict[str, Callable[[Picture, BinaryIO, int | None], None]] = {
+    "JPEG": _jpeg,
+    "WEBP": _webp,
+    "BMP": _bmp,
+    "AVIF": _avif,
+}

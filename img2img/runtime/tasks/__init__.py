@@ -1,1 +1,1 @@
-"""What is done to pictures: upscaling, translating, inpainting; all with the same face to a batch (`task.Task`)."""
+"""The tasks: upscaling, translation and inpainting. Batches use them through `task.Task`."""

@@ -43,17 +43,18 @@ ALPHA = "alpha"
 
 @dataclass(frozen=True, kw_only=True)
 class InpaintTask(Task):
-    """
+    """Fill holes in every picture of a batch.
+
     Attributes:
-        mask: a picture, white where to fill; a folder of such pictures, named like the photos; or "alpha".
-        key: RGB, 0..255: what has this colour, within `tolerance` steps of 255, is filled.
+        mask: a picture that is white where to fill; a folder of such pictures, named like the photos; or "alpha".
+        key: RGB, 0..255: fill this colour, within `tolerance` steps of 1/255.
         boxes: x, y, width, height in pixels.
-        dilate, feather, size: see `inpaint.inpaint`.
-        max_pixels: of a mask.
-        masks: made by `prepared`: photo -> its mask file.
+        dilate, feather, size: see `inpaint`.
+        max_pixels: limit for masks.
+        masks: photo -> its mask file, set by `with_masks`.
 
     Raises:
-        UsageError: nothing says what to fill.
+        UsageError: no option selects anything to fill.
     """
 
     name: ClassVar[str] = "inpaint"
@@ -70,7 +71,7 @@ class InpaintTask(Task):
 
     def __post_init__(self) -> None:
         if self.mask is None and self.key is None and not self.boxes:
-            raise UsageError("say what to fill: --mask FILE, FOLDER or alpha, --mask-color or --box")
+            raise UsageError("nothing to fill: use --mask FILE, FOLDER or alpha, --mask-color or --box")
 
     @property
     def _where(self) -> Path | None:
@@ -86,19 +87,19 @@ class InpaintTask(Task):
         return [Naming(f"_{name}", settings.output, settings.format, model=card.name)]
 
     def select_sources(self, sources: Sequence[Source]) -> list[Source]:
-        """The photos among `sources`: a pattern, or a folder with its subfolders, may hold the masks as well."""
+        """The photos among `sources`. A glob, or a folder with its subfolders, may contain the masks too."""
         where = self._where
         if where is None:
             return list(sources)
         if any(isinstance(source.path, StorageFile) for source in sources):
             raise UsageError(
-                "--mask FILE goes with photos on this machine; for URIs: --mask alpha, --mask-color or --box"
+                "--mask FILE only works with photos on this machine; for URIs use --mask alpha, --mask-color or --box"
             )
         if not where.exists():
             raise UsageError(f"--mask {show(where)}: no such file or folder")
         found = [source for source in sources if source.path is None or not _is_mask(where, source.path, source.root)]
         if not found:
-            raise UsageError(f"nothing but masks among the inputs: {show(where)} is what --mask names")
+            raise UsageError(f"all inputs are masks: --mask names {show(where)}")
         return found
 
     def with_masks(self, jobs: Sequence[Job], sources: Sequence[Source]) -> tuple[Self, list[Job]]:
@@ -108,7 +109,7 @@ class InpaintTask(Task):
         found: dict[Location | None, Path] = {}
         checked = []
         for job, source in zip(jobs, sources, strict=True):
-            # What exists has a mask as well: by it the journal sees whether the result is to be made again.
+            # Existing results have masks too: the journal uses them to decide whether to redo the result.
             if job.problem is None and (job.skip is None or job.exists):
                 try:
                     found[job.source] = self._mask_of(source, where)
@@ -124,7 +125,7 @@ class InpaintTask(Task):
         if not where.is_dir():
             return where
         if source.path is None:
-            raise UsageError("a photo from stdin has no name to look for in a folder of masks: name a mask file")
+            raise UsageError("a photo from stdin has no name to find its mask by: use a mask file instead of a folder")
         return masks.in_folder(where, source)
 
     def journal_key(self, job: Job) -> dict[str, Any]:
@@ -159,7 +160,7 @@ class InpaintTask(Task):
 def _is_mask(where: Path, path: Location, root: Location | None) -> bool:
     folder = identity(where / "x").removesuffix("x")
     if root is not None and identity(root / "x").startswith(folder):
-        return False  # photos/ was named, and the masks lie in a folder around it
+        return False  # the input is photos/, and the mask folder contains it
     return identity(path) == identity(where) or identity(path).startswith(folder)
 
 
@@ -180,28 +181,27 @@ def inpaint(
     strength: float = 1.0,
     progress: Progress | None = None,
 ) -> Picture:
-    """Fill the holes of a picture; every other pixel comes back bit for bit.
+    """Fill the holes of a picture. All other pixels stay the same, bit for bit.
 
-    The network sees the surroundings of a hole, not the whole of a large picture: the box around the hole and half its
-    side (64 pixels at least) on every side; holes that fit into one such window together share it. The network never
-    sees what was in the hole, nor what is hidden under full transparency: a smooth continuation of the visible pixels
-    stands there. Towards the rim of the hole its result is blended with that continuation, so that no seam shows and
-    nothing of what is to go shines through.
+    The network sees a window around each hole, not the whole picture: the bounding box of the hole plus half its side
+    (at least 64 pixels) per side. Holes that fit into one window share it. The network never sees the pixels inside
+    the hole or under full transparency; a smooth continuation of the visible pixels replaces them. At the rim of the
+    hole, the result is blended with that continuation, so that no seam shows and nothing of the removed object remains.
 
     Args:
         model: a loaded model for inpainting.
-        picture: of any size, 8 or 16 bits; depth, channels, alpha, format, EXIF and ICC profile are kept.
+        picture: any size, 8 or 16 bits; depth, channels, alpha, format, EXIF and ICC profile are kept.
         mask: bool [H, W], true where to fill.
-        size: a number is the longest side in pixels at which the network sees a window; larger ones are reduced to it,
-            and what was filled is enlarged. See `input_size.Size`.
-        dilate: pixels by which the mask is grown first.
-        feather: width of the blended rim, in pixels, inside the (grown) mask.
-        strength: 0 leaves the picture, 1 gives the network's result, numbers between their weighted mean.
-        progress: told numbers of pixels that add up to the picture's.
+        size: largest side of a window in pixels; larger windows are reduced and the filling is enlarged again. See
+            `input_size.Size` for other values.
+        dilate: number of pixels to grow the mask by.
+        feather: width of the blended rim inside the (grown) mask, in pixels.
+        strength: 0 returns the picture, 1 the network's result; values in between blend the two.
+        progress: receives numbers of pixels that add up to the picture's.
 
     Raises:
-        UsageError: the model is not for inpainting, or needs more than a mask; an option is out of range.
-        PictureError: the mask has another size than the picture, or covers it all.
+        UsageError: the model is not for inpainting or needs further inputs, or an option is out of range.
+        PictureError: the mask differs in size from the picture, or covers all of it.
         OutOfMemory, BrokenOutput, ModelError: from the network.
     """
     _check(model, size, dilate, feather, strength)

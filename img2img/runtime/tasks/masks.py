@@ -1,4 +1,4 @@
-"""Where the holes are: by a mask file, by the picture's transparency, by a colour key, by boxes."""
+"""Finds the holes of a picture: from a mask file, transparency, a key colour or boxes."""
 
 import dataclasses
 import math
@@ -21,11 +21,11 @@ _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601, as Pillow t
 
 @dataclass(frozen=True, slots=True)
 class MaskSources:
-    """What is to be filled in every picture; several ways add up.
+    """Where to find the holes of every picture. Several sources are combined.
 
     Attributes:
-        transparent: what is not fully opaque; the result is opaque everywhere.
-        key: RGB, 0..255: what has this colour, within `tolerance` steps of 255 in every channel.
+        transparent: fill pixels that are not fully opaque; the result is opaque.
+        key: RGB, 0..255: fill this colour, within `tolerance` steps of 1/255 in every channel.
         boxes: x, y, width, height in pixels of the upright picture.
     """
 
@@ -35,10 +35,10 @@ class MaskSources:
     boxes: tuple[tuple[int, int, int, int], ...] = ()
 
     def apply(self, picture: Picture, mask: Mask | None = None) -> tuple[Picture, Mask]:
-        """The picture as it is to be filled, and its mask [H, W]; `mask` is one that came from elsewhere.
+        """The picture to fill and its mask [H, W]. `mask`: an additional mask, from a file.
 
         Raises:
-            PictureError: `mask` has another size than the picture; a box lies outside it.
+            PictureError: `mask` differs in size from the picture, or a box lies outside it.
         """
         width, height = picture.size
         found = np.zeros((height, width), np.bool_)
@@ -56,7 +56,7 @@ class MaskSources:
             if picture.alpha is None:
                 note = "the photo has no transparency"
                 return dataclasses.replace(picture, notes=(*picture.notes, note)), found
-            # A soft eraser leaves a rim that is partly there. It goes too, or a ring of it would stay.
+            # A soft eraser leaves a half-transparent rim. Fill it too, or a ring remains.
             found |= picture.alpha < np.iinfo(picture.alpha.dtype).max
             picture = dataclasses.replace(picture, colour=bleed(picture.colour, picture.alpha), alpha=None)
         return picture, found

@@ -1,4 +1,4 @@
-"""A task that looks at what it has made: broken results are tried again, casts taken out, seams looked for."""
+"""Runs a task and checks the results: retries broken ones, removes colour casts, measures seams."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ if TYPE_CHECKING:
 Pixels = npt.NDArray[Any]
 
 RETRY_TILE = 128
-"""Pixels: a piece of this side fits where anything fits, and whatever went wrong in a large one may not in it."""
+"""Side of the tiles of a second attempt, in pixels. Tiles of this size fit on every device."""
 
 
 @dataclass
 class RetryingTask:
-    """The work of a batch on one picture.
+    """Runs a task on one picture and retries broken results.
 
-    A result that is black or constant where its picture is not, or not a number, and a run that ends for want of
-    memory, is tried once more: with the model's full-precision file on the CPU where there is one, else in small tiles.
-    Notes on the result say so. What is as strange the second time is what the network makes of the picture, and is
-    kept with a warning; in full precision on the CPU there is nothing to try again.
+    A result is broken if it is black or constant although the picture is not, if it is not a number, or if memory ran
+    out. It is computed once more: with the full-precision file of the model on the CPU if there is one, otherwise in
+    small tiles. A note on the result says so. If the second result is broken too, it is kept with a warning.
+    There is no second attempt after full precision on the CPU.
     """
 
     task: Task
@@ -56,7 +56,7 @@ class RetryingTask:
             notes.append(self._seams(model, job, picture))
         if self.color_fix:
             result = dataclasses.replace(result, colour=colour_fix.match_colours(result.colour, _shown(picture)))
-        elif self.task.name == "upscale":  # others are meant to change colours
+        elif self.task.name == "upscale":  # other tasks change colours on purpose
             warning = result_check.cast_warning(result_check.colour_cast(result.colour, _shown(picture)))
             notes += [] if warning is None else [warning]
         return dataclasses.replace(result, notes=tuple(notes))

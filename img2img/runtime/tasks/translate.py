@@ -43,10 +43,10 @@ ALL = "all"
 class TranslateTask(Task):
     """
     Attributes:
-        to: domains of the model: one, or several that go together, or "all": one result for each.
+        to: a domain of the model, several that can be combined, or "all" for one result per domain.
         size: how the network sees a picture, see `input_size.Size`.
-        sheet: the picture and its results in all domains as one contact sheet.
-        background: colour that transparent pictures are laid over first, RGB 0..255; None: their alpha is kept.
+        sheet: make one contact sheet of the picture and its results in all domains.
+        background: colour behind transparent pictures, RGB 0..255; None: keep the alpha channel.
         direction: of a run folder that holds several models, what stands between `model.` and `.onnx`.
         wanted: made by `fitted`: what each result is called in file names -> the domains that make it.
     """
@@ -65,7 +65,7 @@ class TranslateTask(Task):
 
         if settings.model is None:
             if self.direction is not None:
-                raise UsageError("--direction goes with --model RUN, the folder of a run that made several models")
+                raise UsageError("--direction requires --model RUN, the folder of a run with several models")
             return models.for_task("translate")
         return models.find(settings.model, direction=self.direction)
 
@@ -116,14 +116,14 @@ class TranslateTask(Task):
 
 
 def _wanted(card: Card, to: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
-    """The results wanted of each picture: what each is called in file names, and the domains that make it."""
+    """The results of each picture: the part of the file name that identifies a result -> its domains."""
     if ALL in to and ALL not in card.domains:
         if len(to) > 1:
-            raise UsageError("--to all stands alone")
+            raise UsageError("--to all cannot be combined with other domains")
         if card.domains:
             named: dict[str, tuple[str, ...]] = {naming.safe_name(domain): (domain,) for domain in card.domains}
             if len(named) < len(card.domains):
-                raise UsageError("two domains would have one name as files: say one after the other with --to and -o")
+                raise UsageError("two domains would get the same file name: run them one at a time, with --to and -o")
             return named
     label_of(card, to)
     return {naming.safe_name("_".join(to)) if to else "": to}
@@ -144,32 +144,32 @@ def translate(
     background: tuple[int, int, int] | None = None,
     progress: Progress | None = None,
 ) -> Picture:
-    """Run a picture through a model; the result has the picture's size, whatever the network's stride and scale.
+    """Translate a picture. The result has the picture's size, whatever the stride and scale of the network.
 
     A network whose every output pixel depends on the whole picture (context null) sees it in one piece, padded by
     reflection to the sides that it can have; others see tiles. Colour is spread under full transparency first, and
-    alpha comes back as it is.
+    the alpha channel stays the same.
 
     Args:
         model: a loaded model that needs no mask.
         picture: of any size from 1x1 on, 8 or 16 bits; its depth, format, EXIF and ICC profile are kept. Grey becomes
             colour.
-        to: the domain, or several where the model's domains do not exclude each other; empty for a model without.
+        to: the target domain, or several if the model's domains can be combined; empty for a model without domains.
         size: what the network sees: a number is the shorter side in pixels (models are best at the size they were
             trained at), from which the result is scaled back; see `input_size.Size`.
         tile: see `tiling.Tile`.
-        strength: 0 gives the picture, 1 the network's result, numbers between their weighted mean.
+        strength: 0 returns the picture, 1 the network's result; values in between blend the two.
         background: lay a transparent picture over this colour first, RGB 0..255, as training does over white; the
             result is opaque. None: as above.
-        progress: told the number of the picture's pixels just finished; they add up to the picture's.
+        progress: receives numbers of finished pixels that add up to the picture's.
 
     Raises:
-        UsageError: an option makes no sense with this model; the message says what does.
+        UsageError: the model does not support an option; the message says what works.
         OutOfMemory, BrokenOutput, ModelError: from the network.
     """
     card = model.card
     if card.task == "inpaint":
-        raise UsageError(f"{card.name} needs a mask beside the picture")
+        raise UsageError(f"{card.name} needs a mask in addition to the picture")
     check_strength(strength)
     input_size.check_size(size)
     label = label_of(card, to)
@@ -195,32 +195,32 @@ def translate(
 
 
 def label_of(card: Card, to: str | Sequence[str]) -> Floats | None:
-    """The input `domain`, float32 [1, K], with a one in each column that `to` names; None for a model without domains.
+    """The input `domain`, float32 [1, K], with a one in each column that `to` names. None if the model has no domains.
 
     Raises:
-        UsageError: no domain is named where there are some, an unknown one, several that exclude each other, or one
-            where there are none.
+        UsageError: `to` is empty although the model has domains, names an unknown domain or several exclusive ones,
+            or the model has no domains.
     """
     wanted = [to] if isinstance(to, str) else list(to)
     known = ", ".join(card.domains)
     if not card.domains:
         if wanted:
-            raise UsageError(f"{card.name} has one direction and no domains: leave --to {wanted[0]} away")
+            raise UsageError(f"{card.name} has one direction and no domains: omit --to {wanted[0]}")
         return None
     if not wanted:
-        raise UsageError(f"{card.name} has several domains, say which with --to: {known}")
+        raise UsageError(f"{card.name} has several domains; choose one with --to: {known}")
     for name in wanted:
         if name not in card.domains:
             close = difflib.get_close_matches(name, card.domains, n=1)
             guess = f"did you mean {close[0]!r}? it has" if close else "it has"
             raise UsageError(f"{card.name} has no domain {name!r}; {guess} {known}")
     if card.exclusive and len(set(wanted)) > 1:
-        raise UsageError(f"the domains of {card.name} exclude each other: say one with --to, not {', '.join(wanted)}")
+        raise UsageError(f"the domains of {card.name} are exclusive: choose one with --to, not {', '.join(wanted)}")
     return np.array([[float(name in wanted) for name in card.domains]], np.float32)
 
 
 def _in_colour(picture: Picture, notes: list[str]) -> tuple[Pixels, bytes | None]:
-    """Pixels [H, W, 3] and the profile that fits them."""
+    """Pixels [H, W, 3] and the matching profile."""
     colour, icc = picture.colour, picture.icc
     if colour.shape[2] == 3:
         return colour, icc

@@ -37,8 +37,8 @@ DEFAULT_MODEL = "upscale-x4"
 class UpscaleTask(Task):
     """
     Attributes:
-        scale: sides of a result / sides of its picture; None: the model's own.
-        budget: a time such as "60s": the best bundled model that does all inputs in it is taken.
+        scale: enlargement factor; None: the model's own.
+        budget: a time such as "60s"; the best bundled model that finishes all inputs in this time is used.
 
     Raises:
         UsageError: `scale` is not a number above 0.
@@ -51,7 +51,7 @@ class UpscaleTask(Task):
 
     def __post_init__(self) -> None:
         if self.scale is not None and not (math.isfinite(self.scale) and self.scale > 0):
-            raise UsageError(f"--scale {self.scale:g}: say a number above 0")
+            raise UsageError(f"--scale {self.scale:g}: use a number above 0")
 
     def find_model(self, settings: Settings, pixels: Callable[[], float | None]) -> Path:
         from img2img.runtime.network import models
@@ -67,10 +67,10 @@ class UpscaleTask(Task):
 
         assert self.budget is not None
         if settings.model is not None:
-            raise UsageError("--budget chooses the model: leave --model out")
+            raise UsageError("--budget chooses the model: omit --model")
         budget, count = estimate.parse_duration(self.budget), pixels()
         if count is None:
-            raise UsageError("--budget needs to know the sizes of the pictures beforehand, and of a stream nobody does")
+            raise UsageError("--budget does not work with --raw: the number of frames is unknown")
         usual = models.read_card(models.find(DEFAULT_MODEL))
         scale = self.scale or (usual.scale if usual is not None else None)
         fitting = models.candidates(self.name, scale, device=settings.device)
@@ -107,28 +107,30 @@ def upscale(
     strength: float = 1.0,
     progress: Progress | None = None,
 ) -> Picture:
-    """Run a picture through a model and bring it to the wanted size.
+    """Enlarge a picture with a model.
 
     The network runs once. Where `scale` is not its own, a Lanczos resize follows, up or down: x8 with a x4 network is
     its x4 result enlarged twice. Colour is spread under full transparency first, and alpha runs as a grey picture of
     its own, unless it is the same everywhere.
 
     Args:
-        model: a loaded model that needs nothing but a picture.
-        picture: of any size from 1x1 on, 8 or 16 bits; its depth, channels, format, EXIF and ICC profile are kept.
-        scale: sides of the result / sides of the picture, rounded to whole pixels and to at least 1; None: the model's.
+        model: a loaded model without further inputs.
+        picture: any size from 1x1, 8 or 16 bits; depth, channels, format, EXIF and ICC profile are kept.
+        scale: enlargement factor; the size is rounded to whole pixels, at least 1. None: the model's own.
         tile: see `tiling.Tile`.
-        strength: 0 gives a plain Lanczos resize, 1 the network's result, numbers between their weighted mean.
-        progress: told the number of input pixels just finished; they add up to the picture's.
+        strength: 0 returns a Lanczos resize, 1 the network's result; values in between blend the two.
+        progress: receives numbers of finished input pixels that add up to the picture's.
 
     Raises:
-        UsageError: the model needs a mask or a domain as well; `scale` is not a positive number; tiles are asked for
-            and the model cannot have them.
+        UsageError: the model also needs a mask or a domain; `scale` is not a positive number; or the model does not
+            support tiles.
         OutOfMemory, BrokenOutput, ModelError: from the network.
     """
     card = model.card
     if card.task == "inpaint" or card.domains:
-        raise UsageError(f"{card.name} needs {'a mask' if card.task == 'inpaint' else 'a domain'} beside the picture")
+        raise UsageError(
+            f"{card.name} needs {'a mask' if card.task == 'inpaint' else 'a domain'} in addition to the picture"
+        )
     if scale is not None and not (math.isfinite(scale) and scale > 0):
         raise UsageError(f"scale must be a number above 0, not {scale}")
     check_strength(strength)
@@ -163,7 +165,7 @@ def upscale(
 
 
 def _size(colour: Pixels, scale: float) -> tuple[int, int]:
-    """Width and height of the result."""
+    """The width and height of the result."""
     height, width = colour.shape[:2]
     return max(1, math.floor(width * scale + 0.5)), max(1, math.floor(height * scale + 0.5))
 

@@ -36,7 +36,8 @@ def degrade(
     count: Annotated[int, typer.Option("--count", min=1, help="Number of rows, one random photo each.")] = 8,
     versions: Annotated[int, typer.Option("--versions", min=1, help="Number of degraded versions of each crop.")] = 4,
     config: Annotated[
-        Path | None, typer.Option("--config", help="Use the settings of a run, such as RUN/config.toml.")
+        Path | None,
+        typer.Option("--config", metavar="FILE", help="Use the settings of a run, such as RUN/config.toml."),
     ] = None,
     assignments: Annotated[
         list[str] | None,

@@ -30,33 +30,35 @@ def train(
     method: Annotated[str, typer.Argument(help=f"{', '.join(METHODS)}.", metavar="METHOD")],
     data: Annotated[
         list[Path] | None,
-        typer.Option("--data", "-d", help="Training pictures: a folder or a table; repeatable."),
+        typer.Option("--data", "-d", metavar="FOLDER", help="Training pictures: a folder or a table; repeatable."),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="Run folder; continues an existing run. [default: runs/METHOD]"),
+        typer.Option(
+            "--out", "-o", metavar="RUN", help="Run folder; continues an existing run. [default: runs/METHOD]"
+        ),
     ] = None,
-    config: Annotated[Path | None, typer.Option(help="Read settings from a TOML file.")] = None,
+    config: Annotated[Path | None, typer.Option(metavar="FILE", help="Read settings from a TOML file.")] = None,
     assignments: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Change a setting, such as --set optimiser.rate=5e-4."),
     ] = None,
     start: Annotated[
         Path | None,
-        typer.Option(help="Start from the weights of a run, checkpoint, weights file or model."),
+        typer.Option(metavar="WEIGHTS", help="Start from a run, checkpoint, weights file or model (file or name)."),
     ] = None,
-    stage: Annotated[str | None, typer.Option(help="Super-resolution stage: fidelity or adversarial.")] = None,
-    scale: Annotated[int | None, typer.Option(help="Super-resolution factor.")] = None,
-    steps: Annotated[int | None, typer.Option(help="Training steps.")] = None,
+    stage: Annotated[str | None, typer.Option(metavar="fidelity|adversarial", help="Super-resolution stage.")] = None,
+    scale: Annotated[int | None, typer.Option(metavar="N", help="Super-resolution factor.")] = None,
+    steps: Annotated[int | None, typer.Option(metavar="N", help="Training steps.")] = None,
     max_minutes: Annotated[
-        float | None, typer.Option(min=0, help="Stop after this time; run the same command to continue.")
+        float | None, typer.Option(min=0, help="Stop after this many minutes; run the same command to continue.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Fail if --out holds no run to continue.")] = False,
     smoke: Annotated[
         bool,
         typer.Option("--smoke", help="Test the run with three steps, validation and export; keep nothing."),
     ] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    device: Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Where to train.")] = "auto",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads. [default: all cores]")] = None,
     show_config: Annotated[
         bool, typer.Option("--show-config", help="Print every setting with its meaning and exit.")

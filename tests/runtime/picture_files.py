@@ -30,7 +30,7 @@ def png(pixels: Pixels, *, filters: str = "01234", interlaced: bool = False, chu
     for left, top, across, down in ADAM7 if interlaced else ((0, 0, 1, 1),):
         part = pixels[top::down, left::across]
         if part.size:
-            raw += _filtered(part, [int(letter) for letter in filters])
+            raw += filtered(part, [int(letter) for letter in filters])
     start = png_header(width, height, pixels.dtype.itemsize * 8, COLOUR_TYPES[channels], int(interlaced))
     packed = zlib.compress(raw)
     middle = len(packed) // 2  # in two chunks, as encoders do
@@ -38,7 +38,7 @@ def png(pixels: Pixels, *, filters: str = "01234", interlaced: bool = False, chu
     return start + chunks + data + chunk(b"IEND", b"")
 
 
-def _filtered(pixels: Pixels, filters: list[int]) -> bytes:
+def filtered(pixels: Pixels, filters: list[int]) -> bytes:
     step = pixels.shape[2] * pixels.dtype.itemsize
     rows = pixels.astype(pixels.dtype.newbyteorder(">")).reshape(len(pixels), -1).view(np.uint8).astype(int)
     result = b""

@@ -1,0 +1,337 @@
+"""PNG and TIFF encoded in bands: whatever the bands, threads and order of events, the file holds the same pixels."""
+
+import struct
+import threading
+import time
+import tracemalloc
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+import picture_files as files
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, PngImagePlugin, features
+from shared_data import shared
+
+from img2img.errors import PictureError
+from img2img.runtime.image import png_filters, png_writing, tiff_writing
+from img2img.runtime.image.deflate import deflate
+from img2img.runtime.image.pictures import Picture, read
+from img2img.runtime.image.png_filters import filter_rows
+from img2img.runtime.image.png_writing import PngEncoder, adler32_combine
+from img2img.runtime.image.tiff_writing import TiffEncoder
+from img2img.runtime.image.writing import open_writer, write
+
+ENCODERS: list[Any] = [PngEncoder, TiffEncoder]
+
+
+@contextmanager
+def bands_of(size: int) -> Iterator[None]:
+    """Bands, strips and blocks of about this number of bytes."""
+    with (
+        patch.object(png_writing, "BAND_BYTES", size),
+        patch.object(tiff_writing, "STRIP_BYTES", size),
+        patch.object(png_filters, "BLOCK_BYTES", size // 3),
+    ):
+        yield
+
+
+@st.composite
+def pixels(draw: st.DrawFn) -> np.ndarray:
+    """uint8 or uint16 [H, W, 1 to 4]: noise, a ramp, or nearly empty, so that every filter is used."""
+    height, width = draw(st.integers(1, 40)), draw(st.integers(1, 40))
+    channels, dtype = draw(st.integers(1, 4)), draw(st.sampled_from([np.uint8, np.uint16]))
+    result = files.noise((height, width, channels), dtype, draw(st.integers(0, 2**32 - 1)))
+    kind = draw(st.sampled_from(["noise", "ramp", "empty"]))
+    if kind == "ramp":
+        slopes = draw(st.tuples(*[st.integers(0, 700)] * 2))
+        ramp = np.add.outer(np.arange(height) * slopes[0], np.arange(width) * slopes[1])[..., None]
+        return (ramp + result % 7).astype(dtype)
+    return result * (result % 11 == 0) if kind == "empty" else result
+
+
+def parts_of(whole: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Colour, and alpha where there is one, as arrays of their own."""
+    colours = whole.shape[2] - (whole.shape[2] in (2, 4))
+    return tuple(part for part in (whole[..., :colours], whole[..., colours:]) if part.size)
+
+
+def decoded(data: bytes) -> np.ndarray:
+    """Read it back with all checks."""
+    picture = read(BytesIO(data))
+    parts = [picture.colour] if picture.alpha is None else [picture.colour, picture.alpha[..., None]]
+    return np.concatenate(parts, axis=2)
+
+
+def encoded(encoder: Any, parts: tuple[np.ndarray, ...], **options: Any) -> bytes:
+    stream = BytesIO()
+    with encoder(stream, parts, **options):
+        pass
+    return stream.getvalue()
+
+
+def chunks(png: bytes) -> list[tuple[bytes, bytes]]:
+    found, position = [], 8
+    while position < len(png):
+        (length,) = struct.unpack(">I", png[position : position + 4])
+        found.append((png[position + 4 : position + 8], png[position + 8 : position + 8 + length]))
+        position += 12 + length
+    return found
+
+
+def threads_of_encoders() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("encode")]
+
+
+# --- pixels --------------------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=150, deadline=None)
+@given(whole=pixels(), size=st.integers(1, 3000), threads=st.integers(1, 3), encoder=st.sampled_from(ENCODERS))
+def test_pixels_come_back_exactly_whatever_the_bands(whole: np.ndarray, size: int, threads: int, encoder: Any) -> None:
+    with bands_of(size):
+        data = encoded(encoder, parts_of(whole), threads=threads)
+    back = decoded(data)
+    assert back.dtype == whole.dtype
+    np.testing.assert_array_equal(back, whole)
+    if encoder is PngEncoder:
+        with PngImagePlugin.PngImageFile(BytesIO(data)) as image:
+            image.verify()  # the checksums of all chunks
+        rows = b"".join(content for kind, content in chunks(data) if kind == b"IDAT")
+        assert len(zlib.decompress(rows)) == len(whole) * (1 + whole[0].nbytes)  # checks the Adler-32, too
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    whole=pixels(),
+    size=st.integers(1, 3000),
+    steps=st.lists(st.integers(0, 45), max_size=8),
+    encoder=st.sampled_from(ENCODERS),
+)
+def test_rows_that_are_computed_meanwhile_give_the_same_file(
+    whole: np.ndarray, size: int, steps: list[int], encoder: Any
+) -> None:
+    parts = parts_of(whole)
+    canvases = tuple(np.full_like(part, 99) for part in parts)
+    stream = BytesIO()
+    with bands_of(size):
+        with encoder(stream, canvases, threads=2) as running:
+            for step in steps:
+                for canvas, part in zip(canvases, parts, strict=True):
+                    canvas[:step] = part[:step]
+                running.rows_ready(step)
+            for canvas, part in zip(canvases, parts, strict=True):
+                canvas[:] = part
+        assert stream.getvalue() == encoded(encoder, parts, threads=1)
+
+
+@settings(max_examples=60, deadline=None)
+@given(whole=pixels(), top=st.integers(0, 39))
+def test_each_row_gets_the_filter_with_the_smallest_sum(whole: np.ndarray, top: int) -> None:
+    top = min(top, len(whole) - 1)
+    filtered = filter_rows(parts_of(whole), top, len(whole))
+    # A second implementation of the filters, straight from the specification.
+    by_kind = {
+        kind: np.frombuffer(files.filtered(whole, [kind]), np.uint8).reshape(len(whole), -1)[top:]
+        for kind in (0, 1, 2, 4)
+    }
+    sums = {kind: np.abs(rows[:, 1:].astype(np.int8).astype(int)).sum(axis=1) for kind, rows in by_kind.items()}
+    for number, row in enumerate(filtered):
+        np.testing.assert_array_equal(row, by_kind[row[0]][number])
+        assert sums[row[0]][number] == min(total[number] for total in sums.values())
+
+
+def test_wide_and_tall_pictures_are_sound() -> None:
+    for shape in ((1, 70_000, 3), (3, 300_000, 4), (70_000, 1, 1), (50_000, 2, 2)):
+        whole = files.noise(shape)
+        np.testing.assert_array_equal(decoded(encoded(PngEncoder, (whole,))), whole)
+
+
+@given(first=st.binary(max_size=9000), second=st.binary(max_size=9000))
+def test_checksums_of_two_pieces_combine(first: bytes, second: bytes) -> None:
+    assert adler32_combine(zlib.adler32(first), zlib.adler32(second), len(second)) == zlib.adler32(first + second)
+
+
+@pytest.mark.parametrize("data", [b"", b"\xff" * 70_000, bytes(range(256)) * 999])
+def test_deflate_of_open_pieces_is_one_stream(data: bytes) -> None:
+    piece = np.frombuffer(data, np.uint8)
+    stream = deflate(piece, wbits=-15, last=False) + deflate(piece, wbits=-15, last=True)
+    assert zlib.decompress(stream, -15) == data * 2
+    assert zlib.decompress(deflate(piece)) == data
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA"])
+def test_chunks_around_the_pixels_are_those_that_pillow_writes(mode: str) -> None:
+    whole = files.noise((30, 20, len(mode)))
+    image = Image.fromarray(whole[..., 0] if mode == "L" else whole)
+    exif, icc, dpi = files.exif(), files.rgb_profile(), (300.0, 71.9836)
+    stream = BytesIO()
+    image.save(stream, "PNG", exif=exif, icc_profile=icc, dpi=dpi)
+    ours = encoded(PngEncoder, parts_of(whole), exif=exif.removeprefix(b"Exif\0\0"), icc=icc, dpi=dpi)
+    assert [chunk for chunk in chunks(ours) if chunk[0] != b"IDAT"] == [
+        chunk for chunk in chunks(stream.getvalue()) if chunk[0] != b"IDAT"
+    ]
+    assert [kind for kind, _ in chunks(ours)][-2:] == [b"IDAT", b"IEND"]
+
+
+# --- size ----------------------------------------------------------------------------------------------------------
+
+
+def largest_ratio(paths: list[Path]) -> float:
+    """Size against Pillow's PNG at level 3, which this encoder replaces."""
+    if features.version("zlib") != zlib.ZLIB_RUNTIME_VERSION:
+        pytest.skip("this Pillow has another zlib than Python, so sizes cannot be compared")
+    ratios = {}
+    for path in paths:
+        with Image.open(path) as image:
+            whole = np.asarray(image.convert("RGBA" if image.has_transparency_data else "RGB"))
+        stream = BytesIO()
+        Image.fromarray(whole).save(stream, "PNG", compress_level=3)
+        ratios[path.name] = len(encoded(PngEncoder, (whole,))) / len(stream.getvalue())
+    return max(ratios.values())
+
+
+def test_photos_take_at_most_2_percent_more_than_before() -> None:
+    photos = sorted(shared("data/photos_tiles512").glob("*.jpg"))[::40] + sorted(shared("data/low_quality").glob("*"))
+    assert largest_ratio(photos) < 1.02
+
+
+def test_drawings_take_at_most_2_percent_more_than_before() -> None:
+    drawings = sorted(shared("data/outline_to_color").glob("*.png"))[::200]
+    drawings += sorted(shared("data/emoji_styles/noto").glob("*.png"))[::200]
+    assert largest_ratio(drawings) < 1.02
+
+
+# --- threads -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("encoder", ENCODERS)
+def test_no_thread_is_left_after_finish_and_abort(encoder: Any) -> None:
+    whole = files.noise((400, 100, 3))
+    with bands_of(3000):
+        finished = encoder(BytesIO(), (whole,), threads=3)
+        finished.rows_ready(200)
+        assert threads_of_encoders()
+        finished.finish()
+        assert not threads_of_encoders()
+        aborted = encoder(BytesIO(), (whole,), threads=3)
+        aborted.rows_ready(399)
+        aborted.abort()
+        assert not threads_of_encoders()
+        aborted.abort()  # twice does no harm
+
+
+@pytest.mark.parametrize("ready", [0, 100])
+@pytest.mark.parametrize("error", [MemoryError("no room"), KeyboardInterrupt()])
+def test_an_error_in_a_band_reaches_the_caller(error: BaseException, ready: int) -> None:
+    with (
+        bands_of(3000),
+        patch.object(png_writing, "filter_rows", side_effect=error),
+        pytest.raises(type(error)),
+        PngEncoder(BytesIO(), (files.noise((100, 100, 3)),), threads=2) as encoder,
+    ):
+        encoder.rows_ready(ready)
+    assert not threads_of_encoders()
+
+
+def test_ctrl_c_while_writing_ends_the_threads() -> None:
+    class Interrupted(BytesIO):
+        def write(self, data: Any) -> int:
+            if self.tell() > 3000:
+                raise KeyboardInterrupt
+            return super().write(data)
+
+    with bands_of(3000), pytest.raises(KeyboardInterrupt):
+        encoded_to = PngEncoder(Interrupted(), (files.noise((400, 100, 3)),), threads=2)
+        encoded_to.finish()
+    assert not threads_of_encoders()
+
+
+def test_ready_rows_are_compressed_before_the_end() -> None:
+    with bands_of(30_000), PngEncoder(BytesIO(), (files.noise((400, 100, 3)),), threads=2) as encoder:
+        encoder.rows_ready(100)
+        start = encoder._stream.tell()
+        deadline = time.monotonic() + 30
+        while encoder._stream.tell() == start and time.monotonic() < deadline:
+            time.sleep(0.01)
+            encoder.rows_ready(100)
+        assert encoder._stream.tell() > start + 29_000
+
+
+@pytest.mark.parametrize("encoder", ENCODERS)
+def test_memory_beside_the_pixels_is_a_few_bands(encoder: Any) -> None:
+    class Nowhere(BytesIO):
+        def write(self, data: Any) -> int:
+            return len(data)
+
+    whole = files.noise((3000, 2000, 3))
+    tracemalloc.start()
+    try:
+        with encoder(Nowhere(), (whole,), threads=2):
+            pass
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 12 << 20  # of 18 MB of pixels, which are noise and stay as large
+
+
+# --- files ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("format", ["PNG", "TIFF", "JPEG", "BMP"])
+def test_a_file_that_is_written_while_it_is_computed_is_the_same_file(tmp_path: Path, format: str) -> None:
+    whole = files.noise((64, 48, 4))
+    colour, alpha = parts_of(whole)
+    picture = Picture(colour, alpha[..., 0], exif=files.exif(), icc=files.rgb_profile(), dpi=(300, 300))
+    notes = write(picture, tmp_path / "whole", format=format)
+    canvas = np.zeros_like(whole)
+    growing = Picture(canvas[..., :3], canvas[..., 3], exif=picture.exif, icc=picture.icc, dpi=picture.dpi)
+    seen = []
+    with (
+        bands_of(1000),
+        open_writer(
+            growing, tmp_path / "grown", format=format, finished=lambda file: seen.append(file.tell()), threads=2
+        ) as writer,
+    ):
+        for bottom in range(0, 65, 8):
+            canvas[:bottom] = whole[:bottom]
+            writer.rows_ready(bottom)
+        assert not (tmp_path / "grown").exists()
+    assert writer.notes == notes and seen
+    back = [read(tmp_path / name) for name in ("whole", "grown")]
+    np.testing.assert_array_equal(back[1].colour, back[0].colour)
+    assert (back[1].icc, back[1].exif, back[1].dpi) == (back[0].icc, back[0].exif, back[0].dpi)
+
+
+@pytest.mark.parametrize("format", ["PNG", "TIFF", "JPEG"])
+def test_an_exception_while_the_picture_is_computed_leaves_nothing(tmp_path: Path, format: str) -> None:
+    canvas = files.noise((400, 100, 3))
+    with (
+        pytest.raises(ZeroDivisionError),
+        bands_of(3000),
+        open_writer(Picture(canvas), tmp_path / "photo", format=format, threads=2) as writer,
+    ):
+        writer.rows_ready(300)
+        raise ZeroDivisionError
+    assert list(tmp_path.iterdir()) == [] and not threads_of_encoders()
+
+
+def test_a_full_disk_is_reported_while_the_picture_is_computed(tmp_path: Path) -> None:
+    error = OSError(28, "No space left on device")
+    with (
+        bands_of(3000),
+        patch.object(PngEncoder, "write_band", side_effect=error),
+        pytest.raises(PictureError, match=r"photo\.png: No space left"),
+        open_writer(Picture(files.noise((400, 100, 3))), tmp_path / "photo.png", threads=2) as writer,
+    ):
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            writer.rows_ready(300)
+    assert list(tmp_path.iterdir()) == [] and not threads_of_encoders()

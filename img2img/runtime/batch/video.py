@@ -1,4 +1,4 @@
-"""Raw video through a network: frames of one size from one pipe into another, read | run | written at once."""
+"""Runs raw video through a network, from one pipe to another. Reading, inference and writing overlap."""
 
 import threading
 import time
@@ -17,10 +17,10 @@ from img2img.runtime.image.pictures import Picture
 
 Frame = npt.NDArray[np.uint8]  # [H, W, 3]: ffmpeg's rgb24
 
-DEPTH = 2  # frames read ahead of the network, and frames behind it that are not written yet
-POLL = 0.2  # seconds after which a wait looks around; without, Ctrl-C would not be heard on Windows
-GRACE = 1.0  # seconds that Ctrl-C gives the frame that is being written, so that the reader gets it whole
-NAP = 0.002  # seconds until a pipe that somebody has made non-blocking is tried again
+DEPTH = 2  # maximum frames read ahead of the network, and maximum results waiting to be written
+POLL = 0.2  # seconds between checks while waiting; on Windows an unlimited wait would ignore Ctrl-C
+GRACE = 1.0  # seconds after Ctrl-C to finish the current frame, so that the reader gets it whole
+NAP = 0.002  # seconds between attempts on a non-blocking pipe
 
 
 def stream(
@@ -31,28 +31,29 @@ def stream(
     sink: BinaryIO,
     on_frame: Callable[[Picture], None] | None = None,
 ) -> int:
-    """Send every frame of a video through `apply`; return how many there were.
+    """Send every frame of a video through `apply`. Returns the number of frames.
 
-    While `apply` works, in the calling thread, on one frame, threads read the next ones and write the last ones: the
-    network waits for a pipe only where the pipe is slower. Order is kept, every frame is flushed, and memory does not
-    grow with the length: at most `DEPTH` frames are read ahead and `DEPTH` results wait to be written.
+    `apply` runs in the calling thread. Meanwhile, other threads read the next frames and write finished ones, so the
+    network waits for a pipe only if the pipe is slower. Frames keep their order, and each one is flushed. Memory does
+    not grow with the length of the video: at most `DEPTH` frames are read ahead and `DEPTH` results wait to be written.
 
     Args:
-        size: width and height of the frames that come in.
-        apply: gets frames as 8-bit RGB pictures. Its results must all have the size of the first.
-        source: frames without anything between them, rgb24: 3 bytes a pixel, rows from the top. Unbuffered streams
-            are best (`sys.stdin.buffer.raw`): a buffered one that hangs in a read cannot be closed at exit.
-        sink: takes the results, rgb24. It is not closed.
-        on_frame: told of every result, in the calling thread, when it is handed on to be written.
+        size: width and height of the input frames.
+        apply: gets frames as 8-bit RGB pictures. All its results must have the size of the first.
+        source: contiguous rgb24 frames: 3 bytes per pixel, top row first. Prefer unbuffered streams such as
+            `sys.stdin.buffer.raw`: a buffered stream that hangs in a read cannot be closed at exit.
+        sink: receives the results as rgb24. It stays open.
+        on_frame: called with every result, in the calling thread, when the result is queued for writing.
 
     Raises:
-        PictureError: no frame came; the last one is cut off; a result has another size; reading or writing fails.
-        BrokenPipeError: whoever reads `sink` has gone.
-        Whatever `apply` and `on_frame` raise.
+        PictureError: there is no frame, the last frame is incomplete, a result has another size, or reading or writing
+            fails.
+        BrokenPipeError: the reader of `sink` has closed it.
+        Any exception that `apply` or `on_frame` raises.
 
-    After an error in reading or in `apply` all frames before it are written, whole, before it is raised. After one in
-    writing nothing more is written. On KeyboardInterrupt results that wait are dropped. After any of them up to
-    `DEPTH` frames more may be taken from `source`.
+    If reading or `apply` fails, all earlier frames are written in full before the error is raised. If writing fails,
+    nothing more is written. On KeyboardInterrupt, waiting results are dropped. In each case, up to `DEPTH` further
+    frames may be read from `source`.
     """
     reader, writer = _Lane("read frames"), _Lane("write frames")
     frames = read_frames(source, size)
@@ -60,7 +61,7 @@ def stream(
     behind: deque[Future[None]] = deque()
 
     def reap(room: int) -> None:
-        """Take note of what is written, raise what went wrong there; wait until no more than `room` are not."""
+        """Wait until at most `room` results are unwritten. Raises errors of the writer."""
         while behind and (len(behind) > room or behind[0].done()):
             while not _done(behind[0]):
                 pass
@@ -71,7 +72,7 @@ def stream(
     try:
         while True:
             while not _done(ahead[0]):
-                reap(DEPTH)  # a reader that has gone is noticed even where no frame comes any more
+                reap(DEPTH)  # notices a closed sink even if no more frames arrive
             frame = ahead.popleft().result()
             if frame is None:
                 reap(0)
@@ -101,9 +102,9 @@ def stream(
 
 
 def read_frames(source: BinaryIO, size: tuple[int, int]) -> Iterator[Frame]:
-    """The frames of `source`, each in memory of its own, uint8 [H, W, 3]; `size` is width and height.
+    """Yield the frames of `source` as separate uint8 arrays [H, W, 3]. `size` is width and height.
 
-    Raises PictureError where there is no frame, the last one is cut off, or reading fails.
+    Raises PictureError if there is no frame, the last frame is incomplete, or reading fails.
     """
     width, height = size
     count = 0
@@ -130,9 +131,9 @@ def read_frames(source: BinaryIO, size: tuple[int, int]) -> Iterator[Frame]:
 
 
 def write_frame(sink: BinaryIO, picture: Picture) -> None:
-    """Write a picture as rgb24 and flush: 16 bits become 8, grey becomes three equal channels.
+    """Write a picture as rgb24 and flush. Converts 16 bits to 8, and grey to three equal channels.
 
-    Raises BrokenPipeError where nobody reads any more, PictureError for what else goes wrong.
+    Raises BrokenPipeError if the reader has closed the pipe, and PictureError for other failures.
     """
     colour = picture.colour if picture.colour.dtype == np.uint8 else to_8_bits(picture.colour)
     rest = np.ascontiguousarray(np.broadcast_to(colour, (*colour.shape[:2], 3))).data.cast("B")
@@ -151,9 +152,9 @@ def write_frame(sink: BinaryIO, picture: Picture) -> None:
 
 
 def _fill(source: BinaryIO, rest: memoryview) -> int:
-    """Read until `rest` is full (a pipe gives a part a read) or the stream ends; the number of bytes missing."""
+    """Fill `rest`; a pipe may need several reads. Returns the number of missing bytes, 0 unless the stream ends."""
     while rest:
-        got = source.readinto(rest)  # type: ignore[attr-defined]  # all binary streams have it; BinaryIO forgets it
+        got = source.readinto(rest)  # type: ignore[attr-defined]  # all binary streams have it; BinaryIO does not declare it
         if got is None:
             time.sleep(NAP)
         elif got == 0:
@@ -164,7 +165,7 @@ def _fill(source: BinaryIO, rest: memoryview) -> int:
 
 
 def _done(future: Future[Any]) -> bool:
-    """Wait for a moment; whether it is done."""
+    """Wait briefly. Returns whether the future is done."""
     return bool(wait([future], POLL).done)
 
 
@@ -180,9 +181,9 @@ _T = TypeVar("_T")
 
 
 class _Lane:
-    """A thread that does one call after the other, until one fails.
+    """A thread that runs calls one by one until a call fails.
 
-    Unlike an executor's thread it does not keep the process from ending when it hangs in a pipe.
+    Unlike the thread of an executor, it does not stop the process from exiting while it hangs in a pipe.
     """
 
     def __init__(self, name: str) -> None:
@@ -190,13 +191,13 @@ class _Lane:
         threading.Thread(target=self._run, name=name, daemon=True).start()
 
     def submit(self, function: Callable[..., _T], *arguments: Any) -> Future[_T]:
-        """Its result, or its exception; cancelled where a call before it has failed."""
+        """Queue a call. Returns the future for its result, which is cancelled if an earlier call has failed."""
         future: Future[_T] = Future()
         self._calls.put((future, function, arguments))
         return future
 
     def close(self) -> None:
-        """End the thread after the calls that wait."""
+        """End the thread after the queued calls."""
         self._calls.put(None)
 
     def _run(self) -> None:
@@ -208,7 +209,7 @@ class _Lane:
             if future.set_running_or_notify_cancel():
                 try:
                     future.set_result(function(*arguments))
-                except BaseException as error:  # raised again where the result is taken
+                except BaseException as error:  # `Future.result` raises it again
                     failed = True
                     future.set_exception(error)
-            del call, future, arguments  # or the last frame would stay while the thread waits
+            del call, future, arguments  # otherwise the last frame would stay in memory while the thread waits

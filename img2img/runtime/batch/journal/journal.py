@@ -1,7 +1,7 @@
-"""The journal of an output folder: what was made there, of what and with what, so that it need not be made again.
+"""The journal of an output folder. It records each output with its input, model and options, to avoid repeated work.
 
-The last line on an output counts. The line before it counts where the output is still the one that it tells of: a line
-is written before its output gets its name, and a process may die in between.
+The last line for an output counts. The line before it counts if the output still matches that line: the journal writes
+a line before the output gets its name, and the process may die in between.
 """
 
 from __future__ import annotations
@@ -27,10 +27,12 @@ LOCK_NAME = ".img2img.lock"
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Whether an output has to be made, and why, for a person.
+    """Says whether an output must be made.
 
-    `ours`: nothing is lost where the output is replaced, since it is not there or exactly what img2img made.
-    `output` is what the journal knows of the output that is there.
+    Attributes:
+        reason: the explanation for the user.
+        ours: the output is missing or exactly as img2img made it, so that replacing it loses nothing.
+        output: the recorded fingerprint of the existing output.
     """
 
     status: Literal["done", "missing", "changed"]
@@ -40,14 +42,14 @@ class Verdict:
 
 
 class Claim:
-    """The right to make one output, until it is released or the process ends. A context manager."""
+    """The right to make one output. It lasts until release or the end of the process. A context manager."""
 
     def __init__(self, journal: Journal, name: str) -> None:
         self._journal: Journal | None = journal
         self._name = name
 
     def release(self) -> None:
-        """Let others make it; a second call does nothing."""
+        """Let others make the output. A second call does nothing."""
         journal, self._journal = self._journal, None
         if journal is not None:
             journal._release(self._name)
@@ -62,9 +64,9 @@ class Claim:
 
 
 class Journal:
-    """The journal of one folder, open. Threads may share it; each process opens its own.
+    """The open journal of one folder. Threads may share it; each process opens its own.
 
-    `warnings` are texts for a person, complete after opening.
+    `warnings` holds messages for the user. It is complete after opening.
     """
 
     def __init__(self, folder: Path, *, write: bool) -> None:
@@ -81,22 +83,22 @@ class Journal:
 
     @classmethod
     def open(cls, folder: Path, *, write: bool = True) -> Journal:
-        """Open the journal of `folder`, and create both where they are missing.
+        """Open the journal of `folder`. Creates the folder and the journal if they are missing.
 
-        With `write` False nothing is created or changed; then a claim is always given, and `record` must not be called.
+        With `write` False it creates and changes nothing. Then `claim` always succeeds, and `record` is forbidden.
 
-        Raises JournalError: the folder cannot be written to; its journal has another format, or is something else.
+        Raises JournalError: the folder is not writable, the journal has another format, or the file is not a journal.
         """
         return cls(folder, write=write)
 
     def verdict(self, target: Path, source: Path | Fingerprint, *, model: str, options: str) -> Verdict:
-        """Whether `target` is what `model` and `options` (their digests) make of `source`.
+        """Check whether `target` is the result of `source` with `model` and `options`, which are digests.
 
-        It is "done" if it is exactly what was recorded, and input, model and options are the same as then; "missing" if
-        it does not exist; else "changed". Files are read only where size and time do not notify. The input's name does
-        not matter. An input that cannot be read makes a result "changed".
+        The status is "done" if the output matches its record and the input, the model and the options have not changed.
+        It is "missing" if the output does not exist, and "changed" otherwise. Files are read only if size and time do
+        not settle the question. The input's name does not matter. If the input cannot be read, the status is "changed".
 
-        Raises JournalError: what was read cannot be recorded. Raises ValueError: `target` is not in the folder.
+        Raises JournalError: the new times cannot be recorded. Raises ValueError: `target` is not in the folder.
         """
         name = self._name(target)
         entries = self._file.entries(name)
@@ -126,16 +128,16 @@ class Journal:
         if again is None:
             return Verdict("changed", "its input has changed", True, known)
         if self._write and (again, output) != (entry.input, entry.output):
-            # A copied tree, say: other times, the same bytes. They are not to be read every time.
+            # The times differ but the bytes do not, as in a copied tree. Record the times to avoid hashing again.
             self._file.append(replace(entry, input=again, output=output))
         return Verdict("done", "done before", True, known)
 
     def claim(self, target: Path) -> Claim | None:
-        """The right to make `target`, or None: another live process, or a thread of this one, is making it.
+        """Claim the right to make `target`. Returns None if a live process, or a thread of this one, is making it.
 
-        Afterwards ask for the verdict once more: this has read what others recorded in the meantime. Release the claim
-        when the output has its name. Where locks do not work every claim is given: work is done twice then, and the
-        last one's output stays, whole.
+        Call `verdict` again afterwards: `claim` reads the lines that other processes have added. Release the claim once
+        the output has its name. Where locks do not work, every claim succeeds. Then two processes may do the same work,
+        and the last output stays, complete.
 
         Raises JournalError. Raises ValueError: `target` is not in the folder.
         """
@@ -155,10 +157,10 @@ class Journal:
     def record(
         self, target: Path, output: Fingerprint, source: PurePath | str, input: Fingerprint, *, model: str, options: str
     ) -> None:
-        """Write down what `target` is made of, best after its last byte is written and before it gets its name.
+        """Record how `target` was made. Call it after the last byte is written and before the file gets its name.
 
-        `source` is the input's path relative to the folder that was named, `input` its fingerprint, taken no later than
-        the picture was decoded. `model` and `options` are digests.
+        `source` is the input's path relative to the input folder. `input` is its fingerprint, taken no later than
+        decoding. `model` and `options` are digests.
 
         Raises JournalError. Raises ValueError: `target` is not in the folder.
         """
@@ -202,7 +204,7 @@ class Journal:
     def _begin_locking(self) -> None:
         try:
             self._locks = locks.name_locks(self.folder / LOCK_NAME)
-            if self._locks.take(""):  # no output's name: to see whether locks work
+            if self._locks.take(""):  # no output has this name; it tests whether locks work
                 self._locks.free("")
         except OSError:
             pass
@@ -214,7 +216,7 @@ class Journal:
 
 
 def _entry_of(target: Path, status: os.stat_result, entries: list[Entry]) -> tuple[Entry | None, Fingerprint | None]:
-    """The entry that tells of the file that is there, with the file's fingerprint of today."""
+    """Find the entry for the existing file. Returns it with the file's current fingerprint."""
     stamp = status.st_size, status.st_mtime_ns
     for entry in entries:
         if (entry.output.size, entry.output.mtime_ns) == stamp:
@@ -223,7 +225,7 @@ def _entry_of(target: Path, status: os.stat_result, entries: list[Entry]) -> tup
         return None, None
     try:
         output = digests.of_file(target)
-    except OSError:  # then it is not known to be ours
+    except OSError:  # treat it as not ours
         return None, None
     for entry in entries:
         if entry.output.sha256 == output.sha256:
@@ -232,12 +234,12 @@ def _entry_of(target: Path, status: os.stat_result, entries: list[Entry]) -> tup
 
 
 def _trusted(input: Fingerprint) -> Fingerprint:
-    """Without a time that a change might not show in. (Outputs need no such care: their maker holds the claim.)"""
+    """Drop a time that might hide a change. Outputs do not need this: their process holds the claim."""
     return replace(input, mtime_ns=None, fresh=False) if input.fresh else input
 
 
 def _again(source: Path | Fingerprint, known: Fingerprint) -> Fingerprint | None:
-    """The source as it is now, or None where its bytes are others than `known`. Raises OSError."""
+    """Return the current fingerprint of the source, or None if its bytes differ from `known`. Raises OSError."""
     if isinstance(source, Fingerprint):
         return known if source.sha256 == known.sha256 else None
     status = source.stat()

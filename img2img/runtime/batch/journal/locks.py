@@ -1,7 +1,7 @@
-"""Locks between processes that end with their holder, however it ends.
+"""Locks between processes. A lock ends with its process, even if the process is killed.
 
-The operating system keeps them, so nobody has to find out whether a lock that is left over is stale. They reach other
-machines where the file system does (NFS, SMB; not most of the user-space ones).
+The operating system holds the locks, so stale locks cannot occur. They work across machines if the file system supports
+that: NFS and SMB do, most user-space file systems do not.
 """
 
 from __future__ import annotations
@@ -16,14 +16,15 @@ from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 
-# What says "somebody holds it"; every other error says that locks do not work here.
+# These errors mean that another process holds the lock. Any other error means that locks do not work here.
 _HELD = (errno.EACCES, errno.EAGAIN, errno.EDEADLK)
-PATIENCE = 10.0  # seconds; a file is locked for a millisecond, at most for a second
+PATIENCE = 10.0  # seconds; a lock normally lasts a millisecond, at most a second
 
 if sys.platform == "win32":
     import msvcrt
 
-    # Locks are mandatory there: one byte far behind the end leaves readers alone. The C library seeks with 32 bits.
+    # Windows locks are mandatory. Locking one byte far past the end does not block readers. The C library has 32-bit
+    # offsets.
     _LAST = 2**31 - 2
 
     def _lock(descriptor: int, offset: int | None) -> None:
@@ -36,8 +37,8 @@ if sys.platform == "win32":
 else:
     import fcntl
 
-    # Bytes of a file are locked for the process (POSIX), a whole file for the descriptor (BSD). On NFS, Linux makes
-    # the second of the first.
+    # A byte lock belongs to the process (POSIX), a whole-file lock to the descriptor (BSD). On NFS, Linux implements
+    # whole-file locks with byte locks.
     def _lock(descriptor: int, offset: int | None) -> None:
         if offset is None:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -53,9 +54,10 @@ else:
 
 @contextmanager
 def exclusive(descriptor: int, patience: float = PATIENCE) -> Iterator[bool]:
-    """Hold the whole open file for the block; yields whether it is held.
+    """Lock the whole open file for the block. Yields whether the lock is held.
 
-    It is not, where locks do not work, or where another process keeps it for `patience` seconds (a stopped one, say).
+    Yields False if locks do not work here, or if another process, such as a stopped one, holds the lock for `patience`
+    seconds.
     """
     held, pause, deadline = False, 0.0005, time.monotonic() + patience
     while not held:
@@ -75,12 +77,12 @@ def exclusive(descriptor: int, patience: float = PATIENCE) -> Iterator[bool]:
 
 
 class NameLocks:
-    """Locks on names, each a byte of one empty file: a hundred thousand names cost nothing, and leave nothing behind.
+    """Locks on names. Each name is a byte offset in one empty file, so a hundred thousand names cost nothing.
 
-    Two names share a byte once in 2^62 (2^31 on Windows) pairs.
+    The locks leave nothing behind. One in 2^62 pairs of names (2^31 on Windows) shares a byte.
 
-    A process has one of these for a file, see `name_locks`: POSIX drops all locks of a process on a file as soon as
-    the process closes any descriptor of it.
+    A process has one instance per file, see `name_locks`: POSIX drops all locks of a process on a file as soon as the
+    process closes any descriptor of it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -88,13 +90,13 @@ class NameLocks:
         self.users = 0
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         status = os.fstat(self._descriptor)
-        # The process: a child made by fork has the descriptor, but not the locks.
+        # Includes the process ID: a forked child inherits the descriptor, but not the locks.
         self.key = os.getpid(), status.st_dev, status.st_ino
         self._held: set[int] = set()
         self._mutex = threading.Lock()
 
     def take(self, name: str) -> bool:
-        """Lock `name`. False: another process, or this one, holds it. True where locks do not work."""
+        """Lock `name`. Returns False if this or another process holds it, and True if locks do not work."""
         offset = _offset(name)
         with self._mutex:
             if offset in self._held:
@@ -109,17 +111,17 @@ class NameLocks:
             return True
 
     def free(self, name: str) -> None:
-        """Unlock `name`, which `take` has locked."""
+        """Unlock `name` after `take` locked it."""
         offset = _offset(name)
         with self._mutex:
             self._held.remove(offset)
             try:
                 _unlock(self._descriptor, offset)
-            except OSError:  # where locks do not work there was none
+            except OSError:  # locks do not work here, so there was none
                 self.working = False
 
     def close(self) -> None:
-        """One user less. The last one's call drops what is still locked."""
+        """Remove one user. When the last user closes, all remaining locks are dropped."""
         with _opening:
             self.users -= 1
             if self.users == 0:
@@ -136,7 +138,7 @@ _opening = threading.Lock()
 
 
 def name_locks(path: Path) -> NameLocks:
-    """The locks that the file at `path` stands for; it is created where it is missing. To be closed.
+    """Open the name locks in the file at `path`. Creates the file if it is missing. The caller must close them.
 
     Raises OSError.
     """

@@ -1,15 +1,16 @@
-"""The file of a journal: JSON lines, only ever appended to, by any number of processes.
+"""The journal file: JSON lines. Any number of processes append to it.
 
-After a first line that names the format there is one for each result.
+The first line names the format. Each later line describes one result.
 
     {"output": {"path": "a/cat.png", "size": 812, "mtime_ns": 1..., "sha256": "..."},
      "input": {"path": "a/cat.jpg", "size": 345, "mtime_ns": 1..., "sha256": "..."},
      "model": "sha256", "options": "sha256", "with": "img2img 0.1.0", "at": "2025-01-31T12:00:00Z"}
 
-Paths are relative to the output folder and to the input's root, with slashes; bytes that are no UTF-8 are lone
-surrogates, as Python has them. A time is null where it does not notify whether a file has changed.
+Paths use slashes and are relative to the output folder and to the input's root. Bytes that are not UTF-8 become lone
+surrogates, as in Python. A time is null if it cannot show whether a file has changed.
 
-Nothing is synced to the disk. A power cut may lose the last lines, or leave zeros for them; then work is done again.
+Appended lines are not synced to disk. A power cut may lose the last lines or turn them into zeros. Then those pictures
+are processed again.
 """
 
 from __future__ import annotations
@@ -37,18 +38,18 @@ NAME = ".img2img.jsonl"
 FORMAT = 1
 _FORMAT_KEY = "img2img journal"
 _HEADER = json.dumps({_FORMAT_KEY: FORMAT}) + "\n"
-_SLACK = 1000  # lines that count no longer, beside as many as count, before the file is written anew
+_SLACK = 1000  # outdated lines allowed, besides one per current line, before the file is rewritten
 
 
 class JournalError(Img2ImgError):
-    """The journal of an output folder cannot be written, or is none that this program can read."""
+    """The journal of an output folder cannot be written or read."""
 
     status = ExitStatus.USAGE
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What a line says of one output, but for what is only for people."""
+    """The fields of a line, without those that only inform the user."""
 
     path: str
     output: Fingerprint
@@ -86,13 +87,14 @@ def _stored(fingerprint: Fingerprint) -> dict[str, Any]:
 
 
 class JournalFile:
-    """The open file. Threads may share it. `locked` says whether files can be locked there; True without writing.
+    """The open journal file. Threads may share it.
 
-    `warnings` are texts for a person.
+    `locked` says whether the folder supports file locks. It is True if the file is open only for reading. `warnings`
+    holds messages for the user.
     """
 
     def __init__(self, folder: Path, *, write: bool) -> None:
-        """Open and read it; with `write` create it, and the folder, where they are missing. Raises JournalError."""
+        """Open and read the file. With `write`, create a missing file and folder. Raises JournalError."""
         self.folder = folder
         self.path = folder / NAME
         self.locked = True
@@ -108,15 +110,15 @@ class JournalFile:
             raise
 
     def entries(self, path: str) -> list[Entry]:
-        """What was recorded of an output, the latest first: two at most, of different outputs."""
+        """Return the entries for an output, latest first: at most two, with different content."""
         with self._mutex:
             lines = self._lines.get(path, ())
         return [Entry.from_json(json.loads(line)) for line in reversed(lines)]
 
     def catch_up(self) -> None:
-        """Read what others have appended. Raises JournalError."""
+        """Read the lines that other processes have appended. Raises JournalError."""
         if self._write:
-            with self._exclusive():  # on NFS, what is cached of a file is checked when it is locked
+            with self._exclusive():  # on NFS, locking a file revalidates its cache
                 self._catch_up()
 
     def append(self, entry: Entry) -> None:
@@ -127,14 +129,14 @@ class JournalFile:
             assert self._file is not None
             rest = (("\n" if self._tail else "") + ("" if self._has_header else _HEADER) + line).encode()
             try:
-                while rest:  # in one piece, unless the disk is full
+                while rest:  # a single write, unless the disk is full
                     rest = rest[self._file.write(rest) :]
             except OSError as error:
                 raise self._unwritable(error) from error
             self._catch_up()
 
     def close(self) -> None:
-        """A second call does nothing."""
+        """Close the file. A second call does nothing."""
         with self._mutex:
             if self._file is not None:
                 self._file.close()
@@ -145,7 +147,7 @@ class JournalFile:
             with self._exclusive() as self.locked:
                 self._catch_up()
                 if self.locked and sys.platform != "win32" and self._total > 2 * self._kept() + _SLACK:
-                    self._compact()  # Windows does not let an open file be replaced, and others have it open
+                    self._compact()  # Windows cannot replace a file that other processes have open
             return
         try:
             self._file = FileIO(self.path, "rb")
@@ -157,7 +159,7 @@ class JournalFile:
 
     @contextmanager
     def _exclusive(self) -> Iterator[bool]:
-        """Alone with the journal that has its name now, not with one that was replaced; yields whether surely alone."""
+        """Lock the current journal file, not one that was replaced. Yields whether the lock is held."""
         with self._mutex:
             for _ in range(100):
                 file = self._reopened()
@@ -165,7 +167,7 @@ class JournalFile:
                     if self._is_current():
                         yield held
                         return
-            raise JournalError(f"{show(self.path)}: is replaced again and again; is another program at work on it?")
+            raise JournalError(f"{show(self.path)}: keeps being replaced; is another program writing it?")
 
     def _reopened(self) -> FileIO:
         if self._file is not None and self._is_current():
@@ -184,7 +186,7 @@ class JournalFile:
 
     def _unwritable(self, error: OSError) -> JournalError:
         return JournalError(
-            f"{show(self.folder)}: what is made there cannot be recorded in {NAME}: {error.strerror or error};"
+            f"{show(self.folder)}: cannot record results in {NAME}: {error.strerror or error};"
             " name another output folder"
         )
 
@@ -195,20 +197,20 @@ class JournalFile:
             return False
 
     def _forget(self) -> None:
-        self._lines: dict[str, tuple[str, ...]] = {}  # output -> the lines that count, one or two, the last one last
+        self._lines: dict[str, tuple[str, ...]] = {}  # output -> its one or two current lines, oldest first
         self._key = (0, 0)
-        self._offset = 0  # bytes read: whole lines
-        self._tail = b""  # what follows them: of a process that died, or is writing right now
+        self._offset = 0  # bytes read, in whole lines
+        self._tail = b""  # the partial line after them, from a process that died or is still writing
         self._total = 0
         self._unreadable = 0
         self._has_header = False
 
     def _catch_up(self) -> None:
-        """Read what this and other processes have appended since the last time."""
+        """Read the lines that this and other processes have appended since the last call."""
         assert self._file is not None
         try:
             size = os.fstat(self._file.fileno()).st_size
-            if size < self._offset:  # somebody has shortened it
+            if size < self._offset:  # another program has truncated it
                 key = self._key
                 self._forget()
                 self._key = key
@@ -226,15 +228,15 @@ class JournalFile:
             raise JournalError(f"{show(self.path)}: not a journal of img2img; move it away")
         if self._unreadable and not self.warnings:
             self.warnings.append(
-                f"{show(self.path)}: {self._unreadable} line(s) cannot be read: what they told of counts as not made"
-                " by img2img"
+                f"{show(self.path)}: {self._unreadable} line(s) cannot be read; their outputs count as not made by"
+                " img2img"
             )
 
     def _take(self, line: str) -> None:
         try:
             values = json.loads(line)
         except (ValueError, RecursionError):
-            # A line that a killed process left is closed by the next line's writer; a power cut leaves zeros.
+            # The next writer ends the partial line of a killed process. A power cut leaves zeros.
             self._unreadable += not (line.startswith("{") or not line.strip("\0 \r"))
             return
         if isinstance(values, dict) and _FORMAT_KEY in values:
@@ -260,8 +262,8 @@ class JournalFile:
         return sum(map(len, self._lines.values()))
 
     def _compact(self) -> None:
-        """Write beside, and rename: others find at their next append that theirs is no longer the one with the name."""
-        with suppress(Img2ImgError, OSError), atomic(self.path) as stream:  # the long one is as good
+        """Rewrite the journal under a temporary name and rename it. Others notice at their next append."""
+        with suppress(Img2ImgError, OSError), atomic(self.path) as stream:  # the uncompacted file works as well
             stream.write(_HEADER.encode())
             for lines in self._lines.values():
                 stream.writelines(f"{line}\n".encode("utf-8", "surrogateescape") for line in lines)

@@ -1,4 +1,4 @@
-"""A batch with journals: skips what was done before and records what is made."""
+"""Runs a batch with journals: skips finished outputs and records new ones."""
 
 from __future__ import annotations
 
@@ -26,17 +26,18 @@ if TYPE_CHECKING:
 
 
 def skip_completed(batch: Batch, notify: Callable[[str], None] | None, *, write: bool) -> list[Job]:
-    """The jobs of a batch as the journals of its output folders see them, with --existing skip.
+    """Check the jobs of a batch against the journals of its output folders, for --existing skip.
 
-    An output that img2img made and nobody has touched is made again where its input, the model or the options are not
-    those of then. One that nobody recorded is left alone, as it would be without a journal. With `write` the journal
-    learns the new times of files that have only been copied, and need not be hashed again.
+    img2img replaces its own untouched output if the input, the model or the options have changed. It leaves an
+    unrecorded output alone, as it does without a journal. With `write`, the journal stores the new times of copied but
+    unchanged files, so that they need not be hashed again.
     """
     journals = _OpenJournals(batch, write=write)
     try:
         found = [journals.judged(job, home) for job, home in zip(batch.jobs, batch.homes, strict=True)]
-        for warning in journals.warnings() if notify is not None else ():
-            notify(warning)  # type: ignore[misc]  # not None, as the line before says
+        if notify is not None:
+            for warning in journals.warnings():
+                notify(warning)
         return found
     finally:
         journals.close()
@@ -47,7 +48,7 @@ class Busy(Skipped):
 
 
 class JournaledFiles:
-    """Reads and writes as `transfer` does, for a batch that keeps journals. Worker threads may share it.
+    """Reads and writes through `transfer` and keeps the journals up to date. Worker threads may share it.
 
     It claims an output before it reads the picture, so that two processes do not make the same output. It records the
     output before the output gets its name, so that the journal knows every output.
@@ -63,7 +64,7 @@ class JournaledFiles:
         self._sweeping = threading.Lock()
 
     def read(self, item: JobItem) -> Picture:
-        """As `PictureFiles.read`. Raises Skipped if another process is making the output or has made it meanwhile."""
+        """Like `PictureFiles.read`. Raises Skipped if another process is making or has just made the output."""
         job, home = item.job, item.home
         if home is None or not isinstance(job.target, Path) or not isinstance(job.source, Path):
             return self._transfer.read(job)
@@ -74,7 +75,7 @@ class JournaledFiles:
         try:
             source = digests.of_file(job.source)
         except OSError:
-            source = None  # decoding says it better
+            source = None  # decoding raises a clearer error
         options = self._journals.options(job)
         if source is not None and self._resumes:
             verdict = journal.verdict(job.target, source, model=self._journals.model, options=options)
@@ -97,19 +98,19 @@ class JournaledFiles:
         return self._transfer.write(job, picture, record)
 
     def release(self, item: JobItem) -> None:
-        """The job has ended: other processes may claim its output."""
+        """End the job, so that other processes may claim its output."""
         work = self._work.pop(item.index, None)
         if work is not None:
             work.claim.release()
 
     def tidy(self) -> None:
-        """At the end: take away what processes that were killed in the meantime have left of this batch's outputs."""
+        """Remove temporary files that killed processes left for this batch's outputs. Call it at the end."""
         targets = {job.target for job in self._batch.jobs if isinstance(job.target, Path)}
         for home in {home for home in self._batch.homes if home is not None}:
             left = atomic.leftovers(home)
             for target in targets & left.keys():
                 claim = self._journals.of(home).claim(target)
-                if claim is not None:  # nobody living is at it
+                if claim is not None:  # no live process is making it
                     with claim:
                         _remove(left[target])
 
@@ -117,9 +118,10 @@ class JournaledFiles:
         self._journals.close()
 
     def _sweep(self, home: Path, target: Path) -> None:
-        """Take away what a killed process has left of this output; the claim says that no living one is at it.
+        """Remove temporary files that a killed process left for this output.
 
-        The folder is looked through once before the end: it may be a large one.
+        The claim shows that no live process is making it. The folder may be large, so it is scanned only once before
+        the end.
         """
         with self._sweeping:
             if home not in self._leftovers:
@@ -142,7 +144,7 @@ class _Claimed:
 
 
 class _OpenJournals:
-    """The journals of a batch's output folders, opened when they are first asked for."""
+    """The journals of a batch's output folders. Each opens on first use."""
 
     def __init__(self, batch: Batch, *, write: bool) -> None:
         self._batch = batch
@@ -162,7 +164,7 @@ class _OpenJournals:
         return model_digest.of_model(self._batch.model_choice.path)
 
     def of(self, home: Path) -> Journal:
-        with self._opening:  # worker threads ask at the same time
+        with self._opening:  # worker threads call this concurrently
             if home not in self._open:
                 self._open[home] = Journal.open(home, write=self._write)
             return self._open[home]

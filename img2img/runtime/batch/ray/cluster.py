@@ -1,4 +1,4 @@
-"""A Ray cluster to work on, found or started, without a word on stdout and stderr."""
+"""Finds or starts a Ray cluster and keeps Ray quiet on stdout and stderr."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from contextlib import contextmanager
 from img2img.errors import DeviceError, UsageError
 from img2img.runtime.network import devices
 
-STORE = 100_000_000  # bytes, for objects of a cluster that is started here: only file names and figures travel
+STORE = 100_000_000  # bytes, the object store of a local cluster; it holds only file names and numbers
 
-KNOCK = 5.0  # seconds for a cluster's first answer
+KNOCK = 5.0  # seconds to wait for a connection to the cluster
 
-# Ray prints on stdout and stderr what belongs into its own log files. Who sets the first of these wants to see it.
+# Ray prints log messages on stdout and stderr. They stay visible if the user sets the first of these variables.
 _LOUD = "RAY_BACKEND_LOG_LEVEL"
 _QUIET = {
     _LOUD: "fatal",
@@ -31,12 +31,13 @@ _QUIET = {
 
 @contextmanager
 def connected() -> Iterator[bool]:
-    """For the block, a cluster to work on; whether it was started here, to be ended with the block.
+    """Provide a cluster for the block. Yields whether the cluster was started here; then it ends with the block.
 
-    It is the one that the process is connected to, else that of RAY_ADDRESS, else a local one.
+    Uses the cluster that the process is connected to, else the one that RAY_ADDRESS names, else a local one.
 
     Raises:
-        UsageError: Ray is not installed. DeviceError: there is no cluster.
+        UsageError: Ray is not installed.
+        DeviceError: there is no cluster.
     """
     address = os.environ.get("RAY_ADDRESS", "")
     is_own = address in ("", "local")
@@ -46,7 +47,7 @@ def connected() -> Iterator[bool]:
             import ray.data
         except ImportError as error:
             raise UsageError("--engine ray needs Ray: pip install 'img2img[ray]'") from error
-        if ray.is_initialized():  # by whoever calls this as a library
+        if ray.is_initialized():  # by a program that uses img2img as a library
             is_connected = True
         else:
             is_connected = False
@@ -62,7 +63,7 @@ def connected() -> Iterator[bool]:
                 )
             except BaseException as error:
                 end()
-                if isinstance(error, SystemExit):  # what Ray makes of SIGTERM while it starts
+                if isinstance(error, SystemExit):  # Ray raises it for SIGTERM during startup
                     raise KeyboardInterrupt from None
                 if not isinstance(error, Exception):
                     raise
@@ -70,10 +71,10 @@ def connected() -> Iterator[bool]:
                 raise DeviceError(f"{what}: {short(error)} ({_LOUD}=info shows more)") from error
             finally:
                 if threading.current_thread() is threading.main_thread():
-                    signal.signal(signal.SIGTERM, on_term)  # Ray's own would end the process without a word
+                    signal.signal(signal.SIGTERM, on_term)  # Ray's handler would end the process silently
     log = logging.getLogger("ray.data")
     level = log.level
-    log.setLevel(logging.CRITICAL)  # a handler that keeps records of deaths would keep the dead, see `ray_engine.run`
+    log.setLevel(logging.CRITICAL)  # log records of dead workers would keep references to them, see `driver.run`
     try:
         yield is_own and not is_connected
     finally:
@@ -85,7 +86,7 @@ def connected() -> Iterator[bool]:
 
 
 def _refuse_unreachable(address: str) -> None:
-    """Ray itself would knock for minutes, and then end the process. Raises DeviceError."""
+    """Raises DeviceError if the cluster is unreachable. Ray would retry for minutes and then end the process."""
     match = re.fullmatch(r"(?:ray://)?\[?([^/\]]+?)\]?:([0-9]+)", address)
     if match is None:
         return
@@ -96,7 +97,7 @@ def _refuse_unreachable(address: str) -> None:
 
 
 def end() -> None:
-    """End what was started here, or leave the cluster that was there; a second call does nothing."""
+    """Shut down the local cluster, or disconnect from an existing one. A second call does nothing."""
     import ray
 
     ray.shutdown()
@@ -104,7 +105,7 @@ def end() -> None:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Without what Ray's libraries print on stderr while they start; nothing else speaks in this time."""
+    """Hide what Ray's libraries print on stderr during startup. Nothing else prints in this block."""
     if _LOUD in os.environ:
         yield
         return
@@ -123,7 +124,7 @@ def quiet() -> Iterator[None]:
 
 
 def short(error: BaseException) -> str:
-    """What Ray says, on one line."""
+    """Shorten an error of Ray to one line."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     if any("No module named 'img2img" in line for line in lines):
         return "img2img is not installed on all of its nodes"

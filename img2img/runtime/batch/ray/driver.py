@@ -31,23 +31,23 @@ if TYPE_CHECKING:
     from img2img.runtime.tasks.settings import Settings
 
 CORES = 4
-"""Cores of a worker without --threads. A network gains little from more, and each worker holds the model."""
+"""Cores per worker without --threads. More cores help a network little, and each worker holds the model."""
 
-PATIENCE = 3.0  # seconds that workers have to end
+PATIENCE = 3.0  # seconds that workers get to exit
 
 _PART = re.compile(r"\.(.*)\.([0-9]+)\.[0-9a-f]{8}\.part", re.DOTALL)  # `atomic.temporary_name`
 
 
 def run(batch: Batch, watch: ProgressListener | None = None) -> Generator[Event, None, None]:
-    """Run a batch on the cluster that this process is connected to, that RAY_ADDRESS names, or a local one.
+    """Run a batch on the connected Ray cluster, else on the one that RAY_ADDRESS names, else on a local one.
 
-    If a worker dies, its jobs run once more on other workers, one at a time. A job that ends the next worker as well
-    has failed. Only a local cluster is shut down at the end.
+    If a worker dies, its jobs run once more on other workers, one at a time. A job fails if its second worker dies as
+    well. Only a local cluster is shut down at the end.
 
     Raises:
-        UsageError: Ray is not installed, or the cluster cannot do what `batch` asks for.
+        UsageError: Ray is not installed, or the cluster does not support the settings of `batch`.
         DeviceError: there is no cluster, it has no GPU, or it fails as a whole.
-        Img2ImgError: what stops a worker at its start, such as a model that does not load.
+        Img2ImgError: a worker cannot start, for example because the model does not load.
     """
     to_do: dict[int, JobItem] = {}
     for item in batch.items:
@@ -71,7 +71,7 @@ def run(batch: Batch, watch: ProgressListener | None = None) -> Generator[Event,
                     _tidy(batch)
                 if not to_do:
                     return
-                # Workers end, and free their cores, once nothing refers to them. Tracebacks of their deaths do.
+                # Workers exit and free their cores once nothing refers to them. Tracebacks of dead workers still do.
                 gc.collect()
         except BaseException:
             if is_own:
@@ -85,7 +85,7 @@ def run(batch: Batch, watch: ProgressListener | None = None) -> Generator[Event,
 
 @dataclass(frozen=True)
 class _Pool:
-    """`workers` processes, each with this many cores and GPUs."""
+    """A pool of `workers` processes. `cores` and `gpus` count per process."""
 
     workers: int
     cores: int
@@ -100,7 +100,7 @@ def _pool(settings: Settings, jobs: int) -> _Pool:
     gpus = sum(int(node.get("GPU", 0)) for node in nodes)
     device = settings.device
     if device.startswith("cuda:"):
-        raise UsageError(f"--device {device}: Ray deals out the GPUs itself: say --device cuda")
+        raise UsageError(f"--device {device}: Ray assigns the GPUs itself; use --device cuda")
     if device == "cuda" and not gpus:
         raise DeviceError("--device cuda: no node of the Ray cluster has a GPU")
     if device == "cuda" or (device == "auto" and gpus and _has_cuda()):
@@ -143,7 +143,7 @@ def _files_of(model: Path) -> list[Path]:
 def _events(
     batch: Batch, setup: WorkerSetup, pool: _Pool, items: list[JobItem], watch: ProgressListener | None
 ) -> Generator[Event, None, None]:
-    """The event of each job whose worker did not die, in the order in which they end."""
+    """Yield the event of each job whose worker survived, in order of completion."""
     seen: set[str] = set()
     with closing(_records(setup, pool, items)) as records:
         for record in records:
@@ -170,7 +170,7 @@ def _records(setup: WorkerSetup, pool: _Pool, items: list[JobItem]) -> Generator
     rows = [{"item": pickle.dumps(item)} for item in items]
     at_once = 1 if setup.again else 2
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the last three are deprecated, some of them without a successor
+        warnings.simplefilter("ignore")  # the last three arguments are deprecated, some without a replacement
         data = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
             Worker,
             fn_constructor_args=(setup,),
@@ -183,7 +183,7 @@ def _records(setup: WorkerSetup, pool: _Pool, items: list[JobItem]) -> Generator
                 max_tasks_in_flight_per_actor=at_once,
                 enable_true_multi_threading=True,
             ),
-            # By default Ray would give a picture that kills its worker to other workers without end.
+            # By default Ray would pass a picture that kills its worker to other workers forever.
             max_concurrency=at_once,
             max_restarts=-1,
             max_task_retries=int(setup.again),
@@ -209,7 +209,7 @@ def _has_cuda() -> bool:
 
 
 def _tidy(batch: Batch) -> None:
-    """Remove what dead workers left half written, if a journal shows that no living process is writing it."""
+    """Remove partial files of dead workers, if a journal shows that no live process is writing them."""
     from img2img.runtime.batch.journal.resume import JournaledFiles
     from img2img.runtime.batch.run_job import PictureFiles
 
@@ -221,7 +221,7 @@ def _tidy(batch: Batch) -> None:
 
 
 def _sweep(jobs: Iterable[Job]) -> None:
-    """Remove what killed workers left half written."""
+    """Remove partial files of killed workers."""
     import psutil
 
     names: dict[Path, set[str]] = {}

@@ -1,7 +1,7 @@
-"""One process of a Ray cluster: it loads the model once and runs jobs from file to file.
+"""One worker process of a Ray cluster. It loads the model once and runs jobs from file to file.
 
-img2img must be installed on every node. Paths are those of the driver, so folders must be shared; for URIs a node only
-needs the permission to read and write there.
+img2img must be installed on every node. Nodes use the driver's paths, so folders must be shared. For
+URIs a node only needs permission to read and write there.
 """
 
 from __future__ import annotations
@@ -38,16 +38,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class WorkerSetup:
-    """What all jobs of a batch have in common.
+    """The common setup of all jobs of a batch.
 
     Attributes:
-        model_choice: the model, with the device and the threads of one worker.
+        model_choice: the model, with the device and thread count of one worker.
         sizes: the sizes of all pictures, if memory is limited.
-        folder: relative paths start here.
+        folder: the base of relative paths.
         model: the digest of the model file.
-        files: name -> Ray's reference to the bytes of the model file or of a file that belongs to it, for nodes that
-            do not have the same file as the driver. Empty if there is one node.
-        again: a worker has died running the jobs, and may have written their results before.
+        files: maps names to Ray references to the bytes of the model file and its companion files, for nodes that lack
+            the driver's files. Empty for a local cluster.
+        again: a worker died while it ran the jobs. It may have written their results before.
     """
 
     task: Task
@@ -67,7 +67,7 @@ class JobRecord:
 
     Attributes:
         event: None if there is a fatal error.
-        fatal: why this worker cannot run any job.
+        fatal: the error that keeps this worker from running any job.
         notes: messages about the model.
     """
 
@@ -77,7 +77,7 @@ class JobRecord:
 
 
 class Worker:
-    """A Ray Data operator: takes batches of rows with a pickled `item`, gives back rows with a pickled `record`.
+    """A Ray Data operator. It maps batches of rows with a pickled `item` to rows with a pickled `record`.
 
     Ray calls it from two threads at once, so that one picture is decoded or encoded while the other is in the network.
     """
@@ -104,7 +104,7 @@ class Worker:
         if isinstance(self._steps, Img2ImgError):
             return JobRecord(fatal=self._steps)
         event = run_job(item, self._steps)
-        if event.error is not None and event.status == "failed":  # tracebacks do not travel: keep it as text
+        if event.error is not None and event.status == "failed":  # pickle drops tracebacks, so keep them as text
             event.error.add_note("".join(traceback.format_exception(event.error)))
         return JobRecord(event, notes=tuple(self._notes))
 
@@ -135,13 +135,13 @@ class Worker:
 
 
 def _skip_if_made(job: Job) -> None:
-    """Raises Skipped if the worker that died had written the result: nothing was there when the batch was planned."""
+    """Raises Skipped if the dead worker had written the result. No output existed when the batch was planned."""
     if isinstance(job.target, Path) and not job.overwrite and job.target.is_file():
         raise Skipped(f"{show(job.target)} was made before its worker died")
 
 
 def _model_on_this_node(setup: WorkerSetup) -> Path:
-    """The model file, copied from the driver if this node has another or none. Raises ModelError."""
+    """Find the model file on this node. Copies it from the driver if it differs or is missing. Raises ModelError."""
     path = setup.model_choice.path
     if not setup.files:
         return path

@@ -178,8 +178,8 @@ def test_a_model_with_several_domains_is_measured_for_one(
         (["--real", "testB", "--train", "trainA", "--held-out"], "--real trains a classifier: use --train twice"),
         (["--real", "testB", "--data", "trainA", "--held-out"], "use --data once"),
         (["--real", "testB", "--to", "day"], "plain has no domains to choose from"),
-        (["--to", "day"], "--to goes with --real"),
-        (["--features", "inception"], "--features goes with --real"),
+        (["--to", "day"], "--to requires --real"),
+        (["--features", "inception"], "--features requires --real"),
         (["--real", "testB", "--train", "trainA", "--train", "nowhere"], "nowhere: no such folder"),
     ],
 )

@@ -41,7 +41,7 @@ BAD: list[tuple[Callable[[int], tuple[str, bytes]], str]] = [
     (lambda number: ("png", b"<!doctype html><title>404 Not Found</title>"), "web page"),
     (lambda number: ("webp", b"cat.webp could not be converted\n"), "it is text"),
     (lambda number: ("jpg", b""), "empty"),
-    (lambda number: ("png", b"\x89PNX" + encoded(number, "png")[4:]), "no picture"),
+    (lambda number: ("png", b"\x89PNX" + encoded(number, "png")[4:]), "not a picture"),
     (lambda number: ("png", png_header(60_000, 60_000) + encoded(number, "png")[33:]), "60000"),
 ]
 DENIED = "Permission denied"

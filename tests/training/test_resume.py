@@ -285,7 +285,7 @@ def test_a_picture_that_breaks_during_the_run_is_named_even_by_a_worker(photos: 
             if step == 2:
                 shutil.rmtree(pairs / "B")
 
-    with pytest.raises(DataError, match=r"B.00\d\.png.*it could be read when the run started$") as caught:
+    with pytest.raises(DataError, match=r"B.00\d\.png.*it was readable when the run started$") as caught:
         settings = PairedConfig.parse(PairedConfig.with_defaults(values), where="test")
         train(Pix2Pix, settings, tmp_path / "run", Breaks(), device="cpu")
     assert len(str(caught.value).splitlines()) == 1

@@ -342,7 +342,10 @@ def bad() -> dict[str, tuple[bytes, str]]:
         "negative.tif": (saved(Image.new("I", (3, 3), -1), "TIFF"), "32-bit"),
         "icclab.tif": (files.tiff(scene(8, 8), photometric=9), "this kind of file is not supported"),
         "no-colours.tif": (files.tiff(grey, more={262: (77,)}), "this kind of file is not supported"),
-        "five-channels.tif": (files.tiff(scene(8, 8, 4)[..., [0, 1, 2, 3, 3]], extra=0), "this kind of file is not supported"),
+        "five-channels.tif": (
+            files.tiff(scene(8, 8, 4)[..., [0, 1, 2, 3, 3]], extra=0),
+            "this kind of file is not supported",
+        ),
         "raw.tif": (files.tiff(scene(8, 8), more={50706: (1,)}), "camera raw"),
         "pages.tif": (files.tiff(scene(8, 8), following=2), "3 frames"),
         "unknown-compression.tif": (files.tiff(scene(8, 8), more={259: (50002,)}), "compression (50002)"),

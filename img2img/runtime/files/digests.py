@@ -1,4 +1,4 @@
-"""SHA-256 of files and options, so that the journal sees what has changed. Files are streamed, not held in memory."""
+"""SHA-256 digests of files and options. The journal uses them to detect changes. Files are streamed."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
-# The coarsest clock of a file system in use (FAT). What was written this short a time ago may be written once more
-# without a change of its time stamp.
+# The coarsest time stamps of a common file system (FAT). A file younger than this may change again without a new time
+# stamp.
 _TICK = 2_000_000_000  # ns
 
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """What a file held, and how to see without reading that it holds it still.
+    """The digest of a file, with its size and time to detect changes without reading it.
 
-    `mtime_ns` is None where there is no such way (bytes from a pipe). `fresh`: so young when it was read that a later
-    change may not show in its time stamp.
+    `mtime_ns` is None if there is no usable time (bytes from a pipe). `fresh` means that the file was so new when it
+    was read that a later change may keep the same time stamp.
     """
 
     size: int  # bytes
@@ -32,7 +32,7 @@ class Fingerprint:
 
 
 def of_file(path: Path) -> Fingerprint:
-    """Read and hash a file. One that is being changed meanwhile gets its earlier time stamp, so the change will show.
+    """Read and hash a file. The time stamp is taken before reading, so a change during the read will show.
 
     Raises OSError.
     """
@@ -41,7 +41,7 @@ def of_file(path: Path) -> Fingerprint:
 
 
 def of_stream(stream: BinaryIO) -> Fingerprint:
-    """Hash all of an open file, wherever it stands (at its end afterwards): one just written, before it gets its name.
+    """Hash a whole open file, from any position, and leave it at its end. For new files that have no name yet.
 
     Raises OSError.
     """
@@ -61,14 +61,15 @@ def of_stream(stream: BinaryIO) -> Fingerprint:
 
 
 def of_bytes(data: bytes) -> Fingerprint:
-    """The fingerprint of what came through a pipe."""
+    """Return the fingerprint of bytes from a pipe."""
     return Fingerprint(len(data), None, hashlib.sha256(data).hexdigest())
 
 
 def of_options(options: Mapping[str, object]) -> str:
-    """The digest of what changes pixels or encoding: the same for the same values, in whatever order they come.
+    """Return the digest of the options that affect pixels or encoding. Their order does not matter.
 
-    Values are those of JSON (enums of texts and numbers, tuples too). Raises TypeError or ValueError for others.
+    Values must be JSON values; tuples and enums of strings or numbers also work. Raises TypeError or ValueError for
+    others.
     """
     text = json.dumps(options, sort_keys=True, allow_nan=False, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""Makes jobs of the pictures to read: where each result goes, and why some cannot run. Reads and writes no picture."""
+"""Plans jobs: where each result goes, and which jobs cannot run. Neither reads nor writes pictures."""
 
 # os.path answers False where pathlib raises (no permission, for example).
 # ruff: noqa: PTH114
@@ -21,7 +21,7 @@ from img2img.text import show
 
 
 class Existing(StrEnum):
-    """What to do if an output file exists. NEWER replaces it if the input was changed after it."""
+    """How to handle an existing output file. NEWER replaces it if the input is newer."""
 
     SKIP = "skip"
     OVERWRITE = "overwrite"
@@ -35,13 +35,13 @@ class Job:
 
     Attributes:
         source: None for stdin.
-        target: None for stdout, or if there is a problem.
-        format: Pillow's name of the format to write. None follows the target's suffix; on stdout, the source's format.
-        overwrite: an existing target may be replaced.
-        problem: why the job has failed before it starts.
-        skip: why the job is skipped.
+        target: None for stdout, or if the job has a problem.
+        format: Pillow's name of the output format. None follows the target's suffix, or on stdout the source's format.
+        overwrite: whether the job may replace an existing target.
+        problem: the error that fails the job before it starts.
+        skip: the reason for skipping the job.
         domain: the domain of its `Naming`, if one source has several results.
-        exists: the target existed when the job was planned.
+        exists: whether the target existed at planning time.
     """
 
     source: Location | None
@@ -59,7 +59,7 @@ class Job:
         return "stdin" if self.source is None else show(self.source)
 
     def with_label(self, text: str, *, about: object) -> str:
-        """A message with the input's name in front, unless it is about the input and so names it already."""
+        """Prefix a message with the input's name, unless the message is about the input and already names it."""
         return text if about is not None and str(about) == str(self.source) else f"{self.label}: {text}"
 
 
@@ -70,16 +70,16 @@ def plan(
     existing: Existing = Existing.SKIP,
     shard: tuple[int, int] | None = None,
 ) -> list[Job]:
-    """One job for each source and naming: first those of the first source, in the order of `naming`.
+    """Plan one job for each source and naming. Jobs are ordered by source, then by `naming`.
 
-    An input that has the name of another input's result (`photo_x4.png` next to `photo.png`, when a glob is used again)
-    counts as an earlier result and is skipped. With `shard` (part, of how many), only the jobs of the sources that
-    `shards.shard` gives to this part are returned. Names are compared over all sources, so that every part refuses the
-    same, but no part looks at the outputs of another.
+    An input with the name of another input's result counts as an earlier result and is skipped. This happens when a
+    glob is used again and finds `photo_x4.png` next to `photo.png`. With `shard` (index, count), only the jobs of this
+    shard are returned; `shards.owners` assigns sources to shards. Names are compared across all sources, so that every
+    shard raises the same errors, but no shard checks the outputs of another.
 
-    Raises UsageError if two jobs have one output, an input would be replaced by its own result (allowed with
-    Existing.OVERWRITE), several results go to a file or to stdout, a template has an unknown field, an extension cannot
-    be written, or an output exists (with Existing.FAIL).
+    Raises UsageError if two jobs have the same output, a result would replace its own input (allowed with
+    Existing.OVERWRITE), several results go to one file or to stdout, a template has an unknown field, an extension
+    cannot be written, or an output exists (with Existing.FAIL).
     """
     namings = [naming] if isinstance(naming, Naming) else naming
     places = [OutputPaths(one) for one in namings]
@@ -102,7 +102,7 @@ def plan(
 
 
 def describe(job: Job) -> str:
-    """What happens to a job, on one line: `photo.jpg -> out/photo.png`, or why nothing does."""
+    """Describe a job on one line: `photo.jpg -> out/photo.png`, or why it fails or is skipped."""
     if job.problem is not None:
         return f"failed: {job.with_label(str(job.problem), about=job.problem.path)}"
     if job.skip is not None:
@@ -111,7 +111,7 @@ def describe(job: Job) -> str:
 
 
 def _refuse_single_output(sources: Sequence[Source], place: OutputPaths, *, each: int) -> None:
-    """Raises UsageError if several results, or those of a folder, go to one file. `each`: results for each source."""
+    """Raises UsageError if several results, or those of a folder, go to one file. `each` is the results per source."""
     output, count = place.naming.output, each * len(sources)
     if output == "":
         raise UsageError("-o is empty: name a file, a folder or a template")
@@ -160,7 +160,7 @@ def _refuse_collisions(
         if key is None or job.target is None or job.skip is not None:
             continue
         if job.overwrite and isinstance(job.target, Path) and os.path.islink(job.target):
-            key = identify(Path(os.path.realpath(job.target)))  # the file that a link points to is replaced
+            key = identify(Path(os.path.realpath(job.target)))  # overwriting replaces the target of a link
         first = makers.setdefault(key, job)
         if first is job and isinstance(job.target, Path):
             first = folded.setdefault(fold(key), job)

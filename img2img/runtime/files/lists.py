@@ -1,4 +1,4 @@
-"""Lists of files to work on: --files-from."""
+"""Reads lists of input files for --files-from."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from img2img.text import show
 
 
 def read(where: str, *, null: bool, stdin: BinaryIO, inputs: Sequence[str] = ()) -> list[str]:
-    r"""The names in the list `where` (a file, or `-` for `stdin`), in its order: relative to the current folder.
+    r"""Read the names in the list `where`, in order. `where` is a file, or `-` for `stdin`.
 
-    One name a line, `\n` or `\r\n` at its end; all else is part of the name, spaces and `#` as well. With `null` each
-    name ends in a NUL byte, as `find -print0` writes them, and may hold line feeds. A byte order mark is passed over,
-    and so are empty names. Bytes that are no UTF-8 stay what they are (PEP 383). `inputs` is what was named beside the
-    list, where `-` is a picture.
+    Names are relative to the current folder. Each line holds one name and ends in `\n` or `\r\n`. All other characters
+    belong to the name, including spaces and `#`. With `null`, each name ends in a NUL byte, as `find -print0` does,
+    and may contain line feeds. A byte order mark and empty names are ignored. Bytes that are not UTF-8 are kept (PEP
+    383). `inputs` are the other inputs of the command; in them, `-` is a picture.
 
-    Raises UsageError where the list cannot be read, is no text, or stdin would have to be both list and picture.
+    Raises UsageError if the list cannot be read, is not text, or stdin would be both the list and a picture.
     """
     called = "the list on stdin" if where == "-" else show(where)
     if where == "-" and "-" in inputs:
@@ -39,7 +39,7 @@ def read(where: str, *, null: bool, stdin: BinaryIO, inputs: Sequence[str] = ())
 
 
 def _split(data: bytes, *, null: bool) -> list[str]:
-    if not null and data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):  # `>` in Windows PowerShell 5
+    if not null and data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):  # from `>` in Windows PowerShell 5
         data = data.decode("utf-16").encode(errors="surrogatepass")
     data = data.removeprefix(codecs.BOM_UTF8)
     if null:

@@ -1,6 +1,6 @@
-"""The names of results: beside the input, in a folder, or by a template."""
+"""Names result files: next to the input, in a folder, or from a template."""
 
-# os.path answers False where pathlib raises (no permission, say), and its abspath leaves links alone.
+# os.path returns False where pathlib raises (no permission, for example), and its abspath keeps links.
 # ruff: noqa: PTH100, PTH110, PTH112
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ from img2img.text import show
 
 TEMPLATE_FIELDS = ("stem", "name", "dir", "sub", "model", "domain", "scale", "ext")
 
-_UNFIT = re.compile(r'[\x00-\x1f<>:"/\\|?*{}]')  # in a file name, here or on Windows, or in a template
+_UNFIT = re.compile(
+    r'[\x00-\x1f<>:"/\\|?*{}]'
+)  # not allowed in file names, here or on Windows, or special in templates
 _SEPARATORS = (os.sep, os.altsep or os.sep)
 
 
@@ -29,13 +31,14 @@ class Naming:
     """How results are named.
 
     Attributes:
-        suffix: goes before the extension of a result beside its input (PHOTO_x4.png), or behind the name of the folder
-            that the user named (FOLDER_x4).
-        output: the value of -o: None (beside the input), a file, a folder (existing, or ending in a slash, or without
-            an extension), a template such as `{dir}/{stem}_{model}.{ext}`, or `-` for stdout. In a template `{dir}` is
-            the input's folder and `{sub}` the part of it below the folder that the user named, `.` if there is none:
-            `/results/{sub}/{stem}.{ext}` keeps the tree.
-        format: an extension such as `jpg`. None keeps the input's if it can be written, otherwise png.
+        suffix: follows the stem of a result next to its input (PHOTO_x4.png), or the name of an input folder
+            (FOLDER_x4).
+        output: the value of -o: None (next to the input), a file, a folder (existing, or ending in a slash, or without
+            an extension), a template such as `{dir}/{stem}_{model}.{ext}`, or `-` for stdout. In a template, `{dir}` is
+            the folder of the input. `{sub}` is its path relative to the input folder that the user gave, or `.` if
+            there is none, so `/results/{sub}/{stem}.{ext}` keeps the tree.
+        format: an extension such as `jpg`. None keeps the input's extension if it can be written, and otherwise uses
+            png.
     """
 
     suffix: str
@@ -47,13 +50,13 @@ class Naming:
 
 
 def safe_name(text: str) -> str:
-    """`text` from a model's card as part of a file name: without separators, braces, and names such as `..`."""
+    """Make `text` from a model card safe in a file name. Replaces separators, braces, and names such as `..`."""
     plain = _UNFIT.sub("_", text)
     return plain if plain.strip(". ") else "_"
 
 
 def output_folder(output: str | None) -> Location | None:
-    """The folder that -o names; None if it names a file, a template, stdout or nothing."""
+    """Return the folder that -o names. None if -o names a file, a template or stdout, or is not given."""
     if output is None or output == "-" or is_template(output):
         return None
     path = location(output)
@@ -66,9 +69,9 @@ def output_folder(output: str | None) -> Location | None:
 
 
 class OutputPaths:
-    """The files for the results of one naming. What is the same for a whole folder is worked out once.
+    """Computes the output paths for one naming. Caches what all files of a folder share.
 
-    `folder` is the one that -o names, or None. Raises UsageError if -o or the format is wrong.
+    `folder` is the folder that -o names, or None. Raises UsageError if -o or the format is invalid.
     """
 
     def __init__(self, naming: Naming) -> None:
@@ -78,7 +81,7 @@ class OutputPaths:
         self._folders: dict[tuple[Location, PurePath], Location] = {}
 
     def of(self, source: Source) -> Location | None:
-        """The file for the result of `source`, or None for stdout. Raises UsageError for an unknown template field."""
+        """Return the output path for `source`, or None for stdout. Raises UsageError for an unknown template field."""
         naming, output, path = self.naming, self.naming.output, source.path or Path("stdin")
         extension = _extension(path.suffix if source.path is not None else "", naming.format)
         if output == "-" or (output is None and source.path is None):
@@ -94,9 +97,9 @@ class OutputPaths:
         return self._below(source, path) / name
 
     def format_of(self, target: Location | None) -> str | None:
-        """Pillow's name of the format to write there; None keeps the source's, on stdout.
+        """Return Pillow's name of the output format for `target`. None, only for stdout, keeps the source's format.
 
-        Raises UsageError if it cannot be written or contradicts the extension.
+        Raises UsageError if the format cannot be written or contradicts the extension.
         """
         naming = self.naming
         wanted = _format_of(f"x.{naming.format}") if naming.format is not None else None
@@ -110,7 +113,7 @@ class OutputPaths:
         return wanted
 
     def _below(self, source: Source, path: Location) -> Location:
-        """The folder for a result that has its input's name."""
+        """Return the folder for a result that keeps its input's name."""
         if source.root is None:
             assert self.folder is not None
             return self.folder
@@ -151,7 +154,7 @@ def _sibling(folder: Location, suffix: str) -> Location:
 
 
 def _extension(own: str, wanted: str | None) -> str:
-    """The source's own extension (its spelling kept) where it is, or can be, what is to be written."""
+    """Return the extension to write. Keeps the source's spelling if its format is the one to write."""
     own_format = _known_format(own)
     if wanted is None:
         return own if own_format is not None else ".png"
@@ -160,7 +163,7 @@ def _extension(own: str, wanted: str | None) -> str:
 
 @cache
 def _known_format(suffix: str) -> str | None:
-    from img2img.runtime.image.writing import format_for  # numpy and Pillow, which --help must not import
+    from img2img.runtime.image.writing import format_for  # imports numpy and Pillow, which --help must not load
 
     try:
         return format_for(f"x{suffix}")
@@ -187,7 +190,7 @@ def _fill(template: str, fields: dict[str, str]) -> str:
 
 @cache
 def _parsed(template: str) -> list[tuple[str, str | None]]:
-    """Plain names between braces only: no attributes, indices or format specifications."""
+    """Parse a template. Braces may hold only plain names: no attributes, indices or format specifications."""
     try:
         pieces = list(string.Formatter().parse(template))
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""Writing a picture in the format that is asked for, with what that format can hold."""
+"""Writes pictures to image files. Converts what a format cannot hold."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -37,7 +37,7 @@ SUFFIXES = {
 }
 
 JPEG_QUALITY, WEBP_QUALITY, AVIF_QUALITY = 95, 90, 80
-FULL_COLOUR_FROM = 90  # from this quality on colour is not halved in resolution (4:4:4 instead of 4:2:0)
+FULL_COLOUR_FROM = 90  # from this quality on, chroma keeps its full resolution (4:4:4 instead of 4:2:0)
 AVIF_SPEED = 8  # 1.5 to 2 times as fast as Pillow's 6; 1 % larger for a photo, 27 % for a smooth upscaled one
 WEBP_LOSSLESS_EFFORT = 25  # with method 2: 0.3 s/MP; effort 50 and method 4 take 1.7 times as long for 1 %
 
@@ -46,7 +46,7 @@ MAX_JPEG_EXIF = 65533
 
 @dataclass(frozen=True, slots=True)
 class _Format:
-    """What a format can hold."""
+    """The capabilities and limits of a format."""
 
     shown: str
     suffix: str
@@ -70,9 +70,9 @@ _NAMES = {**{suffix[1:].upper(): name for suffix, name in SUFFIXES.items()}, **{
 
 
 def format_for(name: Path | str) -> str:
-    """Pillow's name of the format that the suffix of a file name stands for.
+    """Return Pillow's name of the format for the suffix of a file name.
 
-    Raises PictureError, which lists the suffixes, if it is none that can be written.
+    Raises PictureError, which lists the suffixes, if that format cannot be written.
     """
     try:
         return _format_of_suffix(name)
@@ -98,20 +98,20 @@ def write(
     finished: Callable[[BinaryIO], None] | None = None,
     threads: int | None = None,
 ) -> tuple[str, ...]:
-    """Write a picture to a file, which appears whole or not at all, or to a stream, which need not be seekable.
+    """Write a picture to a file or a stream. A file appears whole or not at all. A stream need not be seekable.
 
     Args:
-        name: what errors call a stream. Default: standard output.
-        format: "PNG", "jpg"... Default: the format of the file's suffix; for a stream the format of the picture's
-            source, or PNG if that is only read.
+        name: the name of a stream in errors. Default: standard output.
+        format: "PNG", "jpg"... Default: the format of the file's suffix. For a stream, the format of the picture's
+            source, or PNG if that format cannot be written.
         quality: 1 to 100, for JPEG (95), WebP (90; 100 is lossless) and AVIF (80).
-        finished: called with the whole file, readable and seekable, before the file gets its name. If it raises, the
-            exception passes through and the file does not appear.
-        threads: threads that compress PNG and TIFF. Default: one for each core, at most 8.
+        finished: called with the complete file, readable and seekable, before the file gets its name. If it raises,
+            the exception passes through and the file does not appear.
+        threads: number of threads that compress PNG and TIFF. Default: one per core, at most 8.
 
     Returns:
-        Notes for a person on what the format cannot hold: JPEG and BMP get alpha composited over white; all but PNG
-        and TIFF get 16 bits rounded to 8; BMP takes neither EXIF nor an ICC profile.
+        Notes for the user on what the format cannot hold. For JPEG and BMP, alpha is composited over white. For all
+        formats but PNG and TIFF, 16 bits are rounded to 8. BMP stores neither EXIF nor an ICC profile.
 
     Raises:
         PictureError: the format is unknown or too small for the picture, or the target cannot be written.
@@ -123,10 +123,10 @@ def write(
 
 
 class Writer:
-    """A picture on its way to a file.
+    """Writes a picture while its rows are computed.
 
     Attributes:
-        notes: as `write` returns them. They are complete after the block of `open_writer`.
+        notes: the notes that `write` returns. They are complete after the block of `open_writer`.
     """
 
     def __init__(self, encoder: BandEncoder[Any] | None, name: str) -> None:
@@ -135,9 +135,9 @@ class Writer:
         self.notes: tuple[str, ...] = ()
 
     def rows_ready(self, count: int) -> None:
-        """The first `count` rows of the picture will not change any more. PNG and TIFF start to compress them.
+        """Declare the first `count` rows of the picture final. PNG and TIFF start to compress them.
 
-        Call it from one thread at a time. It does not wait.
+        Call it from one thread at a time. It does not block.
 
         Raises:
             PictureError: the target cannot be written.
@@ -158,7 +158,7 @@ def open_writer(
     finished: Callable[[BinaryIO], None] | None = None,
     threads: int | None = None,
 ) -> Iterator[Writer]:
-    """Write a picture whose arrays are filled during the block. For arguments and errors see `write`.
+    """Write a picture while the block fills its arrays. For arguments and errors see `write`.
 
         canvas = np.empty((height, width, 3), np.uint8)
         with open_writer(Picture(canvas), path) as writer:
@@ -179,7 +179,7 @@ def open_writer(
         )
     with _stream(target, name) as stream:
         if chosen in _ENCODERS:
-            fitting, notes = _fit(picture, chosen)  # these formats hold everything: no pixel is looked at
+            fitting, notes = _fit(picture, chosen)  # these formats hold everything, so this reads no pixels
             with _reported(name):
                 encoder = _ENCODERS[chosen](fitting, stream, threads)
             writer = Writer(encoder, name)
@@ -202,7 +202,7 @@ def open_writer(
 
 @contextmanager
 def _stream(target: Path | BinaryIO, name: str) -> Iterator[BinaryIO]:
-    """A stream that can be read and sought in. What is written reaches the target at the end of the block."""
+    """Open a readable and seekable stream. Its content reaches the target at the end of the block."""
     if isinstance(target, Path):
         with atomic(target) as stream:
             yield stream
@@ -231,7 +231,7 @@ def _chosen(format: str | None, target: Path | BinaryIO, picture: Picture, name:
 
 
 def _fit(picture: Picture, chosen: str) -> tuple[Picture, tuple[str, ...]]:
-    """The picture as the format can hold it, and notes on what that costs."""
+    """Convert the picture to what the format can hold. Returns it with notes on the losses."""
     can = _FORMATS[chosen]
     notes = []
     colour, alpha, icc, exif = picture.colour, picture.alpha, picture.icc, picture.exif
@@ -260,7 +260,7 @@ def _fit(picture: Picture, chosen: str) -> tuple[Picture, tuple[str, ...]]:
 
 
 def _grey_as_rgb(colour: Any, icc: bytes | None, format: str) -> tuple[Any, bytes | None, list[str]]:
-    """Grey in three channels, and the profile that fits them: a profile for grey is applied, not attached."""
+    """Convert grey to three channels. A grey profile is applied to them instead of attached."""
     if icc is not None and colours.space(icc) == "GRAY":
         converted = colours.grey_to_srgb(colour[..., 0], icc)
         if converted is not None:
@@ -271,7 +271,7 @@ def _grey_as_rgb(colour: Any, icc: bytes | None, format: str) -> tuple[Any, byte
 
 
 def _without_profile(colour: Any, icc: bytes | None) -> tuple[Any, str]:
-    """8-bit colours in sRGB, which is what they are taken for without a profile, and the beginning of a note."""
+    """Convert 8-bit colours to sRGB, the default without a profile. Returns them with the start of a note."""
     converted = None
     if icc is not None and colour.shape[2] == 3:
         image = colours.to_srgb(Image.fromarray(np.ascontiguousarray(colour)), icc)
@@ -284,14 +284,14 @@ def _without_profile(colour: Any, icc: bytes | None) -> tuple[Any, str]:
 
 @contextmanager
 def _reported(name: str) -> Iterator[None]:
-    """Turn the errors of an encoder into a PictureError that names the file."""
+    """Turn encoder errors into a PictureError that names the file."""
     try:
         yield
     except PictureError as error:
         raise PictureError(f"cannot write {name}: {error}") from error
     except MemoryError as error:
         raise PictureError(f"cannot write {name}: not enough memory to encode it") from error
-    except (OSError, ValueError, RuntimeError) as error:  # the disk is full; an encoder of Pillow's gives up
+    except (OSError, ValueError, RuntimeError) as error:  # the disk is full, or a Pillow encoder fails
         reason = (error.strerror if isinstance(error, OSError) else None) or error
         raise PictureError(f"cannot write {name}: {reason}") from error
 
@@ -315,7 +315,7 @@ def _jpeg(picture: Picture, stream: BinaryIO, quality: int | None) -> None:
 def _webp(picture: Picture, stream: BinaryIO, quality: int | None) -> None:
     quality = quality or WEBP_QUALITY
     if quality == 100:
-        # "exact": colour under transparency is kept as well.
+        # "exact" also keeps the colour of transparent pixels.
         _save(picture, stream, "WEBP", lossless=True, exact=True, method=2, quality=WEBP_LOSSLESS_EFFORT)
     else:
         _save(picture, stream, "WEBP", quality=quality, method=4)
@@ -325,7 +325,7 @@ def _avif(picture: Picture, stream: BinaryIO, quality: int | None) -> None:
     quality = quality or AVIF_QUALITY
     grey = picture.colour.shape[2] == 1
     sampling = "4:0:0" if grey else "4:4:4" if quality >= FULL_COLOUR_FROM else "4:2:0"
-    # Pillow moves AVIF's orientation out of the EXIF block by writing the block anew, which would break maker notes.
+    # Pillow rewrites the EXIF block to move AVIF's orientation out of it. That would break maker notes.
     bare = replace(picture, exif=picture.exif and exifs.without_orientation(picture.exif))
     _save(bare, stream, "AVIF", quality=quality, subsampling=sampling, speed=AVIF_SPEED)
 
@@ -336,7 +336,7 @@ def _bmp(picture: Picture, stream: BinaryIO, quality: int | None) -> None:
 
 def _save(picture: Picture, stream: BinaryIO, format: str, **options: Any) -> None:
     """Have Pillow encode an 8-bit picture."""
-    pillow.available(format)  # imports this plugin, so that Pillow need not import them all
+    pillow.available(format)  # imports only this plugin; otherwise Pillow imports all of them
     kept = {"exif": picture.exif, "icc_profile": picture.icc, **options}
     with pillow.quiet():
         _image(picture).save(stream, format, **{key: value for key, value in kept.items() if value is not None})

@@ -1,4 +1,4 @@
-"""A contact sheet: a picture and what a model makes of it, side by side, with their names."""
+"""Contact sheets: a picture and its results side by side, with labels."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ Pixels = npt.NDArray[Any]
 Domains = Mapping[str, tuple[str, ...]]
 
 _GAP = 8  # pixels between cells
-_TEXT_SHARE = 12  # a cell's height / that of its name
+_TEXT_SHARE = 12  # height of a cell / height of its label
 _SMALLEST_TEXT, _LARGEST_TEXT = 12, 48  # pixels
 
 
 def of_domains(
     picture: Picture, domains: Domains, run: Callable[[tuple[str, ...], Progress], Picture], progress: Progress
 ) -> Picture:
-    """The picture and its results in `domains` as one picture, RGB, of the picture's depth, opaque on white.
+    """Combine the picture and its results in `domains` into one opaque RGB picture of the same bit depth, on white.
 
     Args:
-        domains: name of a result -> the domains that make it.
-        run: makes one result; its progress adds up to the picture's pixels.
+        domains: maps the name of each result to the domains that produce it.
+        run: computes one result. Its progress adds up to the number of pixels in the picture.
     """
     area = picture.size[0] * picture.size[1]
     report = rescaled(progress, area * len(domains), area)
@@ -45,7 +45,7 @@ def of_domains(
 
 
 def laid_out(cells: list[tuple[str, Pixels]]) -> Pixels:
-    """Pictures of one size, uint8 or uint16 [H, W, 3], in rows that make a sheet about as wide as high, on white."""
+    """Arrange pictures of one size, uint8 or uint16 [H, W, 3], in rows on a roughly square white sheet."""
     height, width = cells[0][1].shape[:2]
     kind = cells[0][1].dtype
     text = min(max(height // _TEXT_SHARE, _SMALLEST_TEXT), _LARGEST_TEXT)

@@ -175,6 +175,11 @@ def test_the_readme_is_short_and_begins_with_the_two_commands() -> None:
     assert "pytest" in second
 
 
+def test_the_readme_counts_networks_and_objectives() -> None:
+    text = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    assert f"{len(NETWORKS)} networks, {len(ADVERSARIAL)} adversarial objectives and {len(PENALTIES)} gradient" in text
+
+
 def test_the_version_is_the_same_everywhere() -> None:
     from img2img.version import __version__
 

@@ -62,6 +62,7 @@ def pairs(here: Path) -> Path:
     return trials.paired(here / "pairs", 6)
 
 
+@pytest.mark.timeout(900)  # 24 CPU seconds, most of them torch's exporter; a busy machine takes minutes
 def test_adding_a_method(pairs: Path, here: Path, monkeypatch: pytest.MonkeyPatch, img2img: Callable[..., Any]) -> None:
     page = GUIDES / "adding-a-method.md"
     name, target = table_entry(python_code(page, "img2img/methods/__init__.py"))
@@ -90,6 +91,7 @@ def test_the_method_of_the_example_resumes_exactly(
     trials.check_resume(method, config, tmp_path, stop=2)
 
 
+@pytest.mark.timeout(900)
 def test_adding_a_network(
     pairs: Path,
     here: Path,

@@ -6,6 +6,7 @@ import struct
 from io import BytesIO
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import picture_files as files
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
 from img2img.errors import PictureError
-from img2img.runtime.image import pillow, png_writing, tiff_writing
+from img2img.runtime.image import jpeg_bands, pillow, png_writing, tiff_writing
 from img2img.runtime.image.pictures import Picture, read
 from img2img.runtime.image.writing import SUFFIXES, format_for, write
 
@@ -230,6 +231,42 @@ def test_tiff_beyond_4_gib_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path:
     with pytest.raises(PictureError, match="4 GiB"):
         write(Picture(files.noise((80, 80, 3))), tmp_path / "large.tif")
     assert list(tmp_path.iterdir()) == []
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    height=st.integers(1, 150),
+    width=st.integers(1, 70),
+    channels=st.sampled_from([1, 3]),
+    quality=st.sampled_from([80, 95]),
+    units=st.integers(9, 40),
+)
+def test_jpeg_in_bands_has_the_same_pixels_and_metadata(
+    height: int, width: int, channels: int, quality: int, units: int
+) -> None:
+    ramp = (
+        np.add.outer(np.arange(height) * 2, np.arange(width) * 3)[..., None]
+        + files.noise((height, width, channels)) // 9
+    )
+    picture = Picture(ramp.astype(np.uint8), exif=files.exif(), icc=files.rgb_profile(), dpi=(300, 300))
+    whole, _ = through(picture, "JPEG", quality)
+    with patch.object(jpeg_bands, "MOST_UNITS", units):
+        banded, _ = through(picture, "JPEG", quality)
+    np.testing.assert_array_equal(banded.colour, whole.colour)
+    assert (banded.exif, banded.icc, banded.dpi) == (whole.exif, whole.icc, whole.dpi)
+    assert banded.exif is not None and banded.icc is not None
+
+
+@pytest.mark.parametrize("quality", [80, 95])
+def test_jpeg_of_several_bands_is_read_by_other_decoders(quality: int) -> None:
+    cv2 = pytest.importorskip("cv2")
+    colour = np.kron(files.noise((80, 90, 3)), np.ones((8, 8, 1), np.uint8))
+    stream = BytesIO()
+    with patch.object(jpeg_bands, "MOST_UNITS", 180):
+        write(Picture(colour), stream, format="JPEG", quality=quality)
+    assert stream.getvalue().count(b"\xff\xd0") > 1  # the markers have begun anew
+    decoded = cv2.imdecode(np.frombuffer(stream.getvalue(), np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+    assert np.abs(decoded.astype(int) - read(BytesIO(stream.getvalue())).colour).max() <= 2
 
 
 # --- formats and limits ----------------------------------------------------------------------------------------------

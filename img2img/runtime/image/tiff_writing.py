@@ -13,7 +13,7 @@ from img2img.runtime.image.exif import to_tiff
 from img2img.runtime.image.tiff_directory import LONG, SHORT, UNDEFINED, Ifd, pack
 from img2img.types import Pixels
 
-STRIP_BYTES = 256 << 10
+STRIP_BYTES = 512 << 10
 LARGEST_FILE = (1 << 32) - 1  # offsets have 32 bits
 
 WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC = 256, 257, 258, 259, 262

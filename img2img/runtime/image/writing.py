@@ -15,7 +15,7 @@ from img2img.atomic import atomic
 from img2img.errors import PictureError
 from img2img.runtime.image import colour as colours
 from img2img.runtime.image import exif as exifs
-from img2img.runtime.image import pillow
+from img2img.runtime.image import jpeg_bands, pillow
 from img2img.runtime.image.bands import BandEncoder
 from img2img.runtime.image.depth import over_white, to_8_bits
 from img2img.runtime.image.pictures import Picture
@@ -308,8 +308,16 @@ def _tiff(picture: Picture, stream: BinaryIO, threads: int | None) -> TiffEncode
 
 def _jpeg(picture: Picture, stream: BinaryIO, quality: int | None) -> None:
     quality = quality or JPEG_QUALITY
-    sampling = "4:4:4" if quality >= FULL_COLOUR_FROM else "4:2:0"
-    _save(picture, stream, "JPEG", quality=quality, subsampling=sampling, dpi=picture.dpi)
+    sampling, unit = ("4:4:4", 8) if quality >= FULL_COLOUR_FROM else ("4:2:0", 16)
+
+    def encode(top: int, bottom: int) -> bytes:
+        band, buffer = replace(picture, colour=picture.colour[top:bottom]), BytesIO()
+        if top:
+            band = replace(band, exif=None, icc=None)
+        _save(band, buffer, "JPEG", quality=quality, subsampling=sampling, dpi=picture.dpi)
+        return buffer.getvalue()
+
+    jpeg_bands.write(stream, picture.size, 8 if picture.colour.shape[2] == 1 else unit, encode)
 
 
 def _webp(picture: Picture, stream: BinaryIO, quality: int | None) -> None:

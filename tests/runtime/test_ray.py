@@ -284,7 +284,7 @@ def test_a_device_that_no_node_has_is_said_at_once(tmp_path: Path, photos: Path,
         pytest.skip("this machine has a GPU")
     with pytest.raises(DeviceError, match="no node of the Ray cluster has a GPU"):
         events(photos, tmp_path / "new", model, device="cuda")
-    with pytest.raises(UsageError, match="say --device cuda"):
+    with pytest.raises(UsageError, match="use --device cuda"):
         events(photos, tmp_path / "new", model, device="cuda:1")
 
 

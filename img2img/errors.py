@@ -30,6 +30,12 @@ class Img2ImgError(Exception):
         self.path = path
         self.hint = hint
 
+    @property
+    def reason(self) -> str:
+        """The message without the path at its start and the hint at its end, for code that shows them separately."""
+        text = str(self) if self.path is None else str(self).removeprefix(f"{self.path}: ")
+        return text if self.hint is None else text.removesuffix(self.hint).rstrip(":; ")
+
 
 class UsageError(Img2ImgError):
     """The command line asks for something impossible, whatever the files contain."""

@@ -272,8 +272,7 @@ def _speeds(cuda: bool) -> Iterator[Finding]:
             try:
                 measured = speed.measure(path, device=device, fresh=True)
             except Img2ImgError as error:
-                reason, _, advice = str(error).partition(": run ")
-                yield Finding("speed", key, f"does not run: {reason}", None, f"run {advice or _REINSTALL}")
+                yield Finding("speed", key, f"does not run: {error.reason}", None, error.hint or f"run {_REINSTALL}")
                 continue
             text = f"{measured.seconds_per_megapixel:.3g} s per megapixel of input"
             if not measured.idle:

@@ -24,12 +24,16 @@ def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IMG2IMG_MODELS", str(tmp_path / "models"))
 
 
+def no_device(reason: str, hint: str) -> DeviceError:
+    return DeviceError(f"{reason}: {hint}", hint=hint)
+
+
 @pytest.fixture
 def measured(monkeypatch: pytest.MonkeyPatch) -> dict[str, Exception | float]:
     """Device -> seconds per megapixel of every model there, or the error why it does not run. At first without CUDA."""
     what: dict[str, Exception | float] = {
         "cpu": 6.25,
-        "cuda:0": DeviceError("this onnxruntime does not support CUDA: run pip install onnxruntime-gpu"),
+        "cuda:0": no_device("this onnxruntime does not support CUDA", "run pip install onnxruntime-gpu"),
     }
 
     def measure(path: Path, *, device: str, fresh: bool = False) -> Speed:
@@ -107,7 +111,7 @@ def test_where_upscaling_does_not_run_the_status_says_so(img2img: Run, measured:
 def test_a_missing_package_is_named_with_how_to_get_it(
     img2img: Run, measured: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    measured["cpu"] = DeviceError("onnxruntime does not work here (no module): run pip install onnxruntime")
+    measured["cpu"] = no_device("onnxruntime does not work here (no module)", "run pip install onnxruntime")
     monkeypatch.setattr(doctor, "_version", lambda name: None if name == "onnxruntime" else "1.0")
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     done = img2img("doctor", "--json")

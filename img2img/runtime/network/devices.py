@@ -175,7 +175,8 @@ def _onnxruntime() -> Any:
     try:
         import onnxruntime
     except ImportError as error:
-        raise DeviceError(f"onnxruntime does not work here ({error}): run pip install onnxruntime") from error
+        hint = "run pip install onnxruntime"
+        raise DeviceError(f"onnxruntime does not work here ({error}): {hint}", hint=hint) from error
     onnxruntime.disable_telemetry_events()
     # 4 = fatal only. Other errors raise exceptions as well, and the user should see one line, not two.
     onnxruntime.set_default_logger_severity(4)
@@ -215,16 +216,18 @@ def _session(path: Path, options: Any, providers: list[Any]) -> Any:
         if newest is None:
             raise inference_errors.convert(error, f"{path}: onnxruntime cannot load it") from error
         known = f"IR version {newest[1]}" if newest[1] else f"opset {newest[2]}"
+        hint = "run pip install -U onnxruntime"
         raise ModelError(
             f"{path}: the file ({header.read(path).versions()}) is newer than onnxruntime {ort.__version__}, which"
-            f" reads up to {known}: run pip install -U onnxruntime"
+            f" reads up to {known}: {hint}",
+            hint=hint,
         ) from error
 
 
 def _cuda(path: Path, threads: int, number: int) -> tuple[Any, str, list[str]]:
     ort = _onnxruntime()
     if _CUDA not in ort.get_available_providers():
-        raise DeviceError(_how_to_get_cuda())
+        raise _no_cuda()
     printed = io.StringIO()
     if hasattr(ort, "preload_dlls"):
         with contextlib.redirect_stdout(printed):  # it prints, and stdout may carry a picture
@@ -249,23 +252,24 @@ def _cuda(path: Path, threads: int, number: int) -> tuple[Any, str, list[str]]:
         ) from error
     if _CUDA not in session.get_providers():
         why = printed.getvalue().strip().splitlines()
+        hint = "run pip install 'onnxruntime-gpu[cuda,cudnn]'"
         raise DeviceError(
             f"onnxruntime could not start CUDA device {number} (driver, CUDA or cuDNN libraries missing"
-            f"{': ' + why[0] if why else ''}): run pip install 'onnxruntime-gpu[cuda,cudnn]'"
+            f"{': ' + why[0] if why else ''}): {hint}",
+            hint=hint,
         )
     return session, f"cuda:{number}", notes
 
 
-def _how_to_get_cuda() -> str:
+def _no_cuda() -> DeviceError:
     packages = {one for one in ("onnxruntime", "onnxruntime-gpu") if _is_installed(one)}
+    if packages == {"onnxruntime-gpu"}:
+        return DeviceError("onnxruntime-gpu is installed, but does not support CUDA on this machine")
+    problem = "this onnxruntime does not support CUDA"
     if len(packages) == 2:
-        return (
-            "onnxruntime and onnxruntime-gpu are both installed, and the one without CUDA hides the other:"
-            " run pip install --force-reinstall --no-deps onnxruntime-gpu"
-        )
-    if "onnxruntime-gpu" in packages:
-        return "onnxruntime-gpu is installed, but does not support CUDA on this machine"
-    return "this onnxruntime does not support CUDA: run pip install --force-reinstall --no-deps onnxruntime-gpu"
+        problem = "onnxruntime and onnxruntime-gpu are both installed, and the one without CUDA hides the other"
+    hint = "run pip install --force-reinstall --no-deps onnxruntime-gpu"
+    return DeviceError(f"{problem}: {hint}", hint=hint)
 
 
 def _is_installed(package: str) -> bool:

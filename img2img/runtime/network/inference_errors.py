@@ -41,7 +41,7 @@ def convert(error: Exception, what: str) -> Img2ImgError:
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an onnxruntime message, without its error codes."""
+    """The first line of an onnxruntime message, without its error codes and the path of the file."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
-    text = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", lines[0]).strip()
+    text = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : (Load model from .* failed:)?", "", lines[0]).strip()
     return text if len(text) <= 300 else f"{text[:300]}…"

@@ -133,8 +133,11 @@ def _find_scale(
                 return found, multiple, dataclasses.replace(adapter, output_channels_last=channels_last)
         expected = "a multiple of the picture's" if scale is None else f"{scale} times the picture's"
         problem = f"its result for {width}x{height} pixels has the shape {show_shape(shape)}, not {expected}"
-    hint = "" if fixed or assumed.multiple else "; use --assume multiple=N if the sides must be multiples of N"
-    raise ModelError(f"{path}: it has no img2img card, and its scale cannot be determined: {problem}{hint}")
+    message = f"{path}: it has no img2img card, and its scale cannot be determined: {problem}"
+    if fixed or assumed.multiple:
+        raise ModelError(message, path=path)
+    hint = "use --assume multiple=N if the sides must be multiples of N"
+    raise ModelError(f"{message}; {hint}", path=path, hint=hint)
 
 
 def _candidates(fixed: FixedSize | None, multiple: int | None) -> Iterator[tuple[int, FixedSize]]:
@@ -208,10 +211,9 @@ def _best_ranges(
     # If the results agree, the choice makes no difference: take the first range, which is the most common one.
     steps = [float(np.abs(middles[name, name] - middles[close[0], close[0]]).max()) for name in close]
     if same[best] > _SIMILAR or max(steps) > _ONE_STEP:
-        raise ModelError(
-            f"{path}: it has no img2img card, and its value range cannot be determined: use --assume range=255"
-            " (0..255), range=1 (0..1) or range=signed (-1..1)"
-        )
+        hint = "use --assume range=255 (0..255), range=1 (0..1) or range=signed (-1..1)"
+        message = f"{path}: it has no img2img card, and its value range cannot be determined: {hint}"
+        raise ModelError(message, path=path, hint=hint)
     return close[0], close[0], close[1:]
 
 

@@ -151,7 +151,7 @@ def _measured(arguments: dict[str, Any]) -> dict[str, Any]:
             if found["error"] == "OutOfMemory"
             else getattr(errors, found["error"], ModelError)
         )
-        raise kind(found["message"])
+        raise kind(found["message"], hint=found["hint"])
     if not found:
         printed = done.stderr.strip().splitlines()
         why = printed[-1] if printed else f"the measuring process ended with status {done.returncode}"

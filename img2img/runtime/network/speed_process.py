@@ -109,5 +109,5 @@ def main() -> None:
     try:
         found = measure(Path(arguments["path"]), arguments["device"], arguments["threads"], arguments["assume"])
     except Img2ImgError as error:
-        found = {"error": type(error).__name__, "message": str(error)}
+        found = {"error": type(error).__name__, "message": str(error), "hint": error.hint}
     print(json.dumps(found))

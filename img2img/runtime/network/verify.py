@@ -43,8 +43,7 @@ def verify(path: Path, *, device: str = "auto") -> list[Check]:
         except Img2ImgError as error:
             if not isinstance(error, ModelError | MemoryError):
                 raise
-            detail = str(error).removeprefix(f"{path}: ").replace(f"Load model from {path} failed:", "")
-            checks.append(Check(name, "failed", detail))
+            checks.append(Check(name, "failed", _detail(error, path)))
             if name != "origin":  # the model may still work
                 break
     return checks
@@ -53,6 +52,12 @@ def verify(path: Path, *, device: str = "auto") -> list[Check]:
 def passed(checks: list[Check]) -> bool:
     """Whether no check failed."""
     return all(check.status != "failed" for check in checks)
+
+
+def _detail(error: Img2ImgError, path: Path) -> str:
+    """The message of an error without the path, which reports show already."""
+    error.path = path
+    return error.reason if error.hint is None else f"{error.reason}: {error.hint}"
 
 
 class _Skipped(Exception):
@@ -124,9 +129,9 @@ class _Subject:
         try:
             self.model = session.load(self.path, device=self.device)
         except (UsageError, ModelError) as error:  # the model works if the user passes --assume
-            if "--assume" not in str(error):
+            if error.hint is None:
                 raise
-            raise _Skipped(str(error).removeprefix(f"{self.path}: ")) from error
+            raise _Skipped(_detail(error, self.path)) from error
         card = self.model.card
         return f"probed: scale {card.scale}, multiple {card.multiple}"
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import os
 import re
 import sys
 from collections.abc import Callable, Sequence
+from enum import Enum
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, cast
@@ -135,7 +137,7 @@ def _global_options(
 
 
 class _Quick:
-    """A command or group that lets Typer convert a value only if it is neither missing nor a plain text.
+    """A command or group that lets Typer convert a value only if it is neither missing, nor a text, a choice or a number.
 
     Newer versions of Typer import pydantic to convert any value, even a missing one. That takes 0.2 s, a quarter of the
     time for a small picture.
@@ -154,15 +156,29 @@ def _convert_if_necessary(param: Any, convert: Callable[[Any, Any], Any]) -> Cal
     is_list = param.multiple or param.nargs == -1
 
     def process_value(context: Any, value: Any) -> Any:
+        if not is_list and isinstance(kind, type):
+            value = _converted(kind, value, param.type_descriptor.parameter_info)
         is_text = kind == list[str] if is_list else kind is str
-        is_default = not is_list and isinstance(kind, type) and type(value) is kind
-        if param.required or not (value is None or is_text or is_default):
+        is_converted = not is_list and isinstance(kind, type) and type(value) is kind
+        if param.required or not (value is None or is_text or is_converted):
             return convert(context, value)
         if is_list:
             value = () if value is None else list(value)
         return value if param.callback is None else param.callback(context, param, value)
 
     return process_value
+
+
+def _converted(kind: type[Any], value: Any, info: Any) -> Any:
+    """The valid choice or number that a text means; otherwise the text, which Typer refuses with its usual message."""
+    if issubclass(kind, Enum):
+        return kind._value2member_map_.get(value, value)
+    if kind in (int, float) and isinstance(value, str):
+        with contextlib.suppress(ValueError):
+            number = kind(value)
+            if (info.min is None or info.min <= number) and (info.max is None or number <= info.max):
+                return number
+    return value
 
 
 class _Group(_Quick, TyperGroup):

@@ -137,10 +137,10 @@ def _global_options(
 
 
 class _Quick:
-    """A command or group that lets Typer convert a value only if it is neither missing, nor a text, a choice or a number.
+    """A command or group that converts texts, choices and numbers without Typer.
 
-    Newer versions of Typer import pydantic to convert any value, even a missing one. That takes 0.2 s, a quarter of the
-    time for a small picture.
+    Newer versions of Typer import pydantic to convert any value, even a missing one. That takes 0.1 s or more, much
+    of the time for a small picture.
     """
 
     def get_params(self, context: Any) -> list[Any]:

@@ -39,6 +39,7 @@ class Model:
 
     def __init__(self, network: LoadedModel) -> None:
         self.network = network
+        self._whole: LoadedModel | None = None
 
     @property
     def card(self) -> Card:
@@ -66,8 +67,10 @@ class Model:
         return self.network.notes
 
     def infer(self, image: Floats, **others: Floats) -> Floats:
-        """Run the network on arrays, without padding or tiles; see `LoadedModel.infer`."""
-        return self.network.infer(image, **others)
+        """Run the network on arrays, without padding or tiles, on all cores; see `LoadedModel.infer`."""
+        if self._whole is None:
+            self._whole = self.network.on_all_cores()
+        return self._whole.infer(image, **others)
 
     def run(
         self,

@@ -64,14 +64,20 @@ def test_the_second_run_has_its_borders_elsewhere(height, width, context, multip
     kept = limit is not None and max(height, width) > round_up(limit, multiple)
     if kept:
         assert two[0] == tile
+    long, short = [], []  # whether the borders are elsewhere, on sides of many tiles and of few
     for side in (height, width):
         first, second = (borders(one, side, tile) for tile in two)
         if side >= 2 * Grid(one).context + 3 * max(16, Grid(one).context, smallest) + 8 * multiple:
             assert (first and second) or kept  # at least 2x2 tiles
             assert second or not first
-            # Borders are at multiples, which leaves little choice where tiles are only a few of them large.
-            coarse = two[0] != AUTO and two[0] < 8 * multiple
-            assert len(first & second) <= max(1, len(first) / (2 if coarse else 4))
+            long.append(len(first & second) <= max(1, len(first) / 4))
+        elif first:
+            short.append(bool(second) and first.isdisjoint(second))
+    # Borders are at multiples, which leaves little choice where tiles are only a few of them large: one side has to do.
+    if two[0] != AUTO and two[0] < 8 * multiple:
+        assert not long or any(long + short)
+    else:
+        assert all(long)
 
 
 @settings(max_examples=50, deadline=None)

@@ -339,10 +339,11 @@ def test_too_few_threads_are_refused(tmp_path, threads):
         load(onnx_nets.compact(tmp_path / "net.onnx"), threads=threads)
 
 
-def test_threads_and_settings_reach_the_session(tmp_path):
+def test_threads_and_settings_reach_the_sessions(tmp_path):
     model = load(onnx_nets.compact(tmp_path / "net.onnx"), device="cpu", threads=3)
     options = model._session.get_session_options()
-    assert options.intra_op_num_threads == 3
+    assert options.intra_op_num_threads == 1  # its tiles run side by side
+    assert model.on_all_cores()._session.get_session_options().intra_op_num_threads == 3
     assert options.inter_op_num_threads == 1
     assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"
     assert model._session.get_providers() == ["CPUExecutionProvider"]

@@ -39,7 +39,7 @@ class Sharing:
 
     pictures: int
     runs: int
-    split: bool
+    split: bool | None
     one_by_one: bool
     tile: Tile
 
@@ -84,14 +84,14 @@ def _together(model_choice: ModelChoice, cores: int, jobs: int, tile: Tile) -> l
     if known is not None and known.side_by_side is not None and known.side_by_side > known.seconds_per_megapixel:
         return [Sharing(min(3, jobs), 1, True, True, tile)]
     # With fewer pictures than cores, the cores that are left take part in their runs.
-    fastest = Sharing(min(cores, jobs), cores, jobs < cores, False, tile)
+    fastest = Sharing(min(cores, jobs), cores, None if jobs < cores else False, False, tile)
     return [fastest, *(Sharing(number, number, False, False, tile) for number in range(fastest.pictures - 1, 1, -1))]
 
 
 def _one_by_one(cores: int, pictures: int, tile: Tile) -> list[Sharing]:
     """One picture in the network, its tiles side by side; fewer runs at the same time need less memory."""
-    found = [Sharing(pictures, runs, True, True, tile) for runs in range(cores, 0, -1)]
-    return found if pictures == 1 else [*found, Sharing(1, 1, True, True, tile)]
+    found = [Sharing(pictures, runs, None, True, tile) for runs in range(cores, 0, -1)]
+    return found if pictures == 1 else [*found, Sharing(1, 1, None, True, tile)]
 
 
 def _most_runs() -> int:

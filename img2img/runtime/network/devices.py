@@ -38,18 +38,15 @@ def create(path: Path, device: str, threads: int | None) -> tuple[Any, str, list
         The session, the device it runs on ("cpu" or "cuda:N"), and notes for the user.
 
     Raises:
-        UsageError: `device` or `threads` has an invalid value.
+        UsageError: `device` has an invalid value.
         DeviceError: CUDA was requested and does not work; the message says what to install.
         ModelError: onnxruntime rejects the file.
         OutOfMemory: the model does not fit.
     """
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
         raise UsageError(f"unknown device {device!r}: use auto, cpu, cuda or cuda:N")
-    if threads is not None and threads < 1:
-        raise UsageError(f"threads must be at least 1, not {threads}")
     threads = cores() if threads is None else threads
-    # "auto" means the CPU on a machine without CUDA, which is common and needs no note.
-    if device == "cpu" or (device == "auto" and _CUDA not in _onnxruntime().get_available_providers()):
+    if is_cpu(device):
         return _session(path, _options(threads), [_CPU]), "cpu", []
     number = int(device.partition(":")[2] or 0)
     try:
@@ -58,6 +55,11 @@ def create(path: Path, device: str, threads: int | None) -> tuple[Any, str, list
         if device != "auto":
             raise
         return _session(path, _options(threads), [_CPU]), "cpu", [f"running on the CPU: {error}"]
+
+
+def is_cpu(device: str) -> bool:
+    """Whether `device` means the CPU. "auto" does on a machine without CUDA, which is common and needs no note."""
+    return device == "cpu" or (device == "auto" and _CUDA not in _onnxruntime().get_available_providers())
 
 
 def cores() -> int:
@@ -77,7 +79,7 @@ class Cores:
 
     Attributes:
         count: maximum number of useful simultaneous runs of the network.
-        split: True: a run uses the idle cores as well. False: a run has one thread.
+        split: True: a run uses the idle cores as well. False: it has one thread. See `session.load`.
     """
 
     def __init__(self, count: int = 1, *, split: bool = True) -> None:

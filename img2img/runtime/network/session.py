@@ -15,7 +15,7 @@ from img2img.runtime.network.adapter import Adapter, Assumptions, FixedSize, fix
 from img2img.runtime.network.buffered_session import BufferedSession
 from img2img.runtime.network.card import Card
 from img2img.runtime.network.devices import Cores
-from img2img.runtime.network.grid import grids
+from img2img.runtime.network.grid import Grid, grids
 from img2img.runtime.network.inference_errors import BrokenOutput, OutOfMemory
 
 __all__ = ["BrokenOutput", "LoadedModel", "OutOfMemory", "load"]
@@ -101,6 +101,15 @@ class LoadedModel:
         model.card = card
         return model
 
+    def on_all_cores(self) -> "LoadedModel":
+        """The same model, but a run uses all its cores: for runs without tiles."""
+        if self.cores.split:
+            return self
+        model = copy.copy(self)
+        model._session, _, _ = devices.create(self.path, self.device, self.cores.count)
+        model.cores = Cores(self.cores.count)
+        return model
+
     def infer(self, image: Floats, **others: Floats) -> Floats:
         """Run the network once, without padding or tiles.
 
@@ -150,7 +159,7 @@ def load(
     card: Card | None = None,
     assume: Mapping[str, str] | None = None,
     runs: int | None = None,
-    split: bool = True,
+    split: bool | None = None,
 ) -> LoadedModel:
     """Load a model by name or path.
 
@@ -164,8 +173,8 @@ def load(
             in pixels.
         runs: maximum number of simultaneous runs of the network on the CPU; None: as many as threads, but at most 8,
             because each run needs memory.
-        split: True: a run uses all threads while the others are idle. False: one thread per run, which is faster if all
-            threads are busy anyway.
+        split: True: a run uses all threads while the others are idle. False: one thread per run, which is faster if
+            runs side by side keep all threads busy. None: False if `Grid.tiles_beat_threads`.
 
     Raises:
         ModelError: the model does not exist, is damaged or unsafe, contradicts its card, or cannot be probed.
@@ -175,6 +184,8 @@ def load(
         OutOfMemory: the model does not fit the device.
     """
     assumed = Assumptions.parse(assume) if assume else Assumptions()
+    if threads is not None and threads < 1:
+        raise UsageError(f"threads must be at least 1, not {threads}")
     path = models.find(name_or_path)
     found = models.read_card(path)
     if found is not None and (card is not None or assume):
@@ -182,19 +193,27 @@ def load(
     if card is not None and assume:
         raise UsageError(f"{path}: give a card or assumptions, not both")
     model_file.require_safe(path)
-    session, where, notes = devices.create(path, device, threads if split else 1)
-    cores = Cores(runs or min(threads or devices.cores(), _MAX_RUNS), split=split) if where == "cpu" else Cores()
+    count = devices.cores() if threads is None else threads
+    expected = split  # before it is known whether the network takes one size only
+    if split is None:
+        expected = found is None or not devices.is_cpu(device) or not Grid(found).tiles_beat_threads(count)
+    session, where, notes = devices.create(path, device, threads if expected else 1)
+    fixed, adapter = None, None
     if found is not None:
         fixed = check_interface(session, found, path)
-        return _with_size_note(LoadedModel(path, found, session, where, notes, fixed=fixed, cores=cores))
-    if card is not None:
-        return LoadedModel(path, card, session, where, notes, cores=cores)
-    probed = probe.probe(session, path, assumed)
-    notes = [*notes, *probed.notes]
-    model = LoadedModel(
-        path, probed.card, session, where, notes, adapter=probed.adapter, fixed=probed.fixed, cores=cores
-    )
-    return _with_size_note(model)
+    elif card is not None:
+        found = card
+    else:
+        probed = probe.probe(session, path, assumed)
+        found, fixed, adapter, notes = probed.card, probed.fixed, probed.adapter, [*notes, *probed.notes]
+    cores = Cores()
+    if where == "cpu":
+        if split is None:
+            split = fixed is not None or not Grid(found, is_foreign=adapter is not None).tiles_beat_threads(count)
+        if split != expected:
+            session, _, _ = devices.create(path, "cpu", threads if split else 1)
+        cores = Cores(runs or min(count, _MAX_RUNS), split=split)
+    return _with_size_note(LoadedModel(path, found, session, where, notes, adapter=adapter, fixed=fixed, cores=cores))
 
 
 def _with_size_note(model: LoadedModel) -> LoadedModel:

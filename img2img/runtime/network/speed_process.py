@@ -31,7 +31,7 @@ _MIN_CPU_SHARE = 0.5  # a network on an idle CPU gets at least this share of its
 def measure(path: Path, device: str, threads: int, assume: Mapping[str, str]) -> dict[str, Any]:
     """Return the fields of `speed.Speed`, by name. Raises the errors of `session.load` and `LoadedModel.infer`."""
     given: dict[str, Any] = {"assume": assume} if assume else {}
-    first = session.load(path, device=device, threads=threads, **given)
+    first = session.load(path, device=device, threads=threads, split=True, **given)
     window = _window(first, _FIRST)
     _run(first, window)  # prepares and allocates
     seconds = _run(first, window)
@@ -44,7 +44,7 @@ def measure(path: Path, device: str, threads: int, assume: Mapping[str, str]) ->
     windows = dict.fromkeys(_window(first, side) for side in (wanted * 3 // 4, wanted))
     taken, kept = [], []  # sessions are kept: the next one would reuse the memory of a released one
     for window in windows:
-        second = session.load(path, device=first.device, threads=threads, **given)
+        second = session.load(path, device=first.device, threads=threads, split=True, **given)
         kept.append(second)
         before, begun, worked = memory.resident(), time.perf_counter(), time.process_time()
         runs = [_run(second, window)]

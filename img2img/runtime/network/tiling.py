@@ -100,8 +100,10 @@ def run_tiled(
             if at_once > 1:
                 if cores.count > 1:
                     limits = sides[1], sides[0]  # keep the size of the windows that did not fit side by side
-                pixels_at_once, cores = 0, Cores()
-                change = f"{at_once} tiles of {size} at once; continued at row {done} with one tile at a time"
+                fewer = at_once // 2
+                pixels_at_once, cores = 0, Cores(fewer, split=cores.split)
+                now = "one tile" if fewer == 1 else f"{fewer} tiles"
+                change = f"{at_once} tiles of {size} at once; continued at row {done} with {now} at a time"
             else:
                 half = by_row.half_window(max(sides))
                 if half is None:

@@ -116,7 +116,7 @@ class ModelChoice:
     assume: Mapping[str, str] = field(default_factory=dict)
     notify: Callable[[str], None] | None = None
     runs: int | None = None
-    split: bool = True
+    split: bool | None = None
 
     def __post_init__(self) -> None:
         self._model: LoadedModel | None = None
@@ -155,11 +155,11 @@ class ModelChoice:
                     self.notify(note)
         return self._model
 
-    def share(self, runs: int, *, split: bool) -> None:
+    def share(self, runs: int, *, split: bool | None) -> None:
         """Set `runs` and `split` before the network is loaded. One that was loaded for its card keeps its threads."""
         self.runs, self.split = runs, split
         if self._model is not None and self._model.device == "cpu":
-            self._model.cores = Cores(runs)
+            self._model.cores = Cores(runs, split=self._model.cores.split)
 
     def speed(self) -> Speed:
         """Speed and memory of the network on this machine, measured once."""

@@ -83,7 +83,7 @@ def test_tiles_equal_the_whole_in_sixteen_bits(nets, height, width, tile):
 
 def test_a_picture_of_many_automatic_tiles_equals_the_whole(nets):
     model, colour = nets["x2"], picture(530, 1100)
-    assert len(Grid(model.card).spans(1100, Grid(model.card).limit(AUTO), even=True)) == 3
+    assert len(Grid(model.card).spans(1100, Grid(model.card).limit(AUTO), even=True)) == 4
     assert np.array_equal(run_tiled(model, colour), run_tiled(model, colour, tile=None))
 
 
@@ -179,14 +179,14 @@ def test_a_picture_a_little_larger_than_a_window_becomes_two_even_halves():
     assert len(sizes) == 2 and sizes[0] <= limit / 2 + 30
 
 
-@pytest.mark.parametrize(("context", "waste"), [(0, 1.0), (10, 1.15), (40, 1.6), (100, 1.6), (350, 4.1)])
+@pytest.mark.parametrize(("context", "waste"), [(0, 1.07), (10, 1.2), (40, 1.6), (100, 1.6), (350, 4.1)])
 def test_automatic_tiles_repeat_little_work_in_bounded_memory(context, waste):
     grid = Grid(card(context=context))
-    side = grid.limit(AUTO)
-    assert (side / (side - 2 * context)) ** 2 <= waste
+    spans = grid.spans(10_000, grid.limit(AUTO), even=True)
+    side = spans[0].stop - spans[0].start
     assert side <= 1500
-    windows = len(grid.spans(10_000, side, even=True)) ** 2
-    assert windows * side**2 / 10_000**2 <= waste * 1.3
+    assert context >= 40 or side <= 368
+    assert len(spans) ** 2 * side**2 / 10_000**2 <= waste
 
 
 def test_pictures_of_many_sizes_need_few_shapes_of_windows():

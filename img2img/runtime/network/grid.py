@@ -22,7 +22,8 @@ AUTO: Literal["auto"] = "auto"
 
 CONTEXT_ADVICE = "--assume context=N allows tiles (N: number of pixels around a tile that affect its result)"
 
-_SIDE, _LARGEST_SIDE = 512, 1024  # sides of automatic windows, in pixels
+# Sides of automatic windows, in pixels: of a picture that fits into one, of others, and the largest.
+_SIDE, _SIDE_OF_MANY, _LARGEST_SIDE = 512, 368, 1024
 _SIDE_STEP = 16
 _SMALLEST_HALF = 16  # smaller tiles save no memory
 _SMALLEST_OVERLAP = 8
@@ -97,12 +98,18 @@ class Grid:
             )
         if tile != AUTO:
             return max(round_up(tile, self.multiple) + 2 * self.context, self.minimum)
+        return self._automatic(_SIDE)
+
+    def _automatic(self, side: int) -> int:
+        """`side`, or more for networks with a large context."""
         # On the CPU, a pixel costs the same in windows of 64 to 768 pixels. Two other effects decide the size: context
-        # is computed more than once, (side / (side - 2 context))^2, and memory grows with side^2. 512 pixels with 48
-        # features, 10 layers, x4: 1.08 times the work, 170 MB (384: 1.11 times, 100 MB), and pictures of up to 512x512
-        # run whole. Deep networks get windows of 11 contexts (1.5 times the work) as far as memory allows, and never
-        # less than 4 contexts (4 times the work).
-        side = max(_SIDE, min(11 * self.context, _LARGEST_SIDE), 4 * self.context, self.minimum)
+        # is computed more than once, (side / (side - 2 context))^2, and memory grows with side^2 for each core.
+        # Pictures of up to 512x512 run whole. With 48 features, 10 layers, x4, on two cores, larger ones take 340 MB
+        # and 1.10 times the work in windows of 512 pixels, 190 MB and 1.14 times the work in windows of 368. Deep
+        # networks get windows of 11 contexts (1.5 times the work) as far as memory allows, and never less than 4
+        # contexts (4 times the work).
+        context = self.context or 0
+        side = max(side, min(11 * context, _LARGEST_SIDE), 4 * context, self.minimum)
         return round_up(side, round_up(_SIDE_STEP, self.multiple))
 
     def half_window(self, side: int) -> int | None:
@@ -117,12 +124,15 @@ class Grid:
         """Windows of one size whose tiles cover [done, length).
 
         There are as few windows as `limit` allows, of the smallest size that suffices: a picture slightly larger than
-        a window becomes two halves, not a window and a sliver. `even` rounds the size up to steps of 16, so that
-        pictures of many sizes share a few window shapes (CUDA prepares each shape separately).
+        a window becomes two halves, not a window and a sliver. `even`, for automatic tiles, makes windows smaller if
+        there are several, and rounds their size up to steps of 16, so that pictures of many sizes share a few window
+        shapes (CUDA prepares each shape separately).
         """
         if limit is None or limit >= length:
             return [Span(0, length, done, length)] if done < length else []
         context = self.context or 0
+        if even:
+            limit = min(limit, self._automatic(_SIDE_OF_MANY))
         reach = length - max(0, done - context)
         count = max(1, math.ceil((reach - 2 * context) / (limit - 2 * context)))
         size = math.ceil((reach + 2 * context * (count - 1)) / count)

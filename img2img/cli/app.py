@@ -249,7 +249,7 @@ def _command(name: str, function: Callable[..., Any]) -> Any:
 
 
 def _one_line(error: Any, args: Sequence[str]) -> str:
-    text = " ".join(error.format_message().split())
+    text = " ".join(error.format_message().split()).replace(": Value error, ", ": ")  # pydantic's prefix
     words = [word for word in args if not word.startswith("-")]
     if words and words[0] not in COMMANDS and text.startswith("No such command"):
         close = difflib.get_close_matches(words[0], COMMANDS, n=1)

@@ -25,7 +25,7 @@ ACTIONS = ("list", "info", "verify", "schema")
 
 def models(
     action: Annotated[
-        str, typer.Argument(metavar="list|info|verify|schema", help="What to do.  [default: list]")
+        str, typer.Argument(metavar="list|info|verify|schema", help="What to do.")
     ] = "list",
     wanted: Annotated[
         list[str] | None,

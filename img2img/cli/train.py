@@ -157,9 +157,9 @@ def _exit_process() -> None:
 
 def _smoke(method_type: type[Method], config: RunConfig, device: str, threads: int | None) -> None:
     """Run a short training in a temporary folder, to find out what would go wrong in the long one."""
-    import resource
     import tempfile
 
+    from img2img.runtime.network import memory
     from img2img.training.loop import train as run
 
     class Timed(Watcher):
@@ -178,13 +178,12 @@ def _smoke(method_type: type[Method], config: RunConfig, device: str, threads: i
             method_type, config, Path(place) / "smoke", listener, device=device, threads=threads, max_steps=SMOKE_STEPS
         )
     seconds = min(after - before for before, after in pairwise(listener.times))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**30 if sys.platform == "darwin" else 2**20)
-    memory = f"{peak:.1f} GB of memory"
+    used = f"{memory.peak() / 2**30:.1f} GB of memory"
     if outcome.gpu_bytes:
-        memory += f", {outcome.gpu_bytes / 2**30:.1f} GB on the GPU"
+        used += f", {outcome.gpu_bytes / 2**30:.1f} GB on the GPU"
     models = "1 model" if len(outcome.models) == 1 else f"{len(outcome.models)} models"
     listener.note(
-        f"it works: data, {outcome.step} steps, validation and export of {models}; {seconds:.2g} s per step, {memory}; "
+        f"it works: data, {outcome.step} steps, validation and export of {models}; {seconds:.2g} s per step, {used}; "
         f"all {config.steps} steps will take about {show_duration(seconds * config.steps)}"
     )
 

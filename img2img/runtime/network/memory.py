@@ -1,6 +1,7 @@
 """How much memory this process has and may use, in bytes."""
 
 import contextlib
+import sys
 from pathlib import Path
 
 _CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
@@ -11,6 +12,18 @@ def resident() -> int:
     import psutil
 
     return int(psutil.Process().memory_info().rss)
+
+
+def peak() -> int:
+    """The most memory that this process has had in RAM."""
+    import psutil
+
+    if sys.platform == "win32":
+        return int(psutil.Process().memory_info().peak_wset)
+    import resource
+
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else most << 10
 
 
 def total() -> int:

@@ -19,9 +19,10 @@ from img2img.errors import PictureError
 from img2img.runtime.batch.event import Cancelled, Event, Skipped, Written, explain
 from img2img.runtime.batch.pipeline import AHEAD, run_jobs
 from img2img.runtime.batch.run import run_alone
-from img2img.runtime.batch.run_job import JobItem, Steps, Stop, run_job
+from img2img.runtime.batch.run_job import JobItem, PictureFiles, Steps, Stop, run_job
 from img2img.runtime.batch.sharing import Room
 from img2img.runtime.files.jobs import Job
+from img2img.runtime.image import writing
 from img2img.runtime.image.pictures import Picture
 from img2img.runtime.network.devices import Cores
 
@@ -313,6 +314,20 @@ def test_cores_know_how_many_pictures_are_in_work() -> None:
     events = run_jobs(jobs, Steps(read, look, write), stop=Stop(), workers=3, cores=cores)
     assert len(list(events)) == 7
     assert seen[:5] == [0] * 5 and seen[-1] in (1, 2) and cores.idle == 3  # the last ones may have help
+
+
+def test_encoders_use_the_cores_that_other_pictures_leave_idle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    used: list[int | None] = []
+    monkeypatch.setattr(writing, "write", lambda *args, threads, **options: used.append(threads) or ())
+    cores = Cores(3)
+    files = PictureFiles(hashes=False, cores=cores)
+    target = Job(tmp_path / "a.png", tmp_path / "b.png")
+    with cores.busy():
+        files.write(target, picture())
+        with cores.busy(), cores.busy():
+            files.write(target, picture())
+    PictureFiles(hashes=False).write(target, picture())
+    assert used == [3, 1, None]
 
 
 def test_a_single_job_runs_in_a_thread_of_its_own_and_can_be_stopped() -> None:

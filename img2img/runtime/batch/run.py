@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from img2img.runtime.batch.sharing import Sharing
     from img2img.runtime.image.pictures import Picture
     from img2img.runtime.network.grid import Tile
+    from img2img.runtime.network.session import LoadedModel
 
 
 def run(batch: Batch, watch: ProgressListener | None = None, *, hashes: bool = True) -> Generator[Event, None, None]:
@@ -48,12 +49,14 @@ def _single(batch: Batch, watch: ProgressListener, hashes: bool) -> Generator[Ev
     if decided is not None:
         yield decided
         return
-    tile, files, stop = batch.task.tile, _files(batch, hashes=hashes), Stop()
+    tile, stop = batch.task.tile, Stop()
     if batch.settings.max_memory is not None:
         tile = _share(batch).tile
+    model = batch.model_choice.load()
+    files = _files(batch, model, hashes=hashes)
     apply = _apply_step(batch, tile, watch, stop)
     steps = Steps(lambda item: files.read(item.job), apply, lambda item, result: files.write(item.job, result))
-    with batch.model_choice.load().cores.busy():
+    with model.cores.busy():
         event = run_alone(item, steps, stop)
     yield event
 
@@ -91,12 +94,13 @@ def _many(batch: Batch, watch: ProgressListener) -> Generator[Event, None, None]
     if not batch.to_do:
         yield from filter(None, map(decided_event, items))
         return
-    shared, files, stop = _share(batch), JournaledFiles(batch, _files(batch)), Stop()
+    shared, stop = _share(batch), Stop()
+    model = batch.model_choice.load()  # if the model does not load, that is one error, not one per picture
+    files = JournaledFiles(batch, _files(batch, model))
     apply = _apply_step(batch, shared.tile, watch, stop)
     network = threading.Lock() if shared.one_by_one else nullcontext()
     steps = Steps(files.read, apply, files.write, files.release, (nullcontext(), network, nullcontext()))
-    cores = batch.model_choice.load().cores  # if the model does not load, that is one error, not one per picture
-    options: dict[str, Any] = {"stop": stop, "cores": cores, "fail_fast": batch.settings.fail_fast}
+    options: dict[str, Any] = {"stop": stop, "cores": model.cores, "fail_fast": batch.settings.fail_fast}
     options |= {"workers": shared.pictures, "admit": _admit(batch, shared, stop)}
     busy: list[JobItem] = []
     try:
@@ -124,10 +128,11 @@ def _share(batch: Batch) -> Sharing:
     return shared
 
 
-def _files(batch: Batch, *, hashes: bool = True) -> PictureFiles:
+def _files(batch: Batch, model: LoadedModel, *, hashes: bool = True) -> PictureFiles:
     settings = batch.settings
     limit = settings.max_pixels or DEFAULT_MAX_PIXELS
-    return PictureFiles(limit, settings.first_frame, settings.quality, batch.stdin, hashes)
+    cores = model.cores if model.device == "cpu" else None  # beside a GPU, all of them are free to encode
+    return PictureFiles(limit, settings.first_frame, settings.quality, batch.stdin, hashes, cores)
 
 
 def _apply_step(batch: Batch, tile: Tile, watch: ProgressListener, stop: Stop) -> Callable[[JobItem, Picture], Picture]:

@@ -22,6 +22,7 @@ from img2img.runtime.files.jobs import Job
 from img2img.runtime.files.storage_uri import StorageFile
 from img2img.runtime.image import pictures, writing
 from img2img.runtime.image.pictures import Picture
+from img2img.runtime.network.devices import Cores
 from img2img.runtime.tasks.settings import Settings
 from img2img.runtime.tasks.task import ModelChoice, Task
 from img2img.text import show
@@ -234,6 +235,7 @@ class PictureFiles:
     Attributes:
         stdin: its bytes, if a job reads them.
         hashes: whether `Written` has the digest of the result.
+        cores: the cores that encoders share with the network; None: each may use all.
     """
 
     max_pixels: int = pictures.DEFAULT_MAX_PIXELS
@@ -241,6 +243,7 @@ class PictureFiles:
     quality: int | None = None
     stdin: bytes = b""
     hashes: bool = True
+    cores: Cores | None = None
 
     def read(self, job: Job) -> Picture:
         """Decode the job's source.
@@ -282,7 +285,10 @@ class PictureFiles:
                 finished(seen[0])
 
         hook = look if self.hashes or finished is not None else None
-        notes = writing.write(picture, stream, name=name, format=job.format, quality=self.quality, finished=hook)
+        threads = None if self.cores is None else self.cores.within_reach
+        notes = writing.write(
+            picture, stream, name=name, format=job.format, quality=self.quality, finished=hook, threads=threads
+        )
         data = stream.getvalue() if isinstance(stream, io.BytesIO) else None
         if isinstance(target, StorageFile) and data is not None:
             storage.write(target, data)

@@ -12,7 +12,7 @@ from PIL import Image
 
 from img2img.runtime.network import session
 
-model = session.load(sys.argv[1])
+model = session.load(sys.argv[1]).on_all_cores()
 seconds = 0.0
 for path in sorted(Path(sys.argv[2]).iterdir()):
     picture = np.asarray(Image.open(path).convert("RGB"), dtype=np.float32) / 255

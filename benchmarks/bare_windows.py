@@ -16,6 +16,7 @@ import onnxruntime
 from PIL import Image
 
 from img2img.runtime.network import models, session
+from img2img.runtime.network.devices import Cores
 from img2img.runtime.network.tiling import run_tiled
 
 
@@ -23,7 +24,8 @@ class Seen:
     """Stands in for a model and records the shapes of its inputs."""
 
     def __init__(self, model: session.LoadedModel) -> None:
-        self.card, self.path = model.card, model.path
+        self.card, self.path, self.fixed, self.is_foreign = model.card, model.path, model.fixed, model.is_foreign
+        self.pixels_at_once, self.cores = 0, Cores()
         self.shapes: list[tuple[int, ...]] = []
 
     def infer(self, image: Any) -> Any:

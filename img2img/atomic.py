@@ -20,7 +20,8 @@ _PART = re.compile(r"\.(.*)\.[0-9]+\.[0-9a-f]{8}\.part", re.DOTALL)
 def atomic(target: Path) -> Iterator[BinaryIO]:
     """Open a seekable binary file that replaces `target` when the block ends without an exception.
 
-    Until then, it is a hidden file next to the target, `.NAME.PID.RANDOM.part`. Any exception, including
+    Until then, it is a hidden file next to the target, `.NAME.PID.RANDOM.part`. It is on the disk, not only in the
+    system's memory, before it gets its name. Any exception, including
     KeyboardInterrupt, removes it. Missing parent folders are created. A new file gets its permissions from the umask; a
     replaced file keeps its own. If the target is a symbolic link, the file that it points to is replaced. If it is not
     a regular file (a pipe, /dev/null), it is written to at the end and not replaced.
@@ -54,6 +55,9 @@ def atomic(target: Path) -> Iterator[BinaryIO]:
             raise _unwritable(target, error) from error
         yield stream
         try:
+            # A full disk, a quota or a network file system may report a failed write only now.
+            stream.flush()
+            os.fsync(stream.fileno())
             stream.close()
             temporary.replace(real)
         except OSError as error:

@@ -65,12 +65,13 @@ def degrade(
     chosen = _choose(photos, count, settings.data.crop, seed)
 
     from img2img.atomic import atomic
+    from img2img.runtime.image import pillow
     from img2img.training import preview
 
     draw = preview.mask_sheet if masks else preview.degradation_sheet
     sheet = draw(chosen, settings, versions=versions)
     with atomic(output) as stream:
-        sheet.save(stream, kind)
+        pillow.save(sheet, stream, kind)
     console.say(f"wrote {output}: {len(chosen)} crops of {settings.data.crop} pixels, {versions} versions of each")
 
 

@@ -146,9 +146,10 @@ def _load(names: list[str], device: str, threads: int | None) -> dict[str, Loade
 def _write(gallery: SheetRows, file: Path) -> None:
     from img2img.atomic import atomic
     from img2img.evaluation.sheet_rows import format_of
+    from img2img.runtime.image import pillow
     from img2img.training.sheets import contact_sheet
 
     rows = gallery.rows
     with atomic(file) as stream:
-        contact_sheet(gallery.columns, rows).save(stream, format_of(file.suffix))
+        pillow.save(contact_sheet(gallery.columns, rows), stream, format_of(file.suffix) or "PNG")
     console.say(f"wrote {file}: {len(rows)} rows")

@@ -3,19 +3,23 @@
 import math
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate.utils import set_seed
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from img2img import exchange
-from img2img.errors import Interrupted, TrainingError
+from img2img.atomic import atomic
+from img2img.errors import Interrupted, PictureError, TrainingError
 from img2img.methods.config import RunConfig
 from img2img.methods.method import Batch, Method, Validation
+from img2img.runtime.image import pillow
 from img2img.runtime.network.card import Card
 from img2img.training import start
 from img2img.training.checkpoints import Checkpoint, Store
@@ -104,18 +108,27 @@ def train(
     set_seed(config.seed)
     method = method_type(config)
     dataset = method.load()
-    training = _Training(method, dataset, config, folder, listener, device)
-    try:
-        with stop_signals() as stop:
-            training.run_steps(stop, started + 60 * max_minutes if max_minutes is not None else math.inf, max_steps)
-        return training.finish()
-    except OSError as error:  # from the log, sheets and events; checkpoints and models raise their own
-        raise TrainingError(f"{folder}: cannot be written ({error}); {training.run.store.last_good()}") from error
+    with ExitStack() as at_end:
+        training = _Training(method, dataset, config, folder, listener, device, at_end)
+        try:
+            with stop_signals() as stop:
+                training.run_steps(stop, started + 60 * max_minutes if max_minutes is not None else math.inf, max_steps)
+            return training.finish()
+        except (OSError, PictureError) as error:  # log, sheets and events; checkpoints and models raise their own
+            why = error.strerror if isinstance(error, OSError) else error
+            raise TrainingError(f"{folder}: cannot be written: {why}; {training.run.store.last_good()}") from error
 
 
 class _Training:
     def __init__(
-        self, method: Method, dataset: Dataset[Batch], config: RunConfig, folder: Path, listener: Listener, device: str
+        self,
+        method: Method,
+        dataset: Dataset[Batch],
+        config: RunConfig,
+        folder: Path,
+        listener: Listener,
+        device: str,
+        at_end: ExitStack,
     ) -> None:
         self.method = method
         self.dataset = dataset
@@ -126,7 +139,8 @@ class _Training:
         self.main = self.engine.accelerator.is_main_process
         self.listener = listener if self.main else SilentListener()
         with self.engine.accelerator.main_process_first():
-            self.run = Run(folder, config, method.facts)
+            self.run = Run(folder, config, method.facts, lock=self.main)
+        at_end.callback(self.run.close)
         for note in [*method.notes, *notes]:
             self.listener.note(note)
         self.listener.note(f"training on {self.engine.accelerator.device} in {self.engine.precision}")
@@ -137,7 +151,7 @@ class _Training:
         self.rollbacks = 0
         self.outcome = Outcome(0, config.steps, {})
         if self.run.store.steps():
-            self._restore(self.run.store.load())
+            self._restore(self.run.store.load_newest(self.listener.note))
             self.listener.note(f"continuing after step {self.step} of {config.steps}")
         self.initial = self._checkpoint() if not self.step else None
         if self.initial:  # training changes the networks, and must not change this copy
@@ -254,16 +268,20 @@ class _Training:
         _write(self.board, self.step, self.figures, "validation")
         if validation.rows:
             sheet = contact_sheet(validation.columns, validation.rows)
-            sheet.save(self.run.folder / "samples" / f"step-{self.step:08d}.png")
-        drawn = curves(self.run.log_file.read_text(encoding="utf-8").splitlines())
+            self._save_picture(sheet, self.run.folder / "samples" / f"step-{self.step:08d}.png")
+        drawn = curves(self.run.log_file.read_text(encoding="utf-8", errors="replace").splitlines())
         if drawn:
-            drawn.save(self.run.folder / "curves.png")
+            self._save_picture(drawn, self.run.folder / "curves.png")
         figure = self.figures[self.method.headline]
         best = self.run.store.best()
         self.listener.validated(self.step, self.figures, best=best is None or figure > best[1])
         for warning in self.health.validated(self.figures):
             self._warn(warning)
         return figure
+
+    def _save_picture(self, picture: Image.Image, path: Path) -> None:
+        with atomic(path) as file:
+            pillow.save(picture, file, "PNG")
 
     def _finite(self) -> bool:
         return all(math.isfinite(value) for value in self.engine.mean(self.sums.means()).values())
@@ -289,7 +307,7 @@ class _Training:
         """Return to the last checkpoint, or to the start, and halve the learning rates."""
         at, rollbacks, slowdown = self.step, self.rollbacks + 1, self.engine.slowdown / 2
         self.engine.accelerator.wait_for_everyone()
-        checkpoint = self.initial or self.run.store.load()
+        checkpoint = self.initial or self.run.store.load_newest(self.listener.note)
         if rollbacks > ROLLBACKS:
             raise TrainingError(
                 f"a loss is not finite at step {at}, after {ROLLBACKS} returns to a checkpoint; the checkpoint of step "

@@ -10,6 +10,7 @@ from img2img.errors import ConfigError, PictureError
 from img2img.methods.config import RunConfig
 from img2img.methods.method import Facts
 from img2img.training.checkpoints import Store
+from img2img.training.run_lock import LOCK, RunLock
 
 FACTS = "facts.json"
 """File with the facts of the method (`methods.method.Facts`), as JSON."""
@@ -24,11 +25,15 @@ A new number of steps stretches the learning-rate schedule.
 class Run:
     """A run folder, new or existing.
 
+    Args:
+        lock: keep other processes from training in this folder until `close`.
+
     Raises:
-        ConfigError: the folder holds another run, or files that do not belong to a run.
+        ConfigError: the folder holds another run, or files that do not belong to a run, or another process has locked
+            it.
     """
 
-    def __init__(self, folder: Path, config: RunConfig, facts: Facts) -> None:
+    def __init__(self, folder: Path, config: RunConfig, facts: Facts, *, lock: bool = False) -> None:
         self.folder = folder
         self.facts_file = folder / FACTS
         self.config_file = folder / "config.toml"
@@ -36,20 +41,30 @@ class Run:
         self.store = Store(folder / "checkpoints", config.keep)
         if self.config_file.exists():
             self._check_same(config, facts)
-        elif folder.exists() and any(folder.iterdir()):
+        elif folder.exists() and any(path.name != LOCK for path in folder.iterdir()):
             raise ConfigError(
                 f"{folder}: not empty and not a run folder (there is no config.toml); choose another --out"
             )
+        self._lock: RunLock | None = None
         try:
             for part in (folder, folder / "checkpoints", folder / "samples"):
                 part.mkdir(parents=True, exist_ok=True)
+            if lock:
+                self._lock = RunLock(folder)
+                self.store.remove_leftovers()
             config.save(self.config_file)
             if facts:
                 with atomic(self.facts_file) as file:
                     file.write(json.dumps(dict(facts)).encode())
         except (OSError, PictureError) as error:
+            self.close()
             reason = error.strerror if isinstance(error, OSError) else error
             raise ConfigError(f"{folder}: cannot be written to ({reason}); choose another --out") from error
+
+    def close(self) -> None:
+        """Unlock the folder."""
+        if self._lock is not None:
+            self._lock.release()
 
     def _check_same(self, config: RunConfig, facts: Facts) -> None:
         old = type(config).load(self.config_file).model_dump(mode="json")
@@ -72,7 +87,7 @@ class Run:
         """Drop the lines of log.jsonl after `step`, which a killed run wrote after its last checkpoint."""
         if not self.log_file.exists():
             return
-        lines = self.log_file.read_text(encoding="utf-8").splitlines()
+        lines = self.log_file.read_text(encoding="utf-8", errors="replace").splitlines()
         kept = [line for line in lines if _step_of(line) <= step]
         if len(kept) != len(lines):
             part = self.log_file.with_suffix(".part")

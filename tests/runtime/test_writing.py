@@ -1,8 +1,10 @@
 """Writing pictures: what was read is written back, and what a format cannot hold is reported."""
 
 import os
+import signal
 import stat
 import struct
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -387,3 +389,29 @@ def test_picture_from_disk_to_disk_keeps_what_the_contract_promises(tmp_path: Pa
     assert np.abs(back.colour.astype(int) - picture.colour).mean() < 6
     assert struct.pack(">HHIHH", 0x0112, 3, 1, 1, 0) in target.read_bytes()
     assert stat.S_IMODE(target.stat().st_mode) == stat.S_IMODE(source.stat().st_mode)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif", ".bmp", ".avif"])
+@pytest.mark.parametrize("how", ["small disk", "limited file size"])
+def test_a_full_disk_leaves_no_file_in_any_format(
+    small_disk: Callable[[str], Path], tmp_path: Path, suffix: str, how: str
+) -> None:
+    picture = Picture(files.noise((150, 150, 3)))
+    if how == "small disk":
+        folder = small_disk("12k")
+        with pytest.raises(PictureError, match="No space left on device"):
+            write(picture, folder / f"a{suffix}")
+    else:
+        resource = pytest.importorskip("resource")
+        folder = tmp_path / "limited"
+        folder.mkdir()
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        try:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
+            with pytest.raises(PictureError, match="File too large"):
+                write(picture, folder / f"a{suffix}")
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+            signal.signal(signal.SIGXFSZ, before)
+    assert list(folder.iterdir()) == []

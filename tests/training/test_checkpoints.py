@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -34,10 +35,58 @@ def test_a_full_disk_keeps_the_last_good_checkpoint(tmp_path: Path, monkeypatch:
     def full(*args: object, **kwargs: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("img2img.training.checkpoints.save_file", full)
+    monkeypatch.setattr("img2img.training.checkpoints._write", full)
     with pytest.raises(CheckpointError, match=r"No space left.*last good checkpoint is step 1"):
         store.save(checkpoint(2))
     assert [path.name for path in tmp_path.iterdir()] == ["step-00000001"]
+
+
+def test_a_disk_that_really_fills_up(small_disk: Callable[[str], Path]) -> None:
+    store = Store(small_disk("60k"), keep=2)
+    store.save(checkpoint(1))
+    large = checkpoint(2)
+    large.weights["generator"]["w"] = torch.zeros(40_000)
+    with pytest.raises(CheckpointError, match=r"No space left on device; the last good checkpoint is step 1"):
+        store.save(large)
+    assert [path.name for path in store.folder.iterdir()] == ["step-00000001"]
+    assert store.load().step == 1
+
+
+@pytest.mark.parametrize("name", ["state.pt", "generator.safetensors", "digests.json"])
+@pytest.mark.parametrize("damage", ["flipped bit", "cut off"])
+def test_a_damaged_checkpoint_is_set_aside_for_the_one_before(tmp_path: Path, name: str, damage: str) -> None:
+    store = Store(tmp_path, keep=3)
+    store.save(checkpoint(1))
+    file = store.save(checkpoint(2)) / name
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content if damage == "flipped bit" else content[:-3])
+    notes: list[str] = []
+    loaded = store.load_newest(notes.append)
+    assert loaded.step == 1 and torch.equal(loaded.weights["generator"]["w"], torch.ones(2))
+    assert len(notes) == 1 and "step-00000002" in notes[0] and "last good checkpoint is step 1" in notes[0]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["step-00000001", "step-00000002.damaged"]
+    store.save(checkpoint(2))  # the run gets there again
+    assert store.load().step == 2
+
+
+def test_the_only_checkpoint_is_not_set_aside(tmp_path: Path) -> None:
+    store = Store(tmp_path, keep=3)
+    (store.save(checkpoint(2)) / "state.pt").write_bytes(b"")
+    with pytest.raises(CheckpointError, match="another --out"):
+        store.load_newest(pytest.fail)
+    assert store.steps() == [2]
+
+
+def test_leftovers_of_killed_processes_are_removed(tmp_path: Path) -> None:
+    store = Store(tmp_path, keep=3)
+    store.save(checkpoint(1))
+    (tmp_path / ".step-00000002.123.part").mkdir()
+    (tmp_path / ".step-00000002.123.part" / "state.pt").write_bytes(b"half")
+    (tmp_path / "step-²").mkdir()  # a digit to Python, but no step
+    store.remove_leftovers()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["step-00000001", "step-²"]
+    assert store.steps() == [1]
 
 
 def test_no_checkpoint_is_an_error(tmp_path: Path) -> None:
@@ -58,5 +107,6 @@ def test_pickled_code_is_not_executed(tmp_path: Path) -> None:
     store = Store(tmp_path, keep=1)
     place = store.save(checkpoint(1))
     torch.save({"step": 1, "hook": Path("x")}, place / "state.pt")
+    (place / "digests.json").unlink()  # whoever changes one file can change the other
     with pytest.raises(CheckpointError):
         store.load()

@@ -259,7 +259,7 @@ def test_a_full_disk_is_reported_and_costs_no_checkpoint(
             if step == 7:
                 monkeypatch.setattr("img2img.training.run.Run.log", full)
 
-    with pytest.raises(TrainingError, match=r"No space left on device\); the last good checkpoint is step 6"):
+    with pytest.raises(TrainingError, match=r"No space left on device; the last good checkpoint is step 6"):
         train(ESRGAN, config(photos), tmp_path / "run", Full(), device="cpu")
 
 

@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from importlib import import_module
-from typing import BinaryIO
+from typing import Any, BinaryIO, cast
 
 from PIL import Image, ImageFile
 
@@ -190,6 +190,24 @@ def too_large(size: tuple[int, int] | None, max_pixels: int) -> PictureError:
     """The error for a picture of more than `max_pixels` pixels; `size` is None if only Pillow knows it."""
     what = f"{size[0]} x {size[1]} pixels" if size else "a part of it"
     return PictureError(f"{what} is more than the limit of {max_pixels:,} pixels; raise it with --max-pixels")
+
+
+def save(image: Image.Image, stream: BinaryIO, format: str, **options: Any) -> None:
+    """Encode an image to a stream. Raises OSError if the stream cannot take all bytes.
+
+    Pillow's encoders write to a file descriptor if they find one, and ignore that a full disk cuts their writes short.
+    So they get the stream without its descriptor.
+    """
+    with quiet():
+        image.save(cast(BinaryIO, _WithoutDescriptor(stream)), format, **options)
+
+
+class _WithoutDescriptor:
+    """A stream that has all that Pillow's encoders use, but no `fileno`."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self.read, self.write, self.seek, self.tell = stream.read, stream.write, stream.seek, stream.tell
+        self.flush, self.truncate = stream.flush, stream.truncate
 
 
 @contextmanager

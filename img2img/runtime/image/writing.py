@@ -346,8 +346,7 @@ def _save(picture: Picture, stream: BinaryIO, format: str, **options: Any) -> No
     """Have Pillow encode an 8-bit picture."""
     pillow.available(format)  # imports only this plugin; otherwise Pillow imports all of them
     kept = {"exif": picture.exif, "icc_profile": picture.icc, **options}
-    with pillow.quiet():
-        _image(picture).save(stream, format, **{key: value for key, value in kept.items() if value is not None})
+    pillow.save(_image(picture), stream, format, **{key: value for key, value in kept.items() if value is not None})
 
 
 def _image(picture: Picture) -> Image.Image:

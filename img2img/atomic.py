@@ -1,5 +1,6 @@
 """Writes files atomically: they are complete or do not exist."""
 
+import errno
 import os
 import re
 import stat
@@ -54,7 +55,7 @@ def atomic(target: Path) -> Iterator[BinaryIO]:
             raise _unwritable(target, error) from error
         yield stream
         try:
-            stream.close()
+            _finish(stream, temporary)
             temporary.replace(real)
         except OSError as error:
             raise _unwritable(target, error) from error
@@ -66,6 +67,20 @@ def atomic(target: Path) -> Iterator[BinaryIO]:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise
+
+
+def _finish(stream: BinaryIO, path: Path) -> None:
+    """Close a written file. Raises OSError unless all of it has reached the disk."""
+    stream.flush()
+    size = stream.seek(0, os.SEEK_END)
+    try:
+        os.fsync(stream.fileno())  # some file systems report a full disk only here
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # the file system cannot sync
+            raise
+    stream.close()
+    if (stored := path.stat().st_size) != size:
+        raise OSError(f"only {stored:,} of {size:,} bytes were stored")
 
 
 def temporary_name(name: str) -> str:

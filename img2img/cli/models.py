@@ -24,9 +24,7 @@ ACTIONS = ("list", "info", "verify", "schema")
 
 
 def models(
-    action: Annotated[
-        str, typer.Argument(metavar="list|info|verify|schema", help="What to do.")
-    ] = "list",
+    action: Annotated[str, typer.Argument(metavar="list|info|verify|schema", help="What to do.")] = "list",
     wanted: Annotated[
         list[str] | None,
         typer.Argument(metavar="MODEL", help="Names or .onnx files for info and verify.", show_default=False),

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 from PIL import Image
@@ -346,8 +346,21 @@ def _save(picture: Picture, stream: BinaryIO, format: str, **options: Any) -> No
     """Have Pillow encode an 8-bit picture."""
     pillow.available(format)  # imports only this plugin; otherwise Pillow imports all of them
     kept = {"exif": picture.exif, "icc_profile": picture.icc, **options}
+    plain = cast(BinaryIO, _WithoutDescriptor(stream))
     with pillow.quiet():
-        _image(picture).save(stream, format, **{key: value for key, value in kept.items() if value is not None})
+        _image(picture).save(plain, format, **{key: value for key, value in kept.items() if value is not None})
+
+
+class _WithoutDescriptor:
+    """A stream that hides its file descriptor.
+
+    Pillow's encoders write to a descriptor themselves and ignore short writes, so a full disk would truncate the file
+    without an error.
+    """
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self.write, self.read, self.seek = stream.write, stream.read, stream.seek
+        self.tell, self.flush = stream.tell, stream.flush
 
 
 def _image(picture: Picture) -> Image.Image:

@@ -1,5 +1,6 @@
 """Writes files atomically: they are complete or do not exist."""
 
+import errno
 import os
 import re
 import stat
@@ -21,9 +22,8 @@ def atomic(target: Path) -> Iterator[BinaryIO]:
     """Open a seekable binary file that replaces `target` when the block ends without an exception.
 
     Until then, it is a hidden file next to the target, `.NAME.PID.RANDOM.part`. It is on the disk, not only in the
-    system's memory, before it gets its name. Any exception, including
-    KeyboardInterrupt, removes it. Missing parent folders are created. A new file gets its permissions from the umask; a
-    replaced file keeps its own. If the target is a symbolic link, the file that it points to is replaced. If it is not
+    system's memory, before it gets its name. Any exception, including KeyboardInterrupt, removes it. Missing parent
+    folders are created. A new file gets its permissions from the umask; a replaced file keeps its own. If the target is a symbolic link, the file that it points to is replaced. If it is not
     a regular file (a pipe, /dev/null), it is written to at the end and not replaced.
 
     Raises PictureError if the target cannot be written. Exceptions of the block are not changed.
@@ -55,10 +55,7 @@ def atomic(target: Path) -> Iterator[BinaryIO]:
             raise _unwritable(target, error) from error
         yield stream
         try:
-            # A full disk, a quota or a network file system may report a failed write only now.
-            stream.flush()
-            os.fsync(stream.fileno())
-            stream.close()
+            _finish(stream, temporary)
             temporary.replace(real)
         except OSError as error:
             raise _unwritable(target, error) from error
@@ -70,6 +67,20 @@ def atomic(target: Path) -> Iterator[BinaryIO]:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise
+
+
+def _finish(stream: BinaryIO, path: Path) -> None:
+    """Close a written file. Raises OSError unless all of it has reached the disk."""
+    stream.flush()
+    size = stream.seek(0, os.SEEK_END)
+    try:
+        os.fsync(stream.fileno())  # some file systems report a full disk only here
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # the file system cannot sync
+            raise
+    stream.close()
+    if (stored := path.stat().st_size) != size:
+        raise OSError(f"only {stored:,} of {size:,} bytes were stored")
 
 
 def temporary_name(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -130,8 +131,10 @@ class Model:
         if mask is None:
             raise UsageError(f"{self.name} needs a mask: a picture that is white where to fill, or 'alpha'")
         by_alpha = mask == "alpha"
-        given = None if by_alpha else masks.of(_opened(mask))
+        notes: list[str] = []
+        given = None if by_alpha else masks.of(_opened(mask), note=notes.append)
         source, options["mask"] = masks.MaskSources(by_alpha).apply(source, given)
+        source = dataclasses.replace(source, notes=(*source.notes, *notes))
         return inpaint(self.network, source, **options)
 
     def _supported(self, task: str, **given: Any) -> dict[str, Any]:

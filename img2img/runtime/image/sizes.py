@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO
 
@@ -14,12 +15,22 @@ def of_files(files: Iterable[Path | bytes | BinaryIO]) -> Iterator[tuple[int, in
 
 
 def _size(file: Path | bytes | BinaryIO) -> tuple[int, int] | None:
-    from PIL import Image
-
+    from img2img.errors import PictureError
     from img2img.runtime.image import pillow
+    from img2img.runtime.image.pictures import DEFAULT_MAX_PIXELS
 
     try:
-        with pillow.quiet(), Image.open(io.BytesIO(file) if isinstance(file, bytes) else file) as image:
-            return image.size
-    except (*pillow.DECODER_ERRORS, Image.DecompressionBombError):
+        with ExitStack() as stack:
+            stream = io.BytesIO(file) if isinstance(file, bytes) else file
+            if isinstance(stream, Path):
+                if not stream.is_file():  # opening a pipe would wait or take its content
+                    return None
+                stream = stack.enter_context(stream.open("rb"))
+            format = pillow.identify(stream.read(pillow.HEAD_BYTES))
+            if format is None:
+                return None
+            with pillow.reading(format, DEFAULT_MAX_PIXELS):
+                size: tuple[int, int] = pillow.open_image(stream, format).size
+                return size
+    except (PictureError, OSError):
         return None

@@ -142,7 +142,9 @@ class InpaintTask(Task):
         from img2img.runtime.tasks import masks
 
         file = self.masks.get(job.source)
-        given = masks.read(file, max_pixels=self.max_pixels) if file is not None else None
+        notes: list[str] = []
+        given = masks.read(file, max_pixels=self.max_pixels, note=notes.append) if file is not None else None
+        picture = dataclasses.replace(picture, notes=(*picture.notes, *notes))
         wanted = masks.MaskSources(self.mask == ALPHA, self.key, self.tolerance, self.boxes)
         picture, hole = wanted.apply(picture, given)
         return inpaint(

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,19 +63,49 @@ class MaskSources:
         return picture, found
 
 
-def read(path: Path, *, max_pixels: int | None = None) -> Mask:
+def _ignore(note: str) -> None:
+    pass
+
+
+def read(path: Path, *, max_pixels: int | None = None, note: Callable[[str], None] = _ignore) -> Mask:
     """A mask from a picture file of any mode, as `of` sees it. Raises PictureError."""
-    return of(pictures.read(path, max_pixels=max_pixels or pictures.DEFAULT_MAX_PIXELS))
+    picture = pictures.read(path, max_pixels=max_pixels or pictures.DEFAULT_MAX_PIXELS)
+    try:
+        return of(picture, note=note)
+    except PictureError as error:
+        raise PictureError(f"{show(path)}: {error}", path=str(path)) from error
 
 
-def of(picture: Picture) -> Mask:
-    """bool [H, W], true where the picture is at least half white. Transparency counts as black."""
+def of(picture: Picture, *, note: Callable[[str], None] = _ignore) -> Mask:
+    """bool [H, W], true where to fill.
+
+    White means fill: pixels of at least half brightness; transparency counts as black. If the picture has exactly two
+    values on the same side of half, the brighter one means fill. If it has a single colour, transparency decides: the
+    rarer of opaque and transparent means fill. `note` receives one line in these cases.
+
+    Raises:
+        PictureError: the mask is not black, but selects nothing.
+    """
     half = math.ceil(int(np.iinfo(picture.colour.dtype).max) / 2)
     grey = picture.colour[..., 0] if picture.colour.shape[2] == 1 else np.rint(picture.colour @ _LUMA)
-    mask: Mask = grey >= half
     if picture.alpha is not None:
-        mask = mask & (picture.alpha >= half)
-    return mask
+        opaque: Mask = picture.alpha >= half
+        visible = grey[opaque]
+        if visible.size not in (0, grey.size) and visible.min() == visible.max():
+            rare = opaque if 2 * visible.size <= grey.size else ~opaque
+            if visible[0] < half or rare is not opaque:
+                kind = "opaque" if rare is opaque else "transparent"
+                note(f"the mask has a single colour: its {kind} pixels are filled")
+            return rare
+        grey = np.where(opaque, grey, 0)
+    low, high = grey.min(), grey.max()
+    if low != high and (low < half) == (high < half) and ((grey == low) | (grey == high)).all():
+        note(f"the mask has two values, {low:g} and {high:g}: the brighter one is filled")
+        return np.asarray(grey == high)
+    if 0 < high < half:
+        values = f"values are {low:g} to {high:g}" if low != high else f"only value is {high:g}"
+        raise PictureError(f"the mask selects nothing: its {values}, none is at least half ({half}); white means fill")
+    return np.asarray(grey >= half)
 
 
 def in_folder(folder: Path, source: Source) -> Path:

@@ -7,8 +7,12 @@ from typing import BinaryIO
 
 from img2img.errors import UsageError
 
-# Control characters, line and paragraph separators, characters that change the writing direction, lone surrogates.
-_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+# Control characters (C0, C1), soft hyphens, line and paragraph separators, characters that change the writing direction
+# or are invisible, lone surrogates, and tags.
+_UNPRINTABLE = re.compile(
+    "[\x00-\x1f\x7f-\x9f\xad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\ufffb"
+    "\U000e0000-\U000e007f]"
+)
 
 
 def show(text: object) -> str:
@@ -19,7 +23,9 @@ def show(text: object) -> str:
         if 0xDC80 <= code <= 0xDCFF:  # Python's encoding of a byte that is not UTF-8 (PEP 383)
             code -= 0xDC00
         known = {9: r"\t", 10: r"\n", 13: r"\r"}
-        return known.get(code) or (f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}")
+        return known.get(code) or (
+            f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+        )
 
     return _UNPRINTABLE.sub(escape, str(text))
 
@@ -29,9 +35,9 @@ def shown(source: Path | BinaryIO, stream: str = "standard input") -> str:
     return show(source) if isinstance(source, Path) else stream
 
 
-def parse_memory(text: str) -> int:
-    """Parse --max-memory: "2G", "500M", "1.5GiB". Returns bytes. As in systemd and docker, K, M, G and T are powers of
-    1024.
+def parse_memory(text: str, option: str = "--max-memory") -> int:
+    """Parse the size given for `option`: "2G", "500M", "1.5GiB". Returns bytes. As in systemd and docker, K, M, G and T
+    are powers of 1024.
 
     Raises:
         UsageError: the text is not a size greater than 0.
@@ -39,7 +45,7 @@ def parse_memory(text: str) -> int:
     found = re.fullmatch(r"\s*(\d+\.?\d*|\.\d+)\s*([kmgt])(?:i?b)?\s*", text, re.IGNORECASE)
     size = float(found[1]) * 1024 ** (1 + "kmgt".index(found[2].lower())) if found else 0
     if size < 1:
-        raise UsageError(f"--max-memory {text}: use a number with a unit, such as 2G or 500M")
+        raise UsageError(f"{option} {text}: use a number with a unit, such as 2G or 500M")
     return int(size)
 
 

@@ -144,9 +144,9 @@ def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import onnx_nets
 
     folder = tmp_path_factory.mktemp("models")
-    onnx_nets.compact(folder / "upscale-x4.onnx", scale=4)
-    onnx_nets.compact(folder / "upscale-x2.onnx", scale=2)
-    onnx_nets.compact(folder / "slow.onnx", scale=4, features=48, convs=8)
+    onnx_nets.compact(folder / "upscale-x4.onnx", scale=4, share=0.05)
+    onnx_nets.compact(folder / "upscale-x2.onnx", scale=2, share=0.05)
+    onnx_nets.compact(folder / "slow.onnx", scale=4, features=48, convs=8, share=0.05)
     return folder
 
 

@@ -17,7 +17,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 import img2img
-from img2img.cli import console
+from img2img.cli import console, streams
 from img2img.errors import ExitStatus, Img2ImgError, UsageError
 
 PROGRAM = "img2img"
@@ -56,6 +56,12 @@ def main(args: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if args is None else args)
     words, console.debug = without_debug(words)
+    with streams.streams():
+        return _guarded(words)
+
+
+def _guarded(words: list[str]) -> int:
+    """Run the command line `words` and turn exceptions into messages and an exit status."""
     try:
         with console.signals():
             status = run(words)
@@ -64,7 +70,6 @@ def main(args: Sequence[str] | None = None) -> int:
         console.say("interrupted")
         return ExitStatus.INTERRUPTED
     except BrokenPipeError:  # nobody reads our output any more, as in `img2img models | head -1`
-        console.forget_stdout()
         return ExitStatus.SOME_FAILED
     except Img2ImgError as error:
         console.error(str(error), error)

@@ -1,15 +1,21 @@
-"""Messages on stderr, and signals. stdout is for data."""
+"""Messages on stderr, JSON lines on stdout, and signals. stdout is for data."""
 
 from __future__ import annotations
 
+import json
+import math
 import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import TYPE_CHECKING, Any
 
 from img2img.text import show
+
+if TYPE_CHECKING:
+    from rich.text import Text
 
 debug = False  # --debug was given: show tracebacks
 
@@ -17,6 +23,13 @@ debug = False  # --debug was given: show tracebacks
 def say(text: str) -> None:
     """Print one line on stderr. Control characters, for example of file names, are escaped."""
     print(show(text), file=sys.stderr, flush=True)
+
+
+def plain(text: object) -> Text:
+    """A text for rich: without markup, and escaped as by `show`. Every text that rich prints goes through here."""
+    from rich.text import Text
+
+    return Text(show(text))
 
 
 def error(text: str, exception: BaseException | None = None, *, say: Callable[[str], None] = say) -> None:
@@ -27,6 +40,23 @@ def error(text: str, exception: BaseException | None = None, *, say: Callable[[s
         for line in "".join(traceback.format_exception(exception)).splitlines():
             say(line)
     say(f"error: {text}")
+
+
+def write_json(record: dict[str, Any]) -> None:
+    """Print one JSON line on stdout. It is ASCII only, so that it works in every locale.
+
+    NaN and infinity, which JSON does not have, become null.
+    """
+    sys.stdout.write(json.dumps(_finite(record), allow_nan=False) + "\n")
+    sys.stdout.flush()
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def is_terminal() -> bool:
@@ -53,8 +83,3 @@ def signals() -> Iterator[None]:
     finally:
         for one, handler in before.items():
             signal.signal(one, handler)
-
-
-def forget_stdout() -> None:
-    """Redirect stdout to nowhere, so that the interpreter's last flush does not fail too."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

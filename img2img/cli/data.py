@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json as jsonlib
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -57,7 +55,7 @@ def data(
     with _progress() as progress:
         report = check.check(settings, progress)
     if json:
-        sys.stdout.write(jsonlib.dumps({"method": method, **report.record()}) + "\n")
+        console.write_json({"method": method, **report.record()})
     else:
         _show(report, method, folders)
     return ExitStatus.OK if report.trainable else ExitStatus.SOME_FAILED

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as jsonlib
 import os
 import sys
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 import img2img
+from img2img.cli import console
 from img2img.errors import ExitStatus, Img2ImgError
 from img2img.runtime.network import cache, cpu, devices, memory, models
 from img2img.text import show, show_memory
@@ -55,7 +55,7 @@ def doctor(
             _say(finding, found)
     works = any(one.section == "speed" and one.value is not None for one in found)
     if json:
-        sys.stdout.write(jsonlib.dumps(_record(found, works)) + "\n")
+        console.write_json(_record(found, works))
     else:
         sys.stdout.write(f"\nupscaling {'works' if works else 'does not work'}\n")
     return ExitStatus.OK if works else ExitStatus.SOME_FAILED

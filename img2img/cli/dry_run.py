@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as jsonlib
 import sys
 from typing import TYPE_CHECKING
 
@@ -27,7 +26,7 @@ def list_jobs(batch: Batch, *, json: bool) -> ExitStatus:
                 "output": None if job.target is None else str(job.target),
                 "reason": job.skip or (str(job.problem) if job.problem is not None else None),
             }
-            sys.stdout.write(jsonlib.dumps(record) + "\n")
+            console.write_json(record)
         else:
             sys.stdout.write(jobs.describe(job) + "\n")
     if not json:

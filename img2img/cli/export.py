@@ -10,7 +10,6 @@ import typer
 
 from img2img.cli import console, trainer
 from img2img.errors import UsageError
-from img2img.text import show
 
 if TYPE_CHECKING:
     from img2img.training.export import ExportedFile
@@ -169,9 +168,9 @@ def _show(written: list[ExportedFile]) -> None:
     from rich.table import Table
 
     for one in written:
-        table = Table("check", "result", title=show(one.path.name), title_justify="left", title_style="bold")
+        table = Table("check", "result", title=console.plain(one.path.name), title_justify="left", title_style="bold")
         for what, found in _rows(one):
-            table.add_row(what, found)
+            table.add_row(*map(console.plain, (what, found)))
         Console(stderr=True, highlight=False).print(table)
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json as jsonlib
 import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from img2img.cli import console
 from img2img.text import show
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class Printer:
         if self.json:
             *rivals, own = self.ways
             record = {"picture": name, "data": self.data, **figures[own], **{way: figures[way] for way in rivals}}
-            sys.stdout.write(jsonlib.dumps(record | dict(further or {})) + "\n")
+            console.write_json(record | dict(further or {}))
         else:
             cells = [" ".join(_shown(figures[way], one).rjust(6) for one in self.main) for way in self.ways]
             _line(show(name), cells, self._widths())

@@ -76,7 +76,7 @@ def _list(json: bool) -> None:
     found = runtime_models.installed()
     if json:
         for model in found:
-            sys.stdout.write(jsonlib.dumps(_record(model)) + "\n")
+            console.write_json(_record(model))
         return
     header = ("name", "task", "scale", "parameters", "precision", "where")
     _write_table([header, *(_row(model) for model in found)])
@@ -98,7 +98,7 @@ def _info(names: list[str], json: bool) -> None:
     size = path.stat().st_size
     if json:
         record = {**_record(model), "bytes": size, **asdict(found)}
-        sys.stdout.write(jsonlib.dumps(record) + "\n")
+        console.write_json(record)
         return
     sys.stdout.write(f"{show(model.name)}\n")
     _write_table(_facts(model, found, size), indent=2)
@@ -137,7 +137,7 @@ def _verify(names: list[str], device: str, json: bool) -> ExitStatus:
                 "passed": passed,
                 "checks": [asdict(one) for one in checks],
             }
-            sys.stdout.write(jsonlib.dumps(record) + "\n")
+            console.write_json(record)
         else:
             for one in checks:
                 line = f"{show(_name(path)):<{width}}  {one.name:<9}  {one.status:<7}  {show(one.detail)}"

@@ -5,7 +5,6 @@ Messages for people go to stderr, lines for programs to stdout.
 
 from __future__ import annotations
 
-import json as jsonlib
 import sys
 import time
 from collections.abc import Iterable, Sequence
@@ -32,8 +31,8 @@ def process(
     """Process the inputs and report the results. Loads the model only if there is work to do."""
     from img2img.runtime.batch import plan, run
 
-    talkative = console.is_terminal() and not quiet and not json
-    batch = plan.prepare(inputs or (), task, settings, notify=console.say if talkative else None, dry=dry_run)
+    told = Told(quiet=quiet)
+    batch = plan.prepare(inputs or (), task, settings, notify=told.add, dry=dry_run)
     if dry_run:
         from img2img.cli.dry_run import list_jobs
 
@@ -41,17 +40,18 @@ def process(
     to_do = batch.to_do
     _refuse_wrong_streams(batch, json=json)
     area = batch.task.area_factor(batch.model_choice.card) if to_do else 1
-    told = talkative and len(to_do) >= MANY
-    if told:
+    with_bar = bool(to_do) and console.is_terminal() and not quiet and not json
+    measured = with_bar and len(to_do) >= MANY
+    if measured:
         from img2img.cli.forecast import forecast
 
         console.say(f"{len(to_do)} pictures: {forecast(batch)}")
     display: Display = NoProgress()
-    if talkative and to_do:
+    if with_bar:
         from img2img.cli.progress import Bar
 
-        display = Bar(batch.jobs, area=area, told=told)
-    report = Report(display, as_json=json, quiet=quiet, fail_fast=settings.fail_fast)
+        display = Bar(batch.jobs, area=area, told=measured)
+    report = Report(display, told, as_json=json, quiet=quiet, fail_fast=settings.fail_fast)
     # On Ctrl-C, close the events here: all threads must end before any message.
     with closing(run.run(batch, display, hashes=json)) as events:
         return report.take_all(events)
@@ -63,6 +63,19 @@ def _refuse_wrong_streams(batch: Batch, *, json: bool) -> None:
             raise UsageError("stdout cannot carry both the picture and --json: set an output with -o")
         if sys.stdout.isatty():
             raise UsageError("stdout is a terminal: redirect it, or set an output with -o")
+
+
+class Told:
+    """Prints the notes about the whole batch, for example on the model, unless `quiet`, and keeps them for --json."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self.quiet = quiet
+        self.notes: list[str] = []
+
+    def add(self, note: str) -> None:
+        self.notes.append(note)
+        if not self.quiet:
+            console.say(note)
 
 
 class Display(Protocol):
@@ -79,7 +92,7 @@ class Display(Protocol):
 
 
 class NoProgress:
-    """Shows no progress: stderr is a file or a pipe, or --quiet was given."""
+    """Shows no progress: stderr is a file or a pipe, or --quiet or --json was given."""
 
     def begin(self, index: int, pixels: int) -> None:
         pass
@@ -101,21 +114,24 @@ class Report:
     """Reports the events of a batch and determines the exit status.
 
     With `as_json`, stdout gets one object per file (keys: status, input, output, size, result_size, seconds, hash,
-    warnings, error) and a final one with the status "summary". File names keep their bytes: bytes that are not UTF-8
-    become lone surrogates, which Python's os.fsencode converts back.
+    warnings, error) and a final one with the status "summary", the number of all `warnings`, and the `notes` about the
+    whole batch. File names keep their bytes: bytes that are not UTF-8 become lone surrogates, which Python's
+    os.fsencode converts back.
 
-    Errors are always printed. Skipped files are printed unless `quiet` is set. Notes and finished files are printed on
-    a terminal only.
+    Errors are always printed on stderr, and notes unless `quiet` is set. Skipped files, and the summary if
+    there are notes or stderr is a terminal, are printed unless `quiet` is set or stdout has them as JSON.
     """
 
     def __init__(
-        self, display: Display, *, as_json: bool = False, quiet: bool = False, fail_fast: bool = False
+        self, display: Display, told: Told, *, as_json: bool = False, quiet: bool = False, fail_fast: bool = False
     ) -> None:
         self.display = display
+        self.told = told
         self.fail_fast = fail_fast
         self.as_json = as_json
-        self.quiet = quiet or as_json
-        self.talkative = console.is_terminal() and not self.quiet
+        self.quiet = quiet
+        self.summed_up = not (quiet or as_json)
+        self.notes = 0
         self.counts = {"done": 0, "skipped": 0, "failed": 0}
         self.none_started = True  # every job so far failed before it started
         self.megapixels = 0.0
@@ -149,22 +165,28 @@ class Report:
         if event.status == "done" and event.result_size is not None:
             self.megapixels += event.result_size[0] * event.result_size[1] / 1e6
         if self.as_json:
-            _write(_record(event))
+            console.write_json(_record(event))
         if event.status == "failed":
             console.error(event.message, event.error, say=self.display.say)
-        elif self.talkative:
+        self.notes += len(event.notes)
+        if not self.quiet:
             for note in event.notes:
                 self.display.say(f"{event.job.label}: {note}")
 
     def _sum_up(self, status: ExitStatus) -> None:
         seconds = time.perf_counter() - self.began
         if self.as_json:
-            _write({"status": "summary", **self.counts, "seconds": round(seconds, 3), "exit_status": int(status)})
-        if self.counts["failed"] and self.fail_fast and not self.quiet:
+            about = {"warnings": self.notes + len(self.told.notes), "notes": self.told.notes}
+            known = {**self.counts, "seconds": round(seconds, 3), "exit_status": int(status)}
+            console.write_json({"status": "summary", **known, **about})
+        if not self.summed_up:
+            return
+        if self.counts["failed"] and self.fail_fast:
             console.say("stopped at the first failure (--fail-fast); run the command again to continue")
-        if self.counts["skipped"] and not self.quiet:
+        if self.counts["skipped"]:
             console.say(self._skipped())
-        if self.counts["done"] and self.talkative:
+        # Where nobody watches, a batch without notes and errors says nothing.
+        if self.counts["done"] and (self._noted() or console.is_terminal()):
             console.say(self._done(seconds))
 
     def _skipped(self) -> str:
@@ -178,10 +200,16 @@ class Report:
         if count == 1 and event.result_size is not None:
             target = "stdout" if event.job.target is None else show(event.job.target)
             width, height = event.result_size
-            return f"{event.job.label} -> {target}  {width}x{height}  {show_duration(event.seconds)}"
+            return f"{event.job.label} -> {target}  {width}x{height}  {show_duration(event.seconds)}{self._noted()}"
         failed = f", {self.counts['failed']} failed" if self.counts["failed"] else ""
         speed = self.megapixels / max(seconds, 1e-9)
-        return f"{count} pictures, {self.megapixels:.1f} MP in {show_duration(seconds)} ({speed:.2f} MP/s){failed}"
+        return f"{count} pictures, {self.megapixels:.1f} MP in {show_duration(seconds)} ({speed:.2f} MP/s)" + (
+            f"{failed}{self._noted()}"
+        )
+
+    def _noted(self) -> str:
+        count = self.notes + len(self.told.notes)
+        return f", {count} note{'s' if count > 1 else ''}" if count else ""
 
 
 def _record(event: Event) -> dict[str, Any]:
@@ -197,8 +225,3 @@ def _record(event: Event) -> dict[str, Any]:
         "warnings": [*event.notes, *([event.message] if event.status == "skipped" else [])],
         "error": event.message if event.status == "failed" else None,
     }
-
-
-def _write(record: dict[str, Any]) -> None:
-    sys.stdout.write(jsonlib.dumps(record) + "\n")  # ASCII only, so that it works in every locale
-    sys.stdout.flush()

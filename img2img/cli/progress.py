@@ -10,7 +10,7 @@ from typing import Any
 
 from img2img.cli import console
 from img2img.runtime.files.jobs import Job
-from img2img.text import show, show_duration
+from img2img.text import show_duration
 
 QUIET_START = 0.5  # seconds before the bar is drawn; shorter work needs none
 MEASURED = 1.0  # seconds of work before the time left is estimated
@@ -63,7 +63,7 @@ class Bar:
             if self.progress is None:
                 console.say(text)
             else:
-                self.progress.console.print(show(text), markup=False, highlight=False, soft_wrap=True)
+                self.progress.console.print(console.plain(text), highlight=False, soft_wrap=True)
 
     def close(self) -> None:
         self.closed.set()

@@ -66,11 +66,11 @@ def run(size: tuple[int, int], apply: Callable[[], Callable[[Picture], Picture]]
 
 
 class _Count:
-    """Messages: the size once; on a terminal also a frame counter, notes and a summary."""
+    """Messages: the size once, each note once, and a summary that counts them; on a terminal also a frame counter."""
 
     def __init__(self, quiet: bool) -> None:
         self.quiet = quiet
-        self.watched = console.is_terminal() and not quiet
+        self.watched = console.is_terminal()
         self.frames = 0
         self.size = ""
         self.told: set[str] = set()
@@ -81,16 +81,18 @@ class _Count:
         self.frames += 1
         if self.frames == 1:
             self.size = "{}x{}".format(*picture.size)
-            if not self.quiet:
-                console.say(f"frames of {self.size}, rgb24")
-        if not self.watched:
+        if self.quiet:
             return
+        if self.frames == 1:
+            console.say(f"frames of {self.size}, rgb24")
         for note in picture.notes:
             if note not in self.told:
                 self.told.add(note)
                 self.clear()
                 console.say(f"frame {self.frames}: {note}")
         now = time.monotonic()
+        if not self.watched:
+            return
         if self.drawn is None or now - self.drawn >= REDRAW:
             self.drawn = now
             text = f"{self.frames} frames, {self.speed():.2f} frames/s"
@@ -102,10 +104,12 @@ class _Count:
             self.drawn = None
 
     def sum_up(self) -> None:
-        if self.watched:
-            seconds = time.monotonic() - self.began
-            count = "1 frame" if self.frames == 1 else f"{self.frames} frames"
-            console.say(f"{count} of {self.size} in {show_duration(seconds)} ({self.speed():.2f} frames/s)")
+        if self.quiet or not (self.watched or self.told):
+            return
+        seconds = time.monotonic() - self.began
+        count = "1 frame" if self.frames == 1 else f"{self.frames} frames"
+        notes = f", {len(self.told)} note{'s' if len(self.told) > 1 else ''}" if self.told else ""
+        console.say(f"{count} of {self.size} in {show_duration(seconds)} ({self.speed():.2f} frames/s){notes}")
 
     def speed(self) -> float:
         return self.frames / max(time.monotonic() - self.began, 1e-9)

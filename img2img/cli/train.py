@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from img2img.cli import trainer
+from img2img.cli import console, trainer
 from img2img.errors import ConfigError, ExitStatus
 from img2img.methods import METHODS
-from img2img.text import show_duration
+from img2img.text import show, show_duration
 
 if TYPE_CHECKING:
     from img2img.methods.config import RunConfig
@@ -202,7 +202,7 @@ class Watcher:
         self.first: tuple[int, float] | None = None
 
     def note(self, text: str) -> None:
-        self.console.print(text, markup=False, soft_wrap=True)
+        self.console.print(console.plain(text), soft_wrap=True)
 
     def started(self, step: int, steps: int) -> None:
         self.first = (step, time.monotonic())
@@ -214,7 +214,7 @@ class Watcher:
             TextColumn("training"),
             BarColumn(bar_width=10),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[figures]}"),
+            TextColumn("{task.fields[figures]}", markup=False),
             TimeRemainingColumn(compact=True),
             TextColumn("left"),
             console=self.console,
@@ -225,7 +225,7 @@ class Watcher:
     def stepped(self, step: int, figures: Mapping[str, float]) -> None:
         self.losses.update(figures)
         if self.progress:
-            self.progress.update(self.task, completed=step, figures=self._line(step, short=True))
+            self.progress.update(self.task, completed=step, figures=show(self._line(step, short=True)))
 
     def validated(self, step: int, figures: Mapping[str, float], *, best: bool) -> None:
         self.validation.update(figures)

@@ -41,7 +41,7 @@ def stream(
         raise UsageError(f"--raw does not support {', '.join(given)}")
     frame = raw.parse_raw(size, settings.max_pixels)
     raw.check_streams(inputs or ("-",), settings.output)
-    notify = console.say if console.is_terminal() and not quiet else None
+    notify = None if quiet else console.say
     model_choice = plan.choose_model(task, settings, lambda: None, notify)
     task = task.with_card(model_choice.card)
     namings = task.namings(model_choice.card, settings)

@@ -77,7 +77,8 @@ def test_what_is_to_be_filled_is_and_nothing_else_changes(
         image.paste((255, 0, 255), (7, 7, 9, 9))
         image.save(here / "a.png")
     mask(here / "mask.png"), mask(here / "masks/a.png", (1, 1, 3, 3))
-    assert img2img("inpaint", "a.png", *options, "--feather", "0") == Outcome(0, b"", "")
+    done = img2img("inpaint", "a.png", *options, "--feather", "0")
+    assert (done.status, done.out) == (0, b"") and ("a.png: the mask is empty" in done.err) == (not hole.any())
     assert_filled(here / "a_teal.png", here / "a.png", hole)
     assert files(here) == ["a.png", "a_teal.png", "mask.png", "masks/a.png"]
 

@@ -67,7 +67,8 @@ def test_a_model_is_taken_by_path_even_without_a_card(img2img: Run, photo: Photo
 
     onnx_nets.compact(here / "bare.onnx", scale=3, with_card=False)
     photo(here / "a.png", (12, 8))
-    assert img2img("upscale", "a.png", "--model", "bare.onnx") == Outcome(0, b"", "")
+    done = img2img("upscale", "a.png", "--model", "bare.onnx")
+    assert (done.status, done.out) == (0, b"") and done.err.startswith("bare.onnx has no img2img card; probing found")
     assert size(here / "a_x3.png") == (36, 24)
 
 
@@ -209,7 +210,12 @@ def test_json_has_a_line_for_each_file_and_a_summary(img2img: Run, photo: Photo,
         "failed": 2,
         "exit_status": 1,
     }
-    assert done.status == 1 and len(done.err.splitlines()) == 2
+    assert (summary["warnings"], summary["notes"]) == (1, [])
+    assert done.status == 1 and sorted(done.err.splitlines()) == [
+        "a.png: transparency laid over white: JPEG has none",
+        "error: cannot read c.png: the file is empty (0 bytes)",
+        "error: d.png: no such file or folder",
+    ]
 
 
 # --- on a terminal
@@ -224,7 +230,7 @@ def test_a_terminal_is_told_what_was_made(img2img: Run, photo: Photo, here: Path
     photo(here / "b.png", mode="RGBA"), photo(here / "c.png")
     done = img2img("upscale", "b.png", "c.png", "gone.png", "--format", "jpg", terminal=True)
     *said, summary = done.err.splitlines()
-    assert done.status == 1 and summary.startswith("2 pictures, 0.0 MP in ") and summary.endswith(", 1 failed")
+    assert done.status == 1 and summary.startswith("2 pictures, 0.0 MP in ") and summary.endswith(", 1 failed, 1 note")
     assert sorted(line for line in said if "--color-fix" not in line) == [
         "b.png: transparency laid over white: JPEG has none",
         "error: gone.png: no such file or folder",
@@ -232,7 +238,7 @@ def test_a_terminal_is_told_what_was_made(img2img: Run, photo: Photo, here: Path
     assert img2img("upscale", "a.png", "-o", "z.png", "-q", terminal=True).err == ""
 
 
-def test_a_terminal_is_told_when_the_model_runs_elsewhere_than_one_may_think(
+def test_everybody_is_told_when_the_model_runs_elsewhere_than_one_may_think(
     img2img: Run, photo: Photo, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from img2img.runtime.network import session
@@ -247,7 +253,10 @@ def test_a_terminal_is_told_when_the_model_runs_elsewhere_than_one_may_think(
     monkeypatch.setattr(session, "load", noted)
     photo(here / "a.png")
     assert img2img("upscale", "a.png", terminal=True).err.startswith("running on the CPU: no driver\na.png")
-    assert img2img("upscale", "a.png", "-o", "b.png").err == ""
+    assert img2img("upscale", "a.png", "-o", "b.png").err.startswith("running on the CPU: no driver\na.png")
+    done = img2img("upscale", "a.png", "-o", "c.png", "--json", "-q")
+    summary = json.loads(done.out.splitlines()[-1])
+    assert done.err == "" and (summary["warnings"], summary["notes"]) == (1, ["running on the CPU: no driver"])
 
 
 def test_a_long_job_says_beforehand_how_long_and_shows_a_bar(

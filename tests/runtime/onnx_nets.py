@@ -29,15 +29,15 @@ class _Graph:
         self.nodes.append(helper.make_node(kind, list(inputs), [name], **attributes))
         return name
 
-    def conv(self, x: str, c_in: int, c_out: int, kernel: int = 3, gain: float = 1.0) -> str:
+    def conv(self, x: str, c_in: int, c_out: int, kernel: int = 3, gain: float = 1.0, bias: float = 0.05) -> str:
         weight = self.random.standard_normal((c_out, c_in, kernel, kernel)) * gain / np.sqrt(c_in * kernel * kernel)
-        bias = self.random.standard_normal(c_out) * 0.05
+        offset = self.random.standard_normal(c_out) * bias
         pad = kernel // 2
         return self.op(
             "Conv",
             x,
             self.constant(weight.astype(np.float32)),
-            self.constant(bias.astype(np.float32)),
+            self.constant(offset.astype(np.float32)),
             kernel_shape=[kernel, kernel],
             pads=[pad] * 4,
         )
@@ -115,16 +115,20 @@ def compact(
     skip: str | None = "nearest",
     seed: int = 0,
     with_card: bool = True,
+    share: float = 1.0,
     **changes: Any,
 ) -> Path:
-    """Conv stack with PReLU, pixel shuffle (DepthToSpace, CRD), resized skip and Clip. Its context is exact."""
+    """Conv stack with PReLU, pixel shuffle (DepthToSpace, CRD), resized skip and Clip. Its context is exact.
+
+    `share`: weight of the random part beside the skip. A small one leaves no colour cast, and so no note on it.
+    """
     g = _Graph(seed)
     x = g.op("Sub", "image", g.constant(np.float32(0.5)))
     channels = 3
     for _ in range(convs - 1):
         x = g.prelu(g.conv(x, channels, features, kernel, gain=1.4), features)
         channels = features
-    x = g.conv(x, channels, 3 * scale * scale, kernel, gain=0.7)
+    x = g.conv(x, channels, 3 * scale * scale, kernel, gain=0.7 * share, bias=0.05 * share)
     if scale > 1:
         x = g.op("DepthToSpace", x, blocksize=scale, mode="CRD")
     if skip is not None:

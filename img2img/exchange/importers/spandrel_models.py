@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from img2img.errors import CheckpointError
 from img2img.exchange.importers.family import BuiltNetwork, Options, State, parameter_count
 from img2img.exchange.importers.fourier import replace_fourier_units
-from img2img.exchange.importers.upscalers import GreyWrapper
+from img2img.exchange.luma import LumaWrapper
 
 EXTRA = "img2img[import]"
 
@@ -51,7 +51,7 @@ def build(state: State, options: Options) -> BuiltNetwork | None:
     network = _with_folded_convolutions(replace_fourier_units(found.model).requires_grad_(False).float().eval())
     wrapped: nn.Module = FilledHole(network) if is_inpainter else FirstResult(network)
     if is_grey:
-        wrapped = GreyWrapper(wrapped)
+        wrapped = LumaWrapper(wrapped, found.scale)
     facts = {
         "task": TASKS[found.purpose] if found.scale == 1 or is_inpainter else "upscale",
         "method": f"{name}, imported by spandrel",

@@ -3,7 +3,7 @@
 import math
 import re
 
-from torch import Tensor, nn
+from torch import nn
 
 from img2img.errors import CheckpointError
 from img2img.exchange.importers.family import (
@@ -14,8 +14,8 @@ from img2img.exchange.importers.family import (
     in_norm_mode,
     parameter_count,
 )
+from img2img.exchange.luma import REACH, LumaWrapper
 from img2img.exchange.receptive_field import Step, from_layers
-from img2img.exchange.wrappers import luma
 from img2img.networks.rrdb import from_esrgan_2018
 
 
@@ -116,18 +116,6 @@ class SRResNetFamily:
         return _wrapped(network, self.name, scale, channels, context, mode=mode, notes=notes)
 
 
-class GreyWrapper(nn.Module):
-    """Turns a network with one channel, 0..1, into one of RGB. It runs on the luma and returns equal channels."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, image: Tensor) -> Tensor:
-        result: Tensor = self.network(luma(image))
-        return result.expand(-1, 3, -1, -1)
-
-
 def _wrapped(
     network: nn.Module,
     name: str,
@@ -159,10 +147,10 @@ def _wrapped(
         "parameters": parameter_count(network),
     }
     return BuiltNetwork(
-        network=network if channels == 3 else GreyWrapper(network),
+        network=network if channels == 3 else LumaWrapper(network, scale),
         architecture=name,
         facts=facts,
-        context=context,
+        context=max(context, REACH) if context is not None and channels == 1 else context,
         notes=notes or [],
     )
 

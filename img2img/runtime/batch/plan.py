@@ -16,6 +16,7 @@ from img2img.errors import UsageError
 from img2img.runtime.batch.event import Notify
 from img2img.runtime.batch.run_job import Batch
 from img2img.runtime.files.jobs import Existing, Job
+from img2img.runtime.files.lists import read_stream
 from img2img.runtime.files.naming import Naming, is_template
 from img2img.runtime.files.source import SYSTEM_FILES, Source
 from img2img.runtime.files.storage_uri import Location, StorageFile, is_uri, relative_to, without_file_scheme
@@ -52,7 +53,7 @@ def prepare(
     else:
         sources = [Source(path)]
     sources = task.select_sources(sources)
-    data = _read(stdin) if any(source.path is None for source in sources) else b""
+    data = _read(stdin, settings) if any(source.path is None for source in sources) else b""
 
     def pixels() -> float:
         from img2img.runtime.batch.sharing import sizes_of
@@ -67,7 +68,10 @@ def prepare(
     if job is not None:
         task, (job,) = task.with_masks([job], sources)
         return Batch([job], [None], task, model_choice, settings)
-    return _with_journals(_plan_all(sources, namings, task, model_choice, settings, data), notify, dry=dry)
+    batch = _plan_all(sources, namings, task, model_choice, settings, data)
+    if not data and any(job.source is None for job in batch.to_do):
+        raise UsageError("standard input is empty: pipe a picture into it, or name a file")
+    return _with_journals(batch, notify, dry=dry)
 
 
 def _single_file(inputs: Sequence[str], settings: Settings) -> Path | None:
@@ -163,7 +167,8 @@ def _collect(inputs: Sequence[str], settings: Settings, stdin: BinaryIO | None) 
     listed: list[str] = []
     if settings.files_from is not None:
         stream = stdin or sys.stdin.buffer
-        listed = lists.read(settings.files_from, null=settings.null, stdin=stream, inputs=inputs)
+        limit = settings.bytes_of_lists()
+        listed = lists.read(settings.files_from, null=settings.null, stdin=stream, inputs=inputs, limit=limit)
     elif settings.null:
         raise UsageError("-0 says how names end in --files-from FILE: say that as well")
     elif not inputs:
@@ -183,10 +188,10 @@ def _refuse_with_uris(sources: Sequence[Source], output: str) -> None:
         raise UsageError(f"-o {show(output)}: templates are for paths, not for URIs: name a folder")
 
 
-def _read(stdin: BinaryIO | None) -> bytes:
+def _read(stdin: BinaryIO | None, settings: Settings) -> bytes:
     if stdin is None and sys.stdin.isatty():
         raise UsageError("stdin is a terminal: pipe a picture into it, or name a file")
-    return (stdin or sys.stdin.buffer).read()
+    return read_stream(stdin or sys.stdin.buffer, settings.bytes_of_pictures(), "standard input")
 
 
 def _journal_folder(job: Job, source: Source, output: Location | None, count: int) -> Path | None:

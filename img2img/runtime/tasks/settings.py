@@ -14,6 +14,11 @@ from typing import Any
 
 from img2img.errors import UsageError
 from img2img.runtime.files.jobs import Existing
+from img2img.runtime.files.lists import MAX_BYTES
+from img2img.text import parse_memory
+
+_BYTES_PER_PIXEL = 8  # four channels of 16 bits
+_METADATA = 64 << 20  # bytes around the pixels
 
 
 class FileFormat(StrEnum):
@@ -125,6 +130,13 @@ class Settings:
     max_pixels: int | None = option(
         None, panel=INPUT, min=1, metavar="N", help="Refuse inputs with more pixels. Default: 200 million."
     )
+    max_bytes: str | None = option(
+        None,
+        metavar="SIZE",
+        panel=INPUT,
+        help="Refuse a picture on stdin or a list of names with more bytes, such as 500M. Default: the largest picture "
+        "that --max-pixels allows; 64M for lists.",
+    )
     shard: str | None = option(
         None,
         metavar="N/TOTAL",
@@ -160,6 +172,21 @@ class Settings:
                 continue
             if not (low is None or value >= low) or not (high is None or value <= high):
                 raise UsageError(f"{one.name}: {value} is not in {low}..{'' if high is None else high}")
+
+    def bytes_of_pictures(self) -> int:
+        """The most bytes of a picture on stdin: --max-bytes, or those of the largest raw picture. Raises UsageError."""
+        from img2img.runtime.image.pictures import DEFAULT_MAX_PIXELS
+
+        return self._max_bytes((self.max_pixels or DEFAULT_MAX_PIXELS) * _BYTES_PER_PIXEL + _METADATA)
+
+    def bytes_of_lists(self) -> int:
+        """The most bytes of a list of names: --max-bytes, or 64 MiB. Raises UsageError."""
+        return self._max_bytes(MAX_BYTES)
+
+    def _max_bytes(self, default: int) -> int:
+        if self.max_bytes is not None:
+            return parse_memory(self.max_bytes, "--max-bytes")
+        return default if self.max_memory is None else min(default, parse_memory(self.max_memory))
 
     def assumed(self) -> Mapping[str, str]:
         """The pairs in `assume`. Raises UsageError."""

@@ -23,8 +23,9 @@ def atomic(target: Path) -> Iterator[BinaryIO]:
 
     Until then, it is a hidden file next to the target, `.NAME.PID.RANDOM.part`. It is on the disk, not only in the
     system's memory, before it gets its name. Any exception, including KeyboardInterrupt, removes it. Missing parent
-    folders are created. A new file gets its permissions from the umask; a replaced file keeps its own. If the target is a symbolic link, the file that it points to is replaced. If it is not
-    a regular file (a pipe, /dev/null), it is written to at the end and not replaced.
+    folders are created. A new file gets its permissions from the umask; a replaced file keeps its own. If the target is
+    a symbolic link, the file that it points to is replaced. If it is not a regular file (a pipe, /dev/null), it is
+    written to at the end and not replaced.
 
     Raises PictureError if the target cannot be written. Exceptions of the block are not changed.
     """

@@ -12,6 +12,7 @@ from img2img.runtime.batch.run_job import POLL, Batch, JobItem, PictureFiles, St
 from img2img.runtime.image.pictures import DEFAULT_MAX_PIXELS
 from img2img.runtime.tasks.retry import RetryingTask
 from img2img.runtime.tasks.settings import Engine
+from img2img.threads import start
 
 if TYPE_CHECKING:
     from img2img.runtime.batch.event import Event
@@ -48,7 +49,7 @@ def _single(batch: Batch, watch: ProgressListener, hashes: bool) -> Generator[Ev
     if decided is not None:
         yield decided
         return
-    tile, files, stop = batch.task.tile, _files(batch, hashes=hashes), Stop()
+    tile, files, stop = batch.task.tile, _files(batch, hashes=hashes), Stop(batch.model_choice.stop)
     if batch.settings.max_memory is not None:
         tile = _share(batch).tile
     apply = _apply_step(batch, tile, watch, stop)
@@ -68,14 +69,13 @@ def run_alone(item: JobItem, steps: Steps, stop: Stop) -> Event:
         except BaseException as error:  # raised again below
             found.append(error)
 
-    thread = threading.Thread(target=work, name="picture")
-    thread.start()
+    thread = start(work, name="picture")
     try:
         while thread.is_alive():
             thread.join(POLL)
     except BaseException:
         stop.set()
-        thread.join()
+        stop.join(thread)
         raise
     if isinstance(found[0], BaseException):
         raise found[0]
@@ -91,7 +91,7 @@ def _many(batch: Batch, watch: ProgressListener) -> Generator[Event, None, None]
     if not batch.to_do:
         yield from filter(None, map(decided_event, items))
         return
-    shared, files, stop = _share(batch), JournaledFiles(batch, _files(batch)), Stop()
+    shared, files, stop = _share(batch), JournaledFiles(batch, _files(batch)), Stop(batch.model_choice.stop)
     apply = _apply_step(batch, shared.tile, watch, stop)
     network = threading.Lock() if shared.one_by_one else nullcontext()
     steps = Steps(files.read, apply, files.write, files.release, (nullcontext(), network, nullcontext()))

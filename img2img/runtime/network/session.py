@@ -17,6 +17,7 @@ from img2img.runtime.network.card import Card
 from img2img.runtime.network.devices import Cores
 from img2img.runtime.network.grid import grids
 from img2img.runtime.network.inference_errors import BrokenOutput, OutOfMemory
+from img2img.runtime.network.stoppable import TookTooLong
 
 __all__ = ["BrokenOutput", "LoadedModel", "OutOfMemory", "load"]
 
@@ -100,6 +101,10 @@ class LoadedModel:
         model = copy.copy(self)
         model.card = card
         return model
+
+    def stop(self) -> None:
+        """End all current runs of the network; they raise ModelError."""
+        self._session.stop()
 
     def infer(self, image: Floats, **others: Floats) -> Floats:
         """Run the network once, without padding or tiles.
@@ -189,7 +194,11 @@ def load(
         return _with_size_note(LoadedModel(path, found, session, where, notes, fixed=fixed, cores=cores))
     if card is not None:
         return LoadedModel(path, card, session, where, notes, cores=cores)
-    probed = probe.probe(session, path, assumed)
+    try:
+        with session.limited():
+            probed = probe.probe(session, path, assumed)
+    except TookTooLong as error:
+        raise TookTooLong(f"{path}: probing it failed: {error}") from error
     notes = [*notes, *probed.notes]
     model = LoadedModel(
         path, probed.card, session, where, notes, adapter=probed.adapter, fixed=probed.fixed, cores=cores

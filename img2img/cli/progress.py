@@ -11,6 +11,7 @@ from typing import Any
 from img2img.cli import console
 from img2img.runtime.files.jobs import Job
 from img2img.text import show_duration
+from img2img.threads import start
 
 QUIET_START = 0.5  # seconds before the bar is drawn; shorter work needs none
 MEASURED = 1.0  # seconds of work before the time left is estimated
@@ -37,7 +38,7 @@ class Bar:
         self.progress: Any = None
         self.lock = threading.RLock()
         self.closed = threading.Event()
-        threading.Thread(target=self._look_at_headers, daemon=True).start()
+        start(self._look_at_headers, name="headers", daemon=True)
 
     def begin(self, index: int, pixels: int) -> None:
         with self.lock:

@@ -17,8 +17,13 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs a POSIX s
 Photo = Callable[..., Path]
 FULL = "error: cannot write standard output: No space left on device"
 COMMANDS = (
-    *("--help", "--version", "upscale --help"),
-    *("models", "models --json", "models schema", "models info upscale-x4"),
+    "--help",
+    "--version",
+    "upscale --help",
+    "models",
+    "models --json",
+    "models schema",
+    "models info upscale-x4",
 )
 
 

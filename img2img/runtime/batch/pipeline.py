@@ -10,6 +10,7 @@ from queue import Empty, SimpleQueue
 from img2img.runtime.batch.event import Event
 from img2img.runtime.batch.run_job import POLL, JobItem, Steps, Stop, decided_event, run_job
 from img2img.runtime.network.devices import Cores
+from img2img.threads import start_thread
 
 AHEAD = 2  # jobs that wait for a worker, so that none is idle while the caller handles an event
 
@@ -49,7 +50,7 @@ def run_jobs(
     ]
     try:
         for thread in threads:
-            thread.start()
+            start_thread(thread)
         yield from _events(iter(items), todo, ended, workers, cores or Cores(workers))
     except BaseException:
         stop.set()
@@ -59,7 +60,7 @@ def run_jobs(
             todo.put(None)
         for thread in threads:
             if thread.ident is not None:
-                thread.join()
+                stop.join(thread)
 
 
 def _events(

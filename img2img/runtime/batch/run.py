@@ -12,6 +12,7 @@ from img2img.runtime.batch.run_job import POLL, Batch, JobItem, PictureFiles, St
 from img2img.runtime.image.pictures import DEFAULT_MAX_PIXELS
 from img2img.runtime.tasks.retry import RetryingTask
 from img2img.runtime.tasks.settings import Engine
+from img2img.threads import start
 
 if TYPE_CHECKING:
     from img2img.runtime.batch.event import Event
@@ -49,7 +50,7 @@ def _single(batch: Batch, watch: ProgressListener, hashes: bool) -> Generator[Ev
     if decided is not None:
         yield decided
         return
-    tile, stop = batch.task.tile, Stop()
+    tile, stop = batch.task.tile, Stop(batch.model_choice.stop)
     if batch.settings.max_memory is not None:
         tile = _share(batch).tile
     model = batch.model_choice.load()
@@ -71,14 +72,13 @@ def run_alone(item: JobItem, steps: Steps, stop: Stop) -> Event:
         except BaseException as error:  # raised again below
             found.append(error)
 
-    thread = threading.Thread(target=work, name="picture")
-    thread.start()
+    thread = start(work, name="picture")
     try:
         while thread.is_alive():
             thread.join(POLL)
     except BaseException:
         stop.set()
-        thread.join()
+        stop.join(thread)
         raise
     if isinstance(found[0], BaseException):
         raise found[0]
@@ -94,7 +94,7 @@ def _many(batch: Batch, watch: ProgressListener) -> Generator[Event, None, None]
     if not batch.to_do:
         yield from filter(None, map(decided_event, items))
         return
-    shared, stop = _share(batch), Stop()
+    shared, stop = _share(batch), Stop(batch.model_choice.stop)
     model = batch.model_choice.load()  # if the model does not load, that is one error, not one per picture
     files = JournaledFiles(batch, _files(batch, model))
     apply = _apply_step(batch, shared.tile, watch, stop)

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Thread
 from typing import BinaryIO, Literal
 
 from img2img.errors import PictureError
@@ -31,13 +32,26 @@ POLL = 0.2  # seconds; Windows delivers Ctrl-C only between waits that end
 
 
 class Stop:
-    """Tells the threads of a batch to end."""
+    """Tells the threads of a batch to end.
 
-    def __init__(self) -> None:
+    Args:
+        interrupt: ends what a thread waits for, such as a run of the network. Called by every `set`.
+    """
+
+    def __init__(self, interrupt: Callable[[], None] = lambda: None) -> None:
         self._stopped = False
+        self._interrupt = interrupt
 
     def set(self) -> None:
         self._stopped = True
+        self._interrupt()
+
+    def join(self, thread: Thread) -> None:
+        """Wait until the thread ends, and interrupt it again and again if the batch is being stopped."""
+        while thread.is_alive():
+            if self._stopped:
+                self._interrupt()
+            thread.join(POLL)
 
     def check(self) -> None:
         """Raises Cancelled once the batch is being stopped."""

@@ -1,6 +1,5 @@
 """Runs raw video through a network, from one pipe to another. Reading, inference and writing overlap."""
 
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -14,6 +13,7 @@ import numpy.typing as npt
 from img2img.errors import PictureError
 from img2img.runtime.image.depth import to_8_bits
 from img2img.runtime.image.pictures import Picture
+from img2img.threads import start
 
 Frame = npt.NDArray[np.uint8]  # [H, W, 3]: ffmpeg's rgb24
 
@@ -188,7 +188,7 @@ class _Lane:
 
     def __init__(self, name: str) -> None:
         self._calls: SimpleQueue[tuple[Future[Any], Callable[..., Any], tuple[Any, ...]] | None] = SimpleQueue()
-        threading.Thread(target=self._run, name=name, daemon=True).start()
+        start(self._run, name=name, daemon=True)
 
     def submit(self, function: Callable[..., _T], *arguments: Any) -> Future[_T]:
         """Queue a call. Returns the future for its result, which is cancelled if an earlier call has failed."""

@@ -9,6 +9,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
+from img2img.threads import NoThreads
+
 MOST_THREADS = 8
 WAITING = 2  # encoded bands for each thread that may wait to be written
 
@@ -109,7 +111,10 @@ class BandEncoder(ABC, Generic[Band]):
     def _submit(self) -> None:
         if self._pool is None:
             self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="encode")
-        self._pending.append(self._pool.submit(self.encode_band, *self._take()))
+        try:
+            self._pending.append(self._pool.submit(self.encode_band, *self._take()))
+        except RuntimeError as error:  # the executor cannot start its thread
+            raise NoThreads from error
 
 
 def _cores() -> int:

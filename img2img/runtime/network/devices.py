@@ -6,6 +6,7 @@ Measurements decided the settings of the sessions.
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import math
 import os
@@ -18,6 +19,8 @@ from typing import Any, TypeVar
 
 from img2img.errors import DeviceError, ModelError, UsageError
 from img2img.runtime.network import header, inference_errors
+from img2img.runtime.network.stoppable import StoppableSession, off_main
+from img2img.threads import NoThreads, start_thread
 
 T = TypeVar("T")
 
@@ -155,8 +158,13 @@ def for_each(function: Callable[[T], None], things: Iterable[T], cores: Cores) -
     def start_helpers() -> None:
         helpers[:] = [one for one in helpers if one.is_alive()]
         while len(waiting) > 1 and len(helpers) < cores.count - 1 and cores.take_idle():
-            helpers.append(threading.Thread(target=help_out, name="tiles"))
-            helpers[-1].start()
+            helper = threading.Thread(target=help_out, name="tiles")
+            try:
+                start_thread(helper)
+            except NoThreads:  # this thread does the work alone
+                cores.free()
+                return
+            helpers.append(helper)
 
     try:
         start_helpers()
@@ -212,7 +220,8 @@ def _session(path: Path, options: Any, providers: list[Any]) -> Any:
     ort = _onnxruntime()
     try:
         # With enable_fallback, onnxruntime would replace CUDA by the CPU on its own and print a banner to stdout.
-        return ort.InferenceSession(str(path), options, providers=providers, enable_fallback=0)
+        load = functools.partial(ort.InferenceSession, str(path), options, providers=providers, enable_fallback=0)
+        return StoppableSession(off_main(load))
     except inference_errors.runtime_errors() as error:
         newest = _NEWEST.search(str(error))
         if newest is None:

@@ -15,6 +15,7 @@ from img2img.errors import ModelError
 from img2img.runtime.network import inference_errors
 from img2img.runtime.network.card import MAX_SELFTEST_SIDE, Card
 from img2img.runtime.network.inference_errors import BrokenOutput
+from img2img.runtime.network.stoppable import StoppableSession, off_main
 
 Floats = npt.NDArray[np.float32]
 Inputs = dict[str, Floats]
@@ -139,9 +140,10 @@ def _runner(model: Path | bytes) -> tuple[Callable[[Inputs], Floats], Sides | No
     options = ort.SessionOptions()
     options.log_severity_level = 4
     options.intra_op_num_threads = 1
+    file = str(model) if isinstance(model, Path) else model
     try:
-        session = ort.InferenceSession(
-            str(model) if isinstance(model, Path) else model, options, providers=["CPUExecutionProvider"]
+        session = StoppableSession(
+            off_main(lambda: ort.InferenceSession(file, options, providers=["CPUExecutionProvider"]))
         )
     except inference_errors.runtime_errors() as error:
         raise inference_errors.convert(error, f"{what}: onnxruntime cannot load it") from error

@@ -17,6 +17,7 @@ from img2img.runtime.network.card import Card
 from img2img.runtime.network.devices import Cores
 from img2img.runtime.network.grid import Grid, grids
 from img2img.runtime.network.inference_errors import BrokenOutput, OutOfMemory
+from img2img.runtime.network.stoppable import TookTooLong
 
 __all__ = ["BrokenOutput", "LoadedModel", "OutOfMemory", "load"]
 
@@ -109,6 +110,10 @@ class LoadedModel:
         model._session, _, _ = devices.create(self.path, self.device, self.cores.count)
         model.cores = Cores(self.cores.count)
         return model
+
+    def stop(self) -> None:
+        """End all current runs of the network; they raise ModelError."""
+        self._session.stop()
 
     def infer(self, image: Floats, **others: Floats) -> Floats:
         """Run the network once, without padding or tiles.
@@ -204,7 +209,11 @@ def load(
     elif card is not None:
         found = card
     else:
-        probed = probe.probe(session, path, assumed)
+        try:
+            with session.limited():
+                probed = probe.probe(session, path, assumed)
+        except TookTooLong as error:
+            raise TookTooLong(f"{path}: probing it failed: {error}") from error
         found, fixed, adapter, notes = probed.card, probed.fixed, probed.adapter, [*notes, *probed.notes]
     cores = Cores()
     if where == "cpu":

@@ -139,4 +139,5 @@ class _Subject:
         model = self.model
         if model is None:
             raise _Skipped("not run")
-        return selftest.check(model.card, lambda given: model.infer(**given), model.fixed)
+        with self.session.limited():
+            return selftest.check(model.card, lambda given: model.infer(**given), model.fixed)

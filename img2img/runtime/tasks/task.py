@@ -120,6 +120,7 @@ class ModelChoice:
 
     def __post_init__(self) -> None:
         self._model: LoadedModel | None = None
+        self._spares: list[LoadedModel] = []
         self._speed: Speed | None = None
         self._card = models.read_card(self.path)
         if self._card is not None and self._card.task != self.task:
@@ -155,6 +156,12 @@ class ModelChoice:
                     self.notify(note)
         return self._model
 
+    def stop(self) -> None:
+        """End all current runs of the network. Call it again while threads still work: they may start another run."""
+        for model in (self._model, *self._spares):
+            if model is not None:
+                model.stop()
+
     def share(self, runs: int, *, split: bool | None) -> None:
         """Set `runs` and `split` before the network is loaded. One that was loaded for its card keeps its threads."""
         self.runs, self.split = runs, split
@@ -186,10 +193,11 @@ class ModelChoice:
         plain = models.full_precision(self.path)
         if plain is None:
             return None
-        return session.load(plain, device="cpu", threads=self.threads, runs=self.runs, split=self.split)
+        self._spares.append(session.load(plain, device="cpu", threads=self.threads, runs=self.runs, split=self.split))
+        return self._spares[-1]
 
     def __getstate__(self) -> dict[str, object]:
-        return {**self.__dict__, "_model": None, "_speed": None, "notify": None}
+        return {**self.__dict__, "_model": None, "_spares": [], "_speed": None, "notify": None}
 
 
 def check_strength(strength: float) -> None:

@@ -1,0 +1,117 @@
+"""Runs onnxruntime so that Ctrl-C, a batch that stops, and a time limit can end it.
+
+A network may contain a loop that never ends. Python handles signals in the main thread only, between two instructions,
+and a call into onnxruntime is one instruction. So onnxruntime never runs in the main thread.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+from img2img.errors import ModelError
+from img2img.text import show_duration
+from img2img.threads import start
+
+T = TypeVar("T")
+
+LIMIT = 30.0
+"""Seconds that probing or verifying a model may take. The pictures have some thousand pixels: large networks take a
+second or two."""
+
+_POLL = 0.2  # seconds; Windows delivers Ctrl-C only between waits that end
+_GRACE = 2.0  # seconds in which a run ends after it was told to; only a single endless operator takes longer
+
+
+class TookTooLong(ModelError):
+    """A model did not finish in the time that it has."""
+
+
+class StoppableSession:
+    """An onnxruntime session whose runs can be ended by `stop`, by Ctrl-C and by a time limit. Threads may share it."""
+
+    def __init__(self, session: Any) -> None:
+        self._session = session
+        self._deadline: float | None = None
+        self._running: set[Any] = set()
+        self._lock = threading.Lock()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._session, name)
+
+    def run(self, outputs: list[str] | None, feeds: dict[str, Any]) -> list[Any]:
+        """Like onnxruntime's `run`. Raises TookTooLong inside `limited`, and what onnxruntime raises."""
+        found: list[Any] = self._guarded(lambda options: self._session.run(outputs, feeds, options))
+        return found
+
+    def run_with_iobinding(self, binding: Any) -> None:
+        """Like onnxruntime's `run_with_iobinding`."""
+        self._guarded(lambda options: self._session.run_with_iobinding(binding, options))
+
+    def stop(self) -> None:
+        """End all current runs. They raise onnxruntime's exception for that."""
+        with self._lock:
+            for options in self._running:
+                options.terminate = True
+
+    @contextlib.contextmanager
+    def limited(self, seconds: float = LIMIT) -> Iterator[None]:
+        """Give all runs inside the block `seconds` together."""
+        self._deadline = time.monotonic() + seconds
+        try:
+            yield
+        except TookTooLong as error:
+            raise TookTooLong(f"it does not finish within {show_duration(seconds)}") from error
+        finally:
+            self._deadline = None
+
+    def _guarded(self, call: Callable[[Any], T]) -> T:
+        from onnxruntime import RunOptions
+
+        options = RunOptions()
+        with self._lock:
+            self._running.add(options)
+        try:
+            if self._deadline is None and threading.current_thread() is not threading.main_thread():
+                return call(options)
+            return off_main(lambda: call(options), stop=self.stop, deadline=self._deadline)
+        finally:
+            with self._lock:
+                self._running.discard(options)
+
+
+def off_main(function: Callable[[], T], *, stop: Callable[[], None] = lambda: None, deadline: float | None = None) -> T:
+    """Call `function` in a thread of its own, while this thread waits and can take a Ctrl-C at any time.
+
+    Args:
+        stop: ends the function early; called on Ctrl-C and after the deadline.
+        deadline: a time of `time.monotonic`.
+
+    Raises:
+        TookTooLong: the deadline has passed. Other exceptions come from the function.
+    """
+    found: list[T] = []
+    errors: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            found.append(function())
+        except BaseException as error:  # raised again below
+            errors.append(error)
+
+    thread = start(work, name="onnxruntime", daemon=True)
+    try:
+        while thread.is_alive():
+            thread.join(_POLL)
+            if deadline is not None and time.monotonic() > deadline and thread.is_alive():
+                raise TookTooLong("it takes too long")
+    except BaseException:
+        stop()
+        thread.join(_GRACE)
+        raise
+    if errors:
+        raise errors[0]
+    return found[0]

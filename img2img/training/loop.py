@@ -3,14 +3,14 @@
 import math
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate.utils import set_seed
-from PIL import Image
+from PIL.Image import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -19,7 +19,6 @@ from img2img.atomic import atomic
 from img2img.errors import Interrupted, PictureError, TrainingError
 from img2img.methods.config import RunConfig
 from img2img.methods.method import Batch, Method, Validation
-from img2img.runtime.image import pillow
 from img2img.runtime.network.card import Card
 from img2img.training import start
 from img2img.training.checkpoints import Checkpoint, Store
@@ -108,27 +107,22 @@ def train(
     set_seed(config.seed)
     method = method_type(config)
     dataset = method.load()
-    with ExitStack() as at_end:
-        training = _Training(method, dataset, config, folder, listener, device, at_end)
-        try:
-            with stop_signals() as stop:
-                training.run_steps(stop, started + 60 * max_minutes if max_minutes is not None else math.inf, max_steps)
-            return training.finish()
-        except (OSError, PictureError) as error:  # log, sheets and events; checkpoints and models raise their own
-            why = error.strerror if isinstance(error, OSError) else error
-            raise TrainingError(f"{folder}: cannot be written: {why}; {training.run.store.last_good()}") from error
+    training = _Training(method, dataset, config, folder, listener, device)
+    try:
+        training.restore()
+        with stop_signals() as stop:
+            training.run_steps(stop, started + 60 * max_minutes if max_minutes is not None else math.inf, max_steps)
+        return training.finish()
+    except (OSError, PictureError) as error:  # from the log, sheets and events; checkpoints and models raise their own
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise TrainingError(f"{folder}: cannot be written ({reason}); {training.run.store.last_good()}") from error
+    finally:
+        training.run.close()
 
 
 class _Training:
     def __init__(
-        self,
-        method: Method,
-        dataset: Dataset[Batch],
-        config: RunConfig,
-        folder: Path,
-        listener: Listener,
-        device: str,
-        at_end: ExitStack,
+        self, method: Method, dataset: Dataset[Batch], config: RunConfig, folder: Path, listener: Listener, device: str
     ) -> None:
         self.method = method
         self.dataset = dataset
@@ -140,7 +134,6 @@ class _Training:
         self.listener = listener if self.main else SilentListener()
         with self.engine.accelerator.main_process_first():
             self.run = Run(folder, config, method.facts, lock=self.main)
-        at_end.callback(self.run.close)
         for note in [*method.notes, *notes]:
             self.listener.note(note)
         self.listener.note(f"training on {self.engine.accelerator.device} in {self.engine.precision}")
@@ -150,9 +143,14 @@ class _Training:
         self.health = Health()
         self.rollbacks = 0
         self.outcome = Outcome(0, config.steps, {})
+        self.initial: Checkpoint | None = None
+        self.board: Any = None
+
+    def restore(self) -> None:
+        """Continue from the last good checkpoint, if there is one."""
         if self.run.store.steps():
-            self._restore(self.run.store.load_newest(self.listener.note))
-            self.listener.note(f"continuing after step {self.step} of {config.steps}")
+            self._restore(self._last_good())
+            self.listener.note(f"continuing after step {self.step} of {self.config.steps}")
         self.initial = self._checkpoint() if not self.step else None
         if self.initial:  # training changes the networks, and must not change this copy
             copies = {n: {k: v.to("cpu", copy=True) for k, v in w.items()} for n, w in self.initial.weights.items()}
@@ -268,20 +266,16 @@ class _Training:
         _write(self.board, self.step, self.figures, "validation")
         if validation.rows:
             sheet = contact_sheet(validation.columns, validation.rows)
-            self._save_picture(sheet, self.run.folder / "samples" / f"step-{self.step:08d}.png")
+            _save_picture(sheet, self.run.folder / "samples" / f"step-{self.step:08d}.png")
         drawn = curves(self.run.log_file.read_text(encoding="utf-8", errors="replace").splitlines())
         if drawn:
-            self._save_picture(drawn, self.run.folder / "curves.png")
+            _save_picture(drawn, self.run.folder / "curves.png")
         figure = self.figures[self.method.headline]
         best = self.run.store.best()
         self.listener.validated(self.step, self.figures, best=best is None or figure > best[1])
         for warning in self.health.validated(self.figures):
             self._warn(warning)
         return figure
-
-    def _save_picture(self, picture: Image.Image, path: Path) -> None:
-        with atomic(path) as file:
-            pillow.save(picture, file, "PNG")
 
     def _finite(self) -> bool:
         return all(math.isfinite(value) for value in self.engine.mean(self.sums.means()).values())
@@ -297,6 +291,10 @@ class _Training:
             self.run.store.save(checkpoint, figure)
         self.initial = None
 
+    def _last_good(self) -> Checkpoint:
+        with self.engine.accelerator.main_process_first():  # sets damaged ones aside before the others look
+            return self.run.store.load_last_good(self.listener.note)
+
     def _restore(self, checkpoint: Checkpoint) -> None:
         extra = self.engine.restore(checkpoint)
         self.step, self.figures, self.rollbacks = checkpoint.step, extra["figures"], extra["rollbacks"]
@@ -307,7 +305,7 @@ class _Training:
         """Return to the last checkpoint, or to the start, and halve the learning rates."""
         at, rollbacks, slowdown = self.step, self.rollbacks + 1, self.engine.slowdown / 2
         self.engine.accelerator.wait_for_everyone()
-        checkpoint = self.initial or self.run.store.load_newest(self.listener.note)
+        checkpoint = self.initial or self._last_good()
         if rollbacks > ROLLBACKS:
             raise TrainingError(
                 f"a loss is not finite at step {at}, after {ROLLBACKS} returns to a checkpoint; the checkpoint of step "
@@ -333,6 +331,13 @@ class _Training:
         if self.board:
             self.board.close()
             self.board = None
+
+
+def _save_picture(picture: Image, path: Path) -> None:
+    encoded = BytesIO()
+    picture.save(encoded, "PNG")
+    with atomic(path) as file:
+        file.write(encoded.getbuffer())
 
 
 def _board(run: Run, step: int) -> Any:

@@ -1,19 +1,30 @@
 """The run folder: config.toml and its schema, checkpoints/, samples/, log.jsonl, curves.png, events and models."""
 
 import json
+import os
+import platform
 from collections.abc import Mapping
+from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from img2img.atomic import atomic
+from img2img.atomic import atomic, leftovers
 from img2img.errors import ConfigError, PictureError
 from img2img.methods.config import RunConfig
 from img2img.methods.method import Facts
+from img2img.runtime.batch.journal.locks import NameLocks, name_locks
+from img2img.text import show
 from img2img.training.checkpoints import Store
-from img2img.training.run_lock import LOCK, RunLock
 
 FACTS = "facts.json"
 """File with the facts of the method (`methods.method.Facts`), as JSON."""
+
+LOCK = ".lock"
+"""Empty file that a trainer locks. The system releases the lock when the process ends, however it ends."""
+
+HOLDER = ".trainer.json"
+"""Process, machine and start time of the trainer that holds the lock, for messages."""
 
 CHANGEABLE = {"steps", "workers", "log_every", "validate_every", "checkpoint_every", "keep", "compile"}
 """Keys that may change when a run continues: they affect how long it runs and what it reports, and not what it learns.
@@ -23,35 +34,35 @@ A new number of steps stretches the learning-rate schedule.
 
 
 class Run:
-    """A run folder, new or existing.
+    """A run folder, new or existing, locked until `close` so that no other process trains in it.
 
     Args:
-        lock: keep other processes from training in this folder until `close`.
+        lock: whether to lock it and remove what killed runs left; no for the other processes of a distributed run.
 
     Raises:
-        ConfigError: the folder holds another run, or files that do not belong to a run, or another process has locked
+        ConfigError: the folder holds another run, or files that do not belong to a run, or another process trains in
             it.
     """
 
-    def __init__(self, folder: Path, config: RunConfig, facts: Facts, *, lock: bool = False) -> None:
+    def __init__(self, folder: Path, config: RunConfig, facts: Facts, *, lock: bool = True) -> None:
         self.folder = folder
         self.facts_file = folder / FACTS
         self.config_file = folder / "config.toml"
         self.log_file = folder / "log.jsonl"
         self.store = Store(folder / "checkpoints", config.keep)
-        if self.config_file.exists():
-            self._check_same(config, facts)
-        elif folder.exists() and any(path.name != LOCK for path in folder.iterdir()):
+        self._locks: NameLocks | None = None
+        begun = self.config_file.exists() or (folder / LOCK).exists()
+        if not begun and folder.exists() and any(folder.iterdir()):
             raise ConfigError(
                 f"{folder}: not empty and not a run folder (there is no config.toml); choose another --out"
             )
-        self._lock: RunLock | None = None
         try:
             for part in (folder, folder / "checkpoints", folder / "samples"):
                 part.mkdir(parents=True, exist_ok=True)
             if lock:
-                self._lock = RunLock(folder)
-                self.store.remove_leftovers()
+                self._lock()
+            if self.config_file.exists():
+                self._check_same(config, facts)
             config.save(self.config_file)
             if facts:
                 with atomic(self.facts_file) as file:
@@ -60,11 +71,42 @@ class Run:
             self.close()
             reason = error.strerror if isinstance(error, OSError) else error
             raise ConfigError(f"{folder}: cannot be written to ({reason}); choose another --out") from error
+        except BaseException:
+            self.close()
+            raise
+
+    def _lock(self) -> None:
+        locks = name_locks(self.folder / LOCK)
+        if not locks.take(HOLDER):
+            locks.close()
+            raise ConfigError(
+                f"{self.folder}: another process trains in this folder ({_holder(self.folder / HOLDER)}); "
+                "wait for it, or use another --out",
+                path=self.folder,
+            )
+        self._locks = locks
+        if locks.working:
+            self.store.remove_leftovers()
+            for target, files in leftovers(self.folder).items():
+                if target.suffix != ".onnx":  # `export` may be writing a model
+                    for file in files:
+                        file.unlink(missing_ok=True)
+        holder = {
+            "pid": os.getpid(),
+            "host": platform.node(),
+            "since": datetime.now().astimezone().isoformat(" ", "seconds"),
+        }
+        with atomic(self.folder / HOLDER) as stream:
+            stream.write(json.dumps(holder).encode())
 
     def close(self) -> None:
-        """Unlock the folder."""
-        if self._lock is not None:
-            self._lock.release()
+        """Release the lock."""
+        if self._locks is not None:
+            with suppress(OSError):
+                (self.folder / HOLDER).unlink(missing_ok=True)
+            self._locks.free(HOLDER)
+            self._locks.close()
+            self._locks = None
 
     def _check_same(self, config: RunConfig, facts: Facts) -> None:
         old = type(config).load(self.config_file).model_dump(mode="json")
@@ -87,17 +129,25 @@ class Run:
         """Drop the lines of log.jsonl after `step`, which a killed run wrote after its last checkpoint."""
         if not self.log_file.exists():
             return
+        # The last line of a killed run may end inside a character.
         lines = self.log_file.read_text(encoding="utf-8", errors="replace").splitlines()
         kept = [line for line in lines if _step_of(line) <= step]
         if len(kept) != len(lines):
-            part = self.log_file.with_suffix(".part")
-            part.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
-            part.replace(self.log_file)
+            with atomic(self.log_file) as file:
+                file.write("".join(line + "\n" for line in kept).encode())
 
     def log(self, step: int, values: Mapping[str, Any]) -> None:
         """Append a line to log.jsonl."""
         with self.log_file.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": step, **values}) + "\n")
+
+
+def _holder(path: Path) -> str:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return show(f"process {found['pid']} on {found['host']}, since {found['since']}")
+    except (OSError, ValueError, KeyError, TypeError):
+        return "it has just started"
 
 
 def read_facts(folder: Path) -> Facts | None:

@@ -11,7 +11,7 @@ from img2img.exchange import model_weights
 from img2img.exchange.importers import weights_file
 from img2img.methods.method import Method
 from img2img.runtime.network import models
-from img2img.training.checkpoints import Store
+from img2img.training.checkpoints import Store, verify
 
 WRAPPER = "generator."
 """Prefix of the keys in models of methods that wrap the network, to add a mask or domains."""
@@ -95,6 +95,7 @@ def read(path: Path) -> dict[str, dict[str, Tensor]]:
         best = store.best()
         return store.load(best[0] if best and best[0] in store.steps() else None).weights
     if found := sorted(path.glob("*.safetensors")):
+        verify(path)
         return {one.name.removesuffix(".safetensors"): weights_file.read(one).state for one in found}
     raise CheckpointError(f"{path}: neither a run folder, nor a checkpoint, nor a weights file")
 

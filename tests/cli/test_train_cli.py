@@ -57,23 +57,6 @@ def test_training_ends_with_a_model_and_the_command_to_use_it(
     assert Image.open(tmp_path / "big.png").size == (144, 128)
 
 
-def test_a_second_trainer_in_the_same_folder_ends_with_a_usage_error(photos: Path, tmp_path: Path) -> None:
-    words = ["train", "esrgan", "--data", photos, "--out", tmp_path / "run", "--scale", "2", "--device", "cpu", *TINY]
-    command = [sys.executable, "-m", "img2img", *map(str, words), "--set", "data.crop=32", "--steps", "100000"]
-    first = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    try:
-        assert first.stderr is not None
-        for line in first.stderr:
-            if "training on" in line:
-                break
-        second = img2img(*words, "--set", "data.crop=32", "--steps", "100000")
-    finally:
-        first.kill()
-        first.communicate()
-    assert second.returncode == 2
-    assert f"process {first.pid} on " in second.stderr and "is training here" in second.stderr
-
-
 def test_the_same_command_on_a_finished_run_succeeds(
     run: "tuple[Path, subprocess.CompletedProcess[str]]",
 ) -> None:

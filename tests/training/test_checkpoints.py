@@ -1,11 +1,12 @@
-from collections.abc import Callable
+import json
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 import torch
 
 from img2img.errors import CheckpointError
-from img2img.training.checkpoints import Checkpoint, Store
+from img2img.training.checkpoints import DIGESTS, Checkpoint, Store
 
 
 def checkpoint(step: int) -> Checkpoint:
@@ -35,58 +36,10 @@ def test_a_full_disk_keeps_the_last_good_checkpoint(tmp_path: Path, monkeypatch:
     def full(*args: object, **kwargs: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("img2img.training.checkpoints._write", full)
+    monkeypatch.setattr("safetensors.torch.save", full)
     with pytest.raises(CheckpointError, match=r"No space left.*last good checkpoint is step 1"):
         store.save(checkpoint(2))
     assert [path.name for path in tmp_path.iterdir()] == ["step-00000001"]
-
-
-def test_a_disk_that_really_fills_up(small_disk: Callable[[str], Path]) -> None:
-    store = Store(small_disk("60k"), keep=2)
-    store.save(checkpoint(1))
-    large = checkpoint(2)
-    large.weights["generator"]["w"] = torch.zeros(40_000)
-    with pytest.raises(CheckpointError, match=r"No space left on device; the last good checkpoint is step 1"):
-        store.save(large)
-    assert [path.name for path in store.folder.iterdir()] == ["step-00000001"]
-    assert store.load().step == 1
-
-
-@pytest.mark.parametrize("name", ["state.pt", "generator.safetensors", "digests.json"])
-@pytest.mark.parametrize("damage", ["flipped bit", "cut off"])
-def test_a_damaged_checkpoint_is_set_aside_for_the_one_before(tmp_path: Path, name: str, damage: str) -> None:
-    store = Store(tmp_path, keep=3)
-    store.save(checkpoint(1))
-    file = store.save(checkpoint(2)) / name
-    content = bytearray(file.read_bytes())
-    content[len(content) // 2] ^= 1
-    file.write_bytes(content if damage == "flipped bit" else content[:-3])
-    notes: list[str] = []
-    loaded = store.load_newest(notes.append)
-    assert loaded.step == 1 and torch.equal(loaded.weights["generator"]["w"], torch.ones(2))
-    assert len(notes) == 1 and "step-00000002" in notes[0] and "last good checkpoint is step 1" in notes[0]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["step-00000001", "step-00000002.damaged"]
-    store.save(checkpoint(2))  # the run gets there again
-    assert store.load().step == 2
-
-
-def test_the_only_checkpoint_is_not_set_aside(tmp_path: Path) -> None:
-    store = Store(tmp_path, keep=3)
-    (store.save(checkpoint(2)) / "state.pt").write_bytes(b"")
-    with pytest.raises(CheckpointError, match="another --out"):
-        store.load_newest(pytest.fail)
-    assert store.steps() == [2]
-
-
-def test_leftovers_of_killed_processes_are_removed(tmp_path: Path) -> None:
-    store = Store(tmp_path, keep=3)
-    store.save(checkpoint(1))
-    (tmp_path / ".step-00000002.123.part").mkdir()
-    (tmp_path / ".step-00000002.123.part" / "state.pt").write_bytes(b"half")
-    (tmp_path / "step-²").mkdir()  # a digit to Python, but no step
-    store.remove_leftovers()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["step-00000001", "step-²"]
-    assert store.steps() == [1]
 
 
 def test_no_checkpoint_is_an_error(tmp_path: Path) -> None:
@@ -107,6 +60,80 @@ def test_pickled_code_is_not_executed(tmp_path: Path) -> None:
     store = Store(tmp_path, keep=1)
     place = store.save(checkpoint(1))
     torch.save({"step": 1, "hook": Path("x")}, place / "state.pt")
-    (place / "digests.json").unlink()  # whoever changes one file can change the other
     with pytest.raises(CheckpointError):
         store.load()
+
+
+def flip_bit(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+
+
+def test_a_checkpoint_holds_the_sha256_of_each_of_its_other_files(tmp_path: Path) -> None:
+    place = Store(tmp_path, keep=1).save(checkpoint(1))
+    others = [path for path in place.iterdir() if path.name != DIGESTS]
+    assert sorted(path.name for path in others) == ["generator.safetensors", "state.pt"]
+    expected = {path.name: sha256(path.read_bytes()).hexdigest() for path in others}
+    assert json.loads((place / DIGESTS).read_text()) == expected
+
+
+@pytest.mark.parametrize("name", ["state.pt", "generator.safetensors"])
+@pytest.mark.parametrize("damage", ["flip", "truncate", "remove"])
+def test_a_damaged_checkpoint_is_set_aside_for_the_one_before(tmp_path: Path, name: str, damage: str) -> None:
+    store, notes = Store(tmp_path, keep=3), list[str]()
+    for step in (1, 2):
+        place = store.save(checkpoint(step))
+    match damage:
+        case "flip":
+            flip_bit(place / name)
+        case "truncate":
+            (place / name).write_bytes((place / name).read_bytes()[:-9])
+        case "remove":
+            (place / name).unlink()
+    loaded = store.load_last_good(notes.append)
+    assert loaded.step == 1 and torch.equal(loaded.weights["generator"]["w"], torch.tensor([1.0, 1.0]))
+    assert store.steps() == [1] and (tmp_path / "damaged-step-00000002").is_dir()
+    assert len(notes) == 1 and "step-00000002" in notes[0] and "checkpoint of step 1" in notes[0]
+
+
+def test_if_every_checkpoint_is_damaged_none_is_renamed(tmp_path: Path) -> None:
+    store = Store(tmp_path, keep=3)
+    for step in (1, 2):
+        flip_bit(store.save(checkpoint(step)) / "state.pt")
+    with pytest.raises(CheckpointError, match="step-00000002"):
+        store.load_last_good(lambda text: None)
+    assert store.steps() == [1, 2]
+
+
+def test_a_checkpoint_of_version_0_1_has_no_digests_and_loads(tmp_path: Path) -> None:
+    store = Store(tmp_path, keep=1)
+    (store.save(checkpoint(1)) / DIGESTS).unlink()
+    assert store.load().step == 1
+
+
+@pytest.mark.parametrize("name", ["step-²", "step-x", "step-5", "step-٥"])
+def test_folders_with_other_names_are_no_checkpoints(tmp_path: Path, name: str) -> None:
+    store = Store(tmp_path, keep=1)
+    store.save(checkpoint(1))
+    (tmp_path / name).mkdir()
+    assert store.steps() == [1]
+
+
+@pytest.mark.parametrize("content", [[1, 2], {"step": "1"}, {"weights": 1}, 7])
+def test_other_content_in_state_pt_is_an_error_that_names_it(tmp_path: Path, content: object) -> None:
+    store = Store(tmp_path, keep=1)
+    place = store.save(checkpoint(1))
+    (place / DIGESTS).unlink()
+    torch.save(content, place / "state.pt")
+    with pytest.raises(CheckpointError, match=r"state\.pt"):
+        store.load()
+
+
+def test_half_written_checkpoints_of_killed_runs_are_removed(tmp_path: Path) -> None:
+    store = Store(tmp_path, keep=1)
+    store.save(checkpoint(1))
+    (tmp_path / ".step-00000002.4711.part").mkdir()
+    (tmp_path / ".step-00000002.4711.part" / "generator.safetensors").write_bytes(b"half")
+    store.remove_leftovers()
+    assert [path.name for path in tmp_path.iterdir()] == ["step-00000001"]

@@ -76,8 +76,8 @@ def test_a_killed_run_continues_from_its_last_checkpoint(photos: Path, whole: Pa
     run = tmp_path / "run"
     with pytest.raises(SystemExit):
         train(ESRGAN, config(photos), run, Killed(), device="cpu")
-    with (run / "log.jsonl").open("a") as file:
-        file.write('{"step": 1')
+    with (run / "log.jsonl").open("ab") as file:
+        file.write('{"step": 1, "warning": "ü'.encode()[:-1])
     train(ESRGAN, config(photos), run, SilentListener(), device="cpu")
     assert log(run) == log(whole)
 
@@ -259,7 +259,7 @@ def test_a_full_disk_is_reported_and_costs_no_checkpoint(
             if step == 7:
                 monkeypatch.setattr("img2img.training.run.Run.log", full)
 
-    with pytest.raises(TrainingError, match=r"No space left on device; the last good checkpoint is step 6"):
+    with pytest.raises(TrainingError, match=r"No space left on device\); the last good checkpoint is step 6"):
         train(ESRGAN, config(photos), tmp_path / "run", Full(), device="cpu")
 
 

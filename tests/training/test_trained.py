@@ -20,9 +20,9 @@ from img2img.networks.compact import Compact
 from img2img.networks.norms import inference_copy
 from img2img.networks.unet import UNet
 from img2img.training import export
+from img2img.training.checkpoints import DIGESTS
 from img2img.training.export import ExportOptions
 from img2img.training.start import read as read_weights
-from img2img.training.checkpoints import DIGESTS
 from img2img.training.trained import has_batch_norm, norm_figures, norm_mode, read
 
 NOTHING: Callable[[str], None] = lambda text: None  # noqa: E731

@@ -20,6 +20,7 @@ from img2img.networks.compact import Compact
 from img2img.networks.norms import inference_copy
 from img2img.networks.unet import UNet
 from img2img.training import export
+from img2img.training.checkpoints import DIGESTS
 from img2img.training.export import ExportOptions
 from img2img.training.start import read as read_weights
 from img2img.training.trained import has_batch_norm, norm_figures, norm_mode, read
@@ -109,6 +110,8 @@ def changed(run: Path, place: Path, change: Callable[[str, torch.Tensor], None])
         for key, value in state.items():
             change(key, value)
         save_file(state, file)
+        # The run itself wrote these weights, so the file is not damaged.
+        (file.parent / DIGESTS).unlink(missing_ok=True)
     return place
 
 

@@ -13,9 +13,34 @@ class NoThreads(Img2ImgError):
         super().__init__("the system starts no more threads: raise the limit (ulimit -u), or end other programs")
 
 
-def start(target: Callable[[], object], *, name: str, daemon: bool = False) -> threading.Thread:
+class Worker(threading.Thread):
+    """A thread whose `join` may be interrupted by a signal.
+
+    Python's own `join` then takes the thread for ended (https://github.com/python/cpython/issues/90882), and the
+    process would exit while the thread still computes.
+    """
+
+    def __init__(self, target: Callable[[], object], *, name: str, daemon: bool = False) -> None:
+        super().__init__(target=target, name=name, daemon=daemon)
+        self._ended = threading.Event()
+
+    def run(self) -> None:
+        try:
+            super().run()
+        finally:
+            self._ended.set()
+
+    def is_alive(self) -> bool:
+        return self.ident is not None and not self._ended.is_set()
+
+    def join(self, timeout: float | None = None) -> None:
+        if self._ended.wait(timeout):
+            super().join(timeout)
+
+
+def start(target: Callable[[], object], *, name: str, daemon: bool = False) -> Worker:
     """Start a thread that calls `target`. Raises NoThreads."""
-    thread = threading.Thread(target=target, name=name, daemon=daemon)
+    thread = Worker(target, name=name, daemon=daemon)
     start_thread(thread)
     return thread
 

@@ -57,7 +57,10 @@ def main(args: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if args is None else args)
     words, console.debug = without_debug(words)
     with streams.streams():
-        return _guarded(words)
+        try:
+            return _guarded(words)
+        except KeyboardInterrupt:  # again, while the first one was being reported
+            return ExitStatus.INTERRUPTED
 
 
 def _guarded(words: list[str]) -> int:

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
 
 import pytest
@@ -297,10 +298,12 @@ def test_folder_that_cannot_be_written_to_is_an_error_before_the_work(tmp_path: 
         assert str(folder) in str(caught.value)
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
-def test_full_disk_is_an_error_and_no_lie(out: Path, source: Path) -> None:
-    out.mkdir()
-    (out / NAME).symlink_to("/dev/full")
+def test_full_disk_is_an_error_and_no_lie(out: Path, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class FullDisk(FileIO):
+        def write(self, data: object) -> int:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(log, "FileIO", FullDisk)
     with Journal.open(out) as kept:
         with pytest.raises(JournalError, match="No space left on device"):
             make(kept, out / "cat.png", source)

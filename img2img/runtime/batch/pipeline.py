@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from queue import Empty, SimpleQueue
 
 from img2img.runtime.batch.event import Event
 from img2img.runtime.batch.run_job import POLL, JobItem, Steps, Stop, decided_event, run_job
 from img2img.runtime.network.devices import Cores
-from img2img.threads import start_thread
+from img2img.threads import Worker, start_thread
 
 AHEAD = 2  # jobs that wait for a worker, so that none is idle while the caller handles an event
 
@@ -45,7 +45,7 @@ def run_jobs(
     todo: SimpleQueue[JobItem | None] = SimpleQueue()
     ended: SimpleQueue[Event | BaseException] = SimpleQueue()
     threads = [
-        threading.Thread(target=_work, args=(todo, ended, steps, stop, admit, fail_fast), name=f"picture {number + 1}")
+        Worker(partial(_work, todo, ended, steps, stop, admit, fail_fast), name=f"picture {number + 1}")
         for number in range(workers)
     ]
     try:

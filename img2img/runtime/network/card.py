@@ -22,6 +22,8 @@ MAX_SELFTEST_SIDE = 1024
 # Far above any real network. They stop a hostile card from requesting terabytes of memory for a result.
 _MAX_SCALE = 64
 _MAX_SIDE = 65536
+_MAX_NUMBER = 1e30  # integers in Python have no limit, and larger ones become no float
+_MAX_PARAMETERS = 10**15
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +73,7 @@ class Card:
                 type or is out of range.
         """
         try:
-            values = json.loads(text)
+            values = json.loads(text, parse_constant=_refuse_constant, parse_int=_bounded, parse_float=_bounded)
         except (ValueError, RecursionError) as error:
             raise ModelError(f"{where}: the model's card is not JSON: {error}") from error
         if not isinstance(values, dict):
@@ -92,6 +94,18 @@ class Card:
         """The card as one line of JSON; `from_json` restores an equal card."""
         values = {key: getattr(self, key) for key in _KEYS}
         return json.dumps(values | self.extra, ensure_ascii=False, allow_nan=False)
+
+
+def _refuse_constant(text: str) -> None:
+    raise ValueError(f"{text} is no number in JSON")
+
+
+def _bounded(text: str) -> int | float:
+    """Parse a number of a card, also one of an unknown key. Raises ValueError."""
+    value = float(text)
+    if not abs(value) <= _MAX_NUMBER:
+        raise ValueError(f"the number {text[:20]}{'…' if len(text) > 20 else ''} is out of range")
+    return value if any(mark in text for mark in ".eE") else int(text)
 
 
 def _shown(value: object) -> str:
@@ -187,7 +201,7 @@ _RULES: dict[str, _Rule] = {
     "precision": _Rule(
         "a string", _TEXT, "Precision of the weights: fp32, fp16 or int8. Inputs and result are always float32."
     ),
-    "parameters": _Rule("an integer of at least 0", _integer(0), "Number of trained values."),
+    "parameters": _Rule("an integer from 0 to 10^15", _integer(0, _MAX_PARAMETERS), "Number of trained values."),
     "licence": _Rule("a string", _TEXT, "Licence of the weights, as an SPDX identifier if there is one."),
     "trained_on": _Rule("a list of strings", _TEXTS, "The data sets that the model was trained on."),
     "metrics": _Rule(
@@ -248,7 +262,9 @@ _TYPES = {
     # Stricter than JSON Schema, which accepts 2.0 as an integer, so that hand-written cards never yield floats.
     "integer": lambda value: isinstance(value, int) and not isinstance(value, bool),
     # JSON has neither NaN nor infinity: parsers in other languages would reject the whole card.
-    "number": lambda value: isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value),
+    "number": lambda value: (
+        isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _MAX_NUMBER
+    ),
     "boolean": lambda value: isinstance(value, bool),
     "array": lambda value: isinstance(value, list | tuple),
     "object": lambda value: isinstance(value, dict) and all(isinstance(key, str) for key in value),

@@ -111,7 +111,14 @@ def off_main(function: Callable[[], T], *, stop: Callable[[], None] = lambda: No
     except BaseException:
         stop()
         thread.join(_GRACE)
+        errors.clear()
         raise
-    if errors:
-        raise errors[0]
-    return found[0]
+    if not errors:
+        return found[0]
+    # An error that stays in the list would keep the session, through its traceback, until the interpreter ends. Then
+    # onnxruntime cannot end its threads any more and aborts the process.
+    error = errors.pop()
+    try:
+        raise error
+    finally:
+        del error

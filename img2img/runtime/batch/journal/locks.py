@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import sys
 import threading
 import time
@@ -76,6 +77,25 @@ def exclusive(descriptor: int, patience: float = PATIENCE) -> Iterator[bool]:
             _unlock(descriptor, None)
 
 
+def open_regular(path: Path, flags: int) -> int:
+    """Open a regular file and return its descriptor. Links and devices are refused: they may lead out of the folder.
+
+    Raises OSError.
+    """
+    # Opening a pipe must not wait for its other end.
+    flags |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    try:
+        descriptor = os.open(path, flags | getattr(os, "O_CLOEXEC", 0), 0o666)
+    except OSError as error:
+        if path.is_symlink():
+            raise OSError(error.errno, "it is a symbolic link, which is not followed", str(path)) from error
+        raise
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+    return descriptor
+
+
 class NameLocks:
     """Locks on names. Each name is a byte offset in one empty file, so a hundred thousand names cost nothing.
 
@@ -88,7 +108,7 @@ class NameLocks:
     def __init__(self, path: Path) -> None:
         self.working = True
         self.users = 0
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        self._descriptor = open_regular(path, os.O_RDWR | os.O_CREAT)
         status = os.fstat(self._descriptor)
         # Includes the process ID: a forked child inherits the descriptor, but not the locks.
         self.key = os.getpid(), status.st_dev, status.st_ino
@@ -144,7 +164,7 @@ def name_locks(path: Path) -> NameLocks:
     """
     with _opening:
         try:
-            status = path.stat()
+            status = path.lstat()
             found = _opened.get((os.getpid(), status.st_dev, status.st_ino))
         except FileNotFoundError:
             found = None

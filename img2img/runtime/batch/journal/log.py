@@ -150,7 +150,7 @@ class JournalFile:
                     self._compact()  # Windows cannot replace a file that other processes have open
             return
         try:
-            self._file = FileIO(self.path, "rb")
+            self._file = FileIO(locks.open_regular(self.path, os.O_RDONLY), "rb")
         except FileNotFoundError:
             return
         except OSError as error:
@@ -178,7 +178,7 @@ class JournalFile:
         self._forget()
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._file = FileIO(self.path, "ab+")
+            self._file = FileIO(locks.open_regular(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND), "ab+")
             self._key = _key(os.fstat(self._file.fileno()))
         except OSError as error:
             raise self._unwritable(error) from error
@@ -192,7 +192,7 @@ class JournalFile:
 
     def _is_current(self) -> bool:
         try:
-            return _key(self.path.stat()) == self._key
+            return _key(self.path.lstat()) == self._key
         except OSError:
             return False
 

@@ -192,6 +192,16 @@ def test_memory_has_a_limit(img2img: Run, here: Path, photo: Photo) -> None:
     assert outcome.status == 2 and "--max-memory 1M" in outcome.err and not (here / "b.png").exists()
 
 
+def test_a_picture_that_alone_exceeds_the_memory_fails_alone(command: Run, photo: Photo, here: Path) -> None:
+    photo(here / "in" / "small.png")
+    photo(here / "in" / "large.png", (4000, 4000), mode="L")
+    for _ in range(2):  # also if only the large one is left to do
+        outcome = command("upscale", "in", "-o", "out", "--max-memory", "250M")
+        assert outcome.status in (1, 2)
+        assert outcome.err.count("large.png: --max-memory 250M: upscale-x4 needs at least") == 1
+        assert [path.name for path in (here / "out").glob("*.png")] == ["small.png"]
+
+
 def test_before_many_pictures_a_person_is_told_how_long_it_takes(img2img: Run, here: Path, photo: Photo) -> None:
     for number in range(20):
         photo(here / f"in/{number}.png", (16, 16), seed=number)

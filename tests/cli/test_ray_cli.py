@@ -65,6 +65,8 @@ def test_stdout_is_events_and_stderr_what_failed(photo: Photo, here: Path) -> No
         "done": 3,
         "skipped": 0,
         "failed": 1,
+        "warnings": 0,
+        "notes": [],
         "seconds": 0,
         "exit_status": 1,
     }

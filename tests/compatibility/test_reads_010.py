@@ -59,7 +59,7 @@ def test_only_a_changed_input_is_done_again(img2img: Run, old: Path, output: str
     before = state(old / output)
     with Image.open(old / "photos/b.png") as image:
         ImageOps.invert(image).save(old / "photos/b.png")
-    done = img2img(*BATCHES[output].split(), "--json")
+    done = img2img(*BATCHES[output].split(), "--json", "--quiet")
     assert (done.status, done.err) == (0, "")
     assert all((status == "done") == (name == "b.png") for name, status in statuses(done))
     after = state(old / output)

@@ -60,9 +60,9 @@ def written(folder: Path, content: odd_pictures.Corpus) -> odd_pictures.Corpus:
 
 
 def words(task: str, *inputs: Path | str, masks: Path = Path("masks")) -> list[str]:
-    """The command line for a task. For inpainting the masks of the inputs are made: the upper left pixel of each."""
+    """The command line for a task, without notes. For inpainting, it makes masks: the upper left pixel of each."""
     if task != "inpaint":
-        return [task, *map(str, inputs), "-m", task]
+        return [task, *map(str, inputs), "-m", task, "--quiet"]
     for named in map(Path, inputs):
         for path in named.iterdir() if named.is_dir() else [named]:
             mask = Image.new("L", preservation.see(path).size)
@@ -70,7 +70,7 @@ def words(task: str, *inputs: Path | str, masks: Path = Path("masks")) -> list[s
                 mask.putpixel((0, 0), 255)
             masks.mkdir(exist_ok=True)
             mask.save(masks / f"{path.stem}.png")
-    return [task, *map(str, inputs), "-m", task, "--mask", str(masks)]
+    return [task, *map(str, inputs), "-m", task, "--mask", str(masks), "--quiet"]
 
 
 def violations(before: Path, after: Path, task: str) -> dict[str, list[str]]:

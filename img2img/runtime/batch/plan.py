@@ -71,7 +71,12 @@ def prepare(
     batch = _plan_all(sources, namings, task, model_choice, settings, data)
     if not data and any(job.source is None for job in batch.to_do):
         raise UsageError("standard input is empty: pipe a picture into it, or name a file")
-    return _with_journals(batch, notify, dry=dry)
+    batch = _with_journals(batch, notify, dry=dry)
+    if settings.max_memory is not None and len(batch.jobs) > 1:
+        from img2img.runtime.batch.sharing import refuse_too_large
+
+        batch.jobs = refuse_too_large(batch.jobs, batch.task, model_choice, settings.max_memory, data)
+    return batch
 
 
 def _single_file(inputs: Sequence[str], settings: Settings) -> Path | None:

@@ -14,6 +14,7 @@ from img2img.runtime.files.storage_uri import Location, StorageFile
 from img2img.runtime.network import devices, estimate, memory, speed
 
 if TYPE_CHECKING:
+    from img2img.runtime.files.jobs import Job
     from img2img.runtime.network.grid import Tile
     from img2img.runtime.tasks.settings import Settings
     from img2img.runtime.tasks.task import ModelChoice, Task
@@ -130,6 +131,32 @@ def _within(
         keep = tile == "auto" or tile is None
         return dataclasses.replace(sharing, tile=task.tile if keep else tile)
     raise AssertionError("the last one returns or raises")
+
+
+def refuse_too_large(jobs: list[Job], task: Task, model_choice: ModelChoice, limit: str, stdin: bytes) -> list[Job]:
+    """The jobs of a batch. A picture that alone needs more memory than `limit` gets a problem, so that it fails alone.
+
+    Raises:
+        UsageError: the limit is not a size.
+    """
+    import dataclasses
+
+    most, card, jobs = estimate.parse_memory(limit), model_choice.card, list(jobs)
+    scale = task.area_factor(card) ** 0.5
+    found = [(index, _size_of(stdin if job.source is None else job.source)) for index, job in _to_do(jobs)]
+    known = [(size[0] * size[1], index, size) for index, size in found if size is not None]
+    for _, index, size in sorted(known, reverse=True):
+        try:
+            estimate.tile_for(model_choice.speed(), card, most, size, scale=scale)
+        except UsageError as error:
+            jobs[index] = dataclasses.replace(jobs[index], problem=PictureError(str(error)))
+        else:
+            break  # smaller ones fit as well
+    return jobs
+
+
+def _to_do(jobs: list[Job]) -> Iterator[tuple[int, Job]]:
+    return ((index, job) for index, job in enumerate(jobs) if job.problem is None and job.skip is None)
 
 
 def within_memory(

@@ -36,8 +36,8 @@ __all__ = [
 ]
 
 # Bytes that a command needs and the measuring process does not: typer, Pillow and its codecs, threads, the journal.
-# Measured: 18 to 30 MB with PNG and JPEG.
-_COMMAND_BYTES = 28 << 20
+# Version 0.1.0 took 18 to 30 MB with PNG and JPEG; since then, commands import less.
+_COMMAND_BYTES = 22 << 20
 # If windows grow from picture to picture, the allocator keeps the smaller ones without using them: 765 bytes per pixel
 # instead of 580 if each side is twice the one before, which is the worst case.
 _FRAGMENTATION = 4 / 3

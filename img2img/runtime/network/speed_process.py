@@ -20,6 +20,7 @@ from img2img.errors import Img2ImgError
 from img2img.runtime.network import memory, session
 from img2img.runtime.network.grid import grids, round_up
 from img2img.runtime.network.session import Floats, LoadedModel
+from img2img.runtime.network.stoppable import off_main
 
 _FIRST, _SMALLEST, _LARGEST = 32, 64, 256  # sides of windows, in pixels
 _MAX_SECONDS_PER_RUN = 0.5  # if a run takes longer, a smaller window is used
@@ -107,7 +108,9 @@ def main() -> None:
     """Read the arguments of `measure` as JSON from stdin; write its result or the error as JSON to stdout."""
     arguments = json.load(sys.stdin)
     try:
-        found = measure(Path(arguments["path"]), arguments["device"], arguments["threads"], arguments["assume"])
+        # In one thread: otherwise each run would get a thread of its own, and with it memory of its own.
+        values = Path(arguments["path"]), arguments["device"], arguments["threads"], arguments["assume"]
+        found = off_main(lambda: measure(*values))
     except Img2ImgError as error:
         found = {"error": type(error).__name__, "message": str(error), "hint": error.hint}
     print(json.dumps(found))

@@ -10,8 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from img2img.exchange.wrappers import luma
-
-REACH = 2  # input pixels on each side that the bicubic resize reads; `adapter.CHROMA_CONTEXT`
+from img2img.runtime.network.adapter import CHROMA_CONTEXT
 
 
 class LumaWrapper(nn.Module):
@@ -41,19 +40,19 @@ class LumaWrapper(nn.Module):
         assert isinstance(self.kernels, Tensor)
         # Zeros lie outside the picture. Dividing by what the kernels take from it has the effect of Pillow's resize,
         # which leaves out what is outside.
-        share = F.conv2d(torch.ones_like(difference[:, :1]), self.kernels, padding=REACH)
-        planes = [F.conv2d(difference[:, c : c + 1], self.kernels, padding=REACH) / share for c in range(3)]
+        share = F.conv2d(torch.ones_like(difference[:, :1]), self.kernels, padding=CHROMA_CONTEXT)
+        planes = [F.conv2d(difference[:, c : c + 1], self.kernels, padding=CHROMA_CONTEXT) / share for c in range(3)]
         return F.pixel_shuffle(torch.cat(planes, 1), self.scale)
 
 
 def _kernels(scale: int) -> Tensor:
     """For each of the scale * scale pixels that a pixel becomes, its bicubic weights: [scale ** 2, 1, 5, 5]."""
-    rows = torch.zeros(scale, 2 * REACH + 1)
+    rows = torch.zeros(scale, 2 * CHROMA_CONTEXT + 1)
     for phase in range(scale):
         centre = (phase + 0.5) / scale - 0.5  # relative to the centre of the input pixel
-        rows[phase] = torch.tensor([_cubic(at - centre) for at in range(-REACH, REACH + 1)])
+        rows[phase] = torch.tensor([_cubic(at - centre) for at in range(-CHROMA_CONTEXT, CHROMA_CONTEXT + 1)])
         rows[phase] /= rows[phase].sum()
-    return (rows[:, None, :, None] * rows[None, :, None, :]).reshape(scale * scale, 1, *[2 * REACH + 1] * 2)
+    return (rows[:, None, :, None] * rows[None, :, None, :]).reshape(scale * scale, 1, *[2 * CHROMA_CONTEXT + 1] * 2)
 
 
 def _cubic(distance: float, a: float = -0.5) -> float:

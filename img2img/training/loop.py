@@ -4,7 +4,6 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from img2img.atomic import atomic
 from img2img.errors import Interrupted, PictureError, TrainingError
 from img2img.methods.config import RunConfig
 from img2img.methods.method import Batch, Method, Validation
+from img2img.runtime.image import pillow
 from img2img.runtime.network.card import Card
 from img2img.training import start
 from img2img.training.checkpoints import Checkpoint, Store
@@ -334,10 +334,8 @@ class _Training:
 
 
 def _save_picture(picture: Image, path: Path) -> None:
-    encoded = BytesIO()
-    picture.save(encoded, "PNG")
     with atomic(path) as file:
-        file.write(encoded.getbuffer())
+        pillow.save(picture, file, "PNG")
 
 
 def _board(run: Run, step: int) -> Any:

@@ -93,7 +93,7 @@ def read(path: Path) -> dict[str, dict[str, Tensor]]:
     if (path / "checkpoints").is_dir():
         store = Store(path / "checkpoints", keep=1)
         best = store.best()
-        return store.load(best[0] if best and best[0] in store.steps() else None).weights
+        return store.load(best[0] if best else None).weights
     if found := sorted(path.glob("*.safetensors")):
         verify(path)
         return {one.name.removesuffix(".safetensors"): weights_file.read(one).state for one in found}

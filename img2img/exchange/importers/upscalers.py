@@ -14,9 +14,10 @@ from img2img.exchange.importers.family import (
     in_norm_mode,
     parameter_count,
 )
-from img2img.exchange.luma import REACH, LumaWrapper
+from img2img.exchange.luma import LumaWrapper
 from img2img.exchange.receptive_field import Step, from_layers
 from img2img.networks.rrdb import from_esrgan_2018
+from img2img.runtime.network.adapter import CHROMA_CONTEXT
 
 
 class RRDBFamily:
@@ -150,7 +151,7 @@ def _wrapped(
         network=network if channels == 3 else LumaWrapper(network, scale),
         architecture=name,
         facts=facts,
-        context=max(context, REACH) if context is not None and channels == 1 else context,
+        context=max(context, CHROMA_CONTEXT) if context is not None and channels == 1 else context,
         notes=notes or [],
     )
 

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, closing, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from img2img.runtime.batch.event import ProgressListener, SilentListener
-from img2img.runtime.batch.run_job import POLL, Batch, JobItem, PictureFiles, Steps, Stop, decided_event, run_job
+from img2img.runtime.batch.run_job import Batch, JobItem, PictureFiles, Steps, Stop, decided_event, run_job
 from img2img.runtime.image.pictures import DEFAULT_MAX_PIXELS
 from img2img.runtime.tasks.retry import RetryingTask
 from img2img.runtime.tasks.settings import Engine
@@ -74,8 +74,7 @@ def run_alone(item: JobItem, steps: Steps, stop: Stop) -> Event:
 
     thread = start(work, name="picture")
     try:
-        while thread.is_alive():
-            thread.join(POLL)
+        stop.join(thread)
     except BaseException:
         stop.set()
         stop.join(thread)

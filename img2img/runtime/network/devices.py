@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 from img2img.errors import DeviceError, ModelError, UsageError
 from img2img.runtime.network import header, inference_errors
 from img2img.runtime.network.stoppable import StoppableSession, off_main
-from img2img.threads import NoThreads, start_thread
+from img2img.threads import NoThreads, Worker, start
 
 T = TypeVar("T")
 
@@ -136,7 +136,7 @@ def for_each(function: Callable[[T], None], things: Iterable[T], cores: Cores) -
     """
     waiting = deque(things)
     errors: list[BaseException] = []
-    helpers: list[threading.Thread] = []
+    helpers: list[Worker] = []
 
     def next_one() -> bool:
         try:
@@ -158,13 +158,11 @@ def for_each(function: Callable[[T], None], things: Iterable[T], cores: Cores) -
     def start_helpers() -> None:
         helpers[:] = [one for one in helpers if one.is_alive()]
         while len(waiting) > 1 and len(helpers) < cores.count - 1 and cores.take_idle():
-            helper = threading.Thread(target=help_out, name="tiles")
             try:
-                start_thread(helper)
+                helpers.append(start(help_out, name="tiles"))
             except NoThreads:  # this thread does the work alone
                 cores.free()
                 return
-            helpers.append(helper)
 
     try:
         start_helpers()

@@ -201,7 +201,8 @@ def load(
     count = devices.cores() if threads is None else threads
     expected = split  # before it is known whether the network takes one size only
     if split is None:
-        expected = found is None or not devices.is_cpu(device) or not Grid(found).tiles_beat_threads(count)
+        known = found or card
+        expected = known is None or not devices.is_cpu(device) or not Grid(known).tiles_beat_threads(count)
     session, where, notes = devices.create(path, device, threads if expected else 1)
     fixed, adapter = None, None
     if found is not None:

@@ -1,11 +1,12 @@
 """Compares `img2img upscale FOLDER` with the bare network and with a plain loop.
 
 python benchmarks/batches.py [--model upscale-x4] [--batch 50x480 --batch 1000x96] [--rounds 3]
+                               [--other PYTHON]
 
 Each round runs, in turn: the bare network (bare_windows.py: onnxruntime alone on the same tiles), the command with and
 without its journal, and the plain loop (naive_loop.py). Whole processes count, except for the bare network, where only
 the calls count. Seconds and ratios are medians over the rounds. After the run with the journal, the command runs once
-more with nothing left to do.
+more with nothing left to do. `--other` names the Python of an environment with another version of img2img.
 """
 
 import argparse
@@ -30,6 +31,7 @@ HERE = Path(__file__).parent
 PHOTOS = sorted((HERE.parent / "examples").glob("*.jpg"))
 
 JOURNAL, PLAIN, LOOP = "img2img, journal", "img2img, --no-journal", "plain loop"
+OTHER = "other version, journal"
 
 
 def make_photos(folder: Path, count: int, side: int) -> int:
@@ -47,7 +49,7 @@ def make_photos(folder: Path, count: int, side: int) -> int:
 
 
 def measure(
-    model: str, photos: Path, out: Path, rounds: int
+    model: str, photos: Path, out: Path, rounds: int, other: str | None
 ) -> tuple[list[float], dict[str, list[Usage]], list[Usage]]:
     """One entry per round: network seconds, usages by name, usages of calls with nothing to do."""
     words = [sys.executable, "-m", "img2img", "upscale", str(photos), "-m", model, "-o", f"{out}/"]
@@ -56,6 +58,8 @@ def measure(
         PLAIN: [*words, "--no-journal"],
         LOOP: [sys.executable, str(HERE / "naive_loop.py"), str(models.find(model)), str(photos), str(out)],
     }
+    if other:
+        contestants[OTHER] = [other, *words[1:]]
     bare = [sys.executable, str(HERE / "bare_windows.py"), model, str(photos)]
     network: list[float] = []
     usages: dict[str, list[Usage]] = {name: [] for name in contestants}
@@ -63,7 +67,7 @@ def measure(
     for turn in range(rounds):
         network.append(float(subprocess.run(bare, check=True, capture_output=True, text=True).stdout))
         # The order changes, so that a machine that slows down favours nobody.
-        for name in [*contestants][turn % 3 :] + [*contestants][: turn % 3]:
+        for name in [*contestants][turn % len(contestants) :] + [*contestants][: turn % len(contestants)]:
             shutil.rmtree(out, ignore_errors=True)
             usages[name].append(run(contestants[name]))
             made = len([path for path in out.iterdir() if not path.name.startswith(".")])
@@ -92,6 +96,7 @@ def main() -> None:
     parser.add_argument("--model", default="upscale-x4", help="a model with a card, for upscaling")
     parser.add_argument("--batch", action="append", metavar="COUNTxWIDTH", help="photos, and width of the smallest")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--other", metavar="PYTHON", help="Python of an environment with another version")
     options = parser.parse_args()
     facts = {"onnxruntime": onnxruntime.__version__, "cores": os.cpu_count(), "model": options.model}
     print(json.dumps({**facts, "rounds": options.rounds, "time": time.strftime("%Y-%m-%d")}))
@@ -101,7 +106,7 @@ def main() -> None:
             photos = Path(name) / batch
             megapixels = make_photos(photos, count, side) / 1e6
             print(f"{count} photos from {side} pixels width, {megapixels:.1f} megapixels:", flush=True)
-            show(*measure(options.model, photos, Path(name) / "out", options.rounds))
+            show(*measure(options.model, photos, Path(name) / "out", options.rounds, options.other))
 
 
 if __name__ == "__main__":

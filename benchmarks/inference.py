@@ -1,4 +1,4 @@
-"""Compares img2img with a PyTorch script and with the bare network: one photo, a folder, start-up and memory.
+"""Compares img2img with a PyTorch script, and measures start-up and memory.
 
 python benchmarks/inference.py [--model upscale-x4] [--rounds 5]
 
@@ -7,7 +7,6 @@ The PyTorch script needs the training packages. Ratios are medians of pairs that
 
 import argparse
 import json
-import subprocess
 import sys
 import tempfile
 import time
@@ -17,28 +16,13 @@ import numpy as np
 import onnx
 import torch
 from onnx import numpy_helper
+from photo import photo, upscale
 from PIL import Image
 from processes import in_turn, median, ratio, run
 
 from img2img.runtime.network import models, session
 
 HERE = Path(__file__).parent
-PHOTOS = sorted((HERE.parent / "examples").glob("*.jpg"))
-
-
-def upscale(model: str, source: Path, target: Path | str) -> list[str]:
-    """The measured command line."""
-    options = ["-m", model, "-o", str(target), "--existing", "overwrite"]
-    return [sys.executable, "-m", "img2img", "upscale", str(source), *options]
-
-
-def photo(side: tuple[int, int], target: Path, turn: int = 0) -> Path:
-    """An example photo, enlarged and cropped to `side` (width, height)."""
-    picture = Image.open(PHOTOS[turn % len(PHOTOS)]).convert("RGB")
-    factor = max(side[0] / picture.width, side[1] / picture.height) * (1 + 0.01 * turn)
-    size = (max(round(picture.width * factor), side[0]), max(round(picture.height * factor), side[1]))
-    picture.resize(size, Image.Resampling.LANCZOS).crop((0, 0, *side)).save(target)
-    return target
 
 
 def weights_of(model: Path, target: Path) -> Path:
@@ -72,24 +56,6 @@ def against_eager(model: str, folder: Path, rounds: int) -> None:
     figures = {figure: ratio(usages["ours"], usages["eager"], figure) for figure in ("wall", "cpu", "peak")}
     print("  ours / eager: " + "  ".join(f"{name} {value:.2f}" for name, value in figures.items()))
     print(f"  largest difference of the two results: {np.abs(a - b).max()} of 255")
-
-
-def against_bare_network(model: str, folder: Path, count: int, side: int, rounds: int) -> None:
-    """A folder of photos: wall time of the command divided by that of the bare onnxruntime calls on the same tiles."""
-    inputs = folder / "photos"
-    inputs.mkdir()
-    for i in range(count):
-        photo((side + 7 * (i % 9), side * 3 // 4 + 5 * (i % 11)), inputs / f"{i:03}.jpg", i)
-    bare = [sys.executable, str(HERE / "bare_network.py"), model, str(inputs)]
-    ours = upscale(model, inputs, f"{folder / 'out'}/")
-    ratios, overlapped = [], []
-    for _ in range(rounds):
-        network = float(subprocess.run(bare, check=True, capture_output=True, text=True).stdout)
-        wall = run(ours).wall
-        ratios.append(wall / network)
-        overlapped.append((wall, network))
-    wall, network = np.median(overlapped, axis=0)
-    print(f"  command {wall:.2f} s, network alone {network:.2f} s; command / network: {np.median(ratios):.3f}")
 
 
 def start_up(model: str, folder: Path, rounds: int) -> None:
@@ -133,9 +99,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="upscale-x4")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--photos", type=int, default=50)
-    parser.add_argument("--side", type=int, default=480, help="width of the smallest photo of the folder")
-    parser.add_argument("--skip", nargs="*", default=[], choices=["eager", "folder", "start", "memory"])
+    parser.add_argument("--skip", nargs="*", default=[], choices=["eager", "start", "memory"])
     options = parser.parse_args()
     print(
         json.dumps({"torch": torch.__version__, "threads": torch.get_num_threads(), "time": time.strftime("%Y-%m-%d")})
@@ -145,9 +109,6 @@ def main() -> None:
         if "eager" not in options.skip:
             print("a 512x512 photo, whole process, against a PyTorch eager script with the same network:")
             against_eager(options.model, folder, options.rounds)
-        if "folder" not in options.skip:
-            print(f"a folder of {options.photos} photos from {options.side} pixels width against the bare network:")
-            against_bare_network(options.model, folder, options.photos, options.side, max(options.rounds // 2, 1))
         if "start" not in options.skip:
             print("start-up, whole process:")
             start_up(options.model, folder, options.rounds)

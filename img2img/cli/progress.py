@@ -126,13 +126,14 @@ class Bar:
 
     def _look_at_headers(self) -> None:
         from img2img.runtime.image import sizes
+        from img2img.runtime.image.pictures import DEFAULT_MAX_PIXELS
 
         for index, job in self.jobs.items():
             if self.closed.is_set():
                 return
             if not isinstance(job.source, Path) or index in self.sizes:
                 continue
-            (size,) = sizes.of_files([job.source])
+            (size,) = sizes.of_files([job.source], DEFAULT_MAX_PIXELS)
             pixels = 0 if size is None else size[0] * size[1]
             with self.lock:
                 self.sizes.setdefault(index, pixels)

@@ -58,7 +58,7 @@ def prepare(
     def pixels() -> float:
         from img2img.runtime.batch.sharing import sizes_of
 
-        sizes = sizes_of((source.path for source in sources), data)
+        sizes = sizes_of((source.path for source in sources), data, settings.limit)
         return float(sum(width * height for width, height in sizes))
 
     model_choice = choose_model(task, settings, pixels, notify)
@@ -75,7 +75,7 @@ def prepare(
     if settings.max_memory is not None and len(batch.jobs) > 1:
         from img2img.runtime.batch.sharing import refuse_too_large
 
-        batch.jobs = refuse_too_large(batch.jobs, batch.task, model_choice, settings.max_memory, data)
+        batch.jobs = refuse_too_large(batch.jobs, batch.task, model_choice, settings, data)
     return batch
 
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from img2img.runtime.batch.event import ProgressListener, SilentListener
 from img2img.runtime.batch.run_job import Batch, JobItem, PictureFiles, Steps, Stop, decided_event, run_job
-from img2img.runtime.image.pictures import DEFAULT_MAX_PIXELS
 from img2img.runtime.tasks.retry import RetryingTask
 from img2img.runtime.tasks.settings import Engine
 from img2img.threads import start
@@ -129,9 +128,8 @@ def _share(batch: Batch) -> Sharing:
 
 def _files(batch: Batch, model: LoadedModel, *, hashes: bool = True) -> PictureFiles:
     settings = batch.settings
-    limit = settings.max_pixels or DEFAULT_MAX_PIXELS
     cores = model.cores if model.device == "cpu" else None  # beside a GPU, all of them are free to encode
-    return PictureFiles(limit, settings.first_frame, settings.quality, batch.stdin, hashes, cores)
+    return PictureFiles(settings.limit, settings.first_frame, settings.quality, batch.stdin, hashes, cores)
 
 
 def _apply_step(batch: Batch, tile: Tile, watch: ProgressListener, stop: Stop) -> Callable[[JobItem, Picture], Picture]:
@@ -163,7 +161,7 @@ def _admit(batch: Batch, shared: Sharing, stop: Stop) -> Callable[[JobItem], Abs
     room = sharing.Room(check=stop.check)
 
     def admit(item: JobItem) -> AbstractContextManager[object]:
-        sizes = sharing.sizes_of([item.job.source], batch.stdin)
+        sizes = sharing.sizes_of([item.job.source], batch.stdin, batch.settings.limit)
         return room.hold(estimate.picture_memory(sizes[0], scale) if sizes else 0)
 
     return admit

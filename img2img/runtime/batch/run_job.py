@@ -107,7 +107,7 @@ class Batch:
             jobs = [jobs[place * len(jobs) // count] for place in range(count)]
         from img2img.runtime.batch.sharing import sizes_of
 
-        return sizes_of((job.source for job in jobs), self.stdin)
+        return sizes_of((job.source for job in jobs), self.stdin, self.settings.limit)
 
 
 def _nothing(item: JobItem) -> None:

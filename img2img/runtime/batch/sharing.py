@@ -133,17 +133,23 @@ def _within(
     raise AssertionError("the last one returns or raises")
 
 
-def refuse_too_large(jobs: list[Job], task: Task, model_choice: ModelChoice, limit: str, stdin: bytes) -> list[Job]:
-    """The jobs of a batch. A picture that alone needs more memory than `limit` gets a problem, so that it fails alone.
+def refuse_too_large(
+    jobs: list[Job], task: Task, model_choice: ModelChoice, settings: Settings, stdin: bytes
+) -> list[Job]:
+    """The jobs of a batch. A picture that alone needs more than --max-memory gets a problem: it fails alone.
 
     Raises:
-        UsageError: the limit is not a size.
+        UsageError: --max-memory is not a size.
     """
     import dataclasses
 
-    most, card, jobs = estimate.parse_memory(limit), model_choice.card, list(jobs)
+    if settings.max_memory is None:
+        return jobs
+    most, card, jobs = estimate.parse_memory(settings.max_memory), model_choice.card, list(jobs)
     scale = task.area_factor(card) ** 0.5
-    found = [(index, _size_of(stdin if job.source is None else job.source)) for index, job in _to_do(jobs)]
+    found = [
+        (index, _size_of(stdin if job.source is None else job.source, settings.limit)) for index, job in _to_do(jobs)
+    ]
     known = [(size[0] * size[1], index, size) for index, size in found if size is not None]
     for _, index, size in sorted(known, reverse=True):
         try:
@@ -177,20 +183,20 @@ def within_memory(
     return task.with_tile(shared.tile)
 
 
-def sizes_of(files: Iterable[Location | None], stdin: bytes) -> list[tuple[int, int]]:
+def sizes_of(files: Iterable[Location | None], stdin: bytes, max_pixels: int) -> list[tuple[int, int]]:
     """Width and height of the pictures, from their headers, where these tell. None stands for stdin."""
-    sizes = (_size_of(stdin if file is None else file) for file in files)
+    sizes = (_size_of(stdin if file is None else file, max_pixels) for file in files)
     return [size for size in sizes if size is not None]
 
 
-def _size_of(file: Location | bytes) -> tuple[int, int] | None:
+def _size_of(file: Location | bytes, max_pixels: int) -> tuple[int, int] | None:
     from img2img.runtime.image import sizes
 
     if not isinstance(file, StorageFile):
-        return next(sizes.of_files([file]))
+        return next(sizes.of_files([file], max_pixels))
     try:
         with storage.open_file(file) as stream:
-            return next(sizes.of_files([stream]))
+            return next(sizes.of_files([stream], max_pixels))
     except PictureError:  # reading it will say why
         return None
 

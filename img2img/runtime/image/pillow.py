@@ -6,6 +6,7 @@ plugins of other formats need not be imported. Opening has limits, no warnings, 
 
 import codecs
 import functools
+import logging
 import re
 import struct
 import threading
@@ -19,6 +20,8 @@ from typing import Any, BinaryIO, cast
 from PIL import Image, ImageFile
 
 from img2img.errors import PictureError
+
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # else its messages about odd files go to stderr
 
 HEAD_BYTES = 64
 

@@ -173,11 +173,16 @@ class Settings:
             if not (low is None or value >= low) or not (high is None or value <= high):
                 raise UsageError(f"{one.name}: {value} is not in {low}..{'' if high is None else high}")
 
-    def bytes_of_pictures(self) -> int:
-        """The most bytes of a picture on stdin: --max-bytes, or those of the largest raw picture. Raises UsageError."""
+    @property
+    def limit(self) -> int:
+        """The most pixels of an input."""
         from img2img.runtime.image.pictures import DEFAULT_MAX_PIXELS
 
-        return self._max_bytes((self.max_pixels or DEFAULT_MAX_PIXELS) * _BYTES_PER_PIXEL + _METADATA)
+        return self.max_pixels or DEFAULT_MAX_PIXELS
+
+    def bytes_of_pictures(self) -> int:
+        """The most bytes of a picture on stdin: --max-bytes, or those of the largest raw picture. Raises UsageError."""
+        return self._max_bytes(self.limit * _BYTES_PER_PIXEL + _METADATA)
 
     def bytes_of_lists(self) -> int:
         """The most bytes of a list of names: --max-bytes, or 64 MiB. Raises UsageError."""

@@ -25,7 +25,7 @@ from img2img.runtime.batch.journal.resume import JournaledFiles
 from img2img.runtime.batch.run_job import Batch, JobItem, PictureFiles, Steps, run_job
 from img2img.runtime.batch.sharing import within_memory
 from img2img.runtime.files.jobs import Job
-from img2img.runtime.image.pictures import DEFAULT_MAX_PIXELS, Picture
+from img2img.runtime.image.pictures import Picture
 from img2img.runtime.network import model_digest
 from img2img.runtime.tasks.retry import RetryingTask
 from img2img.runtime.tasks.settings import Settings
@@ -117,8 +117,7 @@ class Worker:
         model_choice.load()
         limited = dataclasses.replace(settings, device=model_choice.device, threads=model_choice.threads)
         task = within_memory(setup.task, model_choice, limited, lambda: setup.sizes)
-        limit = settings.max_pixels or DEFAULT_MAX_PIXELS
-        pictures = PictureFiles(limit, settings.first_frame, settings.quality, setup.stdin)
+        pictures = PictureFiles(settings.limit, settings.first_frame, settings.quality, setup.stdin)
         files = JournaledFiles(Batch([], [], task, model_choice, settings), pictures)
         retrying = RetryingTask(task, model_choice, settings.color_fix, settings.check_seams)
 

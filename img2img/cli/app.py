@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import difflib
 import os
 import re
@@ -165,7 +164,7 @@ def _convert_if_necessary(param: Any, convert: Callable[[Any, Any], Any]) -> Cal
 
     def process_value(context: Any, value: Any) -> Any:
         if not is_list and isinstance(kind, type):
-            value = _converted(kind, value, param.type_descriptor.parameter_info)
+            value = _converted(kind, value, context, param)
         is_text = kind == list[str] if is_list else kind is str
         is_converted = not is_list and isinstance(kind, type) and type(value) is kind
         if param.required or not (value is None or is_text or is_converted):
@@ -177,16 +176,28 @@ def _convert_if_necessary(param: Any, convert: Callable[[Any, Any], Any]) -> Cal
     return process_value
 
 
-def _converted(kind: type[Any], value: Any, info: Any) -> Any:
-    """The valid choice or number that a text means; otherwise the text, which Typer refuses with its usual message."""
+def _converted(kind: type[Any], value: Any, context: Any, param: Any) -> Any:
+    """The choice or number that a text means. Raises typer.BadParameter. Other types and None: the value itself."""
+    if not isinstance(value, str):
+        return value
     if issubclass(kind, Enum):
-        return kind._value2member_map_.get(value, value)
-    if kind in (int, float) and isinstance(value, str):
-        with contextlib.suppress(ValueError):
-            number = kind(value)
-            if (info.min is None or info.min <= number) and (info.max is None or number <= info.max):
-                return number
-    return value
+        if value not in kind._value2member_map_:
+            known = ", ".join(map(repr, kind._value2member_map_))
+            raise typer.BadParameter(f"{value!r} is not one of {known}", context, param)
+        return kind(value)
+    if kind not in (int, float):
+        return value
+    info = param.type_descriptor.parameter_info
+    low, high = info.min, info.max
+    try:
+        number = kind(value)
+    except ValueError as error:
+        what = "a whole number" if kind is int else "a number"
+        raise typer.BadParameter(f"{value!r} is not {what}", context, param) from error
+    if (low is None or low <= number) and (high is None or number <= high):
+        return number
+    limits = f"{'' if low is None else low}..{'' if high is None else high}"
+    raise typer.BadParameter(f"{value} is not in {limits}", context, param)
 
 
 class _Group(_Quick, TyperGroup):

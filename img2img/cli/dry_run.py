@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 
 def list_jobs(batch: Batch, *, json: bool) -> ExitStatus:
-    """Print one line per job on stdout, the totals and the estimate on stderr. Runs only a short measurement."""
+    """Print one line per job on stdout, the totals and the estimate on stderr. Runs only a short measurement.
+
+    With `json`, stdout gets one object per job, and a last one with the status "summary", the totals and the estimate.
+    """
     counts = {"to do": 0, "skipped": 0, "failed": 0}
     for job in batch.jobs:
         state = "failed" if job.problem is not None else "skipped" if job.skip is not None else "to do"
@@ -29,10 +32,15 @@ def list_jobs(batch: Batch, *, json: bool) -> ExitStatus:
             console.write_json(record)
         else:
             sys.stdout.write(jobs.describe(job) + "\n")
-    if not json:
-        console.say(", ".join(f"{count} {state}" for state, count in counts.items() if count or state == "to do"))
-        if batch.to_do:
-            from img2img.cli.forecast import forecast
+    estimate = None
+    if batch.to_do:
+        from img2img.cli.forecast import forecast
 
-            console.say(forecast(batch))
+        estimate = forecast(batch)
+    if json:
+        console.write_json({"status": "summary", **counts, "estimate": estimate})
+    else:
+        console.say(", ".join(f"{count} {state}" for state, count in counts.items() if count or state == "to do"))
+        if estimate is not None:
+            console.say(estimate)
     return ExitStatus.SOME_FAILED if counts["failed"] else ExitStatus.OK

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 import string
@@ -14,6 +15,7 @@ import typer
 
 from img2img.errors import ExitStatus, UsageError
 from img2img.runtime.tasks.settings import PANELS
+from img2img.text import show
 
 Photos = Annotated[
     list[str] | None,
@@ -138,12 +140,16 @@ def parse_size(text: str) -> int | Literal["keep", "fit"]:
 
 
 def parse_colour(text: str, option: str) -> tuple[int, int, int]:
-    """The colour #RRGGBB given for `option`."""
-    digits = text.removeprefix("#")
-    if len(digits) != 6 or not set(digits) <= set(string.hexdigits):
-        raise UsageError(f"{option} {text}: use #RRGGBB, such as '#ff00ff' (in quotes for the shell)")
-    red, green, blue = bytes.fromhex(digits)
-    return red, green, blue
+    """The colour given for `option`: a name of CSS or #RRGGBB, also without #."""
+    from PIL import ImageColor
+
+    is_number = len(text) == 6 and set(text) <= set(string.hexdigits)
+    with contextlib.suppress(ValueError):
+        colour = ImageColor.getrgb(f"#{text}" if is_number else text)
+        if len(colour) == 3:  # four: with an alpha channel
+            return colour
+    what = "use a name such as white, or #RRGGBB such as '#ff00ff' (in quotes for the shell)"
+    raise UsageError(f"{option} {show(text)}: {what}")
 
 
 def parse_tile(text: str) -> int | Literal["auto"] | None:

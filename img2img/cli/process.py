@@ -38,7 +38,7 @@ def process(
 
         return list_jobs(batch, json=json)
     to_do = batch.to_do
-    _refuse_wrong_streams(batch, json=json)
+    _refuse_wrong_targets(batch, json=json)
     area = batch.task.area_factor(batch.model_choice.card) if to_do else 1
     with_bar = bool(to_do) and console.is_terminal() and not quiet and not json
     measured = with_bar and len(to_do) >= MANY
@@ -57,12 +57,17 @@ def process(
         return report.take_all(events)
 
 
-def _refuse_wrong_streams(batch: Batch, *, json: bool) -> None:
+def _refuse_wrong_targets(batch: Batch, *, json: bool) -> None:
+    from img2img.runtime.files.storage_uri import StorageFile
+
     if any(job.target is None for job in batch.to_do):
         if json:
             raise UsageError("stdout cannot carry both the picture and --json: set an output with -o")
         if sys.stdout.isatty():
             raise UsageError("stdout is a terminal: redirect it, or set an output with -o")
+    for job in batch.to_do:
+        if isinstance(job.target, StorageFile) and job.target.scheme == "memory":
+            raise UsageError(f"{show(job.target)}: results in memory are lost when the command ends; use another -o")
 
 
 class Told:

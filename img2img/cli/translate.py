@@ -56,8 +56,8 @@ def translate(
         str | None,
         typer.Option(
             metavar="COLOR",
-            help="Put transparent pictures on white, black or #RRGGBB; the result is opaque. Default: keep the "
-            "transparency. Use white for drawings without a background: networks are trained on white.",
+            help="Put transparent pictures on a colour, such as white or #RRGGBB; the result is opaque. Default: keep "
+            "the transparency. Use white for drawings without a background: networks are trained on white.",
             show_default=False,
             rich_help_panel="Input",
         ),
@@ -90,7 +90,7 @@ def translate(
         sheet=grid,
         direction=direction,
         size=options.parse_size(size),
-        background=None if background is None else _ground(background),
+        background=None if background is None else options.parse_colour(background, "--background"),
         tile=options.parse_tile(tile),
         strength=settings.strength,
     )
@@ -102,8 +102,3 @@ def translate(
         wrong = {"--json": json, "--dry-run": dry_run, "--grid": grid}
         return stream(pictures, raw, task, settings, quiet=quiet, wrong=wrong)
     return process(pictures, task, settings, dry_run=dry_run, json=json, quiet=quiet)
-
-
-def _ground(text: str) -> tuple[int, int, int]:
-    named = {"white": (255, 255, 255), "black": (0, 0, 0)}
-    return named.get(text) or options.parse_colour(text, "--background")

@@ -153,7 +153,7 @@ class UNet(nn.Module):
         """
         fitting = (size & -size).bit_length() - 1 if size > 0 else 0
         if fitting < 2:
-            raise ConfigError(f"unet: a side of {size} cannot be halved twice; use a multiple of 4, better of 32")
+            raise ConfigError(f"unet: a side of {size} cannot be halved twice; use a multiple of 4; 32 is better")
         return min(fitting, MAX_DEPTH)
 
     def forward(self, image: Tensor) -> Tensor:

@@ -202,6 +202,41 @@ def test_a_picture_that_alone_exceeds_the_memory_fails_alone(command: Run, photo
         assert [path.name for path in (here / "out").glob("*.png")] == ["small.png"]
 
 
+def test_a_dry_run_with_json_ends_with_totals_and_an_estimate(img2img: Run, here: Path, photo: Photo) -> None:
+    photo(here / "in/a.png", (16, 16))
+    (here / "in/b.txt").write_text("no picture")
+    outcome = img2img("upscale", "in", "in/none.png", "-o", "out", "--dry-run", "--json")
+    *jobs, summary = map(json.loads, outcome.out.splitlines())
+    assert outcome.status == 1 and [job["status"] for job in jobs] == ["to do", "failed"] and not outcome.err
+    assert (summary["status"], summary["to do"], summary["failed"]) == ("summary", 1, 1)
+    assert summary["estimate"].startswith("about ")
+
+
+def test_results_that_would_vanish_are_refused(img2img: Run, here: Path, photo: Photo) -> None:
+    photo(here / "a.png")
+    outcome = img2img("upscale", "a.png", "-o", "memory://results/a.png")
+    assert outcome.status == 2 and "memory://results/a.png: results in memory are lost" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--quality", "300"), "invalid value for '--quality': 300 is not in 1..100"),
+        (("--quality", "high"), "invalid value for '--quality': 'high' is not a whole number"),
+        (("--existing", "ask"), "invalid value for '--existing': 'ask' is not one of "),
+        (("--scale", "many"), ": 'many' is not a number"),
+        (("--scale", "1000000"), "--scale 1e+06: use a number above 0 and up to 256"),
+        (("-o", "a.xyz"), "cannot write a.xyz: unknown suffix .xyz; use one of .png"),
+    ],
+)
+def test_wrong_values_get_a_plain_answer(
+    words: tuple[str, str], message: str, img2img: Run, here: Path, photo: Photo
+) -> None:
+    photo(here / "a.png")
+    outcome = img2img("upscale", "a.png", *words)
+    assert outcome.status == 2 and message in outcome.err and "Input should" not in outcome.err
+
+
 def test_before_many_pictures_a_person_is_told_how_long_it_takes(img2img: Run, here: Path, photo: Photo) -> None:
     for number in range(20):
         photo(here / f"in/{number}.png", (16, 16), seed=number)

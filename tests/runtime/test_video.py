@@ -145,7 +145,7 @@ def test_a_cut_off_frame_is_an_error_after_all_whole_ones_are_written(whole, mis
 
 
 def test_no_frame_at_all_is_an_error():
-    with pytest.raises(PictureError, match="standard input is empty: no frame of 4x3"):
+    with pytest.raises(PictureError, match="standard input is empty: it holds no frame of 4x3"):
         through(b"")
 
 

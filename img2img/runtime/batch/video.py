@@ -119,7 +119,7 @@ def read_frames(source: BinaryIO, size: tuple[int, int]) -> Iterator[Frame]:
         if missing == frame.nbytes and count:
             return
         if missing == frame.nbytes:
-            raise PictureError(f"standard input is empty: no frame of {_shape(size)} came")
+            raise PictureError(f"standard input is empty: it holds no frame of {_shape(size)}")
         if missing:
             raise PictureError(
                 f"standard input ends within a frame: {missing} of {frame.nbytes} bytes are missing after"

@@ -20,7 +20,7 @@ def parse_shard(text: str) -> tuple[int, int]:
     match = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", text.strip())
     part, of = (int(match[1]), int(match[2])) if match else (0, 0)
     if not 1 <= part <= of:
-        raise UsageError(f"--shard {show(text)}: say which part of how many, from 1/4 to 4/4")
+        raise UsageError(f"--shard {show(text)}: use N/TOTAL, such as 1/4 for the first of four parts")
     return part, of
 
 

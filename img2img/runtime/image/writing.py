@@ -84,7 +84,9 @@ def _format_of_suffix(name: Path | str) -> str:
     suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122 - a name may be a URI
     if suffix in SUFFIXES:
         return SUFFIXES[suffix]
-    what = "GIF holds 256 colours and is only read" if suffix == ".gif" else f"{suffix or 'no suffix'} is no format"
+    what = f"unknown suffix {suffix}" if suffix else "the name has no suffix"
+    if suffix == ".gif":
+        what = "GIF holds 256 colours and is only read"
     raise PictureError(f"{what}; use one of {', '.join(SUFFIXES)}")
 
 

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 DEFAULT_MODEL = "upscale-x4"
 
 
+MAX_SCALE = 256
+
+
 @dataclass(frozen=True, kw_only=True)
 class UpscaleTask(Task):
     """
@@ -41,7 +44,7 @@ class UpscaleTask(Task):
         budget: a time such as "60s"; the best bundled model that finishes all inputs in this time is used.
 
     Raises:
-        UsageError: `scale` is not a number above 0.
+        UsageError: `scale` is not a number above 0 and up to `MAX_SCALE`.
     """
 
     name: ClassVar[str] = "upscale"
@@ -50,8 +53,8 @@ class UpscaleTask(Task):
     budget: str | None = None
 
     def __post_init__(self) -> None:
-        if self.scale is not None and not (math.isfinite(self.scale) and self.scale > 0):
-            raise UsageError(f"--scale {self.scale:g}: use a number above 0")
+        if self.scale is not None and not 0 < self.scale <= MAX_SCALE:
+            raise UsageError(f"--scale {self.scale:g}: use a number above 0 and up to {MAX_SCALE}")
 
     def find_model(self, settings: Settings, pixels: Callable[[], float | None]) -> Path:
         from img2img.runtime.network import models

@@ -7,12 +7,16 @@
 """
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 from img2img.version import __version__
 
 if TYPE_CHECKING:
     from img2img.runtime.api import Event, Model, batch, load
+
+# Otherwise `import onnxruntime` writes to ~/.cache/Microsoft, and warns on stderr where it cannot.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __all__ = ["Event", "Model", "__version__", "batch", "load"]
 

@@ -38,6 +38,19 @@ class Worker(threading.Thread):
             super().join(timeout)
 
 
+_abandoned: list[Worker] = []
+
+
+def abandon(thread: Worker) -> None:
+    """Wait no longer for a thread that a library keeps busy. It must be a daemon."""
+    _abandoned.append(thread)
+
+
+def are_abandoned() -> bool:
+    """Whether a thread that nobody waits for still runs. Ending the interpreter would then abort the process."""
+    return any(thread.is_alive() for thread in _abandoned)
+
+
 def start(target: Callable[[], object], *, name: str, daemon: bool = False) -> Worker:
     """Start a thread that calls `target`. Raises NoThreads."""
     thread = Worker(target, name=name, daemon=daemon)

@@ -16,6 +16,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 import img2img
+from img2img import threads
 from img2img.cli import console, streams
 from img2img.errors import ExitStatus, Img2ImgError, UsageError
 
@@ -57,9 +58,14 @@ def main(args: Sequence[str] | None = None) -> int:
     words, console.debug = without_debug(words)
     with streams.streams():
         try:
-            return _guarded(words)
+            status = _guarded(words)
         except KeyboardInterrupt:  # again, while the first one was being reported
-            return ExitStatus.INTERRUPTED
+            status = ExitStatus.INTERRUPTED
+        if args is None and threads.are_abandoned():
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(status)
+        return status
 
 
 def _guarded(words: list[str]) -> int:

@@ -46,6 +46,10 @@ def import_(
     licence: Annotated[
         str, typer.Option("--licence", metavar="TEXT", help="Licence of the weights, for the card.")
     ] = "",
+    part: Annotated[
+        str | None,
+        typer.Option("--part", metavar="NAME", help="The generator to import, if the file holds several, such as G_A."),
+    ] = None,
 ) -> None:
     """Import third-party checkpoints: pix2pix, CycleGAN, pix2pixHD, StarGAN, ESRGAN, Real-ESRGAN, ...
 
@@ -71,7 +75,7 @@ def import_(
     from img2img.exchange.importers import Options, import_file
 
     mode: Literal["paper", "running"] | None = norm_mode.value if norm_mode else None
-    options = Options(name=name, norm_mode=mode, domains=names, exclusive=exclusive, licence=licence)
+    options = Options(name=name, norm_mode=mode, domains=names, exclusive=exclusive, licence=licence, part=part)
     done = import_file(file, output, options)
     for note in done.notes:
         console.say(note)

@@ -16,6 +16,7 @@ from img2img.evaluation.metrics import luma, psnr
 from img2img.evaluation.results import spread
 from img2img.exchange import inputs
 from img2img.exchange.inputs import Inputs
+from img2img.runtime.network import inference_errors, stoppable
 from img2img.runtime.network.card import Card
 
 SIDE = 128
@@ -138,11 +139,10 @@ def session(model: bytes | Path) -> Any:
     options = ort.SessionOptions()
     options.log_severity_level = 4
     options.intra_op_num_threads = 1
-    given = model if isinstance(model, bytes) else str(model)
     try:
-        return ort.InferenceSession(given, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime has a separate type for each reason
-        raise ExportError(f"onnxruntime cannot load the new file: {str(error).splitlines()[0]}") from error
+        return stoppable.create(model, options, ["CPUExecutionProvider"])
+    except inference_errors.runtime_errors() as error:
+        raise ExportError(f"onnxruntime cannot load the new file: {inference_errors.first_line(error)}") from error
 
 
 def results(model: Any, samples: Sequence[Sample]) -> list[NDArray[np.float32]]:

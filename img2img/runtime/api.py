@@ -156,6 +156,7 @@ def load(
     threads: int | None = None,
     card: Card | None = None,
     assume: Mapping[str, str] | None = None,
+    verify: bool = False,
 ) -> Model:
     """Load a model by name or path.
 
@@ -167,6 +168,8 @@ def load(
         assume: known properties of a file without a card: `scale`, `range` ("1", "255" or "signed": -1..1),
             `channels` ("rgb" or "bgr"), `task` ("upscale" or "translate"), `context` and `multiple` in pixels.
 
+        verify: refuse a model whose bytes differ from the digest in its card. Otherwise `Model.notes` says so.
+
     Raises:
         ModelError: the model does not exist, is damaged or unsafe, contradicts its card, or cannot be probed.
         DeviceError: CUDA was requested and does not work.
@@ -175,7 +178,7 @@ def load(
     """
     from img2img.runtime.network import session
 
-    return Model(session.load(name_or_path, device=device, threads=threads, card=card, assume=assume))
+    return Model(session.load(name_or_path, device=device, threads=threads, card=card, assume=assume, verify=verify))
 
 
 def batch(

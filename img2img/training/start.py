@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from img2img.errors import CheckpointError, ModelError
 from img2img.exchange import model_weights
 from img2img.exchange.importers import weights_file
+from img2img.exchange.importers.parts import SeveralGenerators
 from img2img.methods.method import Method
 from img2img.runtime.network import models
 from img2img.training.checkpoints import Store, verify
@@ -88,15 +89,20 @@ def read(path: Path) -> dict[str, dict[str, Tensor]]:
     """
     path = resolve(path)
     if path.is_file():
-        is_model = path.suffix.lower() == models.SUFFIX
-        return {"generator": model_weights.read(path) if is_model else weights_file.read(path).state}
+        if path.suffix.lower() == models.SUFFIX:
+            return {"generator": model_weights.read(path)}
+        try:
+            return {"generator": weights_file.read(path).state}
+        except SeveralGenerators as error:
+            hint = "import one of them with img2img import --part NAME, and start from the model file"
+            raise CheckpointError(f"{path}: {error.reason}: {hint}", path=path, hint=hint) from error
     if (path / "checkpoints").is_dir():
         store = Store(path / "checkpoints", keep=1)
         best = store.best()
         return store.load(best[0] if best else None).weights
     if found := sorted(path.glob("*.safetensors")):
         verify(path)
-        return {one.name.removesuffix(".safetensors"): weights_file.read(one).state for one in found}
+        return {one.name.removesuffix(".safetensors"): weights_file.read_all(one) for one in found}
     raise CheckpointError(f"{path}: neither a run folder, nor a checkpoint, nor a weights file")
 
 

@@ -2,12 +2,14 @@
 
 import copy
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnxruntime as ort
 import pytest
+import safetensors.torch
 import torch
 from shared_data import reference_module, shared
 from torch import Tensor, nn
@@ -15,7 +17,7 @@ from torch import Tensor, nn
 from img2img import exchange, networks
 from img2img.errors import CheckpointError, UsageError
 from img2img.exchange import receptive_field
-from img2img.exchange.importers import Options, import_file, spandrel_models
+from img2img.exchange.importers import Options, import_file, parts, spandrel_models, weights_file
 from img2img.exchange.importers.family import BuiltNetwork, State
 from img2img.exchange.importers.fourier import FourierUnit, irfft2, replace_fourier_units, rfft2
 from img2img.exchange.importers.inpainters import CentreInpainting
@@ -94,6 +96,98 @@ def test_an_imported_file_gives_the_official_output(name: str, tmp_path: Path) -
     assert np.ptp(result) > 0.5
 
 
+def test_discriminators_of_our_own_are_no_candidates() -> None:
+    options: dict[str, dict[str, Any]] = {"stargan-discriminator": {"domains": 3, "size": 128}}
+    names = ("patchgan", "pixelgan", "multi-scale", "vgg-style", "unet-discriminator", "sn-patchgan", "dcgan")
+    for name in (*names, *options):
+        state = networks.build(name, **options.get(name, {})).state_dict()
+        assert parts.find({f"netD.{key}": value.shape for key, value in state.items()}) == []
+
+
+def generator(seed: int) -> State:
+    torch.manual_seed(seed)
+    return networks.build("resnet", features=4, blocks=1).state_dict()
+
+
+def prefixed(prefix: str, state: State) -> State:
+    return {prefix + key: value for key, value in state.items()}
+
+
+NESTINGS: dict[str, Callable[[State, State, State], Any]] = {
+    "dictionaries": lambda a, b, d: {"G_A": a, "G_B": b, "D_A": d, "epoch": 7},
+    "deeper": lambda a, b, d: {"epoch": 1, "nets": {"G_A": {"model": {"module": a}}, "G_B": {"model": {"module": b}}}},
+    "lightning": lambda a, b, d: {
+        "state_dict": prefixed("G_A.", a) | prefixed("G_B.", b) | prefixed("D_A.", d),
+        "hyper_parameters": {"lr": 2e-4, "names": ["x"]},
+        "optimizer_states": [{"state": {0: {"exp_avg": torch.rand(3)}}, "param_groups": [{"params": [0]}]}],
+    },
+    "prefixes": lambda a, b, d: prefixed("module.G_A._orig_mod.generator.", a) | prefixed("module.G_B.", b),
+    "list": lambda a, b, d: [{"G_A": a}, {"G_B": b}, d],
+    "averages": lambda a, b, d: {"G_A": d, "G_A_ema": a, "G_B": {k: v + 1 for k, v in b.items()}, "G_B_ema": b},
+}
+
+
+@pytest.mark.parametrize("nesting", NESTINGS)
+@pytest.mark.parametrize("format", ["pth", "safetensors"])
+def test_one_of_several_generators_is_chosen_by_its_name(tmp_path: Path, nesting: str, format: str) -> None:
+    a, b = generator(1), generator(2)
+    discriminator = networks.build("patchgan", features=4).state_dict()
+    file = tmp_path / f"both.{format}"
+    content = NESTINGS[nesting](a, b, discriminator)
+    if format == "pth":
+        torch.save(content, file)
+    else:
+        flat, _ = parts.flatten(content)
+        tensors = {key: value.clone() for key, value in flat.items() if isinstance(value, Tensor)}
+        safetensors.torch.save_file(tensors, file)
+    with pytest.raises(
+        UsageError, match=r"both\.\w+: holds several generators \(.*G_A.*, .*G_B.*\): .* --part NAME$"
+    ) as e:
+        weights_file.read(file)
+    assert "D_A" not in str(e.value)
+    for name, state in (("G_A", a), ("G_B", b)):
+        name = f"{name}_ema" if nesting == "averages" else name
+        read = weights_file.read(file, name)
+        assert set(read.state) == set(state) and all(torch.equal(read.state[key], state[key]) for key in state)
+        assert name in read.wrappers and "module" not in read.wrappers and read.averaged == (nesting == "averages")
+    with pytest.raises(UsageError, match=r"--part G_C: the file has no generator of this name; there are .*G_A"):
+        weights_file.read(file, "G_C")
+
+
+@pytest.mark.parametrize("prefix", ["generator.", "netG_A.", "model.generator.", "module.", "_orig_mod.", "any.thing."])
+def test_a_generator_is_found_behind_any_prefix_beside_a_discriminator(tmp_path: Path, prefix: str) -> None:
+    state = generator(1)
+    discriminator = networks.build("dcgan").state_dict()
+    torch.save(prefixed(prefix, state) | prefixed("discriminator.", discriminator), tmp_path / "one.pth")
+    assert set(weights_file.read(tmp_path / "one.pth").state) == set(state)
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        {"body.0.weight": (4, 3, 3, 3), "body.1.weight": (4,), "body.99999998.weight": (12, 4, 3, 3)},
+        {"model.1.weight": (4, 3, 7, 7), "model.99999998.conv_block.1.weight": (4, 4, 3, 3)},
+        {"main.0.weight": (4, 5, 7, 7), "main.9.main.0.weight": (4, 4, 3, 3), "main.99999998.weight": (3, 4, 7, 7)},
+        {"main.0.weight": (4, 3, 4, 4), "main.2.weight": (4, 4, 4, 4), "main.3.running_mean": (4,)}
+        | {f"main.{i}.weight": (3, 4, 3, 3) for i in range(4, 90)},
+        {"conv_first.weight": (), "body.0.conv1.weight": (), "upconv1.weight": (), "conv_hr.weight": ()},
+        {"stage1.conv1.conv.weight": (2,), "stage2.conv_conv1.conv.weight": ()},
+        {"body.0.rdb1.conv1.weight": (0, 0), "conv_first.weight": (0, 0, 1, 1), "conv_last.weight": (0,)},
+        {"body.0.weight": (0, 2**40, 3, 3), "body.1.weight": (0,), "body.2.weight": (0, 0, 3, 3)},
+        {"layers.99999998.attn.weight": (4, 4), "layers.0.residual_group.blocks.0.norm1.weight": (4,)},
+    ],
+)
+def test_absurd_layers_are_refused_before_anything_is_built(state: dict[str, tuple[int, ...]], tmp_path: Path) -> None:
+    given = {key: torch.zeros(shape) for key, shape in state.items()}
+    with pytest.raises(CheckpointError) as caught:
+        build(given, DOMAINS)
+    assert len(str(caught.value)) < 800
+    safetensors.torch.save_file(given, tmp_path / "absurd.safetensors")
+    with pytest.raises((CheckpointError, UsageError), match="absurd"):
+        import_file(tmp_path / "absurd.safetensors", tmp_path / "x.onnx", DOMAINS)
+    assert not (tmp_path / "x.onnx").exists()
+
+
 def random_network(name: str, **hyper: Any) -> nn.Module:
     """A small network of ours whose weights all affect the result."""
     torch.manual_seed(0)
@@ -131,6 +225,8 @@ def run(built: BuiltNetwork, *inputs: Tensor) -> Tensor:
         ("unet", {"features": 4, "downs": 3, "dropout": False}),
         ("unet", {"features": 4, "downs": 2, "norm": "instance", "outputs": 1}),
         ("unet", {"features": 4, "downs": 3, "upsampling": "resize", "inputs": 1}),
+        ("unet", {"features": 4, "downs": 3, "residual": True}),
+        ("unet", {"features": 4, "downs": 2, "residual": True, "norm": "instance", "upsampling": "resize"}),
         ("resnet", {"features": 4, "blocks": 2}),
         ("resnet", {"features": 4, "blocks": 1, "norm": "batch", "dropout": True, "upsampling": "resize"}),
         ("resnet", {"features": 4, "blocks": 1, "dropout": True}),

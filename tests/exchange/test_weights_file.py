@@ -4,6 +4,8 @@ import argparse
 import io
 import os
 import pickle
+import struct
+import tracemalloc
 import zipfile
 from collections import OrderedDict
 from pathlib import Path
@@ -17,8 +19,11 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 from torch import nn
 
-from img2img.errors import CheckpointError
-from img2img.exchange.importers.weights_file import WRAPPERS, read
+from img2img.errors import CheckpointError, UsageError
+from img2img.exchange.importers import safe_pickle
+from img2img.exchange.importers.parts import WRAPPERS
+from img2img.exchange.importers.safe_pickle import MAGIC
+from img2img.exchange.importers.weights_file import read
 
 
 def net() -> nn.Module:
@@ -253,3 +258,102 @@ def test_a_changed_byte_gives_weights_or_a_checkpoint_error(
     except CheckpointError:
         return
     assert sum(one.numel() for one in state.values()) < 10_000
+
+
+NESTED = b")" + b"2\x86" * 100
+STORAGE = b"(X\x07\0\0\0storagectorch\nFloatStorage\n"
+LISTED = b"]q\0(" + b"N" * 100_000 + b"e"
+
+
+@pytest.mark.parametrize("zipped", [True, False], ids=["zip", "before 1.6"])
+@pytest.mark.parametrize(
+    "steps",
+    [
+        b"\x96" + struct.pack("<Q", 6_800_000_000) + b"x",  # a bytearray of 6.8 GB
+        b"\x8e" + struct.pack("<Q", 6_800_000_000) + b"x",  # bytes
+        b"\x95" + struct.pack("<Q", 2**60) + b"}",  # a frame
+        b"}" + NESTED + b"K\x01s",  # nested tuples as keys, in every step that adds entries
+        b"}(" + NESTED + b"K\x01u",
+        b"(" + NESTED + b"K\x01d",
+        b"ccollections\nOrderedDict\n]" + NESTED + b"K\x01\x86a\x85R",
+        b"\x8f(" + NESTED + b"\x90",
+        b"(" + NESTED + b"\x91",
+        STORAGE + NESTED + b"X\x03\0\0\0cpuK\x10tQ",  # as the key of a storage
+        STORAGE + b"X\x01\0\0\x000X\x03\0\0\0cpu" + NESTED + b"tQ",  # as the length of a storage
+        b"ctorch\nSize\n" + NESTED + b"\x85R",
+        b"}" * 300_000,  # more steps than this test allows
+        LISTED + b"cargparse\nNamespace\nh\0\x85R0" * 100_000,  # a list that is passed again and again
+        b"}\x8a\xff" + b"\x7f" * 255 + b"Ns",  # an integer of 2000 bits as a key
+    ],
+)
+def test_a_small_file_cannot_take_much_time_or_memory(
+    tmp_path: Path, steps: bytes, zipped: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(safe_pickle, "MAX_STEPS", 200_000)
+    header = b"".join(pickle.dumps(one, 2) for one in (MAGIC, 1001, {"little_endian": True}))
+    program = b"\x80\x04" + steps + b"."
+    (tmp_path / "hostile.pth").write_bytes(header + program)
+    if zipped:
+        with zipfile.ZipFile(tmp_path / "hostile.pth", "w") as archive:
+            archive.writestr("archive/data.pkl", program)
+    tracemalloc.start()
+    try:
+        with pytest.raises(CheckpointError, match=r"hostile\.pth: ") as caught:
+            read(tmp_path / "hostile.pth")
+        assert tracemalloc.get_traced_memory()[1] < 100e6
+    finally:
+        tracemalloc.stop()
+    assert len(str(caught.value)) < 400 and len(str(caught.value).splitlines()) == 1
+
+
+def test_entries_that_are_shared_by_many_dictionaries_are_not_followed_forever(tmp_path: Path) -> None:
+    held: dict[str, Any] = {"a": Claim(16, (4,), (1,))}
+    for _ in range(7):
+        held = {name: held for name in "abcdefghij"}
+    with pytest.raises(CheckpointError, match="too many entries"):
+        read(pth(held, tmp_path / "shared.pth"))
+
+
+def test_blocks_that_overlap_are_not_read_again_and_again(tmp_path: Path) -> None:
+    many = {f"k{i}": Claim(16, (4,), (1,)) for i in range(3)}
+    weights = read(pth(many, tmp_path / "shared.pth", np.arange(2**20, dtype=np.float32).tobytes()))
+    assert all(torch.equal(value, torch.arange(4.0)) for value in weights.state.values())
+    assert weights.state["k0"].untyped_storage().nbytes() == 64, "only the claimed numbers of a block are read"
+
+
+simple = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.binary())
+trees = st.recursive(
+    st.one_of(simple, st.just(Claim(16, (4,), (1,)))),
+    lambda inner: st.one_of(
+        st.lists(inner),
+        st.tuples(inner, inner),
+        st.dictionaries(st.one_of(st.text(), st.integers(), st.floats()), inner),
+    ),
+)
+
+
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(content=trees)
+def test_any_content_gives_weights_or_an_error(tmp_path: Path, content: object) -> None:
+    try:
+        state = read(pth(content, tmp_path / "any.pth")).state
+    except (CheckpointError, UsageError) as error:
+        assert len(str(error).splitlines()) == 1
+    else:
+        assert state and all(torch.equal(value, torch.zeros(4)) for value in state.values())
+
+
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(program=st.binary(max_size=60))
+def test_any_program_ends_in_an_error(tmp_path: Path, program: bytes) -> None:
+    with zipfile.ZipFile(tmp_path / "any.pth", "w") as archive:
+        archive.writestr("archive/data.pkl", b"\x80\x04" + program)
+    with pytest.raises(CheckpointError):
+        read(tmp_path / "any.pth")
+
+
+def test_special_files_are_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.pth")
+    for path in (tmp_path, tmp_path / "pipe.pth"):
+        with pytest.raises(CheckpointError, match="is no file of weights"):
+            read(path)

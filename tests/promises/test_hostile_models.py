@@ -43,6 +43,24 @@ def endless(path: Path, card: dict[str, object] | None) -> Path:
     return path
 
 
+def slow_to_load(path: Path, card: dict[str, object] | None) -> Path:
+    """A network with a constant that onnxruntime computes for minutes while it loads the file."""
+    make, kind = onnx.helper, onnx.TensorProto
+    one = make.make_tensor("one", kind.FLOAT, [1], [1e-4])
+    nodes = [make.make_node("ConstantOfShape", ["shape"], ["c0"], value=one)]
+    nodes += [make.make_node("MatMul", [f"c{i}", "c0"], [f"c{i + 1}"]) for i in range(500)]
+    nodes += [make.make_node("ReduceMean", ["c500"], ["mean"], keepdims=0)]
+    nodes += [make.make_node("Add", ["image", "mean"], ["result"])]
+    sides = ["N", 3, "H", "W"]
+    ends = [[make.make_tensor_value_info(name, kind.FLOAT, sides)] for name in ("image", "result")]
+    graph = make.make_graph(nodes, "slow", *ends, [onnx.numpy_helper.from_array(np.array([2500, 2500]), "shape")])
+    model = make.make_model(graph, opset_imports=[make.make_opsetid("", 17)], ir_version=9)
+    if card is not None:
+        make.set_model_props(model, {"img2img": json.dumps(card)})
+    onnx.save(model, str(path))
+    return path
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize(
@@ -53,13 +71,19 @@ def endless(path: Path, card: dict[str, object] | None) -> Path:
         (["upscale", "a.png", "-o", "b.png", "-m", "endless.onnx"], False),  # it is probed
         (["upscale", "a.png", "c.png", "-o", "out", "-m", "endless.onnx"], True),
         (["upscale", "-", "--raw", "4x4", "-m", "endless.onnx"], True),
+        (["models", "verify", "slow.onnx"], False),
+        (["upscale", "a.png", "-o", "b.png", "-m", "slow.onnx"], True),
+        (["export", "slow.onnx", "-p", "fp16", "-o", "b.onnx"], True),
     ],
 )
 def test_ctrl_c_ends_a_network_that_never_ends(
     here: Path, photo: Photo, words: list[str], with_card: bool, number: int
 ) -> None:
+    if words[0] == "export":
+        pytest.importorskip("torch")
     photo(here / "a.png"), photo(here / "c.png")
-    endless(here / "endless.onnx", onnx_nets.card(scale=1) if with_card else None)
+    for make, name in ((endless, "endless.onnx"), (slow_to_load, "slow.onnx")):
+        make(here / name, onnx_nets.card(scale=1) if with_card else None)
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     # A shell that starts the tests in the background has SIGINT ignored, and children inherit that.
     handler = "default_int_handler" if number == signal.SIGINT else "SIG_DFL"
@@ -69,7 +93,7 @@ def test_ctrl_c_ends_a_network_that_never_ends(
         assert running.stdin is not None and running.stdout is not None
         running.stdin.write(bytes(480))
         running.stdin.flush()
-        time.sleep(2.5)
+        time.sleep(2.5 if words[0] != "export" else 6)  # torch takes some seconds to import
         assert running.poll() is None
         began = time.monotonic()
         running.send_signal(number)
@@ -77,6 +101,16 @@ def test_ctrl_c_ends_a_network_that_never_ends(
     assert time.monotonic() - began < 8
     assert running.returncode == 130 and err.decode().splitlines()[-1] == "interrupted", err
     assert not (here / "b.png").exists()
+
+
+def test_loading_has_a_time_limit(here: Path, photo: Photo, img2img: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("img2img.runtime.network.stoppable.LIMIT", 1.0)
+    photo(here / "a.png")
+    for name, card in (("bare.onnx", None), ("with.onnx", onnx_nets.card(scale=1))):
+        done = img2img("upscale", "a.png", "-m", slow_to_load(here / name, card).name)
+        assert done.status == 2 and done.err == f"error: {name}: loading it does not finish within 1 s\n"
+        done = img2img("models", "verify", name)
+        assert done.status == 1 and b"failed   loading it does not finish within 1 s" in done.out
 
 
 def test_probing_and_verifying_have_a_time_limit(

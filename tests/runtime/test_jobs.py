@@ -4,7 +4,9 @@ import os
 import sys
 from pathlib import Path
 
+import hypothesis
 import pytest
+from hypothesis import strategies as st
 
 from img2img.errors import PictureError, UsageError
 from img2img.runtime.files import jobs as module
@@ -227,7 +229,17 @@ def test_results_of_one_picture_that_only_their_domain_tells_apart_need_it_in_th
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("blond", "blond"), ("sky blue", "sky blue"), ("a/b\\c", "a_b_c"), ("..", "_"), ("", "_"), ("{x}", "_x_")],
+    [
+        ("blond", "blond"),
+        ("Zèbre-2_x.1", "Zèbre-2_x.1"),
+        ("sky blue", "sky_blue"),
+        ("a/b\\c", "a_b_c"),
+        ("..", "_"),
+        ("", "_"),
+        ("{x}", "_x_"),
+        ("$(rm *);'\"`&|\n\x1b[31m\u202e%\0~", "__rm____________31m____"),
+        ("n" * 300, "n" * 100),
+    ],
 )
 def test_a_name_from_a_card_becomes_a_part_of_a_file_name(text: str, expected: str) -> None:
     assert safe_name(text) == expected
@@ -378,3 +390,9 @@ def test_names_with_anything_in_them_are_kept_byte_for_byte(here: Path) -> None:
         assert sorted(os.fsencode(job.target.name) for job in made if job.target) == sorted(strange)
         lines = [describe(job) for job in made]
         assert all(len(line.splitlines()) == 1 and line.encode() for line in lines)
+
+
+@hypothesis.given(text=st.text())
+def test_any_name_from_a_card_stays_inside_the_folder(text: str) -> None:
+    name = safe_name(text)
+    assert name.strip(".") and all(one.isalnum() or one in "-_." for one in name)

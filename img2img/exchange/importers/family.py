@@ -15,6 +15,12 @@ from img2img.networks.norms import inference_copy
 State = dict[str, Tensor]
 NormMode = Literal["paper", "running"]
 
+LAYER_COUNTS = ("blocks", "convs", "downs")
+"""Arguments of networks that count layers. Each of these layers has a tensor in the file."""
+
+MAX_WIDTH = 2**16
+"""The most channels of a layer, and the largest side of a picture."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
@@ -26,6 +32,7 @@ class Options:
         domains: names of the columns of the domain vector, in the order of training.
         exclusive: a picture belongs to exactly one domain.
         licence: licence of the weights.
+        part: the generator to import, if the file holds several; see `parts.choose`.
     """
 
     name: str | None = None
@@ -33,6 +40,7 @@ class Options:
     domains: tuple[str, ...] = ()
     exclusive: bool = False
     licence: str = ""
+    part: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,8 +67,6 @@ class Family(Protocol):
     """An architecture with a published layout of its state dict."""
 
     name: str
-    looks_for: str
-    """The keys that identify it, for the message that no architecture fits."""
 
     def fits(self, state: State) -> bool:
         """Whether `state` belongs to this family, judging by key names and numbers of dimensions. Never raises."""
@@ -85,6 +91,10 @@ def build_network(name: str, state: State, *, optional: tuple[str, ...] = (), **
     Raises:
         CheckpointError: keys or shapes differ; the message lists the first five.
     """
+    for option, value in hyper.items():
+        largest = len(state) if option in LAYER_COUNTS else MAX_WIDTH
+        if isinstance(value, int) and not 0 <= value <= largest:
+            raise CheckpointError(f"looks like {name}, but cannot have {option} {value} with {len(state)} tensors")
     try:
         with torch.device("meta"):  # neither initialises weights nor allocates memory: `state` replaces them
             network = networks.build(name, **hyper)

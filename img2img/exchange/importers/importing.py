@@ -41,7 +41,7 @@ def import_file(path: Path, target: Path, options: Options | None = None) -> Imp
         ExportError: the network cannot be exported, or the file does not equal the network.
     """
     options = options or Options()
-    weights = weights_file.read(path)
+    weights = weights_file.read(path, options.part)
     try:
         built = registry.build(weights.state, options)
     except (CheckpointError, UsageError) as error:

@@ -16,7 +16,6 @@ class GatedFamily:
     """Gated convolutions, "DeepFill v2" (repository nipponjo/deepfillv2-pytorch)."""
 
     name = "gated convolutions (DeepFill v2)"
-    looks_for = "stage1.conv1.conv.weight, stage2.conv_conv1.conv.weight, ..."
 
     def fits(self, state: State) -> bool:
         return "stage1.conv1.conv.weight" in state and "stage2.conv_conv1.conv.weight" in state
@@ -45,18 +44,17 @@ class ContextEncoderFamily:
     """
 
     name = "context encoder"
-    looks_for = "main.0.weight, main.2.weight, main.3.running_mean, ..."
 
     def fits(self, state: State) -> bool:
         return (
             all(key in state for key in ("main.0.weight", "main.2.weight", "main.3.running_mean"))
             and state["main.0.weight"].ndim == state["main.2.weight"].ndim == 4
             and all(re.fullmatch(r"main\.\d+\.\w+", key) for key in state)
+            and 1 not in _kernels(state)[-1].shape[:2]  # the paper's discriminator returns one channel
         )
 
     def build(self, state: State, options: Options) -> BuiltNetwork:
-        numbers = sorted(int(key.split(".")[1]) for key in state if key.endswith(".weight") and state[key].ndim == 4)
-        kernels = [state[f"main.{number}.weight"] for number in numbers]
+        kernels = _kernels(state)
         # The encoder has `halvings` layers, plus one over 4 x 4 pixels that makes the code. The decoder has one layer
         # that expands the code, plus `halvings` doublings, or one less if it returns only the centre of the picture.
         is_centre = len(kernels) % 2 == 1
@@ -95,6 +93,12 @@ class ContextEncoderFamily:
             context=None,
             notes=notes,
         )
+
+
+def _kernels(state: State) -> list[Tensor]:
+    """The kernels of the convolutions, in their order."""
+    numbers = sorted(int(key.split(".")[1]) for key in state if key.endswith(".weight") and state[key].ndim == 4)
+    return [state[f"main.{number}.weight"] for number in numbers]
 
 
 class MaskedInput(nn.Module):

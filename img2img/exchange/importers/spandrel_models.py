@@ -1,5 +1,6 @@
 """Import all other architectures with the library spandrel, if it is installed."""
 
+import contextlib
 import importlib
 import importlib.util
 from typing import Any
@@ -21,6 +22,16 @@ TASKS = {"SR": "upscale", "FaceSR": "upscale", "Restoration": "translate", "Inpa
 def installed() -> bool:
     """Whether spandrel is installed."""
     return importlib.util.find_spec("spandrel") is not None
+
+
+def detects(state: State) -> bool:
+    """Whether spandrel knows the architecture of `state`. spandrel must be installed."""
+    spandrel: Any = importlib.import_module("spandrel")
+    for one in spandrel.MAIN_REGISTRY:
+        with contextlib.suppress(ArithmeticError, LookupError, RuntimeError, TypeError, ValueError):  # odd shapes
+            if one.detect(state):
+                return True
+    return False
 
 
 def build(state: State, options: Options) -> BuiltNetwork | None:

@@ -20,22 +20,31 @@ RUNNING_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
 
 class UNetFamily:
-    """`latest_net_G.pth` of pix2pix with a U-Net (repository junyanz/pytorch-CycleGAN-and-pix2pix)."""
+    """`latest_net_G.pth` of pix2pix with a U-Net (repository junyanz/pytorch-CycleGAN-and-pix2pix).
+
+    Also our residual U-Net, whose outermost level has other names.
+    """
 
     name = "pix2pix U-Net"
-    looks_for = "model.model.0.weight, model.model.1.model.1.weight, ..."
 
     def fits(self, state: State) -> bool:
-        return all(_is_kernel(state, f"model.model.{key}.weight") for key in ("0", "1.model.1", "3"))
+        published = [f"model.model.{key}.weight" for key in ("0", "1.model.1", "3")]
+        residual = [f"model.{key}.weight" for key in ("down", "below.model.1", "up", "last.2")]
+        return any(all(_is_kernel(state, key) for key in keys) for keys in (published, residual))
 
     def build(self, state: State, options: Options) -> BuiltNetwork:
-        state, norm, notes = _normalised(state, "model.model.0")
-        first, last = state["model.model.0.weight"], state["model.model.3.weight"]
-        downs, level = 1, "model.model.1.model"
+        is_residual = "model.down.weight" in state
+        names = ("down", "below.model", "up") if is_residual else ("model.0", "model.1.model", "model.3")
+        first_layer, level, last_layer = (f"model.{name}" for name in names)
+        state, norm, notes = _normalised(state, first_layer)
+        first, last = state[f"{first_layer}.weight"], state[f"{last_layer}.weight"]
+        downs = 1
         while f"{level}.1.weight" in state:
             downs, level = downs + 1, f"{level}.3.model"
         is_transposed = last.shape[2] == 4
         inputs, outputs = first.shape[1], last.shape[1 if is_transposed else 0]
+        if is_residual:
+            outputs = state["model.last.2.weight"].shape[0]
         network = build_network(
             "unet",
             state,
@@ -47,6 +56,7 @@ class UNetFamily:
             norm=norm,
             dropout=False,
             upsampling="transpose" if is_transposed else "resize",
+            residual=is_residual,
         )
         return _wrapped(network, self.name, norm, inputs, outputs, options, notes)
 
@@ -58,7 +68,6 @@ class ResNetFamily:
     """
 
     name = "CycleGAN ResNet or pix2pixHD"
-    looks_for = "model.1.weight, model.10.conv_block.1.weight, ..."
 
     def fits(self, state: State) -> bool:
         kernel = state.get("model.1.weight")
@@ -97,7 +106,6 @@ class StarGANFamily:
     """`200000-G.ckpt` of StarGAN (repository yunjey/stargan)."""
 
     name = "StarGAN"
-    looks_for = "main.0.weight, main.9.main.0.weight, ..."
 
     def fits(self, state: State) -> bool:
         return _is_kernel(state, "main.0.weight") and any(re.fullmatch(r"main\.\d+\.main\.0\.weight", k) for k in state)

@@ -24,7 +24,6 @@ class RRDBFamily:
     """ESRGAN (repository xinntao/ESRGAN and before it) and Real-ESRGAN (xinntao/Real-ESRGAN), three key layouts."""
 
     name = "ESRGAN or Real-ESRGAN RRDB"
-    looks_for = "body.0.rdb1.conv1.weight, RRDB_trunk.0.RDB1.conv1.weight or model.1.sub.0.RDB1.conv1.0.weight"
 
     def fits(self, state: State) -> bool:
         return "body.0.rdb1.conv1.weight" in _in_current_layout(state)
@@ -60,7 +59,6 @@ class CompactFamily:
     """Real-ESRGAN's `SRVGGNetCompact`: realesr-general-x4v3, realesr-animevideov3."""
 
     name = "Real-ESRGAN compact"
-    looks_for = "body.0.weight, body.1.weight, ... and nothing else"
 
     def fits(self, state: State) -> bool:
         slopes = state.get("body.1.weight")
@@ -86,7 +84,6 @@ class SRResNetFamily:
     """`MSRResNet` (repository XPixelGroup/BasicSR), with or without batch norm."""
 
     name = "SRResNet"
-    looks_for = "conv_first.weight, body.0.conv1.weight, upconv1.weight, conv_hr.weight"
 
     def fits(self, state: State) -> bool:
         return all(f"{key}.weight" in state for key in ("conv_first", "body.0.conv1", "upconv1", "conv_hr"))

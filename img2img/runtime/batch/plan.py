@@ -127,7 +127,8 @@ def choose_model(
     path = task.find_model(settings, pixels)
     # The 8-bit file replaces a model only if the user named no file.
     path = models.for_device(path, settings.device)
-    return ModelChoice(path, task.name, settings.device, settings.threads, settings.assumed(), notify)
+    threads, assumed = settings.threads, settings.assumed()
+    return ModelChoice(path, task.name, settings.device, threads, assumed, notify, verify=settings.verify)
 
 
 def _plan_all(

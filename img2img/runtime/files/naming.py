@@ -20,9 +20,8 @@ from img2img.text import show
 
 TEMPLATE_FIELDS = ("stem", "name", "dir", "sub", "model", "domain", "scale", "ext")
 
-_UNFIT = re.compile(
-    r'[\x00-\x1f<>:"/\\|?*{}]'
-)  # not allowed in file names, here or on Windows, or special in templates
+_UNFIT = re.compile(r"[^\w.-]")  # all but letters, digits, and -_.
+_LONGEST_NAME = 100  # characters; file systems allow 255 bytes for the whole name
 _SEPARATORS = (os.sep, os.altsep or os.sep)
 
 
@@ -50,9 +49,9 @@ class Naming:
 
 
 def safe_name(text: str) -> str:
-    """Make `text` from a model card safe in a file name. Replaces separators, braces, and names such as `..`."""
-    plain = _UNFIT.sub("_", text)
-    return plain if plain.strip(". ") else "_"
+    """Make `text` from a model card a part of a file name: letters, digits, and -_. are kept, all else becomes `_`."""
+    plain = _UNFIT.sub("_", text[:_LONGEST_NAME])
+    return plain if plain.strip(".") else "_"
 
 
 def output_folder(output: str | None) -> Location | None:

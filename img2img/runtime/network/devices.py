@@ -6,7 +6,6 @@ Measurements decided the settings of the sessions.
 from __future__ import annotations
 
 import contextlib
-import functools
 import io
 import math
 import os
@@ -18,8 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from img2img.errors import DeviceError, ModelError, UsageError
-from img2img.runtime.network import header, inference_errors
-from img2img.runtime.network.stoppable import StoppableSession, off_main
+from img2img.runtime.network import header, inference_errors, stoppable
 from img2img.threads import NoThreads, Worker, start
 
 T = TypeVar("T")
@@ -217,9 +215,7 @@ def _options(threads: int) -> Any:
 def _session(path: Path, options: Any, providers: list[Any]) -> Any:
     ort = _onnxruntime()
     try:
-        # With enable_fallback, onnxruntime would replace CUDA by the CPU on its own and print a banner to stdout.
-        load = functools.partial(ort.InferenceSession, str(path), options, providers=providers, enable_fallback=0)
-        return StoppableSession(off_main(load))
+        return stoppable.create(path, options, providers)
     except inference_errors.runtime_errors() as error:
         newest = _NEWEST.search(str(error))
         if newest is None:

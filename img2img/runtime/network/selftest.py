@@ -12,10 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from img2img.errors import ModelError
-from img2img.runtime.network import inference_errors
+from img2img.runtime.network import inference_errors, stoppable
 from img2img.runtime.network.card import MAX_SELFTEST_SIDE, Card
 from img2img.runtime.network.inference_errors import BrokenOutput
-from img2img.runtime.network.stoppable import StoppableSession, off_main
 
 Floats = npt.NDArray[np.float32]
 Inputs = dict[str, Floats]
@@ -140,11 +139,8 @@ def _runner(model: Path | bytes) -> tuple[Callable[[Inputs], Floats], Sides | No
     options = ort.SessionOptions()
     options.log_severity_level = 4
     options.intra_op_num_threads = 1
-    file = str(model) if isinstance(model, Path) else model
     try:
-        session = StoppableSession(
-            off_main(lambda: ort.InferenceSession(file, options, providers=["CPUExecutionProvider"]))
-        )
+        session = stoppable.create(model, options, ["CPUExecutionProvider"])
     except inference_errors.runtime_errors() as error:
         raise inference_errors.convert(error, f"{what}: onnxruntime cannot load it") from error
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from img2img.errors import ModelError, UsageError
-from img2img.runtime.network import devices, inference_errors, model_file, models, probe
+from img2img.runtime.network import devices, inference_errors, integrity, model_file, models, probe
 from img2img.runtime.network.adapter import Adapter, Assumptions, FixedSize, fixed_size, show_shape
 from img2img.runtime.network.buffered_session import BufferedSession
 from img2img.runtime.network.card import Card
@@ -165,6 +165,7 @@ def load(
     assume: Mapping[str, str] | None = None,
     runs: int | None = None,
     split: bool | None = None,
+    verify: bool = False,
 ) -> LoadedModel:
     """Load a model by name or path.
 
@@ -180,6 +181,7 @@ def load(
             because each run needs memory.
         split: True: a run uses all threads while the others are idle. False: one thread per run, which is faster if
             runs side by side keep all threads busy. None: False if `Grid.tiles_beat_threads`.
+        verify: refuse a model whose bytes differ from the digest in its card. Otherwise a note says so.
 
     Raises:
         ModelError: the model does not exist, is damaged or unsafe, contradicts its card, or cannot be probed.
@@ -198,12 +200,14 @@ def load(
     if card is not None and assume:
         raise UsageError(f"{path}: give a card or assumptions, not both")
     model_file.require_safe(path)
+    doubts = [] if found is None else integrity.check(path, found, verify=verify)
     count = devices.cores() if threads is None else threads
     expected = split  # before it is known whether the network takes one size only
     if split is None:
         known = found or card
         expected = known is None or not devices.is_cpu(device) or not Grid(known).tiles_beat_threads(count)
     session, where, notes = devices.create(path, device, threads if expected else 1)
+    notes = [*doubts, *notes]
     fixed, adapter = None, None
     if found is not None:
         fixed = check_interface(session, found, path)

@@ -10,17 +10,20 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, TypeVar
 
 from img2img.errors import ModelError
-from img2img.text import show_duration
-from img2img.threads import start
+from img2img.text import show, show_duration
+from img2img.threads import abandon, start
 
 T = TypeVar("T")
 
 LIMIT = 30.0
 """Seconds that probing or verifying a model may take. The pictures have some thousand pixels: large networks take a
-second or two."""
+second or two. Loading takes as long, and a little longer for large files."""
+
+_BYTES_PER_SECOND = 10e6  # of a file that is loaded; slow disks and CUDA have more
 
 _POLL = 0.2  # seconds; Windows delivers Ctrl-C only between waits that end
 _GRACE = 2.0  # seconds in which a run ends after it was told to; only a single endless operator takes longer
@@ -83,6 +86,46 @@ class StoppableSession:
                 self._running.discard(options)
 
 
+def create(model: Path | bytes, options: Any, providers: list[Any]) -> StoppableSession:
+    """Create an onnxruntime session. Every session is created here, because loading a model may never end, either.
+
+    onnxruntime computes constant parts of a network while it loads it.
+
+    Args:
+        model: the path or the content of an ONNX file.
+        options: onnxruntime's `SessionOptions`.
+
+    Raises:
+        TookTooLong: it does not load in time. Other exceptions come from onnxruntime.
+    """
+    import onnxruntime
+
+    # With enable_fallback, onnxruntime would replace CUDA by the CPU on its own and print a banner to stdout.
+    given: dict[str, Any] = {"providers": providers, "enable_fallback": 0}
+    file = model if isinstance(model, bytes) else str(model)
+    seconds = LIMIT + (len(model) if isinstance(model, bytes) else _size(model)) / _BYTES_PER_SECOND
+
+    def stop() -> None:
+        if hasattr(options, "set_load_cancellation_flag"):  # new in onnxruntime 1.21
+            options.set_load_cancellation_flag(True)
+
+    try:
+        session = off_main(
+            lambda: onnxruntime.InferenceSession(file, options, **given), stop=stop, deadline=time.monotonic() + seconds
+        )
+    except TookTooLong as error:
+        name = "the model" if isinstance(model, bytes) else show(model)
+        raise TookTooLong(f"{name}: loading it does not finish within {show_duration(seconds)}") from error
+    return StoppableSession(session)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:  # onnxruntime reports it
+        return 0
+
+
 def off_main(function: Callable[[], T], *, stop: Callable[[], None] = lambda: None, deadline: float | None = None) -> T:
     """Call `function` in a thread of its own, while this thread waits and can take a Ctrl-C at any time.
 
@@ -111,6 +154,7 @@ def off_main(function: Callable[[], T], *, stop: Callable[[], None] = lambda: No
     except BaseException:
         stop()
         thread.join(_GRACE)
+        abandon(thread)
         errors.clear()
         raise
     if not errors:

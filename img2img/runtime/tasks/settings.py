@@ -99,6 +99,9 @@ class Settings:
         panel=MODEL,
         help="A property of a model file without a card, such as scale=4, range=255 or context=16. Repeatable.",
     )
+    verify: bool = option(
+        False, panel=MODEL, help="Refuse a model whose bytes differ from the digest in its card. Default: a warning."
+    )
     device: str = option("auto", metavar="auto|cpu|cuda[:N]", panel=MODEL, help="Where the network runs.")
     strength: float = option(
         1.0,

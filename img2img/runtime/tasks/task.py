@@ -102,7 +102,7 @@ class ModelChoice:
 
     Attributes:
         notify: receives the model's notes when it is loaded.
-        runs, split: see `session.load` and `share`.
+        runs, split, verify: see `session.load` and `share`.
 
     Raises:
         ModelError: the model is for another task; the message names the command for it. Or the task is inpainting and
@@ -117,6 +117,7 @@ class ModelChoice:
     notify: Callable[[str], None] | None = None
     runs: int | None = None
     split: bool | None = None
+    verify: bool = False
 
     def __post_init__(self) -> None:
         self._model: LoadedModel | None = None
@@ -148,6 +149,7 @@ class ModelChoice:
                 assume=self.assume or None,
                 runs=self.runs,
                 split=self.split,
+                verify=self.verify,
             )
             if self._card is None:  # a probed card has no task: the user named it by the command
                 self._model.card = dataclasses.replace(self._model.card, task=self.task)
@@ -193,7 +195,8 @@ class ModelChoice:
         plain = models.full_precision(self.path)
         if plain is None:
             return None
-        self._spares.append(session.load(plain, device="cpu", threads=self.threads, runs=self.runs, split=self.split))
+        given: dict[str, Any] = {"runs": self.runs, "split": self.split, "verify": self.verify}
+        self._spares.append(session.load(plain, device="cpu", threads=self.threads, **given))
         return self._spares[-1]
 
     def __getstate__(self) -> dict[str, object]:

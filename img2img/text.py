@@ -2,6 +2,7 @@
 
 import math
 import re
+import unicodedata
 from pathlib import Path
 from typing import BinaryIO
 
@@ -33,6 +34,16 @@ def show(text: object) -> str:
 def shown(source: Path | BinaryIO, stream: str = "standard input") -> str:
     """The name of `source` for messages: its path in printable form, or `stream` if it is a stream."""
     return show(source) if isinstance(source, Path) else stream
+
+
+def nfc(name: str) -> str:
+    """A name with its accents composed. Equal results: the names look the same, and macOS takes them for the same."""
+    return name if name.isascii() else unicodedata.normalize("NFC", name)
+
+
+def count_of(count: int, noun: str, plural: str | None = None) -> str:
+    """A number with its noun: `1 picture`, `3 pictures`. `plural` is for nouns that do not just add an s."""
+    return f"{count} {noun if count == 1 else plural or noun + 's'}"
 
 
 def parse_memory(text: str, option: str = "--max-memory") -> int:

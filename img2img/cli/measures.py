@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from img2img.cli import console, options
 from img2img.errors import ModelError, UsageError
 from img2img.runtime.tasks.settings import option
+from img2img.text import nfc
 
 if TYPE_CHECKING:
     from img2img.evaluation.domain_classifier import DomainClassifier
@@ -150,7 +151,7 @@ class EvaluateOptions:
 
     def _check_unpaired(self, model: LoadedModel) -> None:
         domains = model.card.domains
-        if domains and self.to not in domains:
+        if domains and nfc(self.to) not in map(nfc, domains):
             wrong = f"{model.name} has no domain {self.to}" if self.to else f"{model.name} has several domains"
             raise UsageError(f"{wrong}; use --to with one of {', '.join(domains)}")
         if self.to and not domains:
@@ -254,7 +255,9 @@ class EvaluateOptions:
     def _unpaired(self, models: dict[str, LoadedModel], folders: list[Path], real: Path) -> Measure:
         from img2img.evaluation import inception, unpaired
 
-        if absent := [name for name, model in models.items() if self.to and self.to not in model.card.domains]:
+        if absent := [
+            name for name, model in models.items() if self.to and nfc(self.to) not in map(nfc, model.card.domains)
+        ]:
             raise ModelError(f"--against: {absent[0]} has no domain {self.to}")
         published = None
         if self.features:
@@ -297,7 +300,7 @@ class EvaluateOptions:
     def _styles(self, models: dict[str, LoadedModel], folders: list[Path], domains: tuple[str, ...]) -> Measure:
         from img2img.evaluation import styles
 
-        if any(set(model.card.domains) != set(domains) for model in models.values()):
+        if any({*map(nfc, model.card.domains)} != {*map(nfc, domains)} for model in models.values()):
             raise ModelError("--against: the models have different domains")
         found = styles.styles(folders, domains, train=list(self.train), held_out=self.held_out, count=self.count)
         ways = self._translations(models)

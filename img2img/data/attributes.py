@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from img2img.errors import DataError
 from img2img.runtime.files.source import PICTURE_SUFFIXES
+from img2img.text import nfc
 
 SUFFIXES = (".csv", ".tsv", ".txt")
 VALUES = {"1": 1, "0": 0, "-1": 0, "1.0": 1, "0.0": 0, "-1.0": 0, "+1": 1, "true": 1, "false": 0}
@@ -71,7 +72,8 @@ def read(file: Path, *, wanted: tuple[str, ...] = ()) -> Table:
         raise DataError(f"{file}: the table is empty; it needs a header and one line per picture")
     header, *body = rows
     # CelebA's header names only the attributes; that of a CSV file also names the column of pictures.
-    columns = header if len(header) == len(body[0]) - 1 else header[1:]
+    columns = [nfc(name) for name in (header if len(header) == len(body[0]) - 1 else header[1:])]
+    wanted = tuple(map(nfc, wanted))
     for (number, _), row in zip(numbered[1:], body, strict=True):
         if len(row) != len(columns) + 1:
             raise DataError(f"{file}, line {number}: {len(row)} cells, but there must be {len(columns) + 1}")

@@ -14,7 +14,8 @@ from img2img.data import attributes as tables
 from img2img.data import folders, layouts
 from img2img.data.jitter import Aspect, JitterSection
 from img2img.errors import DataError
-from img2img.runtime.files.source import PICTURE_SUFFIXES
+from img2img.runtime.files.walk import is_picture
+from img2img.text import count_of, nfc
 
 Missing = Literal["fail", "skip"]
 
@@ -177,17 +178,18 @@ def _sets(
         if source.is_file():
             sets.append(_from_table(source, attributes, pictures, missing))
             continue
-        found = [path for path in sorted(source.iterdir()) if tables.is_table(path)]
+        inside = layouts.contents(source)
+        found = [path for path in inside if tables.is_table(path)]
         if len(found) > 1:
             raise DataError(f"{source}: two tables of attributes ({found[0].name}, {found[1].name}); name one of them")
         if found:
             sets.append(_from_table(found[0], attributes, pictures, missing))
-        elif any(path.suffix.casefold() in PICTURE_SUFFIXES for path in source.iterdir()):
+        elif any(is_picture(path.name) for path in inside):
             flat.append(source)
         else:
             sets.append(_from_folders(source, attributes))
     if flat:
-        train = {folder.name: folder for folder in flat}
+        train = {nfc(folder.name): folder for folder in flat}
         if len(train) < len(flat):
             raise DataError(
                 f"two of the folders {', '.join(map(str, flat))} have the same name; domains are named for them"
@@ -199,20 +201,30 @@ def _sets(
 def _from_folders(folder: Path, attributes: tuple[str, ...]) -> LabelSet:
     train = layouts.child(folder, "train")
     held = next((h for word in layouts.HELD_OUT_FOLDERS if (h := layouts.child(folder, word))), None) if train else None
-    inside = {path.name: path for path in layouts.subfolders(train or folder)}
+    inside = layouts.named_subfolders(train or folder)
     if train is None and (split := _prefixed(inside)) is not None:
         return _exclusive(folder, *split, attributes, f"{folder.name}: {', '.join(inside)}, one folder per domain")
     if not inside:
-        raise DataError(
-            f"{folder}: no domains found; give a folder with one sub-folder per domain, or a table of attributes"
-        )
+        raise DataError(_no_domains(folder, train))
     layout = f"{folder.name}: one folder per domain"
     if held is None:
         return _exclusive(folder, inside, {}, attributes, layout)
-    out = {path.name: path for path in layouts.subfolders(held)}
+    out = layouts.named_subfolders(held)
     if out.keys() != inside.keys():
         raise DataError(f"{folder}: {held.name} has the domains {', '.join(out)}, but train has {', '.join(inside)}")
     return _exclusive(folder, inside, out, attributes, f"{layout}; held out: {held.name}")
+
+
+def _no_domains(folder: Path, train: Path | None) -> str:
+    expected = "one sub-folder per domain, or a table of attributes"
+    if train is None:
+        return f"{folder}: no domains found: it has no sub-folders; it needs {expected}"
+    pictures = count_of(sum(is_picture(path.name) for path in layouts.contents(train)), "picture")
+    beside = [path.name for path in layouts.subfolders(folder) if path != train]
+    found = f"{folder}: no domains found: {train.name} has {pictures} and no sub-folders"
+    found += f", next to {layouts.list_first(beside)}" if beside else ""
+    advice = f"a folder called {train.name} must have one sub-folder per domain"
+    return f"{found}; {advice}. If {train.name} is itself a domain, rename it" + (" or name each folder" * bool(beside))
 
 
 def _prefixed(inside: dict[str, Path]) -> tuple[dict[str, Path], dict[str, Path]] | None:
@@ -230,6 +242,7 @@ def _prefixed(inside: dict[str, Path]) -> tuple[dict[str, Path], dict[str, Path]
 def _exclusive(
     folder: Path, train: dict[str, Path], held: dict[str, Path], attributes: tuple[str, ...], layout: str
 ) -> LabelSet:
+    attributes = tuple(map(nfc, attributes))
     if absent := [name for name in attributes if name not in train]:
         raise DataError(f"{folder}: no domain {', '.join(absent)}; choose from {', '.join(train)}")
     columns = attributes or tuple(sorted(train))
@@ -250,18 +263,23 @@ def _from_table(file: Path, attributes: tuple[str, ...], pictures: Sequence[Path
     table = tables.read(file, wanted=attributes)
     below = [path for folder in pictures or [file.parent] for path in folders.find([folder])]
     # Look for the path as written below one of the folders, then for the bare file name anywhere below them.
-    written = {p.relative_to(f).as_posix(): p for f in pictures or [file.parent] for p in below if p.is_relative_to(f)}
+    written: dict[str, list[Path]] = {}
     bare: dict[str, list[Path]] = {}
     for path in below:
-        bare.setdefault(path.name, []).append(path)
+        bare.setdefault(nfc(path.name), []).append(path)
+        for top in pictures or [file.parent]:
+            if path.is_relative_to(top):
+                written.setdefault(nfc(path.relative_to(top).as_posix()), []).append(path)
     items: list[LabelledPicture] = []
     absent: list[str] = []
     for row in table.rows:
-        places = [written[row.file]] if row.file in written else bare.get(Path(row.file).name, [])
+        name = Path(row.file).name
+        places = written.get(nfc(row.file)) or bare.get(nfc(name), [])
+        places = [path for path in places if path.name == name] or places  # an exact match wins
         if len(places) > 1:
             raise DataError(f"{file}: {row.file} exists twice, as {places[0]} and {places[1]}; set data.pictures")
         if places:
-            items.append(LabelledPicture(Path(row.file).with_suffix("").as_posix(), places[0], row.values))
+            items.append(LabelledPicture(nfc(Path(row.file).with_suffix("").as_posix()), places[0], row.values))
         else:
             absent.append(row.file)
     if not items or (absent and missing == "fail"):
@@ -270,9 +288,9 @@ def _from_table(file: Path, attributes: tuple[str, ...], pictures: Sequence[Path
             f"{', '.join(str(folder) for folder in pictures or [file.parent])} ({layouts.list_first(absent)}); set "
             "data.pictures to their folder, or data.missing = skip"
         )
-    notes = [f"{len(absent)} pictures in {file.name} do not exist and are skipped"] if absent else []
+    notes = [f"skipped, named in {file.name} but missing: {count_of(len(absent), 'picture')}"] if absent else []
     if unnamed := len(below) - len({item.path for item in items}):
-        notes.append(f"{unnamed} pictures are not in {file.name} and are skipped")
+        notes.append(f"skipped, not named in {file.name}: {count_of(unnamed, 'picture')}")
     if table.ignored:
         notes.append(f"columns of {file.name} that are not attributes: {', '.join(table.ignored)}")
     share = np.mean([item.label for item in items], axis=0)

@@ -1,7 +1,7 @@
 """Finds the folders of side A and side B, and chooses held-out pictures. Looks only at names."""
 
 import hashlib
-import unicodedata
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +9,8 @@ from typing import NamedTuple, TypeVar
 
 from img2img.data import folders
 from img2img.errors import DataError
+from img2img.runtime.files.source import is_hidden_folder
+from img2img.text import nfc, show
 
 HELD_OUT_SHARE = 1 / 20
 MAX_HELD_OUT = 50
@@ -40,8 +42,7 @@ def named_pictures(folder: Path) -> list[NamedPicture]:
     """
     # macOS stores accents as separate characters (NFD). Normalising makes equal-looking names equal.
     return [
-        NamedPicture(unicodedata.normalize("NFC", path.relative_to(folder).with_suffix("").as_posix()), path)
-        for path in folders.find([folder])
+        NamedPicture(nfc(path.relative_to(folder).with_suffix("").as_posix()), path) for path in folders.find([folder])
     ]
 
 
@@ -85,8 +86,40 @@ def child(folder: Path, name: str) -> Path | None:
 
 
 def subfolders(folder: Path) -> list[Path]:
-    """Return the sub-folders, sorted, without hidden folders and those of operating systems."""
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith((".", "__MACOSX")))
+    """Return the sub-folders, sorted, without hidden folders and those of operating systems.
+
+    Raises:
+        DataError: the folder cannot be listed.
+    """
+    return [path for path in contents(folder) if not is_hidden_folder(path.name) and os.path.isdir(path)]  # noqa: PTH112
+
+
+def named_subfolders(folder: Path) -> dict[str, Path]:
+    """Return the sub-folders by name.
+
+    Raises:
+        DataError: the folder cannot be listed, or two names differ only in how accents are stored.
+    """
+    found: dict[str, Path] = {}
+    for path in subfolders(folder):
+        if nfc(path.name) in found:
+            raise DataError(
+                f"{folder}: two folders are called {show(path.name)}, with the accents stored in two ways; merge them"
+            )
+        found[nfc(path.name)] = path
+    return found
+
+
+def contents(folder: Path) -> list[Path]:
+    """Return what is in `folder`, sorted.
+
+    Raises:
+        DataError: the folder cannot be listed.
+    """
+    try:
+        return sorted(folder.iterdir())
+    except OSError as error:
+        raise DataError(f"{folder}: {error.strerror}", path=folder) from error
 
 
 def hash_fraction(name: str) -> float:

@@ -16,7 +16,9 @@ from img2img.data import folders, layouts
 from img2img.data.jitter import JitterSection
 from img2img.data.layouts import NamedPicture
 from img2img.errors import DataError
-from img2img.runtime.files.source import PICTURE_SUFFIXES
+from img2img.runtime.files.source import PICTURE_SUFFIXES, on_disk
+from img2img.runtime.files.walk import is_picture
+from img2img.text import count_of, nfc
 
 Direction = Literal["AtoB", "BtoA"]
 Layout = Literal["auto", "folders", "side-by-side", "table"]
@@ -114,7 +116,7 @@ def find_pairs(
         if not source.exists():
             raise DataError(f"{source}: no such folder or file")
     train, test, words, skipped = _find(sources, layout, missing)
-    notes = [f"{skipped} pictures have no partner and are skipped"] if skipped else []
+    notes = [f"skipped, without a partner: {count_of(skipped, 'picture')}"] if skipped else []
     if validation:
         more = _find(validation, layout, missing)
         test, words = more[0] + more[1], f"{words}; held out: {more[2]}"
@@ -175,7 +177,7 @@ def _by_name(found: list[NamedPicture]) -> dict[str, Path]:
 
 def _side_by_side(folder: Path, *, sure: bool) -> Found:
     train = layouts.child(folder, "train")
-    if train is None and not any(path.suffix.casefold() in PICTURE_SUFFIXES for path in folder.iterdir()):
+    if train is None and not any(is_picture(path.name) for path in layouts.contents(folder)):
         inside = layouts.list_first(path.name for path in layouts.subfolders(folder))
         raise DataError(
             f"{folder}: no pairs found; it contains {f'the folders {inside}' if inside else 'no pictures'}. "
@@ -223,9 +225,9 @@ def _in_table(file: Path) -> Found:
             raise DataError(f"{file}, line {line}: {len(cells)} columns, but there must be two, the paths of A and B")
         if not pairs and not absent and not any(Path(c).suffix.casefold() in PICTURE_SUFFIXES for c in cells):
             continue  # a header
-        paths = [file.parent / cell for cell in cells]
+        paths = [on_disk(file.parent / cell) for cell in cells]
         absent += [f"{cell} (line {line})" for cell, path in zip(cells, paths, strict=True) if not path.is_file()]
-        pairs.append(Pair(Path(cells[0]).with_suffix("").as_posix(), Part(paths[0]), Part(paths[1])))
+        pairs.append(Pair(nfc(Path(cells[0]).with_suffix("").as_posix()), Part(paths[0]), Part(paths[1])))
     if absent:
         more = ", ..." if len(absent) > 5 else ""
         raise DataError(f"{file}: {len(absent)} of the files that it lists do not exist: {', '.join(absent[:5])}{more}")

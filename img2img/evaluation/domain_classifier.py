@@ -13,6 +13,7 @@ from img2img.data.folders import read_rgb
 from img2img.data.layouts import at_most
 from img2img.errors import DataError
 from img2img.evaluation.results import Picture
+from img2img.text import nfc
 
 SIDE = 128
 """Side in pixels that pictures are resized to. At 64, the shading and line ends that distinguish drawings are lost."""
@@ -83,7 +84,7 @@ def train(
         raise DataError("a classifier needs at least two domains, and pictures of each to train on")
     if threads:
         torch.set_num_threads(threads)
-    chosen = [at_most(paths, [path.stem for path in paths], MAX_PICTURES) for paths in domains]
+    chosen = [at_most(paths, [nfc(path.stem) for path in paths], MAX_PICTURES) for paths in domains]
     pictures = [[_resized(read_rgb(path)) for path in paths] for paths in chosen]
     rng = np.random.default_rng(seed)
     orders = [_endless_order(len(paths), rng) for paths in chosen]

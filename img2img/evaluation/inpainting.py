@@ -15,6 +15,7 @@ from img2img.data.folders import read_rgb
 from img2img.data.masks import Boxes, Kinds, MaskConfig, Strokes, cached_masks
 from img2img.errors import DataError
 from img2img.evaluation.results import MAX_PSNR, Case, Figure, Picture, Ratio
+from img2img.text import nfc
 
 if TYPE_CHECKING:
     from img2img.runtime.network.network import Network
@@ -71,7 +72,7 @@ def holes(paths: Iterable[Path], *, side: int | None = SIDE) -> Iterator[Hole]:
                 f"{path}: {width}x{height} pixels are too few, at least {MIN_SIDE} are needed on each side", path=path
             )
         for kind, config in HOLES.items():
-            digest = hashlib.sha256(f"{path.stem} {kind}".encode("utf-8", "surrogateescape")).digest()
+            digest = hashlib.sha256(f"{nfc(path.stem)} {kind}".encode("utf-8", "surrogateescape")).digest()
             rng = np.random.default_rng(int.from_bytes(digest[:8], "big"))
             mask = cached_masks(config).draw(rng, height, width)
             yield Hole(f"{path.stem} {kind} {mask.mean():.0%}", photo, mask)

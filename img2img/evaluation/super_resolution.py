@@ -12,6 +12,7 @@ from img2img.data.bicubic import imresize
 from img2img.data.folders import find, read_rgb
 from img2img.errors import DataError
 from img2img.evaluation.metrics import luma, psnr, ssim
+from img2img.runtime.files.source import on_disk
 
 Picture = NDArray[np.uint8]
 
@@ -52,7 +53,7 @@ def pairs(folder: Path, scale: int) -> Iterator[Pair]:
         if not benchmark:
             yield Pair(path.stem, imresize(high, 1 / scale), high)
             continue
-        low_path = path.with_stem(re.sub("_HR$", "_LR", path.stem))
+        low_path = on_disk(path.with_stem(re.sub("_HR$", "_LR", path.stem)))
         if not low_path.exists():
             raise DataError(f"{path}: its low-resolution version {low_path.name} is missing", path=low_path)
         low = read_rgb(low_path)

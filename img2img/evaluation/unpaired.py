@@ -18,6 +18,7 @@ from img2img.evaluation.results import Case, Figure, Picture, spread
 from img2img.evaluation.sliced_wasserstein import MIN_SIDE, sliced_wasserstein
 from img2img.evaluation.translation import Translate
 from img2img.runtime.image.resize import lanczos
+from img2img.text import nfc
 
 MIN_PICTURES = 3
 """Fewest pictures of a domain that can be measured."""
@@ -83,7 +84,7 @@ def domain_pair(
         [path for path in paths if path.resolve() not in measured] for paths in training
     )
     aside_count = min(len(targets), len(target_training) // ASIDE)
-    aside = layouts.at_most(target_training, [path.stem for path in target_training], aside_count)
+    aside = layouts.at_most(target_training, [nfc(path.stem) for path in target_training], aside_count)
     for where, paths, least in (
         (data[0], inputs, MIN_PICTURES),
         (real, targets, MIN_PICTURES),

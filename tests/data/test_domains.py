@@ -1,5 +1,7 @@
 """Data sets of several domains or with attributes: layouts, labels, turns and errors."""
 
+import os
+import unicodedata
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -52,6 +54,73 @@ def test_one_folder_per_domain(photo: Photo, tmp_path: Path) -> None:
     assert item["image"].shape == (3, 8, 8) and item["image"].dtype == torch.uint8
     assert item["label"].dtype == torch.float32 and item["label"].sum() == 1
     assert item["known"].tolist() == [1, 1, 1] and item["set"].item() == 0 and item["set"].dtype == torch.int64
+
+
+@pytest.mark.parametrize(
+    "folder",
+    ["@eaDir", "#recycle", "lost+found", "$RECYCLE.BIN", ".Trashes", "__MACOSX", ".ipynb_checkpoints"],
+)
+def test_folders_of_the_system_are_no_domains(photo: Photo, tmp_path: Path, folder: str) -> None:
+    styles(photo, tmp_path, {"warm": 3, "cold": 3, folder: 3})
+    (tmp_path / "lost+found").mkdir(exist_ok=True, mode=0)
+    photo(tmp_path / "warm" / folder / "thumb.png")
+    found = find_domains([tmp_path])
+    assert found.columns == ("cold", "warm")
+    assert len(found.sets[0].train) + len(found.sets[0].held_out) == 6
+
+
+def test_a_system_folder_that_may_not_be_listed_does_not_matter_and_another_is_named(
+    photo: Photo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    styles(photo, tmp_path, {"warm": 3, "cold": 3, "lost+found": 1, "private": 1})
+    listed = os.scandir
+
+    def scandir(path: Path) -> object:
+        if Path(path).name in ("lost+found", "private"):  # a real one is no hindrance to root
+            raise PermissionError(13, "Permission denied", str(path))
+        return listed(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(DataError, match="private: Permission denied"):
+        find_domains([tmp_path])
+    (tmp_path / "private").rename(tmp_path / "#recycle")
+    assert find_domains([tmp_path]).columns == ("cold", "warm")
+
+
+def test_names_are_the_same_however_their_accents_are_stored(photo: Photo, tmp_path: Path) -> None:
+    composed, separate = (unicodedata.normalize(form, "été") for form in ("NFC", "NFD"))
+    for split, name in (("train", composed), ("val", separate)):
+        styles(photo, tmp_path / split, {name: 2, "nuit": 2})
+    found = find_domains([tmp_path], attributes=(separate, "nuit")).sets[0]
+    assert found.columns == (composed, "nuit") and len(found.held_out) == 4
+    (tmp_path / "train" / separate).mkdir()
+    with pytest.raises(DataError, match=r"two folders are called été.*merge them"):
+        find_domains([tmp_path])
+
+
+def test_a_table_finds_pictures_however_their_accents_are_stored(photo: Photo, tmp_path: Path) -> None:
+    composed, separate = (unicodedata.normalize(form, "é") for form in ("NFC", "NFD"))
+    for stored in (f"1{composed}", f"2{separate}", f"3{composed}", f"3{separate}"):
+        photo(tmp_path / f"{stored}.png")
+    rows = [f"1{separate}", f"2{composed}", f"3{separate}", f"3{composed}"]
+    lines = [f"file,{composed},rare", *(f"{name}.png,{n % 2},{n // 2}" for n, name in enumerate(rows))]
+    (tmp_path / "t.csv").write_text("\n".join(lines))
+    found = find_domains([tmp_path / "t.csv"], attributes=(separate, "rare")).sets[0]
+    items = sorted((*found.train, *found.held_out), key=lambda item: item.path.name)
+    assert [item.path.stem for item in items] == sorted(
+        [f"1{composed}", f"2{separate}", f"3{composed}", f"3{separate}"]
+    )
+    exact = {item.path.stem: item.label.tolist() for item in items}
+    assert exact[f"3{separate}"] == [0, 1] and exact[f"3{composed}"] == [1, 1]
+
+
+def test_a_class_folder_called_train_is_explained(photo: Photo, tmp_path: Path) -> None:
+    styles(photo, tmp_path, {"train": 3, "bus": 2})
+    with pytest.raises(
+        DataError, match=r"train has 3 pictures and no sub-folders, next to bus; .*one sub-folder per domain.*rename it"
+    ):
+        find_domains([tmp_path])
+    assert find_domains([tmp_path / "train", tmp_path / "bus"]).columns == ("bus", "train")  # the advice works
 
 
 def test_held_out_names_are_the_same_in_every_domain(photo: Photo, tmp_path: Path) -> None:
@@ -154,7 +223,10 @@ def test_errors_name_what_is_wrong(photo: Photo, tmp_path: Path) -> None:
     people = faces(photo, tmp_path / "faces", CELEBA + "000007.jpg 1 1 1\n")
     with pytest.raises(DataError, match=r"1 of the 7 pictures that it lists are missing below .*000007\.jpg"):
         find_domains([people])
-    assert "1 pictures in list_attr_celeba.txt do not exist" in find_domains([people], missing="skip").sets[0].notes[0]
+    assert (
+        "skipped, named in list_attr_celeba.txt but missing: 1 picture"
+        in find_domains([people], missing="skip").sets[0].notes[0]
+    )
     (people / "list_attr_celeba.txt").write_text(CELEBA + "000001.jpg 1 1\n")
     with pytest.raises(DataError, match="line 9: 3 cells, but there must be 4"):
         find_domains([people])

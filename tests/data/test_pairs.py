@@ -141,7 +141,7 @@ def test_errors_count_and_list_names_without_partner(sides: Callable[..., None],
     assert "B without A: 1 of 31 (late)" in str(error.value)
     found = find_pairs([tmp_path], missing="skip")
     assert len(found.train) + len(found.test) == 30
-    assert found.notes == ["8 pictures have no partner and are skipped"]
+    assert found.notes == ["skipped, without a partner: 8 pictures"]
 
 
 def test_errors_name_folders_without_pairs(sides: Callable[..., None], photo: Photo, tmp_path: Path) -> None:

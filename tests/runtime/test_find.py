@@ -2,6 +2,7 @@
 
 import os
 import sys
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -43,7 +44,9 @@ def test_hidden_and_system_files_are_passed_over(tmp_path: Path) -> None:
     assert names(collect([str(tmp_path)], recursive=True), tmp_path) == ["a.png"]
 
 
-@pytest.mark.parametrize("folder", ["@eaDir", "__MACOSX", "#recycle", "$RECYCLE.BIN", "lost+found"])
+@pytest.mark.parametrize(
+    "folder", ["@eaDir", "__MACOSX", "#recycle", "$RECYCLE.BIN", "lost+found", ".ipynb_checkpoints"]
+)
 def test_what_a_system_keeps_for_itself_is_passed_over_in_patterns_as_well(tmp_path: Path, folder: str) -> None:
     touch(tmp_path, "a.png", "deep/b.png", f"{folder}/a.png", f"deep/{folder}/a.png/thumb.jpg", "deep/._b.png")
     assert names(collect([str(tmp_path)], recursive=True), tmp_path) == ["a.png", "deep/b.png"]
@@ -214,6 +217,24 @@ def test_a_folder_that_may_not_be_read_is_a_problem_of_its_own(here: Path, monke
     assert [str(source.problem) for source in found if source.problem] == ["in/locked: Permission denied"]
     with pytest.raises(UsageError, match="in/locked: Permission denied"):
         collect(["in/locked"])
+
+
+COMPOSED, SEPARATE = (unicodedata.normalize(form, "Café/é.png") for form in ("NFC", "NFD"))
+
+
+@pytest.mark.parametrize(("listed", "stored"), [(COMPOSED, SEPARATE), (SEPARATE, COMPOSED)])
+def test_a_listed_name_finds_the_file_with_its_accents_stored_in_another_way(
+    here: Path, listed: str, stored: str
+) -> None:
+    touch(here, stored)
+    assert [str(source.path) for source in collect([], listed=[listed])] == [stored]
+    assert [source.problem for source in collect([listed])] == [None]
+
+
+def test_of_two_files_that_differ_only_in_their_accents_each_name_means_its_own(here: Path) -> None:
+    touch(here, COMPOSED, str(Path(COMPOSED).with_name(Path(SEPARATE).name)))
+    both = [str(path.relative_to(here)) for path in here.glob("*/*")]
+    assert sorted(str(source.path) for source in collect([], listed=both)) == sorted(both) and len(both) == 2
 
 
 def test_a_name_that_no_file_can_have_is_a_problem_of_its_own(here: Path) -> None:

@@ -330,6 +330,23 @@ def test_masks_in_a_folder_are_found_by_the_photos_name(tmp_path):
             of(missing)
 
 
+def test_masks_are_found_however_their_accents_are_stored(tmp_path):
+    import unicodedata
+    from pathlib import Path
+
+    composed, separate = (unicodedata.normalize(form, "été/café") for form in ("NFC", "NFD"))
+    for stored, asked in ((composed, separate), (separate, composed)):
+        folder = tmp_path / str(len(stored))
+        (folder / stored).parent.mkdir(parents=True)
+        (folder / f"{stored}.png").touch()
+        for suffix in (".png", ".jpg"):
+            found = masks.in_folder(folder, Source(Path("x", asked + suffix), Path("x")))
+            assert found == folder / f"{stored}.png"
+        (folder / stored).with_name(f"{Path(asked).name}.png").touch()  # an exact match wins
+        found = masks.in_folder(folder, Source(Path("x", Path(stored).parent, f"{Path(asked).name}.jpg"), Path("x")))
+        assert found.stem == Path(asked).name
+
+
 def test_the_python_interface_takes_masks_as_pictures_files_and_transparency(teal, tmp_path):
     photo, mask = Image.new("RGB", (12, 8), (90, 90, 90)), Image.open(saved(tmp_path / "mask.png", "L"))
     result = Model(teal).run(photo, mask=mask)

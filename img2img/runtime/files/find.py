@@ -15,7 +15,7 @@ from pathlib import Path
 from img2img.errors import PictureError, UsageError
 from img2img.runtime.files import storage
 from img2img.runtime.files.filters import Filters
-from img2img.runtime.files.source import SYSTEM_FILES, SYSTEM_FOLDERS, PathIdentities, Source, natural
+from img2img.runtime.files.source import SYSTEM_FILES, SYSTEM_FOLDERS, PathIdentities, Source, natural, on_disk
 from img2img.runtime.files.storage_uri import Location, StorageFile, is_uri, parse, without_file_scheme
 from img2img.runtime.files.walk import Search, has_subfolders, is_picture, walk
 from img2img.text import show
@@ -88,6 +88,7 @@ def _expand_uri(file: StorageFile, info: storage.FileInfo | None, search: Search
 
 
 def _expand_path(path: Path, search: Search, inside: str = "") -> Iterator[Source]:
+    path = on_disk(path)
     if os.path.isdir(path):
         yield from _expand_folder(path, search, inside)
     elif path.name.casefold() not in SYSTEM_FILES:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-import unicodedata
 from typing import Any
 
 from pathspec.patterns.gitignore.basic import GitIgnoreBasicPattern
 
 from img2img.errors import UsageError
-from img2img.text import show
+from img2img.text import nfc, show
 
 _PIECES = re.compile(r"\[!?(?:\][^\]]*|[^\]]+)\]|.", re.DOTALL)  # [set], or one character
 _SPECIAL_IN_SET = re.compile(r"([\\\[\]&~|^])")
@@ -26,7 +25,7 @@ class Glob(GitIgnoreBasicPattern):
     __slots__ = ("folders",)
 
     def __init__(self, option: str, pattern: str) -> None:
-        text = _one_spelling(pattern.replace(os.sep, "/")).rstrip()
+        text = nfc(pattern.replace(os.sep, "/")).rstrip()
         parts = [part for part in text.split("/") if part not in ("", ".")]
         if not parts:
             raise UsageError(f"{option} {show(pattern) or repr('')}: say a pattern, such as '*.png' or 'cache/'")
@@ -41,7 +40,7 @@ class Glob(GitIgnoreBasicPattern):
 
     def excludes(self, path: str) -> bool:
         """Whether the path, or a folder above it, matches. The path of a folder ends in a slash."""
-        return self.match_file(_one_spelling(path)) is not None
+        return self.match_file(nfc(path)) is not None
 
     def includes(self, file: str) -> bool:
         """Whether the file itself matches or, for a pattern of folders, a folder above it."""
@@ -49,7 +48,7 @@ class Glob(GitIgnoreBasicPattern):
             return self.excludes(file)
         assert self.regex is not None
         # pathspec's "." stands for all paths.
-        return self.regex.pattern == "." or self.regex.fullmatch(_one_spelling(file)) is not None
+        return self.regex.pattern == "." or self.regex.fullmatch(nfc(file)) is not None
 
     @staticmethod
     def _translate_segment_glob(pattern: str, *_: Any) -> str:
@@ -64,8 +63,3 @@ def _translate(piece: str) -> str:
     if not held:
         return re.escape(piece)
     return "(?!/)[" + ("^" if piece[1] == "!" else "") + _SPECIAL_IN_SET.sub(r"\\\1", held) + "]"
-
-
-def _one_spelling(text: str) -> str:
-    """Accents as one character: file systems and keyboards differ in that."""
-    return text if text.isascii() else unicodedata.normalize("NFC", text)

@@ -5,14 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePath
 
 from img2img.errors import UsageError
 from img2img.runtime.files.source import Source
 from img2img.runtime.files.storage_uri import Location, StorageFile, relative_to
-from img2img.text import show
+from img2img.text import nfc, show
 
 
 def parse_shard(text: str) -> tuple[int, int]:
@@ -79,5 +78,5 @@ def _below(path: str, folder: str) -> PurePath:
 
 def _hash(name: str) -> int:
     """The same on every machine: one spelling of accents, whatever the file system keeps."""
-    raw = unicodedata.normalize("NFC", name).encode(errors="surrogatepass")
+    raw = nfc(name).encode(errors="surrogatepass")
     return int.from_bytes(hashlib.blake2b(raw, digest_size=8).digest(), "big")

@@ -8,12 +8,12 @@ from __future__ import annotations
 import os
 import re
 import sys
-import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
 from img2img.errors import PictureError
 from img2img.runtime.files.storage_uri import Location, StorageFile
+from img2img.text import nfc
 
 # What is taken from a folder or a glob. A file that is named outright is tried whatever it is called.
 PICTURE_SUFFIXES = frozenset(
@@ -21,8 +21,12 @@ PICTURE_SUFFIXES = frozenset(
 )
 # Passed over even when a shell's `*` names them; names that start with a dot are passed over in folders.
 SYSTEM_FILES = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", ".ds_store"})
+# Folders that operating systems, network drives and notebooks make. Neither batches nor data sets look into them.
 SYSTEM_FOLDERS = frozenset(
-    ("__macosx", "@eadir", "#recycle", "#snapshot", "$recycle.bin", "system volume information", "lost+found")
+    (
+        *("__macosx", ".trashes", "@eadir", "@recycle", "@recently-snapshot", "#recycle", "#snapshot"),
+        *("$recycle.bin", "system volume information", "lost+found", ".ipynb_checkpoints"),
+    )
 )
 
 _DIGITS = re.compile(r"(\d+)")
@@ -87,9 +91,29 @@ def _one_spelling(path: str) -> str:
     return fold(path) if sys.platform == "darwin" else os.path.normcase(path)
 
 
+def on_disk(path: Path) -> Path:
+    """`path`, or the path of what exists in its place with its accents composed in another way.
+
+    An exact match wins. Where several names differ only in this and none matches exactly, `path` is returned.
+    """
+    if str(path).isascii() or os.path.lexists(path):
+        return path
+    parent = on_disk(path.parent)
+    try:
+        alike = [name for name in os.listdir(parent) if nfc(name) == nfc(path.name)]
+    except (OSError, ValueError):
+        return path
+    return parent / alike[0] if len(alike) == 1 or path.name in alike else path
+
+
+def is_hidden_folder(name: str) -> bool:
+    """Whether a search passes over a folder of this name, unless the user names it."""
+    return name.startswith(".") or name.casefold() in SYSTEM_FOLDERS
+
+
 def fold(path: str) -> str:
     """One spelling for all names that are one file where case does not count, nor how accents are composed."""
-    return unicodedata.normalize("NFC", path).casefold()
+    return nfc(path).casefold()
 
 
 def ignores_case(folder: Path) -> bool:

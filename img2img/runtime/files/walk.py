@@ -13,7 +13,7 @@ from pathlib import Path
 from img2img.errors import PictureError
 from img2img.runtime.files import storage
 from img2img.runtime.files.filters import Filters
-from img2img.runtime.files.source import PICTURE_SUFFIXES, SYSTEM_FOLDERS, Source, natural_name
+from img2img.runtime.files.source import PICTURE_SUFFIXES, Source, is_hidden_folder, natural_name
 from img2img.runtime.files.storage_uri import Location, StorageFile
 from img2img.text import show
 
@@ -72,7 +72,7 @@ def _pictures_and_folders(entries: Iterable[tuple[str, bool]]) -> tuple[list[str
     """The names of pictures and of subfolders, each in natural order, without hidden ones."""
     files, folders = [], []
     for name, is_folder in entries:
-        if is_folder and not name.startswith(".") and name.casefold() not in SYSTEM_FOLDERS:
+        if is_folder and not is_hidden_folder(name):
             folders.append(name)
         elif not is_folder and is_picture(name):
             files.append(name)

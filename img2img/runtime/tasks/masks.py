@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from img2img.errors import PictureError
-from img2img.runtime.files.source import PICTURE_SUFFIXES, Source, natural
+from img2img.runtime.files.source import PICTURE_SUFFIXES, Source, natural, on_disk
 from img2img.runtime.files.storage_uri import relative_to
 from img2img.runtime.image import pictures
 from img2img.runtime.image.alpha import bleed
 from img2img.runtime.image.holes import Mask
 from img2img.runtime.image.pictures import Picture
-from img2img.text import show
+from img2img.text import nfc, show
 
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601, as Pillow turns RGB into grey
 
@@ -115,18 +115,19 @@ def in_folder(folder: Path, source: Source) -> Path:
     """
     assert source.path is not None
     inside = relative_to(source.path, source.root).parent if source.root is not None else Path()
-    same = folder / inside / source.path.name
+    place, own = on_disk(folder / inside), source.path
+    same = on_disk(place / own.name)
     if same.is_file():
         return same
     others = [
         path
-        for path in ((folder / inside).iterdir() if (folder / inside).is_dir() else ())
-        if path.stem == source.path.stem and path.suffix.casefold() in PICTURE_SUFFIXES and path.is_file()
+        for path in (place.iterdir() if place.is_dir() else ())
+        if nfc(path.stem) == nfc(own.stem) and path.suffix.casefold() in PICTURE_SUFFIXES and path.is_file()
     ]
     if not others:
         expected = show(same.with_suffix(".png"))
         raise PictureError(f"{show(source.path)}: there is no mask for it: no {expected}", path=str(source.path))
-    return min(others, key=natural)
+    return min(others, key=lambda path: (path.stem != own.stem, natural(path)))
 
 
 def _keyed(picture: Picture, key: tuple[int, int, int], tolerance: int) -> Mask:

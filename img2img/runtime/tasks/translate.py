@@ -26,6 +26,7 @@ from img2img.runtime.network.card import Card
 from img2img.runtime.network.input_size import Size
 from img2img.runtime.network.tiling import AUTO, Progress, Tile, rescaled, run_tiled
 from img2img.runtime.tasks.task import Task, check_strength
+from img2img.text import nfc
 
 if TYPE_CHECKING:
     from img2img.runtime.image.pictures import Picture
@@ -201,7 +202,8 @@ def label_of(card: Card, to: str | Sequence[str]) -> Floats | None:
         UsageError: `to` is empty although the model has domains, names an unknown domain or several exclusive ones,
             or the model has no domains.
     """
-    wanted = [to] if isinstance(to, str) else list(to)
+    wanted = [nfc(name) for name in ([to] if isinstance(to, str) else to)]
+    domains = [nfc(name) for name in card.domains]
     known = ", ".join(card.domains)
     if not card.domains:
         if wanted:
@@ -210,13 +212,13 @@ def label_of(card: Card, to: str | Sequence[str]) -> Floats | None:
     if not wanted:
         raise UsageError(f"{card.name} has several domains; choose one with --to: {known}")
     for name in wanted:
-        if name not in card.domains:
-            close = difflib.get_close_matches(name, card.domains, n=1)
+        if name not in domains:
+            close = difflib.get_close_matches(name, domains, n=1)
             guess = f"did you mean {close[0]!r}? it has" if close else "it has"
             raise UsageError(f"{card.name} has no domain {name!r}; {guess} {known}")
     if card.exclusive and len(set(wanted)) > 1:
         raise UsageError(f"the domains of {card.name} are exclusive: choose one with --to, not {', '.join(wanted)}")
-    return np.array([[float(name in wanted) for name in card.domains]], np.float32)
+    return np.array([[float(name in wanted) for name in domains]], np.float32)
 
 
 def _in_colour(picture: Picture, notes: list[str]) -> tuple[Pixels, bytes | None]:

@@ -132,7 +132,7 @@ def _files(batch: Batch, model: LoadedModel, *, hashes: bool = True) -> PictureF
     settings = batch.settings
     limit = settings.max_pixels or DEFAULT_MAX_PIXELS
     cores = model.cores if model.device == "cpu" else None  # beside a GPU, all of them are free to encode
-    return PictureFiles(limit, settings.first_frame, settings.quality, batch.stdin, hashes, cores)
+    return PictureFiles(limit, settings.first_frame, settings.quality, batch.stdin, hashes, cores, strip=settings.strip)
 
 
 def _apply_step(batch: Batch, tile: Tile, watch: ProgressListener, stop: Stop) -> Callable[[JobItem, Picture], Picture]:

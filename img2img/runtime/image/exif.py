@@ -45,11 +45,11 @@ def normalised(block: bytes) -> bytes:
     return PREFIX + block
 
 
-def orientation(block: bytes) -> int:
-    """The EXIF orientation, 1 to 8; 1 if the tag is missing or invalid."""
+def orientation(block: bytes) -> int | None:
+    """The EXIF orientation, 1 to 8; 1 if it is invalid, None if it is missing."""
     editor = _Editor(block)
     value = editor.value(editor.first, ORIENTATION)
-    return value if value is not None and 1 <= value <= 8 else 1
+    return value if value is None or 1 <= value <= 8 else 1
 
 
 def upright(block: bytes) -> bytes:

@@ -11,7 +11,7 @@ import struct
 import threading
 import warnings
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from importlib import import_module
 from typing import Any, BinaryIO, cast
@@ -161,6 +161,23 @@ def open_image(stream: BinaryIO, name: str) -> ImageFile.ImageFile:
     stream.seek(0)
     factory = Image.OPEN[name][0]
     return factory(stream, "")
+
+
+class Skipping:
+    """A stream for Pillow's parsers, which read chunk by chunk: it skips some chunks.
+
+    Args:
+        places: where a chunk to skip starts -> where it ends.
+    """
+
+    def __init__(self, stream: BinaryIO, places: Mapping[int, int]) -> None:
+        self._stream, self._places = stream, places
+        self.seek, self.tell, self.close = stream.seek, stream.tell, stream.close
+
+    def read(self, size: int = -1) -> bytes:
+        while (end := self._places.get(self._stream.tell())) is not None:
+            self._stream.seek(end)
+        return self._stream.read(size)
 
 
 @contextmanager

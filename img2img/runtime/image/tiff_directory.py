@@ -19,6 +19,8 @@ SUB_IFDS = (EXIF_IFD, GPS_IFD, INTEROP_IFD)
 
 MAX_ENTRIES = 4096  # a photo's directory has a few dozen; more means that the offset is wrong
 MAX_VALUE_BYTES = 1 << 20  # longer values are pixels, layers or strip tables, which do not describe the photo
+LONG_VALUES = (700, 33723, 34377)  # XMP, IPTC and Photoshop's resources may be longer
+MAX_LONG_VALUE_BYTES = 16 << 20
 MAX_METADATA_BYTES = 32 << 20  # limit for all directories of a file, because a header can claim gigabytes
 
 
@@ -28,10 +30,14 @@ class BrokenDirectory(ValueError):
 
 @dataclass(slots=True)
 class Ifd:
-    """One directory. `entries` maps a tag to (type, count, raw value), `children` a pointer tag to its directory."""
+    """One directory. `entries` maps a tag to (type, count, raw value), `children` a pointer tag to its directory.
+
+    `skipped` are the tags whose values are too long or outside the file.
+    """
 
     entries: dict[int, tuple[int, int, bytes]] = field(default_factory=dict)
     children: dict[int, "Ifd"] = field(default_factory=dict)
+    skipped: set[int] = field(default_factory=set)
 
     def numbers(self, tag: int, order: Order) -> tuple[int, ...] | None:
         """The unsigned integers of a tag (BYTE, SHORT or LONG); None if it is missing or has another type."""
@@ -96,12 +102,15 @@ class Reader:
             if kind not in TYPE_SIZES:
                 continue
             size = TYPE_SIZES[kind] * count
-            if size > MAX_VALUE_BYTES:
-                continue
-            raw = inline[:size] if size <= len(inline) else self._at(self._offset(inline), size)
+            limit = MAX_LONG_VALUE_BYTES if tag in LONG_VALUES else MAX_VALUE_BYTES
+            inside = size <= limit
+            raw = inline[:size] if size <= len(inline) else self._at(self._offset(inline), size) if inside else None
             if raw is None:
+                result.skipped.add(tag)
                 continue
             if tag in SUB_IFDS:
+                if tag in result.children:  # thousands of pointers to one directory would take seconds
+                    continue
                 child = self._child(self._offset(inline[: TYPE_SIZES[kind]]), depth) if count == 1 else None
                 if child is not None:
                     result.children[tag] = child

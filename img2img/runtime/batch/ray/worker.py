@@ -118,7 +118,7 @@ class Worker:
         limited = dataclasses.replace(settings, device=model_choice.device, threads=model_choice.threads)
         task = within_memory(setup.task, model_choice, limited, lambda: setup.sizes)
         limit = settings.max_pixels or DEFAULT_MAX_PIXELS
-        pictures = PictureFiles(limit, settings.first_frame, settings.quality, setup.stdin)
+        pictures = PictureFiles(limit, settings.first_frame, settings.quality, setup.stdin, strip=settings.strip)
         files = JournaledFiles(Batch([], [], task, model_choice, settings), pictures)
         retrying = RetryingTask(task, model_choice, settings.color_fix, settings.check_seams)
 

@@ -21,6 +21,7 @@ from img2img.runtime.image import (
     decoding,
     exif,
     iptc,
+    jpeg_checks,
     metadata,
     pillow,
     png_checks,
@@ -137,10 +138,12 @@ def _read(source: Path | BinaryIO, max_pixels: int, first_frame: bool) -> Pictur
             _check_size(image.size, max_pixels)
             # Pillow composes the frames of an animated PNG in 8 bits.
             shallow = "it is animated" if frames > 1 else ""
+            watch = jpeg_checks.Watch(image, fresh()) if format == "JPEG" else None
             decoded = decoding.decode(image, opened, shallow=shallow)
             if format == "PNG":
                 png_checks.check(fresh(), image)
-        decoded.notes[:0] = [*notes, *chunks.notes]
+            damage = None if watch is None else watch.note()
+        decoded.notes[:0] = [*notes, *chunks.notes, *([] if damage is None else [damage])]
         block = None
         if format == "PNG":
             about, block = metadata.from_png(chunks, decoded.notes)
@@ -228,7 +231,7 @@ def image_of(picture: Picture) -> Image.Image:
 
 
 def _read_tiff(fresh: Opener, max_pixels: int, first_frame: bool) -> Picture:
-    from img2img.runtime.image import tiff_reading
+    from img2img.runtime.image import tiff_checks, tiff_reading
 
     try:
         tiff = tiff_reading.inspect(fresh())
@@ -261,6 +264,7 @@ def _read_tiff(fresh: Opener, max_pixels: int, first_frame: bool) -> Picture:
             _check_size(image.size, max_pixels)
             shallow = "its channels are stored in separate planes" if tiff.separate_planes else ""
             decoded = decoding.decode(image, opened, shallow=shallow)
+        decoded.notes += tiff_checks.check(fresh(), tiff)
     if tiff.white_is_zero and decoded.colour.dtype == np.uint16:  # Pillow only inverts 8-bit pictures
         decoded.colour = np.uint16(65535) - decoded.colour
     if tiff.extra == 0 and decoded.colour.dtype == np.uint16:

@@ -277,7 +277,7 @@ def test_a_text_that_inflates_without_end_is_left_out_with_a_note(name: bytes, k
 def test_a_damaged_text_costs_only_itself(data: bytes) -> None:
     texts = picture_files.chunk(b"zTXt", data) + picture_files.chunk(b"tEXt", b"Author\0me")
     result, notes = written(picture_files.png(PHOTO, chunks=texts), "PNG")
-    assert "damaged PNG text" in notes
+    assert "PNG text (Title) left out: damaged" in notes
     assert [one for one in chunks(result) if one[0] in (b"tEXt", b"zTXt")] == [(b"tEXt", b"Author\0me")]
 
 
@@ -288,6 +288,20 @@ def test_a_text_never_passes_for_something_else(keyword: bytes) -> None:
     assert np.array_equal(picture.colour, PHOTO) and picture.notes == ()
     assert (picture.alpha, picture.icc, picture.exif, picture.dpi) == (None, None, None, None)
     assert picture.metadata.texts == ((b"tEXt", keyword + b"\0text"),)
+
+
+@pytest.mark.parametrize("profile", [b"x", b"x\0\0no deflate", b"x\0\1", b"x\0\0" + zlib.compress(bytes(17 << 20))])
+def test_a_profile_that_cannot_be_unpacked_costs_only_itself(profile: bytes) -> None:
+    result, notes = written(picture_files.png(PHOTO, chunks=picture_files.chunk(b"iCCP", profile)), "PNG")
+    assert "the ICC profile is damaged or too large and was left out" in notes
+    assert b"iCCP" not in dict(chunks(result))
+
+
+def test_a_text_with_a_wrong_checksum_is_left_out_with_a_note() -> None:
+    text = bytearray(picture_files.chunk(b"tEXt", b"Title\0text"))
+    text[-5] ^= 1
+    result, notes = written(picture_files.png(PHOTO, chunks=bytes(text)), "PNG")
+    assert "PNG text (Title) left out: damaged" in notes and b"tEXt" not in dict(chunks(result))
 
 
 def test_texts_after_the_pixels_are_kept() -> None:
@@ -350,6 +364,23 @@ def test_a_gain_map_is_named_and_not_claimed_by_the_result() -> None:
     result, notes = written(saved("JPEG", xmp=claims), "JPEG")
     found = packet_of(result)
     assert "HDR gain map" in notes and found is not None and b"hdrgm" not in found
+
+
+def test_content_credentials_are_named() -> None:
+    for data in (
+        jpeg(segment(0xFFEB, b"JP\0\1 jumb c2pa")),
+        picture_files.png(PHOTO, chunks=picture_files.chunk(b"caBX", b"x")),
+    ):
+        assert "content credentials" in written(data, "PNG")[1]
+
+
+def test_primaries_of_a_tiff_are_kept() -> None:
+    result, _ = written(
+        saved("TIFF", tiffinfo={318: (0.3127, 0.329), 319: (0.68, 0.32, 0.265, 0.69, 0.15, 0.06)}), "TIFF"
+    )
+    with Image.open(BytesIO(result)) as image:
+        tags = image.tag_v2  # type: ignore[attr-defined]
+        assert [round(float(value), 3) for value in (*tags[318], *tags[319])][2:4] == [0.68, 0.32]
 
 
 def test_gif_comment_is_kept() -> None:

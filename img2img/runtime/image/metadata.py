@@ -23,7 +23,6 @@ _XMP_START = b"http://ns.adobe.com/xap/1.0/\0"
 _GAIN_MAP = b"urn:iso:std:iso:ts:21496:-1"
 _SEGMENT = 65533  # the most bytes in a JPEG segment
 _PROFILES = {b"iptc": "iptc", b"8bim": "iptc", b"xmp": "xmp", b"exif": "exif", b"APP1": "exif"}
-_MOST_KEYWORDS = 5  # in a note
 
 _HELD = {
     "PNG": {"xmp", "iptc", "comments", "texts"},
@@ -69,7 +68,7 @@ class Metadata:
             "extension": "extended XMP",
             "iptc": "IPTC",
             "comments": "comment",
-            "texts": f"PNG text ({_keywords(given.texts)})",
+            "texts": f"PNG text ({png_chunks.shown_keywords([*map(png_chunks.keyword, given.texts)])})",
         }
         lost = [field for field in names if getattr(given, field) and field not in held]
         empty = Metadata()
@@ -132,6 +131,8 @@ def from_jpeg(segments: Sequence[tuple[str, bytes]], resources: bytes | None, no
     packets = [data for name, data in segments if name == "APP1" and data.startswith(_XMP_START)]
     if any(name == "APP2" and data.startswith(_GAIN_MAP) for name, data in segments):
         notes.append(GAIN_MAP_NOTE)
+    if any(name == "APP11" and b"c2pa" in data for name, data in segments):
+        notes.append(png_chunks.CREDENTIALS_NOTE)
     packet = _packet(packets[0].removeprefix(_XMP_START), notes) if packets else None
     extension = tuple(data for name, data in segments if name == "APP1" and data.startswith(_XMP_EXTENSION))
     named = [data for data in extension if packet is not None and data[len(_XMP_EXTENSION) :][:32] in packet]
@@ -236,8 +237,3 @@ def _is_utf_8(text: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
-
-
-def _keywords(texts: Sequence[Chunk]) -> str:
-    names = list(dict.fromkeys(show(png_chunks.keyword(chunk).decode("latin-1"))[:79] for chunk in texts))
-    return ", ".join(names[:_MOST_KEYWORDS]) + (", ..." if len(names) > _MOST_KEYWORDS else "")

@@ -129,9 +129,12 @@ def _read(source: Path | BinaryIO, max_pixels: int, first_frame: bool) -> Pictur
 
         def opened() -> ImageFile.ImageFile:
             source: Any = pillow.Skipping(fresh(), chunks.places) if chunks.places else fresh()
-            return pillow.open_image(source, format)
+            image = pillow.open_image(source, format)
+            if format == "PNG":
+                image.info["icc_profile"] = chunks.icc
+            return image
 
-        with pillow.reading(format, max_pixels):
+        with pillow.reading(max_pixels):
             image = opened()
             frames = 1 if format == "JPEG" else getattr(image, "n_frames", 1)
             notes = _check_frames(frames, first_frame)
@@ -250,7 +253,7 @@ def _read_tiff(fresh: Opener, max_pixels: int, first_frame: bool) -> Picture:
         raise PictureError("its pixels are floating-point numbers; save it with 16 or 8 bits")
     if tiff.compression not in tiff_reading.COMPRESSIONS:
         raise PictureError(f"its compression ({tiff.compression}) is unknown; save it with another")
-    with pillow.reading("TIFF", max_pixels):
+    with pillow.reading(max_pixels):
         image: ImageFile.ImageFile
         if tiff.sixteen_bit_grey_alpha:
             image = special = tiff_reading.GreyAlphaTiff(fresh())

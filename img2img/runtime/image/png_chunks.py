@@ -1,25 +1,30 @@
 """The chunks of a PNG that do not hold pixels: texts and colour tags (PNG, third edition, W3C 2025).
 
 Pillow unpacks every text, keeps one for each keyword, forgets languages, and files texts under the same keys as colour
-profiles and gamma. So texts are read here, and Pillow gets the file without them.
+profiles and gamma. It drops damaged profiles silently and refuses pictures with large ones. So these chunks are read
+here, and Pillow gets the file without them.
 """
 
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
-from img2img.runtime.image.pillow import MAX_TEXT
+from img2img.text import show
 
 Chunk = tuple[bytes, bytes]  # name, content
 
-TEXTS = (b"tEXt", b"zTXt", b"iTXt")
+TEXTS, PROFILE = (b"tEXt", b"zTXt", b"iTXt"), b"iCCP"
 COLOUR_TAGS = (b"cICP", b"mDCV", b"cLLI", b"cHRM", b"gAMA", b"sRGB", b"sBIT")  # all come before the pixels
 LONGEST_TAG = 32  # bytes: cHRM
 XMP = b"XML:com.adobe.xmp"
 COMMENT = b"Comment"
-MAX_BLOCK = 16 << 20  # unpacked bytes of a text that holds XMP, EXIF or IPTC
+CREDENTIALS = b"caBX"
+CREDENTIALS_NOTE = "the content credentials (C2PA) were left out: they sign the original"
+MAX_TEXTS = 64 << 20  # bytes of all texts of a file, because some programs store whole workflows there
+MAX_BLOCK = 16 << 20  # unpacked bytes of a colour profile, and of a text that holds XMP, EXIF or IPTC
+_MOST_KEYWORDS = 5  # in a note
 
 
 @dataclass(slots=True)
@@ -28,36 +33,53 @@ class Chunks:
 
     texts: list[Chunk] = field(default_factory=list)
     tags: dict[bytes, bytes] = field(default_factory=dict)
-    places: dict[int, int] = field(default_factory=dict)  # where a text starts -> where it ends
+    icc: bytes | None = None
+    places: dict[int, int] = field(default_factory=dict)  # where a chunk that Pillow must not see starts -> its end
     notes: list[str] = field(default_factory=list)
 
 
 def read(stream: BinaryIO) -> Chunks:
-    """Read the texts and colour tags of a seekable PNG. A file that is cut off yields what precedes the cut.
+    """Read texts, colour profile and colour tags of a seekable PNG. Of a file that is cut off, it reads what there is.
 
-    All texts together may have MAX_TEXT bytes, packed and unpacked. Texts beyond that, and texts that cannot be
-    unpacked, cost a note.
+    All texts together may have MAX_TEXTS bytes, packed and unpacked. Chunks that are damaged or too large cost a note.
     """
-    found, left = Chunks(), MAX_TEXT
+    found, left = Chunks(), MAX_TEXTS
+    lost: list[bytes] = []
     for start, name, length in _walk(stream):
-        if name in TEXTS:
-            found.places[start] = start + 12 + length
-            size = length
-            try:
-                if length <= left:
-                    chunk = (name, stream.read(length))
-                    size = max(length, _size_of_text(chunk, left))
-                    if size <= left:
-                        found.texts.append(chunk)
-                if size > left:
-                    found.notes.append(f"PNG texts beyond {MAX_TEXT >> 20} MB were left out")
-                left -= min(size, left)
-            except ValueError:
-                found.notes.append("a damaged PNG text was left out")
-        elif name in COLOUR_TAGS and length <= LONGEST_TAG:
+        if name in COLOUR_TAGS and length <= LONGEST_TAG:
             found.tags.setdefault(name, stream.read(length))
-    found.notes = list(dict.fromkeys(found.notes))
+        if name == CREDENTIALS:
+            found.notes.append(CREDENTIALS_NOTE)
+        if name not in TEXTS and name != PROFILE:
+            continue
+        found.places[start] = start + 12 + length
+        chunk = (name, stream.read(min(length, left)))
+        sound = stream.read(4) == zlib.crc32(chunk[1], zlib.crc32(name)).to_bytes(4, "big")
+        try:
+            if not sound:
+                raise ValueError("its checksum is wrong, or it is too large")
+            if name == PROFILE:
+                found.icc = found.icc or content(chunk)
+                continue
+            size = max(length, _size_of_text(chunk, left))
+            left = max(0, left - size)
+            if not left:
+                raise ValueError("it is too large")
+            found.texts.append(chunk)
+        except ValueError:
+            if name == PROFILE:
+                found.notes.append("the ICC profile is damaged or too large and was left out")
+            else:
+                lost.append(keyword(chunk))
+    if lost:
+        found.notes.append(f"PNG text ({shown_keywords(lost)}) left out: damaged or too large")
     return found
+
+
+def shown_keywords(keys: Sequence[bytes]) -> str:
+    """The keywords in a note, each once."""
+    names = ["XMP" if key == XMP else show(key[:79].decode("latin-1")) for key in dict.fromkeys(keys)]
+    return ", ".join(names[:_MOST_KEYWORDS]) + (", ..." if len(names) > _MOST_KEYWORDS else "")
 
 
 def keyword(chunk: Chunk) -> bytes:
@@ -125,7 +147,7 @@ def _parts(chunk: Chunk) -> tuple[bool, bytes]:
         raise ValueError("it has no text")
     if name == b"tEXt":
         return False, rest
-    if name == b"zTXt":
+    if name in (b"zTXt", PROFILE):
         if rest[:1] != b"\0":
             raise ValueError("unknown compression")
         return True, rest[1:]

@@ -29,7 +29,7 @@ def _size(file: Path | bytes | BinaryIO) -> tuple[int, int] | None:
             format = pillow.identify(stream.read(pillow.HEAD_BYTES))
             if format is None:
                 return None
-            with pillow.reading(format, DEFAULT_MAX_PIXELS):
+            with pillow.reading(DEFAULT_MAX_PIXELS):
                 size: tuple[int, int] = pillow.open_image(stream, format).size
                 return size
     except (PictureError, OSError):

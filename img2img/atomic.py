@@ -18,14 +18,14 @@ _PART = re.compile(r"\.(.*)\.[0-9]+\.[0-9a-f]{8}\.part", re.DOTALL)
 
 
 @contextmanager
-def atomic(target: Path) -> Iterator[BinaryIO]:
+def atomic(target: Path, permissions: int | None = None) -> Iterator[BinaryIO]:
     """Open a seekable binary file that replaces `target` when the block ends without an exception.
 
     Until then, it is a hidden file next to the target, `.NAME.PID.RANDOM.part`. It is on the disk, not only in the
     system's memory, before it gets its name. Any exception, including KeyboardInterrupt, removes it. Missing parent
-    folders are created. A new file gets its permissions from the umask; a replaced file keeps its own. If the target is
-    a symbolic link, the file that it points to is replaced. If it is not a regular file (a pipe, /dev/null), it is
-    written to at the end and not replaced.
+    folders are created. A new file gets `permissions` (mode bits; Windows has none), or those that the umask leaves. A
+    replaced file keeps its own. If the target is a symbolic link, the file that it points to is replaced. If it is not
+    a regular file (a pipe, /dev/null), it is written to at the end and not replaced.
 
     Raises PictureError if the target cannot be written. Exceptions of the block are not changed.
     """
@@ -36,7 +36,7 @@ def atomic(target: Path) -> Iterator[BinaryIO]:
             real.parent.mkdir(parents=True, exist_ok=True)
         elif stat.S_ISDIR(mode):
             raise IsADirectoryError("it is a folder")
-        elif not os.access(real, os.W_OK):
+        elif not os.access(real, os.W_OK) and stat.S_IMODE(mode) != permissions:  # else a copied protection
             raise PermissionError("it is write-protected")
     except OSError as error:
         raise _unwritable(target, error) from error
@@ -52,6 +52,9 @@ def atomic(target: Path) -> Iterator[BinaryIO]:
             stream = temporary.open("x+b")
             if mode is not None:
                 temporary.chmod(stat.S_IMODE(mode))
+            elif permissions is not None and os.name == "posix":
+                with suppress(PermissionError):  # a file system without permissions
+                    temporary.chmod(permissions)
         except OSError as error:
             raise _unwritable(target, error) from error
         yield stream

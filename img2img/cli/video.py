@@ -32,6 +32,8 @@ def stream(
         **wrong,
         "--format": settings.format is not None,
         "--quality": settings.quality is not None,
+        "--strip": settings.strip,
+        "--keep-times": settings.keep_times,
         "--files-from": settings.files_from is not None,
         "--shard": settings.shard is not None,
         "--check-seams": settings.check_seams,

@@ -46,6 +46,15 @@ def test_permissions_are_a_new_files_or_those_of_the_file_replaced(tmp_path: Pat
     assert stat.S_IMODE(new.stat().st_mode) == 0o640 and new.read_bytes() == b"2"
 
 
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no mode bits")
+def test_permissions_of_a_new_file_can_be_given(tmp_path: Path) -> None:
+    new = tmp_path / "new"
+    for _ in range(2):  # a protection that is given as well does not protect the file
+        with atomic(new, 0o400) as stream:
+            stream.write(b"1")
+        assert stat.S_IMODE(new.stat().st_mode) == 0o400
+
+
 def test_symbolic_link_stays_and_its_file_is_replaced(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     real, link = tmp_path / "elsewhere" / "real.png", tmp_path / "link.png"

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from img2img.atomic import temporary_name
 from img2img.errors import DeviceError, ModelError, UsageError
@@ -142,6 +143,22 @@ def test_files_and_events_are_those_of_one_process(
     failed = [event for event in there if event.status == "failed"]
     assert any(str(photos / "a" / "bad.png") in event.message for event in failed)
     assert len(failed) == (4 if options else 1)
+
+
+@pytest.mark.usefixtures("cluster")
+def test_metadata_permissions_and_times_are_those_of_one_process(tmp_path: Path, model: Path, photo: Photo) -> None:
+    source = photo(tmp_path / "photos" / "a.jpg")
+    with Image.open(source) as image:
+        image.save(source, comment=b"hello", dpi=(300, 300))
+    source.chmod(0o640)
+    os.utime(source, ns=(10**18, 10**18))
+    for strip in (False, True):
+        here, there = tmp_path / f"here{strip}", tmp_path / f"there{strip}"
+        events(source.parent, here, model, engine=Engine.LOCAL, strip=strip, keep_times=True)
+        events(source.parent, there, model, strip=strip, keep_times=True)
+        assert contents(there) == contents(here) and (b"hello" in contents(there)["a.jpg"]) is not strip
+        status = (there / "a.jpg").stat()
+        assert status.st_mtime_ns == 10**18 and status.st_mode & 0o777 == 0o640
 
 
 @pytest.mark.usefixtures("cluster")

@@ -9,6 +9,7 @@ import dataclasses
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -53,6 +54,7 @@ def prepare(
     else:
         sources = [Source(path)]
     sources = task.select_sources(sources)
+    times = _times_of(sources) if settings.keep_times else {}
     data = _read(stdin, settings) if any(source.path is None for source in sources) else b""
 
     def pixels() -> float:
@@ -66,17 +68,29 @@ def prepare(
     namings = task.namings(model_choice.card, settings)
     job = None if path is None else _job_for_new_file(path, namings, settings)
     if job is not None:
-        task, (job,) = task.with_masks([job], sources)
+        task, (job,) = task.with_masks([dataclasses.replace(job, times=times.get(path))], sources)
         return Batch([job], [None], task, model_choice, settings)
     batch = _plan_all(sources, namings, task, model_choice, settings, data)
     if not data and any(job.source is None for job in batch.to_do):
         raise UsageError("standard input is empty: pipe a picture into it, or name a file")
+    batch.jobs = [dataclasses.replace(job, times=times.get(job.source)) for job in batch.jobs] if times else batch.jobs
     batch = _with_journals(batch, notify, dry=dry)
     if settings.max_memory is not None and len(batch.jobs) > 1:
         from img2img.runtime.batch.sharing import refuse_too_large
 
         batch.jobs = refuse_too_large(batch.jobs, batch.task, model_choice, settings, data)
     return batch
+
+
+def _times_of(sources: Sequence[Source]) -> dict[Location | None, tuple[int, int]]:
+    """The access and modification times of local files. Reading a file changes the first, so this comes before."""
+    found: dict[Location | None, tuple[int, int]] = {}
+    for source in sources:
+        if isinstance(source.path, Path):
+            with suppress(OSError):  # the job reports files that are missing
+                status = source.path.stat()
+                found[source.path] = status.st_atime_ns, status.st_mtime_ns
+    return found
 
 
 def _single_file(inputs: Sequence[str], settings: Settings) -> Path | None:

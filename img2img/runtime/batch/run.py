@@ -129,7 +129,8 @@ def _share(batch: Batch) -> Sharing:
 def _files(batch: Batch, model: LoadedModel, *, hashes: bool = True) -> PictureFiles:
     settings = batch.settings
     cores = model.cores if model.device == "cpu" else None  # beside a GPU, all of them are free to encode
-    return PictureFiles(settings.limit, settings.first_frame, settings.quality, batch.stdin, hashes, cores)
+    limit, first, quality, strip = settings.limit, settings.first_frame, settings.quality, settings.strip
+    return PictureFiles(limit, first, quality, batch.stdin, hashes, cores, strip=strip)
 
 
 def _apply_step(batch: Batch, tile: Tile, watch: ProgressListener, stop: Stop) -> Callable[[JobItem, Picture], Picture]:

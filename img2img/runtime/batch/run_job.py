@@ -6,6 +6,8 @@ Batches, single pictures and Ray workers share this.
 from __future__ import annotations
 
 import io
+import os
+import stat
 import time
 import traceback
 from collections.abc import Callable
@@ -20,7 +22,7 @@ from img2img.runtime.batch.event import Cancelled, Event, Skipped, Written
 from img2img.runtime.files import digests, storage
 from img2img.runtime.files.digests import Fingerprint
 from img2img.runtime.files.jobs import Job
-from img2img.runtime.files.storage_uri import StorageFile
+from img2img.runtime.files.storage_uri import Location, StorageFile
 from img2img.runtime.image import pictures, writing
 from img2img.runtime.image.pictures import Picture
 from img2img.runtime.network.devices import Cores
@@ -250,6 +252,7 @@ class PictureFiles:
         stdin: its bytes, if a job reads them.
         hashes: whether `Written` has the digest of the result.
         cores: the cores that encoders share with the network; None: each may use all.
+        strip: whether results have no metadata.
     """
 
     max_pixels: int = pictures.DEFAULT_MAX_PIXELS
@@ -258,6 +261,7 @@ class PictureFiles:
     stdin: bytes = b""
     hashes: bool = True
     cores: Cores | None = None
+    strip: bool = False
 
     def read(self, job: Job) -> Picture:
         """Decode the job's source.
@@ -273,10 +277,13 @@ class PictureFiles:
             stream = io.BytesIO(self.stdin if source is None else storage.read(source))
         name = show(source) if isinstance(source, StorageFile) else None  # others name themselves
         try:
-            return pictures.read(stream, name=name, max_pixels=self.max_pixels, first_frame=self.first_frame)
+            picture = pictures.read(stream, name=name, max_pixels=self.max_pixels, first_frame=self.first_frame)
         except PictureError as error:
             error.path = None if source is None else str(source)
             raise
+        place = "standard output" if target is None else show(target)
+        writing.check(picture, target if isinstance(target, Path) else None, name=place, format=job.format)
+        return picture.stripped() if self.strip else picture
 
     def write(self, job: Job, picture: Picture, finished: Callable[[Fingerprint], None] | None = None) -> Written:
         """Encode to the job's target, which appears whole or not at all. For stdout, to bytes for the consumer.
@@ -294,17 +301,45 @@ class PictureFiles:
         seen: list[Fingerprint] = []
 
         def look(file: BinaryIO) -> None:
+            _set_times(file, job.times)
             seen.append(digests.of_stream(file))
+            _set_times(file, job.times)  # the digest has read the file
             if finished is not None:
                 finished(seen[0])
 
-        hook = look if self.hashes or finished is not None else None
+        hook = look if self.hashes or finished is not None or job.times is not None else None
         threads = None if self.cores is None else self.cores.within_reach
         notes = writing.write(
-            picture, stream, name=name, format=job.format, quality=self.quality, finished=hook, threads=threads
+            picture,
+            stream,
+            name=name,
+            format=job.format,
+            quality=self.quality,
+            finished=hook,
+            threads=threads,
+            permissions=_permissions(job.source),
         )
         data = stream.getvalue() if isinstance(stream, io.BytesIO) else None
         if isinstance(target, StorageFile) and data is not None:
             storage.write(target, data)
             data = None
         return Written(notes, data, seen[0].sha256 if seen else None)
+
+
+def _permissions(source: Location | None) -> int | None:
+    """The permissions of a local file, for its result; None for other sources."""
+    if not isinstance(source, Path):
+        return None
+    try:
+        mode = source.stat().st_mode
+    except OSError:  # it is gone
+        return None
+    return mode & 0o777 if stat.S_ISREG(mode) else None
+
+
+def _set_times(file: BinaryIO, times: tuple[int, int] | None) -> None:
+    """Set the access and modification times of an open file; nothing for bytes in memory."""
+    name = getattr(file, "name", None)
+    if times is not None and name is not None:
+        file.flush()
+        os.utime(name, ns=times)

@@ -42,6 +42,7 @@ class Job:
         skip: the reason for skipping the job.
         domain: the domain of its `Naming`, if one source has several results.
         exists: whether the target existed at planning time.
+        times: the access and modification times of the result, ns since 1970; None: those of its writing.
     """
 
     source: Location | None
@@ -52,6 +53,7 @@ class Job:
     skip: str | None = None
     domain: str = ""
     exists: bool = False
+    times: tuple[int, int] | None = None
 
     @property
     def label(self) -> str:

@@ -1,7 +1,6 @@
 """Converts colours to sRGB by their ICC profiles."""
 
 import io
-import struct
 from functools import cache
 from typing import Any
 
@@ -9,16 +8,27 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-Pixels = npt.NDArray[Any]
+from img2img.runtime.image import icc
 
-ICC_HEADER_BYTES = 128  # ICC.1:2022, 7.2
+Pixels = npt.NDArray[Any]
 
 
 def space(profile: bytes) -> str | None:
     """The colour space of an ICC profile ("RGB", "GRAY", "CMYK", "Lab"); None if the bytes are not a profile."""
-    if len(profile) < ICC_HEADER_BYTES or profile[36:40] != b"acsp":
+    if len(profile) < icc.HEADER_BYTES or profile[36:40] != b"acsp":
         return None
     return profile[16:20].decode("ascii", "replace").strip()
+
+
+def cicp(profile: bytes) -> tuple[int, int] | None:
+    """Primaries and transfer (ITU-T H.273) that an ICC profile names (ICC.1:2022, 9.2.17); None if it names none."""
+    count = int.from_bytes(profile[icc.HEADER_BYTES : icc.HEADER_BYTES + 4], "big")
+    table = profile[icc.HEADER_BYTES + 4 :][: 12 * min(count, 100)]
+    for at in range(0, len(table) - 11, 12):
+        place = int.from_bytes(table[at + 4 : at + 8], "big")
+        if table[at : at + 4] == b"cicp" and profile[place : place + 4] == b"cicp" and len(profile) >= place + 12:
+            return profile[place + 8], profile[place + 9]
+    return None
 
 
 def to_srgb(image: Image.Image, profile: bytes) -> Image.Image | None:
@@ -60,16 +70,5 @@ def _converted(image: Image.Image, profile: bytes, target: bytes, mode: str) -> 
 
 @cache
 def _srgb_grey() -> bytes:
-    """Create an ICC profile for grey with the curve of sRGB (IEC 61966-2-1). Littlecms only has one for RGB."""
-    encoded = np.linspace(0, 1, 4096)
-    light = np.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4)
-    curve: bytes = np.rint(light * 65535).astype(">u2").tobytes()
-    curve = b"curv" + bytes(4) + struct.pack(">I", len(light)) + curve
-    d50 = struct.pack(">3i", 63190, 65536, 54061)  # x 65536
-    white = b"XYZ " + bytes(4) + d50
-    start = ICC_HEADER_BYTES + 4 + 2 * 12
-    size = start + len(white) + len(curve)
-    header = struct.pack(">I4xI4s4s4s12x4s28x", size, 0x02400000, b"mntr", b"GRAY", b"XYZ ", b"acsp") + d50
-    table = struct.pack(">I", 2) + struct.pack(">4sII", b"wtpt", start, len(white))
-    table += struct.pack(">4sII", b"kTRC", start + len(white), len(curve))
-    return header.ljust(ICC_HEADER_BYTES, b"\0") + table + white + curve
+    """An ICC profile for grey with the curve of sRGB. Littlecms only has one for RGB."""
+    return icc.grey(icc.srgb_light(icc.encoded_points()))

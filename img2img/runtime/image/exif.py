@@ -28,9 +28,9 @@ PREFIX = b"Exif\0\0"
 ORIENTATION, PIXEL_WIDTH, PIXEL_HEIGHT = 0x0112, 0xA002, 0xA003
 THUMBNAIL_OFFSET, THUMBNAIL_LENGTH = 0x0201, 0x0202
 
-# Tags in a TIFF file's main directory that describe the photo, not the storage of its pixels.
+# Tags in a TIFF file's main directory that describe the photo and its colours, not the storage of its pixels.
 DESCRIPTIVE = frozenset(
-    (269, 270, 271, 272, ORIENTATION, 285, 305, 306, 315, 316, 18246, 18249, 33432, *range(0x9C9B, 0x9CA0))
+    (269, 270, 271, 272, ORIENTATION, 285, 305, 306, 315, 316, 318, 319, 18246, 18249, 33432, *range(0x9C9B, 0x9CA0))
 )
 
 
@@ -45,11 +45,11 @@ def normalised(block: bytes) -> bytes:
     return PREFIX + block
 
 
-def orientation(block: bytes) -> int:
-    """The EXIF orientation, 1 to 8; 1 if the tag is missing or invalid."""
+def orientation(block: bytes) -> int | None:
+    """The EXIF orientation, 1 to 8; 1 if it is invalid, None if it is missing."""
     editor = _Editor(block)
     value = editor.value(editor.first, ORIENTATION)
-    return value if value is not None and 1 <= value <= 8 else 1
+    return value if value is None or 1 <= value <= 8 else 1
 
 
 def upright(block: bytes) -> bytes:

@@ -1,10 +1,11 @@
 """Reads pictures with everything that is needed to write them again: pixels, transparency and metadata."""
 
+import dataclasses
 import math
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -14,9 +15,23 @@ import numpy.typing as npt
 from PIL import Image, ImageFile, ImageOps
 
 from img2img.errors import PictureError
+from img2img.runtime.image import (
+    avif_boxes,
+    colour_tags,
+    decoding,
+    exif,
+    iptc,
+    jpeg_checks,
+    metadata,
+    pillow,
+    png_checks,
+    png_chunks,
+    xmp,
+)
 from img2img.runtime.image import colour as colours
-from img2img.runtime.image import decoding, exif, pillow, png_checks
+from img2img.runtime.image.colour_tags import ColourTags
 from img2img.runtime.image.depth import to_8_bits
+from img2img.runtime.image.metadata import Metadata
 from img2img.runtime.image.tiff_directory import BrokenDirectory
 from img2img.text import shown
 
@@ -32,7 +47,8 @@ class Picture:
     """A still picture in memory. Its arrays may be read-only views: create new ones instead of changing them."""
 
     colour: Pixels
-    """uint8 or uint16 [H, W, C], C = 1 (grey) or 3 (RGB); straight, not premultiplied; sRGB unless `icc` differs."""
+    """uint8 or uint16 [H, W, C], C = 1 (grey) or 3 (RGB); straight, not premultiplied; sRGB unless `icc` or
+    `tags` differ."""
     alpha: Pixels | None = None
     """[H, W], of the same type as `colour`, 0 = transparent; None if the source has no alpha."""
     format: str = "PNG"
@@ -45,6 +61,10 @@ class Picture:
     """Pixels per inch, horizontal and vertical."""
     notes: tuple[str, ...] = ()
     """What could not be preserved, as phrases for the user."""
+    tags: ColourTags = field(default_factory=ColourTags)
+    """What the source says about its colour space without an ICC profile."""
+    metadata: Metadata = field(default_factory=Metadata)
+    """XMP, IPTC, comments and texts."""
 
     def __post_init__(self) -> None:
         colour, alpha = self.colour, self.alpha
@@ -59,6 +79,10 @@ class Picture:
     def size(self) -> tuple[int, int]:
         """Width and height in pixels."""
         return self.colour.shape[1], self.colour.shape[0]
+
+    def stripped(self) -> "Picture":
+        """The picture without anything but pixels and their colour space."""
+        return dataclasses.replace(self, exif=None, dpi=None, metadata=Metadata())
 
 
 def read(
@@ -87,8 +111,7 @@ def read(
 def _read(source: Path | BinaryIO, max_pixels: int, first_frame: bool) -> Picture:
     """As `read`; errors do not name the file."""
     with _streams(source) as fresh:
-        stream = fresh()
-        head = stream.read(pillow.HEAD_BYTES)
+        head = fresh().read(pillow.HEAD_BYTES)
         format = pillow.identify(head)
         if not head:
             raise PictureError("the file is empty (0 bytes)")
@@ -99,28 +122,50 @@ def _read(source: Path | BinaryIO, max_pixels: int, first_frame: bool) -> Pictur
         _check_size(pillow.size_of(head, format), max_pixels)
         if format == "TIFF":
             return _read_tiff(fresh, max_pixels, first_frame)
-        with pillow.reading(format, max_pixels):
-            image = pillow.open_image(stream, format)
+        chunks = png_chunks.read(fresh()) if format == "PNG" else png_chunks.Chunks()
+        resources = None
+        if format == "JPEG":
+            chunks.places, resources = iptc.in_jpeg(fresh())
+
+        def opened() -> ImageFile.ImageFile:
+            source: Any = pillow.Skipping(fresh(), chunks.places) if chunks.places else fresh()
+            image = pillow.open_image(source, format)
+            if format == "PNG":
+                image.info["icc_profile"] = chunks.icc
+            return image
+
+        with pillow.reading(max_pixels):
+            image = opened()
             frames = 1 if format == "JPEG" else getattr(image, "n_frames", 1)
             notes = _check_frames(frames, first_frame)
             _check_size(image.size, max_pixels)
             # Pillow composes the frames of an animated PNG in 8 bits.
             shallow = "it is animated" if frames > 1 else ""
-            decoded = decoding.decode(image, lambda: pillow.open_image(fresh(), format), shallow=shallow)
+            watch = jpeg_checks.Watch(image, fresh()) if format == "JPEG" else None
+            decoded = decoding.decode(image, opened, shallow=shallow)
             if format == "PNG":
                 png_checks.check(fresh(), image)
-        decoded.notes[:0] = notes
-        gamma = image.info.get("gamma")
-        if format == "PNG" and gamma and abs(gamma * 2.2 - 1) > 0.02 and not decoded.icc and "srgb" not in image.info:
-            decoded.notes.append(f"its gamma ({gamma:g}) was left out, because other formats do not support it")
-        block = _exif_of(image, decoded.notes)
-    if block is not None:
-        turn = exif.orientation(block)
-        if turn != 1:
-            decoded.colour = _upright(decoded.colour, turn)
-            decoded.alpha = None if decoded.alpha is None else _upright(decoded.alpha, turn)
-            block = exif.upright(block)
-    return _picture(decoded, format, block, image)
+            damage = None if watch is None else watch.note()
+        decoded.notes[:0] = [*notes, *chunks.notes, *([] if damage is None else [damage])]
+        block = None
+        if format == "PNG":
+            about, block = metadata.from_png(chunks, decoded.notes)
+        elif format == "JPEG":
+            segments = image.applist  # type: ignore[attr-defined]  # of Pillow's JPEG plugin
+            about = metadata.from_jpeg(segments, resources, decoded.notes)
+        else:
+            about = metadata.from_info(image.info, decoded.notes)
+        block = _exif_of(image.info.get("exif") or block, decoded.notes)
+        tags = _tags_of(decoded, format, chunks, fresh)
+    # EXIF takes precedence over XMP (Metadata Working Group guidelines 2.0). AVIF has an orientation of its own.
+    turn = None if block is None else exif.orientation(block)
+    if turn is None and about.xmp is not None and format != "AVIF":
+        turn = xmp.orientation(about.xmp)
+    if turn is not None and turn != 1:
+        decoded.colour = _upright(decoded.colour, turn)
+        decoded.alpha = None if decoded.alpha is None else _upright(decoded.alpha, turn)
+        block = None if block is None else exif.upright(block)
+    return _picture(decoded, format, block, image, about, tags)
 
 
 def picture_of(image: Image.Image) -> Picture:
@@ -156,25 +201,40 @@ def picture_of(image: Image.Image) -> Picture:
         exif=info.get("exif"),
         icc=decoded.icc,
         dpi=info.get("dpi"),
+        metadata=metadata.from_info(info, decoded.notes).upright(),
         notes=tuple(decoded.notes),
     )
 
 
 def image_of(picture: Picture) -> Image.Image:
-    """A Pillow image of mode L, LA, RGB or RGBA, or I;16 for 16-bit grey without alpha. Other 16-bit becomes 8-bit."""
+    """A Pillow image of mode L, LA, RGB or RGBA, or I;16 for 16-bit grey without alpha. Other 16-bit becomes 8-bit.
+
+    Raises:
+        PictureError: the picture is HDR, which a Pillow image cannot say.
+    """
+    if picture.tags.hdr is not None and picture.icc is None:
+        hdr = picture.tags.hdr
+        raise PictureError(f"it is HDR ({hdr}), which a Pillow image cannot say; img2img.batch writes files")
     colour, alpha = picture.colour, picture.alpha
     if colour.dtype == np.uint16 and (colour.shape[2] == 3 or alpha is not None):
         colour = to_8_bits(colour)
         alpha = None if alpha is None else to_8_bits(alpha)
     pixels = colour if alpha is None else np.concatenate((colour, alpha[..., None]), axis=2)
     image = Image.fromarray(np.ascontiguousarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels))
-    kept = {"exif": picture.exif, "icc_profile": picture.icc, "dpi": picture.dpi}
+    about = picture.metadata.fitted(*picture.size)
+    kept = {
+        "exif": picture.exif,
+        "icc_profile": picture.icc or picture.tags.profile(grey=colour.shape[2] == 1),
+        "dpi": picture.dpi,
+        "xmp": about.xmp,
+        "comment": b"\n".join(about.comments) or None,
+    }
     image.info.update({key: value for key, value in kept.items() if value is not None})
     return image
 
 
 def _read_tiff(fresh: Opener, max_pixels: int, first_frame: bool) -> Picture:
-    from img2img.runtime.image import tiff_reading
+    from img2img.runtime.image import tiff_checks, tiff_reading
 
     try:
         tiff = tiff_reading.inspect(fresh())
@@ -193,7 +253,7 @@ def _read_tiff(fresh: Opener, max_pixels: int, first_frame: bool) -> Picture:
         raise PictureError("its pixels are floating-point numbers; save it with 16 or 8 bits")
     if tiff.compression not in tiff_reading.COMPRESSIONS:
         raise PictureError(f"its compression ({tiff.compression}) is unknown; save it with another")
-    with pillow.reading("TIFF", max_pixels):
+    with pillow.reading(max_pixels):
         image: ImageFile.ImageFile
         if tiff.sixteen_bit_grey_alpha:
             image = special = tiff_reading.GreyAlphaTiff(fresh())
@@ -207,25 +267,53 @@ def _read_tiff(fresh: Opener, max_pixels: int, first_frame: bool) -> Picture:
             _check_size(image.size, max_pixels)
             shallow = "its channels are stored in separate planes" if tiff.separate_planes else ""
             decoded = decoding.decode(image, opened, shallow=shallow)
+        decoded.notes += tiff_checks.check(fresh(), tiff)
     if tiff.white_is_zero and decoded.colour.dtype == np.uint16:  # Pillow only inverts 8-bit pictures
         decoded.colour = np.uint16(65535) - decoded.colour
     if tiff.extra == 0 and decoded.colour.dtype == np.uint16:
         decoded.alpha = None  # an unspecified extra channel is not alpha; Pillow drops it in 8-bit pictures
     decoded.notes[:0] = notes
     # Pillow has already turned the pixels, because the orientation is one of TIFF's own tags.
-    return _picture(decoded, "TIFF", exif.from_tiff(tiff.page, tiff.order), image)
+    about = metadata.from_tiff(tiff.page, decoded.notes)
+    return _picture(decoded, "TIFF", exif.from_tiff(tiff.page, tiff.order), image, about, ColourTags())
 
 
-def _picture(decoded: decoding.Decoded, format: str, block: bytes | None, image: ImageFile.ImageFile) -> Picture:
+def _picture(
+    decoded: decoding.Decoded,
+    format: str,
+    block: bytes | None,
+    image: ImageFile.ImageFile,
+    about: Metadata,
+    tags: ColourTags,
+) -> Picture:
     return Picture(
         colour=np.ascontiguousarray(decoded.colour),
         alpha=None if decoded.alpha is None else np.ascontiguousarray(decoded.alpha),
         format=format,
         exif=block,
         icc=decoded.icc,
+        tags=tags,
         dpi=_dpi_of(image),
+        metadata=about.upright(),
         notes=tuple(decoded.notes),
     )
+
+
+def _tags_of(decoded: decoding.Decoded, format: str, chunks: png_chunks.Chunks, fresh: Opener) -> ColourTags:
+    """The colour tags of a file. Pixels of narrow range are expanded."""
+    if format == "PNG":
+        tags, narrow = colour_tags.from_png(chunks.tags, decoded.notes)
+        if narrow:
+            decoded.colour = colour_tags.full_range(decoded.colour)
+        return tags
+    if format != "AVIF":
+        return ColourTags()
+    found = avif_boxes.read(fresh())
+    if found.bits > 8:
+        decoded.notes.append(f"{found.bits} bits were read as 8")
+    if found.gain_map:
+        decoded.notes.append(metadata.GAIN_MAP_NOTE)
+    return colour_tags.from_nclx(found.primaries, found.transfer, with_icc=decoded.icc is not None)
 
 
 @contextmanager
@@ -258,12 +346,8 @@ def _check_frames(frames: int, first_frame: bool) -> list[str]:
     return [f"only the first of {frames} frames was read"]
 
 
-def _exif_of(image: ImageFile.ImageFile, notes: list[str]) -> bytes | None:
-    block = image.info.get("exif")
+def _exif_of(block: bytes | None, notes: list[str]) -> bytes | None:
     try:
-        if not block and "Raw profile type exif" in image.info:
-            # Before PNG had a chunk for EXIF, ImageMagick stored it as three lines, then hexadecimal digits.
-            block = bytes.fromhex("".join(image.info["Raw profile type exif"].split("\n")[3:]))
         return exif.normalised(block) if block else None
     except ValueError:  # BrokenDirectory is one
         notes.append("the EXIF block is damaged and was left out")

@@ -12,8 +12,8 @@ import struct
 import threading
 import warnings
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any, BinaryIO, cast
 
@@ -78,17 +78,11 @@ DECODER_ERRORS = (
 # Pillow's words for intact files of a kind that it does not support.
 _UNSUPPORTED = re.compile(r"cannot handle|unknown pixel mode|unsupported|not supported", re.IGNORECASE)
 
-MAX_TEXT = 64 << 20
-"""Maximum unpacked size in bytes of a compressed text or ICC profile in a PNG. Pillow's own limit is 1 MiB, but some
-programs store whole workflows there. Pillow limits all texts of a file together to the same 64 MiB."""
-
 # Pillow's limits and warning filters are global. These variables count the threads that change them and hold the
 # original values, which the last thread restores.
 _lock = threading.Lock()
 _limits: list[int] = []  # pixel limits of all current readers
 _original_limit: int | None = None
-_png_readers = 0
-_original_text_limit = 0
 _filters: "warnings.catch_warnings[None] | None" = None
 _libtiff_original: int | None = None  # libtiff's error handler
 _quiet_blocks = 0  # number of threads inside `quiet`
@@ -166,15 +160,32 @@ def open_image(stream: BinaryIO, name: str) -> ImageFile.ImageFile:
     return factory(stream, "")
 
 
+class Skipping:
+    """A stream for Pillow's parsers, which read chunk by chunk: it skips some chunks.
+
+    Args:
+        places: where a chunk to skip starts -> where it ends.
+    """
+
+    def __init__(self, stream: BinaryIO, places: Mapping[int, int]) -> None:
+        self._stream, self._places = stream, places
+        self.seek, self.tell, self.close = stream.seek, stream.tell, stream.close
+
+    def read(self, size: int = -1) -> bytes:
+        while (end := self._places.get(self._stream.tell())) is not None:
+            self._stream.seek(end)
+        return self._stream.read(size)
+
+
 @contextmanager
-def reading(format: str, max_pixels: int) -> Iterator[None]:
+def reading(max_pixels: int) -> Iterator[None]:
     """Convert Pillow's exceptions to PictureError, and apply our limits instead of Pillow's.
 
     Pillow warns above 89 megapixels and refuses more than 179, process-wide. Here, the limit is a parameter. Pillow's
     check uses it, too, for sizes that appear only while decoding (frames of a GIF).
     """
     try:
-        with quiet(), _pixel_limit(max_pixels), _long_texts() if format == "PNG" else nullcontext():
+        with quiet(), _pixel_limit(max_pixels):
             yield
     except Image.DecompressionBombError as error:
         raise too_large(None, max_pixels) from error
@@ -265,24 +276,6 @@ def _pixel_limit(limit: int) -> Iterator[None]:
         with _lock:
             _limits.remove(limit)
             Image.MAX_IMAGE_PIXELS = max(_limits) if _limits else _original_limit
-
-
-@contextmanager
-def _long_texts() -> Iterator[None]:
-    global _png_readers, _original_text_limit
-    from PIL import PngImagePlugin
-
-    with _lock:
-        if not _png_readers:
-            _original_text_limit, PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_CHUNK, MAX_TEXT
-        _png_readers += 1
-    try:
-        yield
-    finally:
-        with _lock:
-            _png_readers -= 1
-            if not _png_readers:
-                PngImagePlugin.MAX_TEXT_CHUNK = _original_text_limit
 
 
 def _reason(error: BaseException) -> str:

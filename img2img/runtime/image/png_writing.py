@@ -6,6 +6,7 @@ compresses files in the same way.
 
 import struct
 import zlib
+from collections.abc import Sequence
 from typing import BinaryIO, NamedTuple
 
 from img2img.runtime.image.bands import BandEncoder
@@ -39,6 +40,8 @@ class PngEncoder(BandEncoder[PngBand]):
             may be filled while the encoder works: see `rows_ready`.
         exif: without the prefix `Exif\\0\\0`.
         dpi: pixels per inch.
+        tags: chunks about colour: name, content.
+        texts: chunks of text.
         threads: see `BandEncoder`.
     """
 
@@ -50,6 +53,8 @@ class PngEncoder(BandEncoder[PngBand]):
         icc: bytes | None = None,
         exif: bytes | None = None,
         dpi: tuple[float, float] | None = None,
+        tags: Sequence[tuple[bytes, bytes]] = (),
+        texts: Sequence[tuple[bytes, bytes]] = (),
         threads: int | None = None,
     ) -> None:
         height, width = pixels[0].shape[:2]
@@ -61,6 +66,8 @@ class PngEncoder(BandEncoder[PngBand]):
         stream.write(SIGNATURE)
         header = struct.pack(">IIBBBBB", width, height, 8 * bytes_each, COLOUR_TYPES[channels], 0, 0, 0)
         self._chunk(b"IHDR", header)
+        for chunk in tags:
+            self._chunk(*chunk)
         if icc:
             self._chunk(b"iCCP", b"ICC Profile\0\0" + zlib.compress(icc))
         if dpi:
@@ -68,6 +75,8 @@ class PngEncoder(BandEncoder[PngBand]):
             self._chunk(b"pHYs", struct.pack(">IIB", across, down, 1))
         if exif:
             self._chunk(b"eXIf", exif)
+        for chunk in texts:
+            self._chunk(*chunk)
 
     def encode_band(self, top: int, bottom: int) -> PngBand:
         rows = filter_rows(self._pixels, top, bottom)

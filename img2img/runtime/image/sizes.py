@@ -39,7 +39,7 @@ def _size(file: Path | bytes | BinaryIO, max_pixels: int) -> tuple[int, int] | N
             format = pillow.identify(stream.read(pillow.HEAD_BYTES))
             if format is None:
                 return None
-            with pillow.reading(format, max_pixels):
+            with pillow.reading(max_pixels):
                 size: tuple[int, int] = pillow.open_image(stream, format).size
             pixels = size[0] * size[1]
             if pixels > max_pixels or pixels > _DENSEST.get(format, pixels) * stream.seek(0, io.SEEK_END):

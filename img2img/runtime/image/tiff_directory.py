@@ -19,6 +19,9 @@ SUB_IFDS = (EXIF_IFD, GPS_IFD, INTEROP_IFD)
 
 MAX_ENTRIES = 4096  # a photo's directory has a few dozen; more means that the offset is wrong
 MAX_VALUE_BYTES = 1 << 20  # longer values are pixels, layers or strip tables, which do not describe the photo
+LONG_VALUES = (700, 33723, 34377)  # XMP, IPTC and Photoshop's resources may be longer
+MAX_LONG_VALUE_BYTES = 16 << 20
+MAX_ALL_ENTRIES = 300_000  # of a file: takes 0.2 s
 MAX_METADATA_BYTES = 32 << 20  # limit for all directories of a file, because a header can claim gigabytes
 
 
@@ -28,10 +31,14 @@ class BrokenDirectory(ValueError):
 
 @dataclass(slots=True)
 class Ifd:
-    """One directory. `entries` maps a tag to (type, count, raw value), `children` a pointer tag to its directory."""
+    """One directory. `entries` maps a tag to (type, count, raw value), `children` a pointer tag to its directory.
+
+    `skipped` are the tags whose values are too long or outside the file.
+    """
 
     entries: dict[int, tuple[int, int, bytes]] = field(default_factory=dict)
     children: dict[int, "Ifd"] = field(default_factory=dict)
+    skipped: set[int] = field(default_factory=set)
 
     def numbers(self, tag: int, order: Order) -> tuple[int, ...] | None:
         """The unsigned integers of a tag (BYTE, SHORT or LONG); None if it is missing or has another type."""
@@ -77,12 +84,13 @@ def header(stream: BinaryIO) -> Header:
 
 
 class Reader:
-    """Reads directories from a seekable stream, at most MAX_METADATA_BYTES in total."""
+    """Reads directories from a seekable stream, at most MAX_METADATA_BYTES and MAX_ALL_ENTRIES in total."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self.stream = stream
         self.header = header(stream)
         self._left = MAX_METADATA_BYTES
+        self.entries_left = MAX_ALL_ENTRIES
 
     def directory(self, offset: int, depth: int = 0) -> tuple[Ifd, int]:
         """The directory at `offset` with its sub-directories, and the offset of the next one (0: none).
@@ -96,12 +104,15 @@ class Reader:
             if kind not in TYPE_SIZES:
                 continue
             size = TYPE_SIZES[kind] * count
-            if size > MAX_VALUE_BYTES:
-                continue
-            raw = inline[:size] if size <= len(inline) else self._at(self._offset(inline), size)
+            limit = MAX_LONG_VALUE_BYTES if tag in LONG_VALUES else MAX_VALUE_BYTES
+            inside = size <= limit
+            raw = inline[:size] if size <= len(inline) else self._at(self._offset(inline), size) if inside else None
             if raw is None:
+                result.skipped.add(tag)
                 continue
             if tag in SUB_IFDS:
+                if tag in result.children:  # thousands of pointers to one directory would take seconds
+                    continue
                 child = self._child(self._offset(inline[: TYPE_SIZES[kind]]), depth) if count == 1 else None
                 if child is not None:
                     result.children[tag] = child
@@ -125,7 +136,9 @@ class Reader:
         if start is None:
             raise BrokenDirectory(f"no directory at byte {offset}")
         (count,) = struct.unpack(f"{order}{counter}", start)
-        table = self._at(offset + len(start), count * width) if count <= MAX_ENTRIES else None
+        self.entries_left -= count
+        fits = count <= MAX_ENTRIES and self.entries_left >= 0
+        table = self._at(offset + len(start), count * width) if fits else None
         if table is None:
             raise BrokenDirectory(f"the directory at byte {offset} is cut off")
         layout = f"{order}HHQ8s" if big else f"{order}HHI4s"

@@ -2,6 +2,8 @@
 predictor as in Adobe's Photoshop TIFF technical notes, 2002)."""
 
 import struct
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import BinaryIO
 
 import numpy as np
@@ -32,6 +34,7 @@ class TiffEncoder(BandEncoder[bytes]):
             may be filled while the encoder works: see `rows_ready`.
         exif: a block as in Picture. Its byte order becomes the file's.
         dpi: pixels per inch.
+        more: further entries of the directory: tag -> type, count, value.
         threads: see `BandEncoder`.
 
     Raises:
@@ -46,6 +49,7 @@ class TiffEncoder(BandEncoder[bytes]):
         icc: bytes | None = None,
         exif: bytes | None = None,
         dpi: tuple[float, float] | None = None,
+        more: Mapping[int, tuple[int, int, bytes]] = MappingProxyType({}),
         threads: int | None = None,
     ) -> None:
         height, width = pixels[0].shape[:2]
@@ -57,6 +61,7 @@ class TiffEncoder(BandEncoder[bytes]):
         self._lengths: list[int] = []
         self._end = 8
         stream.write(struct.pack(f"{order}2sHI", b"II" if order == "<" else b"MM", 42, 0))
+        page.entries.update(more)
         page.put(WIDTH, LONG, order, width)
         page.put(HEIGHT, LONG, order, height)
         page.put(BITS, SHORT, order, *[8 * bytes_each] * channels)

@@ -1,9 +1,10 @@
 """Writes pictures to image files. Converts what a format cannot hold."""
 
 import os
+import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -13,11 +14,10 @@ from PIL import Image
 
 from img2img.atomic import atomic
 from img2img.errors import PictureError
-from img2img.runtime.image import colour as colours
+from img2img.runtime.image import avif_boxes, jpeg_bands, pillow
 from img2img.runtime.image import exif as exifs
-from img2img.runtime.image import jpeg_bands, pillow
 from img2img.runtime.image.bands import BandEncoder
-from img2img.runtime.image.depth import over_white, to_8_bits
+from img2img.runtime.image.fitting import FORMATS, check_colour, fit
 from img2img.runtime.image.pictures import Picture
 from img2img.runtime.image.png_writing import PngEncoder
 from img2img.runtime.image.tiff_writing import TiffEncoder
@@ -41,32 +41,7 @@ FULL_COLOUR_FROM = 90  # from this quality on, chroma keeps its full resolution 
 AVIF_SPEED = 8  # 1.5 to 2 times as fast as Pillow's 6; 1 % larger for a photo, 27 % for a smooth upscaled one
 WEBP_LOSSLESS_EFFORT = 25  # with method 2: 0.3 s/MP; effort 50 and method 4 take 1.7 times as long for 1 %
 
-MAX_JPEG_EXIF = 65533
-
-
-@dataclass(frozen=True, slots=True)
-class _Format:
-    """The capabilities and limits of a format."""
-
-    shown: str
-    suffix: str
-    largest_side: int
-    alpha: bool = True
-    deep: bool = False
-    grey: bool = True
-    metadata: bool = True
-
-
-# The sides are the encoders' limits: libjpeg's is below JPEG's own 65535.
-_FORMATS = {
-    "PNG": _Format("PNG", "png", 2**31 - 1, deep=True),
-    "JPEG": _Format("JPEG", "jpg", 65500, alpha=False),
-    "WEBP": _Format("WebP", "webp", 16383, grey=False),
-    "TIFF": _Format("TIFF", "tif", 2**31 - 1, deep=True),
-    "BMP": _Format("BMP", "bmp", 2**31 - 1, alpha=False, metadata=False),
-    "AVIF": _Format("AVIF", "avif", 65536),
-}
-_NAMES = {**{suffix[1:].upper(): name for suffix, name in SUFFIXES.items()}, **{name: name for name in _FORMATS}}
+_NAMES = {**{suffix[1:].upper(): name for suffix, name in SUFFIXES.items()}, **{name: name for name in FORMATS}}
 
 
 def format_for(name: Path | str) -> str:
@@ -99,6 +74,7 @@ def write(
     quality: int | None = None,
     finished: Callable[[BinaryIO], None] | None = None,
     threads: int | None = None,
+    permissions: int | None = None,
 ) -> tuple[str, ...]:
     """Write a picture to a file or a stream. A file appears whole or not at all. A stream need not be seekable.
 
@@ -110,18 +86,30 @@ def write(
         finished: called with the complete file, readable and seekable, before the file gets its name. If it raises,
             the exception passes through and the file does not appear.
         threads: number of threads that compress PNG and TIFF. Default: one per core, at most 8.
+        permissions: mode bits of a new file; see `atomic`.
 
     Returns:
         Notes for the user on what the format cannot hold. For JPEG and BMP, alpha is composited over white. For all
-        formats but PNG and TIFF, 16 bits are rounded to 8. BMP stores neither EXIF nor an ICC profile.
+        formats but PNG and TIFF, 16 bits are rounded to 8. Metadata for which the format has no place is named. Colour
+        tags become an ICC profile.
 
     Raises:
-        PictureError: the format is unknown or too small for the picture, or the target cannot be written.
+        PictureError: the format is unknown, too small for the picture or cannot say that it is HDR, or the target
+            cannot be written.
     """
-    options: dict[str, Any] = {"name": name, "format": format, "quality": quality}
+    options: dict[str, Any] = {"name": name, "format": format, "quality": quality, "permissions": permissions}
     with open_writer(picture, target, **options, finished=finished, threads=threads) as writer:
         pass
     return writer.notes
+
+
+def check(picture: Picture, target: Path | None, *, name: str, format: str | None) -> None:
+    """Raise PictureError, before the work, for a result that `write` would refuse because of its colours.
+
+    target: None for a stream. For the others see `write`.
+    """
+    with _reported(name):
+        check_colour(picture, _chosen(format, target, picture, name))
 
 
 class Writer:
@@ -159,6 +147,7 @@ def open_writer(
     quality: int | None = None,
     finished: Callable[[BinaryIO], None] | None = None,
     threads: int | None = None,
+    permissions: int | None = None,
 ) -> Iterator[Writer]:
     """Write a picture while the block fills its arrays. For arguments and errors see `write`.
 
@@ -173,15 +162,17 @@ def open_writer(
     chosen = _chosen(format, target, picture, name)
     if quality is not None and not 1 <= quality <= 100:
         raise PictureError(f"cannot write {name}: the quality is {quality}, it can be 1 to 100")
-    if max(picture.size) > (limit := _FORMATS[chosen].largest_side):
+    if max(picture.size) > (limit := FORMATS[chosen].largest_side):
         width, height = picture.size
         raise PictureError(
-            f"cannot write {name}: {width} x {height} pixels, but {_FORMATS[chosen].shown} ends at a side of {limit};"
+            f"cannot write {name}: {width} x {height} pixels, but {FORMATS[chosen].shown} ends at a side of {limit};"
             " write PNG instead"
         )
-    with _stream(target, name) as stream:
+    with _reported(name):
+        check_colour(picture, chosen)
+    with _stream(target, name, permissions) as stream:
         if chosen in _ENCODERS:
-            fitting, notes = _fit(picture, chosen)  # these formats hold everything, so this reads no pixels
+            fitting, notes = fit(picture, chosen)  # these formats hold everything, so this reads no pixels
             with _reported(name):
                 encoder = _ENCODERS[chosen](fitting, stream, threads)
             writer = Writer(encoder, name)
@@ -194,19 +185,19 @@ def open_writer(
         else:
             writer = Writer(None, name)
             yield writer
-            fitting, notes = _fit(picture, chosen)
+            fitting, notes = fit(picture, chosen)
             with _reported(name):
-                _SAVERS[chosen](fitting, stream, quality)
+                notes += tuple(_SAVERS[chosen](fitting, stream, quality))
         writer.notes = notes
         if finished is not None:
             finished(stream)
 
 
 @contextmanager
-def _stream(target: Path | BinaryIO, name: str) -> Iterator[BinaryIO]:
+def _stream(target: Path | BinaryIO, name: str, permissions: int | None) -> Iterator[BinaryIO]:
     """Open a readable and seekable stream. Its content reaches the target at the end of the block."""
     if isinstance(target, Path):
-        with atomic(target) as stream:
+        with atomic(target, permissions) as stream:
             yield stream
         return
     buffer = BytesIO()
@@ -218,70 +209,18 @@ def _stream(target: Path | BinaryIO, name: str) -> Iterator[BinaryIO]:
         raise PictureError(f"cannot write {name}: {error.strerror or error}") from error
 
 
-def _chosen(format: str | None, target: Path | BinaryIO, picture: Picture, name: str) -> str:
+def _chosen(format: str | None, target: Path | BinaryIO | None, picture: Picture, name: str) -> str:
     if format is None:
         chosen = format_for(target) if isinstance(target, Path) else picture.format
-        chosen = chosen if chosen in _FORMATS else "PNG"
+        chosen = chosen if chosen in FORMATS else "PNG"
     elif format.upper() in _NAMES:
         chosen = _NAMES[format.upper()]
     else:
-        known = ", ".join(entry.suffix for entry in _FORMATS.values())
+        known = ", ".join(entry.suffix for entry in FORMATS.values())
         raise PictureError(f"cannot write {name}: {format} is no format that can be written; use one of {known}")
     if chosen in ("AVIF", "WEBP") and not pillow.available(chosen):
         raise PictureError(f"cannot write {name}: this Pillow was built without {chosen}: pip install --upgrade pillow")
     return chosen
-
-
-def _fit(picture: Picture, chosen: str) -> tuple[Picture, tuple[str, ...]]:
-    """Convert the picture to what the format can hold. Returns it with notes on the losses."""
-    can = _FORMATS[chosen]
-    notes = []
-    colour, alpha, icc, exif = picture.colour, picture.alpha, picture.icc, picture.exif
-    if alpha is not None and not can.alpha:
-        if (alpha != np.iinfo(alpha.dtype).max).any():
-            colour = over_white(colour, alpha)
-            notes.append(f"transparency laid over white: {can.shown} has none")
-        alpha = None
-    if colour.dtype == np.uint16 and not can.deep:
-        colour = to_8_bits(colour)
-        alpha = None if alpha is None else to_8_bits(alpha)
-        notes.append(f"16 bits per channel reduced to 8: {can.shown} is written with 8")
-    if colour.shape[2] == 1 and (not can.grey or (chosen == "AVIF" and alpha is not None)):
-        colour, icc, note = _grey_as_rgb(colour, icc, can.shown)
-        notes += note
-    if exif is not None:
-        exif = exifs.fitted(exif, *picture.size)
-        if chosen == "JPEG" and len(exif) > MAX_JPEG_EXIF:
-            exif = None
-            notes.append("EXIF left out: JPEG has room for 64 KB of it")
-    if not can.metadata and (exif or icc):
-        colour, converted = _without_profile(colour, icc)
-        exif = icc = None
-        notes.append(f"{converted}EXIF and ICC profile left out: {can.shown} has no place for them")
-    return replace(picture, colour=colour, alpha=alpha, icc=icc, exif=exif), tuple(notes)
-
-
-def _grey_as_rgb(colour: Any, icc: bytes | None, format: str) -> tuple[Any, bytes | None, list[str]]:
-    """Convert grey to three channels. A grey profile is applied to them instead of attached."""
-    if icc is not None and colours.space(icc) == "GRAY":
-        converted = colours.grey_to_srgb(colour[..., 0], icc)
-        if converted is not None:
-            note = f"grey converted to sRGB by its ICC profile: {format} has no grey"
-            return np.repeat(converted[..., None], 3, axis=2), None, [note]
-        return np.repeat(colour, 3, axis=2), None, ["the ICC profile is damaged and was left out"]
-    return np.repeat(colour, 3, axis=2), icc, []
-
-
-def _without_profile(colour: Any, icc: bytes | None) -> tuple[Any, str]:
-    """Convert 8-bit colours to sRGB, the default without a profile. Returns them with the start of a note."""
-    converted = None
-    if icc is not None and colour.shape[2] == 3:
-        image = colours.to_srgb(Image.fromarray(np.ascontiguousarray(colour)), icc)
-        converted = None if image is None else np.asarray(image)
-    elif icc is not None and colours.space(icc) == "GRAY":
-        plane = colours.grey_to_srgb(colour[..., 0], icc)
-        converted = None if plane is None else plane[..., None]
-    return (colour, "") if converted is None else (converted, "colours converted to sRGB; ")
 
 
 @contextmanager
@@ -299,49 +238,67 @@ def _reported(name: str) -> Iterator[None]:
 
 
 def _png(picture: Picture, stream: BinaryIO, threads: int | None) -> PngEncoder:
-    exif = picture.exif and picture.exif.removeprefix(exifs.PREFIX)
-    return PngEncoder(stream, _channels(picture), icc=picture.icc, exif=exif, dpi=picture.dpi, threads=threads)
+    parts, exif = _channels(picture), picture.exif and picture.exif.removeprefix(exifs.PREFIX)
+    channels, bits = sum(part.shape[2] for part in parts), 8 * picture.colour.dtype.itemsize
+    tags = picture.tags.for_png(channels, bits, with_icc=picture.icc is not None)
+    options: dict[str, Any] = {"icc": picture.icc, "exif": exif, "dpi": picture.dpi}
+    return PngEncoder(stream, parts, **options, tags=tags, texts=picture.metadata.for_png(), threads=threads)
 
 
 def _tiff(picture: Picture, stream: BinaryIO, threads: int | None) -> TiffEncoder:
     options: dict[str, Any] = {"icc": picture.icc, "exif": picture.exif, "dpi": picture.dpi}
-    return TiffEncoder(stream, _channels(picture), **options, threads=threads)
+    return TiffEncoder(stream, _channels(picture), **options, more=picture.metadata.for_tiff(), threads=threads)
 
 
-def _jpeg(picture: Picture, stream: BinaryIO, quality: int | None) -> None:
+def _jpeg(picture: Picture, stream: BinaryIO, quality: int | None) -> list[str]:
     quality = quality or JPEG_QUALITY
     sampling, unit = ("4:4:4", 8) if quality >= FULL_COLOUR_FROM else ("4:2:0", 16)
+    metadata, notes = picture.metadata.for_jpeg()
 
     def encode(top: int, bottom: int) -> bytes:
         band, buffer = replace(picture, colour=picture.colour[top:bottom]), BytesIO()
         if top:
             band = replace(band, exif=None, icc=None)
-        _save(band, buffer, "JPEG", quality=quality, subsampling=sampling, dpi=picture.dpi)
+        options = {} if top else metadata
+        _save(band, buffer, "JPEG", quality=quality, subsampling=sampling, dpi=picture.dpi, **options)
         return buffer.getvalue()
 
     jpeg_bands.write(stream, picture.size, 8 if picture.colour.shape[2] == 1 else unit, encode)
+    return notes
 
 
-def _webp(picture: Picture, stream: BinaryIO, quality: int | None) -> None:
+def _webp(picture: Picture, stream: BinaryIO, quality: int | None) -> list[str]:
     quality = quality or WEBP_QUALITY
     if quality == 100:
         # "exact" also keeps the colour of transparent pixels.
-        _save(picture, stream, "WEBP", lossless=True, exact=True, method=2, quality=WEBP_LOSSLESS_EFFORT)
+        options: dict[str, Any] = {"lossless": True, "exact": True, "method": 2, "quality": WEBP_LOSSLESS_EFFORT}
     else:
-        _save(picture, stream, "WEBP", quality=quality, method=4)
+        options = {"quality": quality, "method": 4}
+    _save(picture, stream, "WEBP", xmp=picture.metadata.xmp, **options)
+    return []
 
 
-def _avif(picture: Picture, stream: BinaryIO, quality: int | None) -> None:
+def _avif(picture: Picture, stream: BinaryIO, quality: int | None) -> list[str]:
     quality = quality or AVIF_QUALITY
     grey = picture.colour.shape[2] == 1
     sampling = "4:0:0" if grey else "4:4:4" if quality >= FULL_COLOUR_FROM else "4:2:0"
     # Pillow rewrites the EXIF block to move AVIF's orientation out of it. That would break maker notes.
     bare = replace(picture, exif=picture.exif and exifs.without_orientation(picture.exif))
-    _save(bare, stream, "AVIF", quality=quality, subsampling=sampling, speed=AVIF_SPEED)
+    options: dict[str, Any] = {"quality": quality, "subsampling": sampling, "speed": AVIF_SPEED}
+    _save(bare, stream, "AVIF", xmp=picture.metadata.xmp, **options)
+    if picture.tags.cicp is None:
+        return []
+    place = avif_boxes.read(stream).place  # Pillow always writes sRGB there
+    if place is None:
+        raise PictureError("this Pillow writes AVIF without a colour space; write PNG instead")
+    stream.seek(place)
+    stream.write(struct.pack(">HH", *picture.tags.cicp))
+    return []
 
 
-def _bmp(picture: Picture, stream: BinaryIO, quality: int | None) -> None:
+def _bmp(picture: Picture, stream: BinaryIO, quality: int | None) -> list[str]:
     _save(picture, stream, "BMP", dpi=picture.dpi)
+    return []
 
 
 def _save(picture: Picture, stream: BinaryIO, format: str, **options: Any) -> None:
@@ -362,7 +319,7 @@ def _channels(picture: Picture) -> tuple[Any, ...]:
 
 
 _ENCODERS: dict[str, Callable[[Picture, BinaryIO, int | None], BandEncoder[Any]]] = {"PNG": _png, "TIFF": _tiff}
-_SAVERS: dict[str, Callable[[Picture, BinaryIO, int | None], None]] = {
+_SAVERS: dict[str, Callable[[Picture, BinaryIO, int | None], list[str]]] = {
     "JPEG": _jpeg,
     "WEBP": _webp,
     "BMP": _bmp,

@@ -19,6 +19,7 @@ from img2img.runtime.files.source import Source, identity
 from img2img.runtime.files.storage_uri import Location, StorageFile
 from img2img.runtime.image import blending, holes
 from img2img.runtime.image.alpha import bleed
+from img2img.runtime.image.hdr import in_working_range
 from img2img.runtime.image.holes import Mask, Patch
 from img2img.runtime.image.pictures import Picture
 from img2img.runtime.image.resize import lanczos
@@ -172,6 +173,7 @@ DEFAULT_SIZE = 512
 DEFAULT_FEATHER = 3
 
 
+@in_working_range
 def inpaint(
     model: Network,
     picture: Picture,

@@ -90,6 +90,14 @@ class Settings:
         panel=OUTPUT,
         help="Remove colour casts: match the low frequencies of the colours to the input. Keeps detail and white.",
     )
+    strip: bool = option(
+        False,
+        panel=OUTPUT,
+        help="Drop metadata (EXIF, XMP, IPTC, texts, resolution). Colours and orientation stay right.",
+    )
+    keep_times: bool = option(
+        False, panel=OUTPUT, help="Give results the access and modification times of their inputs (local files only)."
+    )
     model: str | None = option(
         None, "-m", metavar="NAME|PATH", panel=MODEL, help="A name listed by 'img2img models', or an ONNX file."
     )

@@ -19,6 +19,7 @@ from img2img.runtime.files.naming import Naming
 from img2img.runtime.image import blending
 from img2img.runtime.image import colour as colours
 from img2img.runtime.image.alpha import bleed, over
+from img2img.runtime.image.hdr import in_working_range
 from img2img.runtime.image.pictures import Picture
 from img2img.runtime.image.resize import lanczos
 from img2img.runtime.network import input_size
@@ -134,6 +135,7 @@ Pixels = npt.NDArray[Any]
 Floats = npt.NDArray[np.float32]
 
 
+@in_working_range
 def translate(
     model: Network,
     picture: Picture,

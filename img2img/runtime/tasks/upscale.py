@@ -17,6 +17,7 @@ from img2img.runtime.files.jobs import Job
 from img2img.runtime.files.naming import Naming
 from img2img.runtime.image import blending
 from img2img.runtime.image.alpha import bleed
+from img2img.runtime.image.hdr import in_working_range
 from img2img.runtime.image.pictures import Picture
 from img2img.runtime.image.resize import lanczos
 from img2img.runtime.network.tiling import AUTO, Progress, Tile, rescaled, run_tiled
@@ -101,6 +102,7 @@ class UpscaleTask(Task):
 Pixels = npt.NDArray[Any]
 
 
+@in_working_range
 def upscale(
     model: Network,
     picture: Picture,

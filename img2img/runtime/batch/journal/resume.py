@@ -157,6 +157,7 @@ class _OpenJournals:
             "color_fix": batch.settings.color_fix,
             "first_frame": batch.settings.first_frame,
             "assume": sorted(batch.settings.assumed().items()),
+            **({"strip": True} if batch.settings.strip else {}),  # older journals do not know the option
         }
 
     @property

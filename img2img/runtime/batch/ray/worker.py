@@ -117,7 +117,9 @@ class Worker:
         model_choice.load()
         limited = dataclasses.replace(settings, device=model_choice.device, threads=model_choice.threads)
         task = within_memory(setup.task, model_choice, limited, lambda: setup.sizes)
-        pictures = PictureFiles(settings.limit, settings.first_frame, settings.quality, setup.stdin)
+        pictures = PictureFiles(
+            settings.limit, settings.first_frame, settings.quality, setup.stdin, strip=settings.strip
+        )
         files = JournaledFiles(Batch([], [], task, model_choice, settings), pictures)
         retrying = RetryingTask(task, model_choice, settings.color_fix, settings.check_seams)
 

@@ -1,0 +1,192 @@
+"""Whether the pixels of a JPEG are whole (ITU-T T.81).
+
+libjpeg replaces what is missing or damaged by grey or by noise, and Pillow drops its warnings. So the decoder is
+watched from outside: a sound file needs its last byte to finish the last row, and no more than a few bytes to look
+ahead.
+"""
+
+import re
+import struct
+from io import BytesIO
+from typing import Any, BinaryIO
+
+import numpy as np
+from PIL import Image, ImageFile
+
+from img2img.runtime.image import pillow
+
+CUT_OFF = "the file is cut off: the missing part is grey"
+DAMAGED = "the file is damaged: parts of the picture are wrong"
+
+_PIECE = 1 << 20
+_AHEAD = bytes(8)  # libjpeg fills its buffer of 64 bits before it goes on; one more block takes more than that
+_SEQUENTIAL, _FRAMES = (0xFFC0, 0xFFC1), (0xFFC0, 0xFFC1, 0xFFC2)
+_SCAN, _RESTART_INTERVAL = 0xFFDA, 0xFFDD
+_TABLES, _TEXTS = (0xFFC4, 0xFFDB), (0xFFFE, *range(0xFFE0, 0xFFF0))
+_MOST_INTERVALS = 2000  # to check one by one: 0.2 s
+_LARGEST_SIDE = 65500
+_MARKER = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]")
+_RESTART = re.compile(rb"\xff[\xd0-\xd7]")
+
+
+class Watch:
+    """Watches Pillow decode a JPEG. Create it for an opened image, before `load`; it replaces the image's stream.
+
+    Args:
+        stream: the same file, seekable, for looking around.
+    """
+
+    def __init__(self, image: ImageFile.ImageFile, stream: BinaryIO) -> None:
+        self._image = image
+        self._end: int | None = None  # of the pixels, if the decoder can be watched
+        self._last = 1  # number of bytes that hold the last bits
+        self._before: Any = None  # the last row before the last bits, and after them
+        self._after: Any = None
+        self._found: str | None = None
+        try:
+            self._inspect(stream)
+        except (struct.error, LookupError, AttributeError):
+            self._end = None  # Pillow reports broken headers
+        if self._end is not None:
+            self._stream: Any = image.fp
+            self.seek, self.tell, self.close = self._stream.seek, self._stream.tell, self._stream.close
+            image.fp = self
+
+    def read(self, size: int = -1) -> bytes:
+        """Read for Pillow's decoder, which asks for more when it can do nothing with what it has."""
+        place, end = self._stream.tell(), self._end
+        assert end is not None
+        if place == end - self._last and self._before is None:
+            self._before = self._last_row()
+            return _bytes(self._stream, self._last) + _AHEAD
+        if place == end and self._after is None and self._before is not None:
+            self._after = self._last_row()
+        stop = end - self._last if place < end - self._last else end
+        return _bytes(self._stream, stop - place if place < stop and (size < 0 or stop < place + size) else size)
+
+    def note(self) -> str | None:
+        """What is wrong with the pixels, after they have been decoded; None if nothing is."""
+        if self._found is None and self._end is not None:
+            last = self._last_row()
+            if self._after is not None and not np.array_equal(self._after, last):
+                return CUT_OFF
+            if self._before is None or (self._before.any() and np.array_equal(self._before, last)):
+                return DAMAGED  # bytes are left over
+        return self._found
+
+    def _last_row(self) -> Any:
+        """Rows that are not decoded yet are 0."""
+        width, height = self._image.size
+        return np.array(Image.Image()._new(self._image.im.crop((0, height - 1, width, height))))
+
+    def _inspect(self, stream: BinaryIO) -> None:
+        header = _Header(stream)
+        end, restarts = _end_of_scan(stream, header.start)
+        if end is None:
+            return  # Pillow reports that
+        if (end - header.start) * 8 < header.blocks:  # each block has one bit or more
+            self._found = CUT_OFF
+        elif header.whole and header.interval:
+            numbers = [number for _, number in restarts]
+            expected = [0xD0 + number % 8 for number in range(-(-header.units // header.interval) - 1)]
+            if numbers != expected:
+                self._found = CUT_OFF if numbers == expected[: len(numbers)] else DAMAGED
+            elif len(numbers) <= _MOST_INTERVALS:
+                self._found = _check_intervals(stream, header, [place for place, _ in restarts])
+        if header.whole and end - header.start > 2:
+            stream.seek(end - 2)
+            self._last = 2 if stream.read(2) == b"\xff\x00" else 1
+            self._end = end
+
+
+class _Header:
+    """What precedes the first scan of a JPEG.
+
+    Attributes:
+        whole: the scan holds the whole picture, with Huffman codes.
+        blocks: number of blocks in the scan, at least.
+        units: number of units (MCU) in the scan, which restart intervals count.
+        interval: units between restart markers; 0: there are none.
+        start: where the compressed pixels start.
+
+    Raises:
+        struct.error, IndexError: it is cut off or of an unknown kind.
+    """
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self.interval, place = 0, 2
+        self._tables = b"\xff\xd8"
+        while True:
+            stream.seek(place)
+            marker, length = struct.unpack(">HH", stream.read(4))
+            content = stream.read(length - 2)
+            place += 2 + length
+            if marker in _FRAMES:
+                self._marker, self._frame = marker, content
+            elif marker == _RESTART_INTERVAL:
+                (self.interval,) = struct.unpack(">H", content)
+            elif marker == _SCAN:
+                break
+            elif marker in _TABLES:
+                self._tables += struct.pack(">HH", marker, length) + content
+            elif marker not in _TEXTS:
+                raise IndexError("a JPEG of another kind")
+        frame, self._scan, self.start = self._frame, content, place
+        self.whole = self._marker in _SEQUENTIAL and content[0] == frame[5]
+        self.height, self.width = struct.unpack_from(">HH", frame, 1)
+        sampling = {frame[at]: (frame[at + 1] >> 4, frame[at + 1] & 15) for at in range(6, 6 + 3 * frame[5], 3)}
+        across, down = (max(1, *(pair[axis] for pair in sampling.values())) for axis in (0, 1))
+        chosen = [sampling[content[1 + 2 * number]] for number in range(content[0])]
+        sizes = [(-(-self.width * one // (8 * across)), -(-self.height * other // (8 * down))) for one, other in chosen]
+        self.blocks = sum(columns * rows for columns, rows in sizes)
+        self.unit = (8, 8) if len(sizes) == 1 else (8 * across, 8 * down)
+        self.columns = -(-self.width // self.unit[0])
+        self.units = self.columns * -(-self.height // self.unit[1])
+
+    def of_interval(self) -> bytes | None:
+        """The header of a JPEG that has the units of one restart interval; None if no size has so many."""
+        width, height = self.width, self.interval // self.columns * self.unit[1]
+        if self.interval % self.columns:
+            width, height = self.interval * self.unit[0], self.unit[1]
+        if width > _LARGEST_SIDE:
+            return None
+        frame = self._frame[:1] + struct.pack(">HH", height, width) + self._frame[5:]
+        parts = ((self._marker, frame), (_SCAN, self._scan))
+        return self._tables + b"".join(struct.pack(">HH", marker, len(data) + 2) + data for marker, data in parts)
+
+
+def _check_intervals(stream: BinaryIO, header: _Header, restarts: list[int]) -> str | None:
+    """Decode all restart intervals but the last, each as a picture of its own."""
+    start, head = header.start, header.of_interval()
+    for end in restarts if head is not None else ():
+        stream.seek(start)
+        data = BytesIO((head or b"") + stream.read(end - start) + b"\xff\xd9")
+        image = pillow.open_image(data, "JPEG")
+        watch = Watch(image, BytesIO(data.getvalue()))
+        image.load()
+        if watch.note() is not None:
+            return DAMAGED
+        start = end + 2
+    return None
+
+
+def _bytes(stream: Any, size: int) -> bytes:
+    data: bytes = stream.read(size)
+    return data
+
+
+def _end_of_scan(stream: BinaryIO, start: int) -> tuple[int | None, list[tuple[int, int]]]:
+    """Where the marker after the scan starts (None: there is none), and place and code of each restart marker."""
+    stream.seek(start)
+    rest = b""
+    restarts: list[tuple[int, int]] = []
+    while piece := stream.read(_PIECE):
+        data = rest + piece
+        base = stream.tell() - len(data)
+        found = _MARKER.search(data)
+        whole = data[: found.start()] if found else data
+        restarts += [(base + marker.start(), whole[marker.end() - 1]) for marker in _RESTART.finditer(whole)]
+        if found:
+            return base + found.start(), restarts
+        rest = whole[len(whole.rstrip(b"\xff")) :]  # may be the start of a marker
+    return None, restarts

@@ -1,8 +1,7 @@
-"""PNG and TIFF encoded in bands: whatever the bands, threads and order of events, the file holds the same pixels."""
+"""PNG and TIFF encoded in bands: whatever the bands and threads, the file holds the same pixels."""
 
 import struct
 import threading
-import time
 import tracemalloc
 import zlib
 from collections.abc import Iterator
@@ -27,7 +26,7 @@ from img2img.runtime.image.pictures import Picture, read
 from img2img.runtime.image.png_filters import filter_rows
 from img2img.runtime.image.png_writing import PngEncoder, adler32_combine
 from img2img.runtime.image.tiff_writing import TiffEncoder
-from img2img.runtime.image.writing import open_writer, write
+from img2img.runtime.image.writing import write
 
 ENCODERS: list[Any] = [PngEncoder, TiffEncoder]
 
@@ -72,8 +71,7 @@ def decoded(data: bytes) -> np.ndarray:
 
 def encoded(encoder: Any, parts: tuple[np.ndarray, ...], **options: Any) -> bytes:
     stream = BytesIO()
-    with encoder(stream, parts, **options):
-        pass
+    encoder(stream, parts, **options).write_all()
     return stream.getvalue()
 
 
@@ -106,30 +104,6 @@ def test_pixels_come_back_exactly_whatever_the_bands(whole: np.ndarray, size: in
             image.verify()  # the checksums of all chunks
         rows = b"".join(content for kind, content in chunks(data) if kind == b"IDAT")
         assert len(zlib.decompress(rows)) == len(whole) * (1 + whole[0].nbytes)  # checks the Adler-32, too
-
-
-@settings(max_examples=100, deadline=None)
-@given(
-    whole=pixels(),
-    size=st.integers(1, 3000),
-    steps=st.lists(st.integers(0, 45), max_size=8),
-    encoder=st.sampled_from(ENCODERS),
-)
-def test_rows_that_are_computed_meanwhile_give_the_same_file(
-    whole: np.ndarray, size: int, steps: list[int], encoder: Any
-) -> None:
-    parts = parts_of(whole)
-    canvases = tuple(np.full_like(part, 99) for part in parts)
-    stream = BytesIO()
-    with bands_of(size):
-        with encoder(stream, canvases, threads=2) as running:
-            for step in steps:
-                for canvas, part in zip(canvases, parts, strict=True):
-                    canvas[:step] = part[:step]
-                running.rows_ready(step)
-            for canvas, part in zip(canvases, parts, strict=True):
-                canvas[:] = part
-        assert stream.getvalue() == encoded(encoder, parts, threads=1)
 
 
 @settings(max_examples=60, deadline=None)
@@ -220,31 +194,26 @@ def test_drawings_take_at_most_2_percent_more_than_before() -> None:
 
 
 @pytest.mark.parametrize("encoder", ENCODERS)
-def test_no_thread_is_left_after_finish_and_abort(encoder: Any) -> None:
-    whole = files.noise((400, 100, 3))
+def test_no_thread_is_left_at_the_end(encoder: Any) -> None:
+    class Seen(BytesIO):
+        threads = 0
+
+        def write(self, data: Any) -> int:
+            self.threads = max(self.threads, len(threads_of_encoders()))
+            return super().write(data)
+
+    stream = Seen()
     with bands_of(3000):
-        finished = encoder(BytesIO(), (whole,), threads=3)
-        finished.rows_ready(200)
-        assert threads_of_encoders()
-        finished.finish()
-        assert not threads_of_encoders()
-        aborted = encoder(BytesIO(), (whole,), threads=3)
-        aborted.rows_ready(399)
-        aborted.abort()
-        assert not threads_of_encoders()
-        aborted.abort()  # twice does no harm
+        encoder(stream, (files.noise((400, 100, 3)),), threads=3).write_all()
+    assert stream.threads == 3 and not threads_of_encoders()
 
 
-@pytest.mark.parametrize("ready", [0, 100])
+@pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("error", [MemoryError("no room"), KeyboardInterrupt()])
-def test_an_error_in_a_band_reaches_the_caller(error: BaseException, ready: int) -> None:
-    with (
-        bands_of(3000),
-        patch.object(png_writing, "filter_rows", side_effect=error),
-        pytest.raises(type(error)),
-        PngEncoder(BytesIO(), (files.noise((100, 100, 3)),), threads=2) as encoder,
-    ):
-        encoder.rows_ready(ready)
+def test_an_error_in_a_band_reaches_the_caller(error: BaseException, threads: int) -> None:
+    encoder = PngEncoder(BytesIO(), (files.noise((100, 100, 3)),), threads=threads)
+    with bands_of(3000), patch.object(png_writing, "filter_rows", side_effect=error), pytest.raises(type(error)):
+        encoder.write_all()
     assert not threads_of_encoders()
 
 
@@ -256,19 +225,8 @@ def test_ctrl_c_while_writing_ends_the_threads() -> None:
             return super().write(data)
 
     with bands_of(3000), pytest.raises(KeyboardInterrupt):
-        PngEncoder(Interrupted(), (files.noise((400, 100, 3)),), threads=2).finish()
+        PngEncoder(Interrupted(), (files.noise((400, 100, 3)),), threads=2).write_all()
     assert not threads_of_encoders()
-
-
-def test_ready_rows_are_compressed_before_the_end() -> None:
-    with bands_of(30_000), PngEncoder(BytesIO(), (files.noise((400, 100, 3)),), threads=2) as encoder:
-        start = encoder._stream.tell()
-        encoder.rows_ready(100)
-        deadline = time.monotonic() + 30
-        while encoder._stream.tell() == start and time.monotonic() < deadline:
-            time.sleep(0.01)
-            encoder.rows_ready(100)
-        assert encoder._stream.tell() > start
 
 
 @pytest.mark.parametrize("encoder", ENCODERS)
@@ -280,8 +238,7 @@ def test_memory_beside_the_pixels_is_a_few_bands(encoder: Any) -> None:
     whole = files.noise((3000, 2000, 3))
     tracemalloc.start()
     try:
-        with encoder(Nowhere(), (whole,), threads=2):
-            pass
+        encoder(Nowhere(), (whole,), threads=2).write_all()
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -291,53 +248,12 @@ def test_memory_beside_the_pixels_is_a_few_bands(encoder: Any) -> None:
 # --- files ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("format", ["PNG", "TIFF", "JPEG", "BMP"])
-def test_a_file_that_is_written_while_it_is_computed_is_the_same_file(tmp_path: Path, format: str) -> None:
-    whole = files.noise((64, 48, 4))
-    colour, alpha = parts_of(whole)
-    picture = Picture(colour, alpha[..., 0], exif=files.exif(), icc=files.rgb_profile(), dpi=(300, 300))
-    notes = write(picture, tmp_path / "whole", format=format)
-    canvas = np.zeros_like(whole)
-    growing = Picture(canvas[..., :3], canvas[..., 3], exif=picture.exif, icc=picture.icc, dpi=picture.dpi)
-    seen = []
-    with (
-        bands_of(1000),
-        open_writer(
-            growing, tmp_path / "grown", format=format, finished=lambda file: seen.append(file.tell()), threads=2
-        ) as writer,
-    ):
-        for bottom in range(0, 65, 8):
-            canvas[:bottom] = whole[:bottom]
-            writer.rows_ready(bottom)
-        assert not (tmp_path / "grown").exists()
-    assert writer.notes == notes and seen
-    back = [read(tmp_path / name) for name in ("whole", "grown")]
-    np.testing.assert_array_equal(back[1].colour, back[0].colour)
-    assert (back[1].icc, back[1].exif, back[1].dpi) == (back[0].icc, back[0].exif, back[0].dpi)
-
-
-@pytest.mark.parametrize("format", ["PNG", "TIFF", "JPEG"])
-def test_an_exception_while_the_picture_is_computed_leaves_nothing(tmp_path: Path, format: str) -> None:
-    canvas = files.noise((400, 100, 3))
-    with (
-        pytest.raises(ZeroDivisionError),
-        bands_of(3000),
-        open_writer(Picture(canvas), tmp_path / "photo", format=format, threads=2) as writer,
-    ):
-        writer.rows_ready(300)
-        raise ZeroDivisionError
-    assert list(tmp_path.iterdir()) == [] and not threads_of_encoders()
-
-
-def test_a_full_disk_is_reported_while_the_picture_is_computed(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_and_leaves_nothing(tmp_path: Path) -> None:
     error = OSError(28, "No space left on device")
     with (
         bands_of(3000),
         patch.object(PngEncoder, "write_band", side_effect=error),
         pytest.raises(PictureError, match=r"photo\.png: No space left"),
-        open_writer(Picture(files.noise((400, 100, 3))), tmp_path / "photo.png", threads=2) as writer,
     ):
-        deadline = time.monotonic() + 30
-        while time.monotonic() < deadline:
-            writer.rows_ready(300)
+        write(Picture(files.noise((400, 100, 3))), tmp_path / "photo.png", threads=2)
     assert list(tmp_path.iterdir()) == [] and not threads_of_encoders()

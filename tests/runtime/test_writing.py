@@ -201,8 +201,7 @@ def test_16_bit_png_in_many_bands_is_sound(monkeypatch: pytest.MonkeyPatch, chan
     smooth = np.add.outer(np.arange(61) * 900, np.arange(47) * 300)[..., None].astype(np.uint16)
     pixels = np.concatenate([smooth, smooth[::-1]] * 2, axis=2)[..., :channels]
     stream = BytesIO()
-    with png_writing.PngEncoder(stream, (np.ascontiguousarray(pixels),)):
-        pass
+    png_writing.PngEncoder(stream, (np.ascontiguousarray(pixels),)).write_all()
     with PngImagePlugin.PngImageFile(BytesIO(stream.getvalue())) as image:
         image.verify()  # the checksums
     back = read(BytesIO(stream.getvalue()))
@@ -218,8 +217,7 @@ def test_tiff_in_many_strips_is_sound(monkeypatch: pytest.MonkeyPatch, channels:
     monkeypatch.setattr(tiff_writing, "STRIP_BYTES", 500)
     pixels = files.noise((61, 47, channels), dtype)
     stream = BytesIO()
-    with tiff_writing.TiffEncoder(stream, (pixels,), exif=files.exif(order), dpi=(71.9836, 300)):
-        pass
+    tiff_writing.TiffEncoder(stream, (pixels,), exif=files.exif(order), dpi=(71.9836, 300)).write_all()
     back = read(BytesIO(stream.getvalue()))
     parts = [back.colour] if back.alpha is None else [back.colour, back.alpha[..., None]]
     np.testing.assert_array_equal(np.concatenate(parts, axis=2), pixels)
@@ -291,7 +289,7 @@ def test_a_named_format_wins_over_the_suffix_and_may_be_named_like_one(tmp_path:
     picture = Picture(np.zeros((2, 2, 3), np.uint8))
     write(picture, tmp_path / "a.jpg", format="tif")
     assert read(tmp_path / "a.jpg").format == "TIFF"
-    with pytest.raises(PictureError, match=r"GIF is no format.*png, jpg"):
+    with pytest.raises(PictureError, match=r"as GIF: use one of .*png, jpg"):
         write(picture, tmp_path / "b.png", format="GIF")
     assert not (tmp_path / "b.png").exists()
 

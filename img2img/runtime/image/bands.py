@@ -1,4 +1,4 @@
-"""Encodes a picture in bands of rows on several threads, also while later rows are still being computed."""
+"""Encodes a picture in bands of rows on several threads."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import os
 from abc import ABC, abstractmethod
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
-from types import TracebackType
-from typing import Generic, Self, TypeVar
+from typing import Generic, TypeVar
 
 from img2img.threads import NoThreads
 
@@ -20,13 +19,7 @@ Band = TypeVar("Band")
 class BandEncoder(ABC, Generic[Band]):
     """Encodes bands in threads and writes them from top to bottom.
 
-    A subclass says how to encode and to write a band. The stream is only used in the thread that calls the methods
-    below. No thread is left after `finish` and `abort`. As a context manager, it finishes at the end of the block, and
-    aborts on an exception:
-
-        with PngEncoder(stream, (canvas,)) as encoder:
-            for bottom in compute_rows_of(canvas):
-                encoder.rows_ready(bottom)
+    A subclass says how to encode and to write a band. The stream is only used in the thread that calls `write_all`.
 
     Args:
         height: number of rows of the picture.
@@ -38,9 +31,6 @@ class BandEncoder(ABC, Generic[Band]):
         self.height = height
         self.band_rows = band_rows
         self._threads = threads or min(_cores(), MOST_THREADS)
-        self._next = 0  # the first row of the next band
-        self._pool: ThreadPoolExecutor | None = None
-        self._pending: deque[Future[Band]] = deque()
 
     @abstractmethod
     def encode_band(self, top: int, bottom: int) -> Band:
@@ -54,67 +44,36 @@ class BandEncoder(ABC, Generic[Band]):
     def write_end(self) -> None:
         """Write what follows the last band."""
 
-    def rows_ready(self, count: int) -> None:
-        """The first `count` rows are final: start to encode them. Never waits; writes the bands that are encoded.
+    def write_all(self) -> None:
+        """Encode and write the picture. No thread is left afterwards.
 
         Raises:
-            Exception: what encoding or writing a band raised. Call `abort` then.
+            BaseException: what encoding or writing a band raised, or KeyboardInterrupt.
+            NoThreads: the system gives this process no more threads.
         """
-        while self._next < self.height and min(self._next + self.band_rows, self.height) <= count:
-            self._submit()
-        while self._pending and self._pending[0].done():
-            self.write_band(self._pending.popleft().result())
-
-    def finish(self) -> None:
-        """All rows are final: encode and write the rest.
-
-        Raises:
-            BaseException: as `rows_ready`, or KeyboardInterrupt; the encoder has been aborted.
-        """
-        try:
-            if self._pool is None and (self._threads == 1 or self.height <= self.band_rows):
-                while self._next < self.height:  # here, without a thread
-                    self.write_band(self.encode_band(*self._take()))
-            while self._next < self.height:
-                self._submit()
-                if len(self._pending) >= self._threads * WAITING:
-                    self.write_band(self._pending.popleft().result())
-            while self._pending:
-                self.write_band(self._pending.popleft().result())
-            self.write_end()
-        finally:
-            self.abort()
-
-    def abort(self) -> None:
-        """Drop what is not written. Waits for the bands that are being encoded: some hundredths of a second."""
-        self._next = self.height
-        self._pending.clear()
-        if self._pool is not None:
-            self._pool.shutdown(wait=True, cancel_futures=True)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        if kind is None:
-            self.finish()
+        bands = [(top, min(top + self.band_rows, self.height)) for top in range(0, self.height, self.band_rows)]
+        if self._threads == 1 or len(bands) == 1:
+            for band in bands:
+                self.write_band(self.encode_band(*band))
         else:
-            self.abort()
+            self._write_in_threads(bands)
+        self.write_end()
 
-    def _take(self) -> tuple[int, int]:
-        """The first row of the next band, and the one after its last."""
-        top, self._next = self._next, min(self._next + self.band_rows, self.height)
-        return top, self._next
-
-    def _submit(self) -> None:
-        if self._pool is None:
-            self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="encode")
+    def _write_in_threads(self, bands: list[tuple[int, int]]) -> None:
+        waiting: deque[Future[Band]] = deque()
+        pool = ThreadPoolExecutor(self._threads, thread_name_prefix="encode")
         try:
-            self._pending.append(self._pool.submit(self.encode_band, *self._take()))
-        except RuntimeError as error:  # the executor cannot start its thread
-            raise NoThreads from error
+            for band in bands:
+                try:
+                    waiting.append(pool.submit(self.encode_band, *band))
+                except RuntimeError as error:  # the executor cannot start its thread
+                    raise NoThreads from error
+                if len(waiting) >= self._threads * WAITING:
+                    self.write_band(waiting.popleft().result())
+            while waiting:
+                self.write_band(waiting.popleft().result())
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _cores() -> int:

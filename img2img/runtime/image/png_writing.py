@@ -36,8 +36,7 @@ class PngEncoder(BandEncoder[PngBand]):
     Beside the pixels, memory holds a few bands.
 
     Args:
-        pixels: uint8 or uint16 arrays [H, W, C], whose channels together are grey or RGB with or without alpha. They
-            may be filled while the encoder works: see `rows_ready`.
+        pixels: uint8 or uint16 arrays [H, W, C], whose channels together are grey or RGB with or without alpha.
         exif: without the prefix `Exif\\0\\0`.
         dpi: pixels per inch.
         tags: chunks about colour: name, content.

@@ -30,15 +30,14 @@ class TiffEncoder(BandEncoder[bytes]):
     Beside the pixels, memory holds a few strips.
 
     Args:
-        pixels: uint8 or uint16 arrays [H, W, C], whose channels together are grey or RGB with or without alpha. They
-            may be filled while the encoder works: see `rows_ready`.
+        pixels: uint8 or uint16 arrays [H, W, C], whose channels together are grey or RGB with or without alpha.
         exif: a block as in Picture. Its byte order becomes the file's.
         dpi: pixels per inch.
         more: further entries of the directory: tag -> type, count, value.
         threads: see `BandEncoder`.
 
     Raises:
-        PictureError: `finish`, where the file would be larger than TIFF's 4 GiB.
+        PictureError: `write_all`, where the file would be larger than TIFF's 4 GiB.
     """
 
     def __init__(

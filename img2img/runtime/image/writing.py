@@ -97,67 +97,6 @@ def write(
         PictureError: the format is unknown, too small for the picture or cannot say that it is HDR, or the target
             cannot be written.
     """
-    options: dict[str, Any] = {"name": name, "format": format, "quality": quality, "permissions": permissions}
-    with open_writer(picture, target, **options, finished=finished, threads=threads) as writer:
-        pass
-    return writer.notes
-
-
-def check(picture: Picture, target: Path | None, *, name: str, format: str | None) -> None:
-    """Raise PictureError, before the work, for a result that `write` would refuse because of its colours.
-
-    target: None for a stream. For the others see `write`.
-    """
-    with _reported(name):
-        check_colour(picture, _chosen(format, target, picture, name))
-
-
-class Writer:
-    """Writes a picture while its rows are computed.
-
-    Attributes:
-        notes: the notes that `write` returns. They are complete after the block of `open_writer`.
-    """
-
-    def __init__(self, encoder: BandEncoder[Any] | None, name: str) -> None:
-        self._encoder = encoder
-        self._name = name
-        self.notes: tuple[str, ...] = ()
-
-    def rows_ready(self, count: int) -> None:
-        """Declare the first `count` rows of the picture final. PNG and TIFF start to compress them.
-
-        Call it from one thread at a time. It does not block.
-
-        Raises:
-            PictureError: the target cannot be written.
-        """
-        if self._encoder is not None:
-            with _reported(self._name):
-                self._encoder.rows_ready(count)
-
-
-@contextmanager
-def open_writer(
-    picture: Picture,
-    target: Path | BinaryIO,
-    *,
-    name: str | None = None,
-    format: str | None = None,
-    quality: int | None = None,
-    finished: Callable[[BinaryIO], None] | None = None,
-    threads: int | None = None,
-    permissions: int | None = None,
-) -> Iterator[Writer]:
-    """Write a picture while the block fills its arrays. For arguments and errors see `write`.
-
-        canvas = np.empty((height, width, 3), np.uint8)
-        with open_writer(Picture(canvas), path) as writer:
-            for bottom in fill_rows_of(canvas):
-                writer.rows_ready(bottom)
-
-    The file appears at the end of the block. An exception in the block passes through, and the file does not appear.
-    """
     name = name or shown(target, "standard output")
     chosen = _chosen(format, target, picture, name)
     if quality is not None and not 1 <= quality <= 100:
@@ -171,26 +110,24 @@ def open_writer(
     with _reported(name):
         check_colour(picture, chosen)
     with _stream(target, name, permissions) as stream:
-        if chosen in _ENCODERS:
-            fitting, notes = fit(picture, chosen)  # these formats hold everything, so this reads no pixels
-            with _reported(name):
-                encoder = _ENCODERS[chosen](fitting, stream, threads)
-            writer = Writer(encoder, name)
-            try:
-                yield writer
-                with _reported(name):
-                    encoder.finish()
-            finally:
-                encoder.abort()
-        else:
-            writer = Writer(None, name)
-            yield writer
-            fitting, notes = fit(picture, chosen)
-            with _reported(name):
+        fitting, notes = fit(picture, chosen)
+        with _reported(name):
+            if chosen in _ENCODERS:
+                _ENCODERS[chosen](fitting, stream, threads).write_all()
+            else:
                 notes += tuple(_SAVERS[chosen](fitting, stream, quality))
-        writer.notes = notes
         if finished is not None:
             finished(stream)
+    return notes
+
+
+def check(picture: Picture, target: Path | None, *, name: str, format: str | None) -> None:
+    """Raise PictureError, before the work, for a result that `write` would refuse because of its colours.
+
+    target: None for a stream. For the others see `write`.
+    """
+    with _reported(name):
+        check_colour(picture, _chosen(format, target, picture, name))
 
 
 @contextmanager
@@ -217,7 +154,7 @@ def _chosen(format: str | None, target: Path | BinaryIO | None, picture: Picture
         chosen = _NAMES[format.upper()]
     else:
         known = ", ".join(entry.suffix for entry in FORMATS.values())
-        raise PictureError(f"cannot write {name}: {format} is no format that can be written; use one of {known}")
+        raise PictureError(f"cannot write {name} as {format}: use one of {known}")
     if chosen in ("AVIF", "WEBP") and not pillow.available(chosen):
         raise PictureError(f"cannot write {name}: this Pillow was built without {chosen}: pip install --upgrade pillow")
     return chosen

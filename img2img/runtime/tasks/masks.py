@@ -81,7 +81,8 @@ def of(picture: Picture, *, note: Callable[[str], None] = _ignore) -> Mask:
 
     White means fill: pixels of at least half brightness; transparency counts as black. If the picture has exactly two
     values on the same side of half, the brighter one means fill. If it has a single colour, transparency decides: the
-    rarer of opaque and transparent means fill. `note` receives one line in these cases.
+    rarer of opaque and transparent means fill. In a photo with an erased hole, transparent means fill. `note` receives
+    one line in these cases, and if most of the picture is to be filled.
 
     Raises:
         PictureError: the mask is not black, but selects nothing.
@@ -97,15 +98,22 @@ def of(picture: Picture, *, note: Callable[[str], None] = _ignore) -> Mask:
                 kind = "opaque" if rare is opaque else "transparent"
                 note(f"the mask has a single colour: its {kind} pixels are filled")
             return rare
+        is_photo = ((visible > 0.05 * 2 * half) & (visible < 0.95 * 2 * half)).mean() > 0.5 if visible.size else False
+        if is_photo and visible.size < grey.size:
+            note("the mask is a picture with a hole: its transparent pixels are filled")
+            return ~opaque
         grey = np.where(opaque, grey, 0)
     low, high = grey.min(), grey.max()
     if low != high and (low < half) == (high < half) and ((grey == low) | (grey == high)).all():
         note(f"the mask has two values, {low:g} and {high:g}: the brighter one is filled")
-        return np.asarray(grey == high)
-    if 0 < high < half:
+        half = high
+    elif 0 < high < half:
         values = f"values are {low:g} to {high:g}" if low != high else f"only value is {high:g}"
         raise PictureError(f"the mask selects nothing: its {values}, none is at least half ({half}); white means fill")
-    return np.asarray(grey >= half)
+    mask: Mask = np.asarray(grey >= half)
+    if 0.5 < (share := mask.mean()) < 1:  # the whole picture is an error elsewhere
+        note(f"the mask selects {share:.0%} of the picture: white means fill")
+    return mask
 
 
 def in_folder(folder: Path, source: Source) -> Path:

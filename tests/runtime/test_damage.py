@@ -143,6 +143,16 @@ def test_our_own_jpeg_of_several_bands_has_no_note(monkeypatch: pytest.MonkeyPat
 def test_padding_and_more_pictures_after_the_end_are_no_damage() -> None:
     data = jpeg()
     assert notes(data[:-2] + b"\xff\xff\xff\xd9" + jpeg(grey=True)) == ()
+    for kind in KINDS.values():
+        assert notes(jpeg(**kind)[:-2] + bytes(40) + b"\xff\xd9") == (), "zeros before the end are padding"
+        assert notes(jpeg(**kind)[:-2] + bytes(range(1, 41)) + b"\xff\xd9") == (DAMAGED,)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_jpeg_that_was_only_partly_written_is_noted(kind: str) -> None:
+    data = jpeg(**KINDS[kind])
+    half = (scan(data) + len(data)) // 2
+    assert set(notes(data[:half] + bytes(len(data) - 2 - half) + b"\xff\xd9")) & {CUT_OFF, DAMAGED}
 
 
 def strips(data: bytes) -> list[tuple[int, int]]:

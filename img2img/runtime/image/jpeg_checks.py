@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image, ImageFile
 
 from img2img.runtime.image import pillow
-from img2img.runtime.image.jpeg_scans import Scan, ScansWatch, have_all
+from img2img.runtime.image.jpeg_scans import Scan, ScansWatch, have_all, is_padded
 
 CUT_OFF = "the file is cut off: part of the picture is missing"
 DAMAGED = "the file is damaged: parts of the picture are wrong"
@@ -42,6 +42,7 @@ class Watch:
         self._image = image
         self._end: int | None = None  # of the pixels, if the decoder can be watched
         self._last = 1  # number of bytes that hold the last bits
+        self._padded = False  # see `is_padded`
         self._before: Any = None  # the last row before the last bits, and after them
         self._after: Any = None
         self._found: str | None = None
@@ -75,8 +76,8 @@ class Watch:
             last = self._last_row()
             if self._after is not None and not np.array_equal(self._after, last):
                 return CUT_OFF
-            if self._before is None or (self._before.any() and np.array_equal(self._before, last)):
-                return DAMAGED  # bytes are left over
+            has_rest = self._before is None or (self._before.any() and np.array_equal(self._before, last))
+            return DAMAGED if has_rest and not self._padded else None
         return self._found
 
     def _last_row(self) -> Any:
@@ -107,6 +108,7 @@ class Watch:
         elif end - header.start > 2:
             stream.seek(end - 2)
             self._last = 2 if stream.read(2) == b"\xff\x00" else 1
+            self._padded = is_padded(stream, header.start, end)
             self._end = end
 
 

@@ -6,7 +6,7 @@ for. It leaves a unit that is not complete, and nothing while it looks for the m
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, BinaryIO
 
 from PIL import Image, ImageFile
 
@@ -15,6 +15,7 @@ DECODER = "img2img-jpeg"
 _PIECE = 64 << 10
 _AHEAD = 8  # bytes that libjpeg reads ahead at most
 _PROBES = _AHEAD + 1
+_MOST_PADDING = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,13 @@ def have_all(scans: Sequence[Scan], components: bytes, progressive: bool) -> boo
         if bits & 15 == 0:  # down to the last bit
             missing -= {(one, place) for one in scan.components() for place in range(first, last + 1)}
     return not missing
+
+
+def is_padded(stream: BinaryIO, start: int, end: int) -> bool:
+    """Whether there are some zeros before the end of a scan, as some encoders write them after the last bits."""
+    stream.seek(max(start, end - _MOST_PADDING - 1))
+    tail = stream.read(end - stream.tell())
+    return 2 <= len(tail) - len(tail.rstrip(b"\0")) <= _MOST_PADDING
 
 
 class ScansWatch:
@@ -66,11 +74,12 @@ class ScansWatch:
         for scan in scans:
             if scan.end - scan.start > 2 * _PROBES:
                 yield from self._up_to(scan.end - _PROBES)
-                idle = True
+                padded, idle = is_padded(self._stream, scan.start, scan.end), True
+                self._stream.seek(scan.end - _PROBES)
                 for _ in range(_PROBES):
                     yield self._stream.read(1)
                     idle = idle and not self.left
-                self.has_rest |= idle
+                self.has_rest |= idle and not padded
             yield from self._up_to(scan.end)
             yield bytes(_AHEAD)  # skipped before the next marker
             for _ in range(_AHEAD):

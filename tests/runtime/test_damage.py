@@ -26,6 +26,8 @@ KINDS: dict[str, dict[str, Any]] = {
     "grey": {"grey": True},
     "full colour": {"subsampling": "4:4:4", "quality": 95},
     "restart markers": {"restart_marker_rows": 1},
+    "progressive": {"progressive": True},
+    "progressive grey": {"progressive": True, "grey": True},
     "many restart markers": {"restart_marker_blocks": 7},
 }
 
@@ -34,6 +36,34 @@ def jpeg(*, grey: bool = False, image: Image.Image = PHOTO, **options: Any) -> b
     stream = BytesIO()
     (image.convert("L") if grey else image).save(stream, "JPEG", **options)
     return stream.getvalue()
+
+
+def one_scan_per_colour() -> bytes:
+    """A JPEG with three components, each in a scan of its own, from three grey ones."""
+    parts = []
+    for plane in PHOTO.convert("YCbCr").split():
+        parts.append(jpeg(image=plane, quality=90))
+    head = parts[0][: parts[0].index(b"\xff\xda")]
+    place = head.index(b"\xff\xc0")
+    size = head[place + 4 : place + 9]
+    frame = b"\xff\xc0\0\x11" + size + b"\3" + b"".join(bytes((number, 0x11, 0)) for number in (1, 2, 3))
+    head = head[:place] + frame + head[place + 13 :]
+    scans = (
+        b"\xff\xda\0\x08\1" + bytes((number, 0, 0, 63, 0)) + part[scan(part) : -2]
+        for number, part in enumerate(parts, 1)
+    )
+    return head + b"".join(scans) + b"\xff\xd9"
+
+
+def test_a_scan_for_each_colour_is_watched_too() -> None:
+    data = one_scan_per_colour()
+    assert notes(data) == ()
+    assert np.abs(pictures.read(BytesIO(data)).colour - np.asarray(PHOTO).astype(int)).mean() < 3
+    last = data.rindex(b"\xff\xda")
+    assert notes(data[:last] + b"\xff\xd9") == (CUT_OFF,)
+    assert notes(data[: (last + len(data)) // 2] + b"\xff\xd9") == (CUT_OFF,)
+    middle = last // 2
+    assert set(notes(data[:middle] + bytes(range(1, 60)) + data[middle + 59 :])) & {DAMAGED, CUT_OFF}
 
 
 def notes(data: bytes) -> tuple[str, ...]:
@@ -113,6 +143,16 @@ def test_our_own_jpeg_of_several_bands_has_no_note(monkeypatch: pytest.MonkeyPat
 def test_padding_and_more_pictures_after_the_end_are_no_damage() -> None:
     data = jpeg()
     assert notes(data[:-2] + b"\xff\xff\xff\xd9" + jpeg(grey=True)) == ()
+    for kind in KINDS.values():
+        assert notes(jpeg(**kind)[:-2] + bytes(40) + b"\xff\xd9") == (), "zeros before the end are padding"
+        assert notes(jpeg(**kind)[:-2] + bytes(range(1, 41)) + b"\xff\xd9") == (DAMAGED,)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_jpeg_that_was_only_partly_written_is_noted(kind: str) -> None:
+    data = jpeg(**KINDS[kind])
+    half = (scan(data) + len(data)) // 2
+    assert set(notes(data[:half] + bytes(len(data) - 2 - half) + b"\xff\xd9")) & {CUT_OFF, DAMAGED}
 
 
 def strips(data: bytes) -> list[tuple[int, int]]:

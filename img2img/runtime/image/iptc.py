@@ -29,7 +29,9 @@ def in_jpeg(stream: BinaryIO) -> tuple[dict[int, int], bytes | None]:
         if len(head) < 4 or head[0] != 0xFF or head[1] in _NO_MORE_SEGMENTS:
             break
         length = int.from_bytes(head[2:], "big")
-        if head[1] == 0xED and length >= 2:
+        if length < 2:
+            break
+        if head[1] == 0xED:
             data = stream.read(length - 2)
             if data.startswith(_IN_JPEG) and len(data) == length - 2:
                 places[start] = start + 2 + length

@@ -14,8 +14,9 @@ import numpy as np
 from PIL import Image, ImageFile
 
 from img2img.runtime.image import pillow
+from img2img.runtime.image.jpeg_scans import Scan, ScansWatch, have_all, is_padded
 
-CUT_OFF = "the file is cut off: the missing part is grey"
+CUT_OFF = "the file is cut off: part of the picture is missing"
 DAMAGED = "the file is damaged: parts of the picture are wrong"
 
 _PIECE = 1 << 20
@@ -24,6 +25,7 @@ _SEQUENTIAL, _FRAMES = (0xFFC0, 0xFFC1), (0xFFC0, 0xFFC1, 0xFFC2)
 _SCAN, _RESTART_INTERVAL = 0xFFDA, 0xFFDD
 _TABLES, _TEXTS = (0xFFC4, 0xFFDB), (0xFFFE, *range(0xFFE0, 0xFFF0))
 _MOST_INTERVALS = 2000  # to check one by one: 0.2 s
+_MOST_SCANS = 100  # encoders make 10
 _LARGEST_SIDE = 65500
 _MARKER = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]")
 _RESTART = re.compile(rb"\xff[\xd0-\xd7]")
@@ -40,13 +42,15 @@ class Watch:
         self._image = image
         self._end: int | None = None  # of the pixels, if the decoder can be watched
         self._last = 1  # number of bytes that hold the last bits
+        self._padded = False  # see `is_padded`
         self._before: Any = None  # the last row before the last bits, and after them
         self._after: Any = None
         self._found: str | None = None
+        self._scans: ScansWatch | None = None
         try:
             self._inspect(stream)
         except (struct.error, LookupError, AttributeError):
-            self._end = None  # Pillow reports broken headers
+            return  # Pillow reports broken headers
         if self._end is not None:
             self._stream: Any = image.fp
             self.seek, self.tell, self.close = self._stream.seek, self._stream.tell, self._stream.close
@@ -66,12 +70,14 @@ class Watch:
 
     def note(self) -> str | None:
         """What is wrong with the pixels, after they have been decoded; None if nothing is."""
+        if self._found is None and self._scans is not None:
+            return CUT_OFF if self._scans.waits else DAMAGED if self._scans.has_rest else None
         if self._found is None and self._end is not None:
             last = self._last_row()
             if self._after is not None and not np.array_equal(self._after, last):
                 return CUT_OFF
-            if self._before is None or (self._before.any() and np.array_equal(self._before, last)):
-                return DAMAGED  # bytes are left over
+            has_rest = self._before is None or (self._before.any() and np.array_equal(self._before, last))
+            return DAMAGED if has_rest and not self._padded else None
         return self._found
 
     def _last_row(self) -> Any:
@@ -93,9 +99,16 @@ class Watch:
                 self._found = CUT_OFF if numbers == expected[: len(numbers)] else DAMAGED
             elif len(numbers) <= _MOST_INTERVALS:
                 self._found = _check_intervals(stream, header, [place for place, _ in restarts])
-        if header.whole and end - header.start > 2:
+        if not header.whole:
+            scans = _all_scans(stream, Scan(header.start, end, header.scan))
+            if scans and not have_all(scans, header.components, header.progressive):
+                self._found = CUT_OFF
+            if scans:
+                self._scans = ScansWatch(self._image, scans)
+        elif end - header.start > 2:
             stream.seek(end - 2)
             self._last = 2 if stream.read(2) == b"\xff\x00" else 1
+            self._padded = is_padded(stream, header.start, end)
             self._end = end
 
 
@@ -103,7 +116,9 @@ class _Header:
     """What precedes the first scan of a JPEG.
 
     Attributes:
-        whole: the scan holds the whole picture, with Huffman codes.
+        whole: the scan holds the whole picture.
+        components: their numbers.
+        scan: the header of the scan.
         blocks: number of blocks in the scan, at least.
         units: number of units (MCU) in the scan, which restart intervals count.
         interval: units between restart markers; 0: there are none.
@@ -131,8 +146,10 @@ class _Header:
                 self._tables += struct.pack(">HH", marker, length) + content
             elif marker not in _TEXTS:
                 raise IndexError("a JPEG of another kind")
-        frame, self._scan, self.start = self._frame, content, place
-        self.whole = self._marker in _SEQUENTIAL and content[0] == frame[5]
+        frame, self.scan, self.start = self._frame, content, place
+        self.progressive = self._marker not in _SEQUENTIAL
+        self.components = frame[6 : 6 + 3 * frame[5] : 3]
+        self.whole = not self.progressive and content[0] == frame[5]
         self.height, self.width = struct.unpack_from(">HH", frame, 1)
         sampling = {frame[at]: (frame[at + 1] >> 4, frame[at + 1] & 15) for at in range(6, 6 + 3 * frame[5], 3)}
         across, down = (max(1, *(pair[axis] for pair in sampling.values())) for axis in (0, 1))
@@ -151,8 +168,34 @@ class _Header:
         if width > _LARGEST_SIDE:
             return None
         frame = self._frame[:1] + struct.pack(">HH", height, width) + self._frame[5:]
-        parts = ((self._marker, frame), (_SCAN, self._scan))
+        parts = ((self._marker, frame), (_SCAN, self.scan))
         return self._tables + b"".join(struct.pack(">HH", marker, len(data) + 2) + data for marker, data in parts)
+
+
+def _all_scans(stream: BinaryIO, first: Scan) -> list[Scan]:
+    """The first scan and those that follow; empty if there is something unknown between them."""
+    scans = [first]
+    while len(scans) < _MOST_SCANS:
+        place = scans[-1].end
+        while True:
+            stream.seek(place)
+            head = stream.read(4).lstrip(b"\xff")
+            place = stream.tell() - len(head)
+            if head[:1] == b"\xd9":
+                return scans
+            stream.seek(place)
+            marker, length = struct.unpack(">BH", stream.read(3))
+            header = stream.read(length - 2)
+            place += 1 + length
+            if 0xFF00 + marker == _SCAN:
+                break
+            if 0xFF00 + marker not in (*_TABLES, *_TEXTS, _RESTART_INTERVAL):
+                return []
+        end, _ = _end_of_scan(stream, place)
+        if end is None:
+            return []
+        scans.append(Scan(place, end, header))
+    return []
 
 
 def _check_intervals(stream: BinaryIO, header: _Header, restarts: list[int]) -> str | None:

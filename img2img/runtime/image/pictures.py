@@ -123,12 +123,10 @@ def _read(source: Path | BinaryIO, max_pixels: int, first_frame: bool) -> Pictur
         if format == "TIFF":
             return _read_tiff(fresh, max_pixels, first_frame)
         chunks = png_chunks.read(fresh()) if format == "PNG" else png_chunks.Chunks()
-        resources = None
-        if format == "JPEG":
-            chunks.places, resources = iptc.in_jpeg(fresh())
+        places, resources = iptc.in_jpeg(fresh()) if format == "JPEG" else (chunks.places, None)
 
         def opened() -> ImageFile.ImageFile:
-            source: Any = pillow.Skipping(fresh(), chunks.places) if chunks.places else fresh()
+            source: Any = pillow.Skipping(fresh(), places) if places else fresh()
             image = pillow.open_image(source, format)
             if format == "PNG":
                 image.info["icc_profile"] = chunks.icc
@@ -145,8 +143,9 @@ def _read(source: Path | BinaryIO, max_pixels: int, first_frame: bool) -> Pictur
             decoded = decoding.decode(image, opened, shallow=shallow)
             if format == "PNG":
                 png_checks.check(fresh(), image)
-            damage = None if watch is None else watch.note()
-        decoded.notes[:0] = [*notes, *chunks.notes, *([] if damage is None else [damage])]
+            if watch is not None and (damage := watch.note()) is not None:
+                notes.append(damage)
+        decoded.notes[:0] = [*notes, *chunks.notes]
         block = None
         if format == "PNG":
             about, block = metadata.from_png(chunks, decoded.notes)

@@ -91,18 +91,19 @@ def train(
             _print_settings(recipe)
         return
     folder = out or Path("runs") / method
-    started_before = folder / "config.toml"
     if smoke and resume:
         raise ConfigError("--smoke tests a new run; omit --resume")
-    if resume and not started_before.exists():
-        raise ConfigError(f"--resume: {folder} holds no run")
-    source = config or (started_before if started_before.exists() else None)
+    source = config or _settings_of_run(folder)
+    if resume and _settings_of_run(folder) is None:
+        raise ConfigError(f"--resume: {folder} holds no run with a checkpoint; omit --resume to start one")
     values = trainer.read_settings(source) if source else {}
+    _check_method(values, method, source, folder)
     written = values.get("stage")
     shortcuts: dict[str, Any] = {"method": method, "stage": stage, "start": start, "scale": scale, "steps": steps}
     values |= {key: str(v) if isinstance(v, Path) else v for key, v in shortcuts.items() if v is not None}
     if data:
-        values["data"] = {**values.get("data", {}), "folders": [str(path) for path in data]}
+        given = values.get("data", {})
+        values["data"] = {**given, "folders": [str(path) for path in data]} if isinstance(given, dict) else given
     # The defaults of other settings depend on these two.
     first = [one for one in assignments or [] if one.partition("=")[0].strip() in ("stage", "start")]
     assign(values, first)
@@ -113,9 +114,14 @@ def train(
         )
     values = method_type.recipe.with_defaults(values)
     assign(values, assignments or [])
-    if "folders" not in values.get("data", {}):
+    section = values.get("data", {})
+    if isinstance(section, dict) and "folders" not in section:
         raise ConfigError("no data: name a folder of pictures with --data")
     resolved = method_type.recipe.parse(values, where="settings")
+    if source is not None and source != config:
+        _check_data_is_there(resolved, folder)
+    elif (folder / "config.toml").exists() and not quiet:
+        console.say(f"{folder} has no checkpoint to continue from: starting anew, with the settings of this command")
 
     if smoke:
         _smoke(method_type, resolved, device, threads)
@@ -133,6 +139,40 @@ def train(
     if not quiet:
         _report(outcome, listener.note)
     _exit_process()
+
+
+def _settings_of_run(folder: Path) -> Path | None:
+    """Return the settings of the run in `folder`; None if it has no checkpoint, so that nothing can continue."""
+    from img2img.training.checkpoints import Store
+
+    settings = folder / "config.toml"
+    return settings if Store(folder / "checkpoints", keep=1).steps() and settings.exists() else None
+
+
+def _check_method(values: dict[str, Any], method: str, source: Path | None, folder: Path) -> None:
+    """Check that the settings in `source` are those of `method`."""
+    theirs = values.get("method", method)
+    if theirs == method:
+        return
+    if source == folder / "config.toml":
+        raise ConfigError(
+            f"{folder} holds a run of {theirs}, not of {method}; use another --out, or continue it with "
+            f"'img2img train {theirs} --out {folder}'"
+        )
+    raise ConfigError(f"{source}: these are settings of {theirs}, not of {method}")
+
+
+def _check_data_is_there(config: Any, folder: Path) -> None:
+    """Check that the data of the run in `folder` has not moved."""
+    from img2img.data.inventory import places
+
+    for key, paths in places(config.data).items():
+        if absent := [path for path in paths if not path.exists()]:
+            option = "--data" if key == "folders" else f"--set data.{key}="
+            raise ConfigError(
+                f"{absent[0]}: no such folder or file, but the run in {folder} needs it; if it has moved, name its new "
+                f"place with {option}"
+            )
 
 
 def _report(outcome: Outcome, say: Callable[[str], None]) -> None:

@@ -18,6 +18,8 @@ Item = TypeVar("Item")
 Value = TypeVar("Value", bound=NDArray[Any] | tuple[NDArray[Any], ...])
 
 MEGABYTE = 2**20
+SHOWN = 2
+"""Number of faulty pictures that a message describes."""
 
 
 class CachedData(Section):
@@ -41,7 +43,7 @@ class Cache(Sequence[Value], Generic[Item, Value]):
         limit_mb: megabytes to keep; None: a quarter of the free memory, at most 4096.
 
     Raises:
-        DataError: an item cannot be read; the message names the first five. Also raised later, if a file that was
+        DataError: an item cannot be read; the message names the first two. Also raised later, if a file that was
             readable at the start no longer is.
     """
 
@@ -70,9 +72,9 @@ class Cache(Sequence[Value], Generic[Item, Value]):
         with ThreadPoolExecutor(min(os.cpu_count() or 1, 16)) as pool:
             broken = [fault for fault in pool.map(check, range(len(items))) if fault is not None]
         if broken:
-            many = f"{len(broken)} pictures cannot be used; repair or remove them: " if len(broken) > 1 else ""
-            more = "; ..." if len(broken) > 5 else ""
-            raise DataError(many + "; ".join(broken[:5]) + more)
+            many = f"{len(broken)} pictures cannot be used: " if len(broken) > 1 else ""
+            more = f"; and {len(broken) - SHOWN} more ('img2img data check' lists all)" if len(broken) > SHOWN else ""
+            raise DataError(many + "; ".join(broken[:SHOWN]) + more)
         self.kept_bytes = limit - remaining
 
     def __len__(self) -> int:

@@ -8,11 +8,12 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, NonNegativeInt, PositiveInt
+from pydantic import Field
 
 from img2img.data import attributes as tables
 from img2img.data import folders, layouts
 from img2img.data.jitter import Aspect, JitterSection
+from img2img.data.ranges import Side, SideOrOff
 from img2img.errors import DataError
 from img2img.runtime.files.walk import is_picture
 from img2img.text import count_of, nfc
@@ -41,13 +42,13 @@ class DomainData(JitterSection):
     balance: bool = Field(
         default=True, description="show domains equally often, whatever their size; does not apply to tables"
     )
-    centre: NonNegativeInt = Field(
+    centre: SideOrOff = Field(
         default=0, description="side in pixels of a square to cut out of the middle first (CelebA: 178); 0: off"
     )
-    load: NonNegativeInt = Field(
+    load: SideOrOff = Field(
         default=128, description="side in pixels that pictures are resized to; 0: crop at the original size"
     )
-    crop: PositiveInt = Field(default=128, description="side of the random crop, in pixels")
+    crop: Side = Field(default=128, description="side of the random crop, in pixels")
     aspect: Aspect = Field(
         default="keep", description="squash: resize to a square; keep: resize the shorter side, as published"
     )

@@ -82,7 +82,7 @@ class Photos:
             limit_mb: memory for decoded photos, see `Cache`.
 
         Raises:
-            DataError: a file cannot be read (the message names the first five), or no picture is large enough.
+            DataError: a file cannot be read (the message names the first two), or no picture is large enough.
         """
         sizes: dict[Path, int] = {}
 

@@ -10,11 +10,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from img2img.data.augment import AugmentConfig
 from img2img.data.cache import CachedData
+from img2img.data.ranges import Side, SideOrOff
 from img2img.errors import DataError
 
 Pixels = NDArray[np.uint8]
@@ -24,10 +25,10 @@ Aspect = Literal["squash", "keep"]
 class JitterSection(CachedData):
     """Base of data sections with resize and crop."""
 
-    load: NonNegativeInt = Field(
+    load: SideOrOff = Field(
         default=286, description="side in pixels that pictures are resized to; 0: crop at the original size"
     )
-    crop: PositiveInt = Field(default=256, description="side of the random crop, in pixels")
+    crop: Side = Field(default=256, description="side of the random crop, in pixels")
     flip: bool = Field(default=True, description="mirror half of the crops, left to right")
     aspect: Aspect = Field(
         default="squash", description="squash: resize to a square, as published; keep: resize the shorter side"

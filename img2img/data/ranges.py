@@ -1,8 +1,8 @@
-"""Types for the ranges of random settings, checked when a configuration is read."""
+"""Types of settings with limits, checked when a configuration is read."""
 
 from typing import Annotated, TypeVar
 
-from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt
+from pydantic import AfterValidator, Field, PositiveFloat
 
 Number = TypeVar("Number", int, float)
 
@@ -17,4 +17,11 @@ Probability = Annotated[float, Field(ge=0, le=1)]
 Factor = Annotated[float, Field(gt=0, le=1)]
 Factors = Annotated[tuple[Factor, Factor], AfterValidator(rising)]
 Range = Annotated[tuple[PositiveFloat, PositiveFloat], AfterValidator(rising)]
-Counts = Annotated[tuple[PositiveInt, PositiveInt], AfterValidator(rising)]
+Count = Annotated[int, Field(ge=1, le=1000)]
+Counts = Annotated[tuple[Count, Count], AfterValidator(rising)]
+
+# The upper limits are far above any use. They stop a slip of the keyboard from filling the memory of the machine.
+Side = Annotated[int, Field(ge=1, le=16_384)]
+SideOrOff = Annotated[int, Field(ge=0, le=16_384)]
+BatchSize = Annotated[int, Field(ge=1, le=65_536)]
+Steps = Annotated[int, Field(ge=1, le=10**9)]

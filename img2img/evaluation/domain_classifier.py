@@ -1,5 +1,6 @@
 """A small classifier of domains. It is trained on real pictures and then judges translated ones."""
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -83,7 +84,7 @@ def train(
     if len(domains) < 2 or not all(domains):
         raise DataError("a classifier needs at least two domains, and pictures of each to train on")
     if threads:
-        torch.set_num_threads(threads)
+        torch.set_num_threads(min(threads, os.cpu_count() or 1))
     chosen = [at_most(paths, [nfc(path.stem) for path in paths], MAX_PICTURES) for paths in domains]
     pictures = [[_resized(read_rgb(path)) for path in paths] for paths in chosen]
     rng = np.random.default_rng(seed)

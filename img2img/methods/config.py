@@ -4,19 +4,19 @@ Every setting has a description. Unknown keys are errors. The `config.toml` of a
 """
 
 import copy
-import difflib
 import json
 import tomllib
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from types import UnionType
-from typing import Annotated, Any, Literal, Self, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, Field, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError, model_validator
 from pydantic.config import JsonDict
 
 from img2img.atomic import atomic
+from img2img.data.ranges import BatchSize, Steps
 from img2img.errors import ConfigError
+from img2img.methods import faults
 from img2img.methods.schema import json_schema
 from img2img.networks import NETWORKS
 from img2img.objectives import ADVERSARIAL, PENALTIES, RECONSTRUCTION
@@ -103,8 +103,8 @@ class AdversarialConfig(Section):
         json_schema_extra=_one_of(PENALTIES, [NONE]),
     )
     penalty_weight: float = Field(default=10.0, ge=0, description="weight of the penalty")
-    discriminator_steps: PositiveInt = Field(
-        default=1, description="discriminator updates per generator update, each on its own batch"
+    discriminator_steps: int = Field(
+        default=1, ge=1, le=100, description="discriminator updates per generator update, each on its own batch"
     )
 
 
@@ -150,20 +150,20 @@ class RunConfig(Section):
     """Settings that all methods share. Learning rates, networks and objectives can be combined freely."""
 
     method: str = Field(description="method")
-    steps: PositiveInt = Field(default=1000, description="training steps (generator updates)")
-    batch: PositiveInt = Field(default=16, description="items per update, over all processes")
+    steps: Steps = Field(default=1000, description="training steps (generator updates)")
+    batch: BatchSize = Field(default=16, description="items per update, over all processes")
     accumulate: PositiveInt = Field(
         default=1,
         description="parts that each batch is split into; more parts need less memory and give the same gradients",
     )
-    seed: NonNegativeInt = Field(default=0, description="random seed")
+    seed: int = Field(default=0, ge=0, lt=2**32, description="random seed")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
         default="auto", description="autocast type; auto: bf16 if the hardware supports it natively, else fp32"
     )
     channels_last: bool | None = Field(default=None, description="NHWC memory layout; none: only on a GPU")
     compile: bool = Field(default=False, description="compile the networks with torch.compile")
-    workers: NonNegativeInt | None = Field(
-        default=None, description="data loading processes; none: 8 on a GPU, 0 on a CPU"
+    workers: int | None = Field(
+        default=None, ge=0, le=256, description="data loading processes; none: 8 on a GPU, 0 on a CPU"
     )
     ema: float = Field(default=0.999, ge=0, lt=1, description="decay of the generator's moving average; 0: off")
     start: Path | None = Field(
@@ -173,12 +173,12 @@ class RunConfig(Section):
     )
     optimiser: OptimiserConfig = OptimiserConfig()
     schedule: ScheduleConfig = ScheduleConfig()
-    log_every: PositiveInt = Field(default=50, description="steps between log lines in log.jsonl")
-    validate_every: PositiveInt = Field(
+    log_every: Steps = Field(default=50, description="steps between log lines in log.jsonl")
+    validate_every: Steps = Field(
         default=500, description="steps between validations, which also write a contact sheet"
     )
-    checkpoint_every: PositiveInt = Field(default=500, description="steps between checkpoints")
-    keep: PositiveInt = Field(default=3, description="recent checkpoints to keep in addition to the best one")
+    checkpoint_every: Steps = Field(default=500, description="steps between checkpoints")
+    keep: Steps = Field(default=3, description="recent checkpoints to keep in addition to the best one")
     card: CardConfig = CardConfig()
 
     @classmethod
@@ -194,14 +194,13 @@ class RunConfig(Section):
             where: where the values come from, for messages.
 
         Raises:
-            ConfigError: a key is unknown or a value is invalid. The message names every fault.
+            ConfigError: a key is unknown or a value is invalid. The message describes the first faults.
         """
         recipe = cls.of_stage(values)
         try:
             return recipe.model_validate(values)
         except ValidationError as error:
-            faults = "; ".join(_fault(recipe, values, fault) for fault in error.errors())
-            raise ConfigError(f"{where}: {faults}") from error
+            raise ConfigError(f"{where}: {faults.describe(recipe, error)}") from error
 
     @classmethod
     def with_defaults(cls, values: dict[str, Any]) -> dict[str, Any]:
@@ -257,7 +256,7 @@ def assign(values: dict[str, Any], assignments: list[str]) -> None:
     The right-hand side is TOML. If it is not valid TOML, it is taken as text.
 
     Raises:
-        ConfigError: an assignment has no `=`, or its key uses a value as a section.
+        ConfigError: an assignment has no `=`, or uses a value as a section or a section as a value.
     """
     for assignment in assignments:
         key, equals, text = assignment.partition("=")
@@ -270,6 +269,9 @@ def assign(values: dict[str, Any], assignments: list[str]) -> None:
             if not isinstance(place, dict):
                 raise ConfigError(f"--set {assignment}: '{section}' is a value, not a section")
         value = _value(text.strip())
+        if isinstance(place.get(last), dict) and not isinstance(value, dict):
+            one = f"{key.strip()}.{next(iter(place[last]), 'KEY')}"
+            raise ConfigError(f"--set {assignment}: '{key.strip()}' is a section; set one of its keys, such as {one}")
         if last == "name" and place.get("options") and value != place.get("name"):
             place["options"] = {}  # they belong to another network
         place[last] = value
@@ -280,22 +282,3 @@ def _value(text: str) -> Any:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return text
-
-
-def _fault(model: type[BaseModel], values: Any, fault: Any) -> str:
-    where = ".".join(str(part) for part in fault["loc"])
-    if fault["type"] != "extra_forbidden":
-        message = str(fault["msg"]).removeprefix("Value error, ")
-        return f"{where}: {message}" if where else message
-    *sections, key = fault["loc"]
-    for section in sections:
-        model = _section(model, str(section))
-    near = difflib.get_close_matches(str(key), model.model_fields, 1)
-    hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(model.model_fields)}"
-    return f"unknown key '{where}'; {hint}"
-
-
-def _section(model: type[BaseModel], name: str) -> type[BaseModel]:
-    annotation = model.model_fields[name].annotation
-    options = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
-    return next((o for o in options if isinstance(o, type) and issubclass(o, BaseModel)), model)

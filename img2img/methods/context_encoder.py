@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from typing import Literal
 
 import torch
-from pydantic import Field, PositiveInt
+from pydantic import Field
 from torch import Tensor, nn
 
+from img2img.data.ranges import BatchSize, Side, Steps
 from img2img.errors import ConfigError
 from img2img.methods.adversarial import AdversarialLoss, add_discriminators
 from img2img.methods.config import AdversarialConfig, NetworkConfig, ObjectiveWeights, OptimiserConfig, ScheduleConfig
@@ -31,7 +32,7 @@ from img2img.methods.method import Batch, Facts, Networks, OptimiserSpec, Step
 class ContextData(InpaintingData):
     """Photos, and the holes to cut into them."""
 
-    crop: PositiveInt = Field(default=128, description="side of the crops in pixels, a power of two")
+    crop: Side = Field(default=128, description="side of the crops in pixels, a power of two")
 
 
 class Config(InpaintingConfig):
@@ -64,8 +65,8 @@ class Config(InpaintingConfig):
     weighing: WeighingConfig = WeighingConfig(by="region", hole=1.0, valid=0.0)
     optimiser: OptimiserConfig = OptimiserConfig(rate=2e-3, betas=(0.5, 0.999))
     discriminator_optimiser: OptimiserConfig = OptimiserConfig(rate=2e-4, betas=(0.5, 0.999))
-    steps: PositiveInt = Field(default=100_000, description="training steps")
-    batch: PositiveInt = Field(default=64, description="photos per step, over all processes")
+    steps: Steps = Field(default=100_000, description="training steps")
+    batch: BatchSize = Field(default=64, description="photos per step, over all processes")
     schedule: ScheduleConfig = ScheduleConfig(shape="constant")
 
 

@@ -4,11 +4,12 @@ from collections.abc import Generator, Sequence
 from typing import Literal
 
 import torch
-from pydantic import Field, NonNegativeInt, PositiveInt
+from pydantic import Field
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from img2img import objectives
+from img2img.data.ranges import BatchSize, Steps
 from img2img.data.unpaired import UnpairedData, UnpairedSet
 from img2img.evaluation.sliced_wasserstein import sliced_wasserstein
 from img2img.exchange.wrappers import TranslationWrapper
@@ -45,13 +46,15 @@ class Config(GANConfig):
     identity: float = Field(
         default=0.5, ge=0, description="weight of the identity loss, G(b) = b and F(a) = a, relative to the cycle loss"
     )
-    pool: NonNegativeInt = Field(default=50, description="earlier results in the replay pool of each discriminator")
+    pool: int = Field(
+        default=50, ge=0, le=100_000, description="earlier results in the replay pool of each discriminator"
+    )
     norm_mode: Literal["paper", "running"] = Field(
         default="paper",
         description="batch norm in validation and export: statistics of the picture (paper) or of training (running)",
     )
-    steps: PositiveInt = Field(default=200_000, description="training steps; the paper trains for 200 epochs")
-    batch: PositiveInt = Field(default=1, description="pictures per side and step, over all processes")
+    steps: Steps = Field(default=200_000, description="training steps; the paper trains for 200 epochs")
+    batch: BatchSize = Field(default=1, description="pictures per side and step, over all processes")
     schedule: ScheduleConfig = ScheduleConfig(shape="linear", flat=0.5)
 
 

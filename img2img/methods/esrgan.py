@@ -7,8 +7,9 @@ run. For the paper's generator use `--set generator.name=rrdb --set optimiser.ra
 
 from typing import Literal
 
-from pydantic import Field, PositiveInt
+from pydantic import Field
 
+from img2img.data.ranges import BatchSize, Count, Side, Steps
 from img2img.methods.config import (
     AdversarialConfig,
     NetworkConfig,
@@ -36,11 +37,11 @@ class Config(SuperResolutionConfig):
         default=NetworkConfig(name="collapsible-compact", options={"features": 48, "convs": 10, "expand": 256}),
         description="generator; its scale follows `scale`",
     )
-    batch: PositiveInt = Field(default=8, description="crops per step, over all processes")
-    steps: PositiveInt = Field(default=20_000, description="training steps")
+    batch: BatchSize = Field(default=8, description="crops per step, over all processes")
+    steps: Steps = Field(default=20_000, description="training steps")
     optimiser: OptimiserConfig = OptimiserConfig(rate=1e-3, clip=0.5)
     schedule: ScheduleConfig = ScheduleConfig(warmup=100)
-    validate_every: PositiveInt = Field(
+    validate_every: Steps = Field(
         default=1000, description="steps between validations, which also write a contact sheet"
     )
 
@@ -48,8 +49,8 @@ class Config(SuperResolutionConfig):
 class Crops(PhotoData):
     """Photos, and how they are made small."""
 
-    crop: PositiveInt = Field(default=128, description="side of the high-resolution crops in pixels")
-    candidates: PositiveInt = Field(
+    crop: Side = Field(default=128, description="side of the high-resolution crops in pixels")
+    candidates: Count = Field(
         default=1, description="crops to draw for each one used; the one with most detail is used"
     )
 
@@ -67,8 +68,8 @@ class Adversarial(Config, GANConfig):
         default={"l1": 0.01}, description="reconstruction objectives and their weights"
     )
     perceptual: PerceptualConfig = PerceptualConfig(weight=1.0, layers=SRGAN_LAYERS)
-    batch: PositiveInt = Field(default=16, description="crops per step, over all processes")
-    steps: PositiveInt = Field(default=400_000, description="training steps")
+    batch: BatchSize = Field(default=16, description="crops per step, over all processes")
+    steps: Steps = Field(default=400_000, description="training steps")
     optimiser: OptimiserConfig = ADAM
     discriminator_optimiser: OptimiserConfig = ADAM
     schedule: ScheduleConfig = HALVED_FOUR_TIMES

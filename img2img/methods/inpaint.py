@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from typing import Literal
 
 import torch
-from pydantic import Field, PositiveInt
+from pydantic import Field
 from torch import Tensor
 
+from img2img.data.ranges import BatchSize, Steps
 from img2img.methods.adversarial import AdversarialLoss, Scorer, add_discriminators
 from img2img.methods.config import AdversarialConfig, NetworkConfig, OptimiserConfig, ScheduleConfig
 from img2img.methods.inpainting import (
@@ -43,8 +44,8 @@ class Config(InpaintingConfig):
     initialise: Literal["normal", "xavier", "kaiming", "orthogonal", "none"] = Field(
         default="none", description="weight initialisation; none: as the constructors do"
     )
-    steps: PositiveInt = Field(default=500_000, description="training steps; the paper gives no number")
-    batch: PositiveInt = Field(default=16, description="photos per step, over all processes")
+    steps: Steps = Field(default=500_000, description="training steps; the paper gives no number")
+    batch: BatchSize = Field(default=16, description="photos per step, over all processes")
     schedule: ScheduleConfig = ScheduleConfig(shape="constant")
 
 

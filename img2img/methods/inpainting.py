@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from pydantic import Field, PositiveInt
+from pydantic import Field
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
@@ -17,7 +17,7 @@ from img2img.data import folders
 from img2img.data.cache import CachedData
 from img2img.data.holes import HoleCrops, held_out_crops
 from img2img.data.masks import MaskConfig, Masks
-from img2img.data.ranges import Factors
+from img2img.data.ranges import Factors, Side
 from img2img.errors import ConfigError
 from img2img.evaluation.sliced_wasserstein import sliced_wasserstein
 from img2img.exchange.wrappers import InpaintingWrapper
@@ -49,7 +49,7 @@ class InpaintingData(CachedData):
 
     folders: tuple[Path, ...] = Field(min_length=1, description="photo folders, searched recursively")
     validation: tuple[Path, ...] = Field(default=(), description="held-out photos; empty: a twentieth of each folder")
-    crop: PositiveInt = Field(default=256, description="side of the crops in pixels")
+    crop: Side = Field(default=256, description="side of the crops in pixels")
     shrink: Factors = Field(
         default=(0.5, 1.0), description="smallest and largest factor by which photos are shrunk before they are cropped"
     )

@@ -5,13 +5,14 @@ from typing import Literal
 
 import numpy as np
 import torch
-from pydantic import Field, PositiveInt
+from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import Dataset
 
 from img2img.data.paired import PairedSet
 from img2img.data.pairs import PairedData
+from img2img.data.ranges import BatchSize, Steps
 from img2img.errors import ConfigError
 from img2img.exchange.wrappers import TranslationWrapper
 from img2img.methods.adversarial import AdversarialLoss, Scorer, add_discriminators
@@ -49,8 +50,8 @@ class Config(GANConfig):
         default="paper",
         description="batch norm in validation and export: statistics of the picture (paper) or of training (running)",
     )
-    steps: PositiveInt = Field(default=80_000, description="training steps; the paper trains for 200 epochs")
-    batch: PositiveInt = Field(default=1, description="pairs per step, over all processes")
+    steps: Steps = Field(default=80_000, description="training steps; the paper trains for 200 epochs")
+    batch: BatchSize = Field(default=1, description="pairs per step, over all processes")
     schedule: ScheduleConfig = ScheduleConfig(shape="linear", flat=0.5)
 
 

@@ -6,9 +6,10 @@ convolutions). It takes a fourteenth of the computation of the paper's RRDB, whi
 
 from typing import Literal
 
-from pydantic import Field, PositiveInt
+from pydantic import Field
 
 from img2img.data.degradation import DegradationConfig
+from img2img.data.ranges import BatchSize, Count, Side, Steps
 from img2img.methods.config import AdversarialConfig, NetworkConfig, OptimiserConfig, PerceptualConfig, ScheduleConfig
 from img2img.methods.gan import GANConfig
 from img2img.methods.super_resolution import PhotoData, SuperResolution, SuperResolutionConfig
@@ -30,8 +31,8 @@ class RealDegradation(DegradationConfig):
 class RealPhotos(PhotoData):
     """Photos, and how they are made small."""
 
-    crop: PositiveInt = Field(default=256, description="side of the high-resolution crops in pixels")
-    candidates: PositiveInt = Field(
+    crop: Side = Field(default=256, description="side of the high-resolution crops in pixels")
+    candidates: Count = Field(
         default=1, description="crops to draw for each one used; the one with most detail is used"
     )
     degradation: RealDegradation = Field(default=RealDegradation(), description="how photos are made small")
@@ -46,11 +47,11 @@ class Config(SuperResolutionConfig):
         default=NetworkConfig(name="compact", options={"features": 64, "convs": 32}),
         description="generator; its scale follows `scale`",
     )
-    batch: PositiveInt = Field(default=48, description="crops per step, over all processes")
-    steps: PositiveInt = Field(default=1_000_000, description="training steps")
+    batch: BatchSize = Field(default=48, description="crops per step, over all processes")
+    steps: Steps = Field(default=1_000_000, description="training steps")
     optimiser: OptimiserConfig = OptimiserConfig(rate=2e-4, betas=(0.9, 0.99))
     schedule: ScheduleConfig = ScheduleConfig(shape="constant")
-    validate_every: PositiveInt = Field(
+    validate_every: Steps = Field(
         default=1000, description="steps between validations, which also write a contact sheet"
     )
 
@@ -69,7 +70,7 @@ class Adversarial(Config, GANConfig):
         default=AdversarialConfig(name="non-saturating", weight=0.1), description="adversarial objective"
     )
     perceptual: PerceptualConfig = PerceptualConfig(weight=1.0, layers=REAL_ESRGAN_LAYERS)
-    steps: PositiveInt = Field(default=400_000, description="training steps")
+    steps: Steps = Field(default=400_000, description="training steps")
     optimiser: OptimiserConfig = ADAM
     discriminator_optimiser: OptimiserConfig = ADAM
 

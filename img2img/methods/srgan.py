@@ -8,8 +8,9 @@ perceptual.criterion=l2` (section 3.2, VGG54).
 
 from typing import Literal
 
-from pydantic import Field, PositiveInt
+from pydantic import Field
 
+from img2img.data.ranges import Count, Side, Steps
 from img2img.methods.config import (
     AdversarialConfig,
     NetworkConfig,
@@ -29,8 +30,8 @@ ADAM = OptimiserConfig(rate=1e-4, betas=(0.9, 0.99))
 class Crops(PhotoData):
     """Photos, and how they are made small."""
 
-    crop: PositiveInt = Field(default=128, description="side of the high-resolution crops in pixels")
-    candidates: PositiveInt = Field(
+    crop: Side = Field(default=128, description="side of the high-resolution crops in pixels")
+    candidates: Count = Field(
         default=1, description="crops to draw for each one used; the one with most detail is used"
     )
 
@@ -43,9 +44,9 @@ class Config(SuperResolutionConfig):
     generator: NetworkConfig = Field(
         default=NetworkConfig(name="srresnet"), description="generator; its scale follows `scale`"
     )
-    steps: PositiveInt = Field(default=1_000_000, description="training steps")
+    steps: Steps = Field(default=1_000_000, description="training steps")
     optimiser: OptimiserConfig = OptimiserConfig(rate=2e-4, betas=(0.9, 0.99))
-    validate_every: PositiveInt = Field(
+    validate_every: Steps = Field(
         default=1000, description="steps between validations, which also write a contact sheet"
     )
 
@@ -62,7 +63,7 @@ class Adversarial(Config, GANConfig):
         default={"l1": 0.01}, description="reconstruction objectives and their weights"
     )
     perceptual: PerceptualConfig = PerceptualConfig(weight=1.0, layers=SRGAN_LAYERS)
-    steps: PositiveInt = Field(default=400_000, description="training steps")
+    steps: Steps = Field(default=400_000, description="training steps")
     optimiser: OptimiserConfig = ADAM
     discriminator_optimiser: OptimiserConfig = ADAM
     schedule: ScheduleConfig = ScheduleConfig(shape="multi-step", milestones=(0.125, 0.25, 0.5, 0.75))

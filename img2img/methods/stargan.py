@@ -5,13 +5,14 @@ from collections.abc import Sequence
 from typing import Literal
 
 import torch
-from pydantic import Field, PositiveInt
+from pydantic import Field
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from img2img import objectives
 from img2img.data.domains import DomainData
 from img2img.data.labelled import DomainSet
+from img2img.data.ranges import BatchSize, Steps
 from img2img.errors import ConfigError
 from img2img.exchange.wrappers import DomainWrapper
 from img2img.methods.adversarial import add_discriminators
@@ -91,8 +92,8 @@ class Config(GANConfig):
     initialise: Literal["normal", "xavier", "kaiming", "orthogonal", "none"] = Field(
         default="none", description="weight initialisation; none: PyTorch's default"
     )
-    steps: PositiveInt = Field(default=40_000, description="training steps (generator updates)")
-    batch: PositiveInt = Field(default=16, description="pictures per update, over all processes")
+    steps: Steps = Field(default=40_000, description="training steps (generator updates)")
+    batch: BatchSize = Field(default=16, description="pictures per update, over all processes")
     schedule: ScheduleConfig = ScheduleConfig(shape="linear", flat=0.5)
 
 

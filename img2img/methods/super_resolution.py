@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
@@ -24,7 +24,7 @@ from img2img.data.cache import CachedData
 from img2img.data.degradation import DegradationConfig
 from img2img.data.degradation_steps import sharpen
 from img2img.data.photos import PhotoCrops
-from img2img.data.ranges import Factors
+from img2img.data.ranges import Count, Factors, Side
 from img2img.errors import ConfigError, DownloadError
 from img2img.evaluation.metrics import luma, psnr, ssim
 from img2img.evaluation.sliced_wasserstein import sliced_wasserstein
@@ -57,8 +57,8 @@ class PhotoData(CachedData):
 
     folders: tuple[Path, ...] = Field(min_length=1, description="photo folders, searched recursively")
     validation: tuple[Path, ...] = Field(default=(), description="held-out photos; empty: a twentieth of each folder")
-    crop: PositiveInt = Field(default=144, description="side of the high-resolution crops in pixels")
-    candidates: PositiveInt = Field(
+    crop: Side = Field(default=144, description="side of the high-resolution crops in pixels")
+    candidates: Count = Field(
         default=3, description="crops to draw for each one used; the one with most detail is used"
     )
     shrink: Factors = Field(
@@ -80,7 +80,7 @@ class SuperResolutionConfig(RunConfig):
         default=True, description="NHWC memory layout; these networks are faster with it, also on a CPU"
     )
     stage: Literal["fidelity", "adversarial"] = Field(default="fidelity", description="stage to train")
-    scale: PositiveInt = Field(default=4, description="upscaling factor; 1 restores without enlarging")
+    scale: int = Field(default=4, ge=1, le=64, description="upscaling factor; 1 restores without enlarging")
     data: PhotoData = Field(description="photos")
     generator: NetworkConfig = Field(description="generator; its scale follows `scale`")
     objectives: ObjectiveWeights = Field(default={"l1": 1.0}, description="reconstruction objectives and their weights")
@@ -104,7 +104,7 @@ class SuperResolutionConfig(RunConfig):
     def with_defaults(cls, values: dict[str, Any]) -> dict[str, Any]:
         """As in `RunConfig`. An adversarial stage takes the scale and the generator of the run that it starts from."""
         if values.get("stage") == "adversarial" and values.get("start"):
-            values = _settings_of_run(Path(values["start"])) | values
+            values = _settings_of_run(Path(str(values["start"]))) | values
         return super().with_defaults(values)
 
     @classmethod

@@ -4,6 +4,7 @@
 """
 
 import inspect
+import warnings
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -38,6 +39,11 @@ NETWORKS = {
     "auto-encoder": "img2img.networks.auto_encoder:AutoEncoder",
 }
 
+_KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+
+MAX_OPTION = 16_384
+"""Largest number in the options of a network. No network has so many features or layers."""
+
 EAGER = "eager"
 """Attribute of networks that must not be compiled: compiled code has no second derivatives and does not run hooks."""
 
@@ -46,14 +52,28 @@ def build(name: str, **options: Any) -> nn.Module:
     """Build the network called `name`. `options` are its constructor's arguments.
 
     Raises:
-        ConfigError: the name or an option is unknown; the message lists the known ones.
+        ConfigError: the name or an option is unknown; the message lists the known ones. Or the options do not fit.
     """
     network = lookup("network", NETWORKS, name)
-    known = list(inspect.signature(network).parameters)
-    for option in options:
+    known = inspect.signature(network).parameters
+    for option, value in options.items():
         if option not in known:
             raise ConfigError(f"network '{name}' has no option '{option}'; its options are {', '.join(known)}")
-    built: nn.Module = network(**options)
+        kind = known[option].annotation
+        if kind in _KINDS and (type(value) is not kind and (kind, type(value)) != (float, int)):
+            raise ConfigError(f"network '{name}': {option} = {value} must be {_KINDS[kind]}")
+        if kind is int and not 0 <= value <= MAX_OPTION:
+            raise ConfigError(f"network '{name}': {option} = {value} must be from 0 to {MAX_OPTION}")
+    given = ", ".join(f"{option} = {value}" for option, value in options.items())
+    try:
+        with warnings.catch_warnings(action="ignore"):  # about layers without channels, which are refused below
+            built: nn.Module = network(**options)
+    except (ArithmeticError, AssertionError, LookupError, RuntimeError, ValueError) as error:
+        raise ConfigError(
+            f"network '{name}' cannot be built with {given}; the numbers are too low or too high"
+        ) from error
+    if any(parameter.numel() == 0 for parameter in built.parameters()):
+        raise ConfigError(f"network '{name}' has a layer without channels with {given}; choose higher numbers")
     return built
 
 

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,13 +21,13 @@ from img2img.methods.config import RunConfig
 from img2img.methods.method import Batch, Method, Validation
 from img2img.runtime.image import pillow
 from img2img.runtime.network.card import Card
-from img2img.training import start
+from img2img.training import limits, start
 from img2img.training.checkpoints import Checkpoint, Store
 from img2img.training.curves import curves
 from img2img.training.engine import Engine
 from img2img.training.health import Health
 from img2img.training.listener import Listener, SilentListener
-from img2img.training.run import Run
+from img2img.training.run import Run, check_folder
 from img2img.training.sheets import contact_sheet
 from img2img.training.stop import StopRequest, stop_signals
 from img2img.training.stream import Steps, load_batches
@@ -102,8 +103,10 @@ def train(
         CheckpointError, ExportError: a file cannot be written or read.
     """
     started = time.monotonic()
-    if threads:
-        torch.set_num_threads(threads)
+    if threads and (limited := limits.limit_threads(threads)):
+        listener.note(limited)
+    check_folder(folder)
+    limits.check_batch(config, device)
     set_seed(config.seed)
     method = method_type(config)
     dataset = method.load()
@@ -113,6 +116,13 @@ def train(
         with stop_signals() as stop:
             training.run_steps(stop, started + 60 * max_minutes if max_minutes is not None else math.inf, max_steps)
         return training.finish()
+    except KeyboardInterrupt as error:  # a second Ctrl-C, or one while the models are written
+        raise Interrupted(training.saved_work()) from error
+    except (MemoryError, torch.OutOfMemoryError) as error:
+        raise TrainingError(
+            f"not enough memory for batch = {config.batch}; start a run with a smaller batch or data.crop, or with a "
+            "larger accumulate"
+        ) from error
     except (OSError, PictureError) as error:  # from the log, sheets and events; checkpoints and models raise their own
         reason = error.strerror if isinstance(error, OSError) else error
         raise TrainingError(f"{folder}: cannot be written ({reason}); {training.run.store.last_good()}") from error
@@ -134,7 +144,7 @@ class _Training:
         self.listener = listener if self.main else SilentListener()
         with self.engine.accelerator.main_process_first():
             self.run = Run(folder, config, method.facts, lock=self.main)
-        for note in [*method.notes, *notes]:
+        for note in [*method.notes, *notes, *self.run.notes]:
             self.listener.note(note)
         self.listener.note(f"training on {self.engine.accelerator.device} in {self.engine.precision}")
         self.step = 0
@@ -142,6 +152,7 @@ class _Training:
         self.figures: dict[str, float] = {}
         self.health = Health()
         self.rollbacks = 0
+        self.fits = False
         self.outcome = Outcome(0, config.steps, {})
         self.initial: Checkpoint | None = None
         self.board: Any = None
@@ -150,7 +161,7 @@ class _Training:
         """Continue from the last good checkpoint, if there is one."""
         if self.run.store.steps():
             self._restore(self._last_good())
-            self.listener.note(f"continuing after step {self.step} of {self.config.steps}")
+            self.listener.note(_continuing(self.step, self.config.steps))
         self.initial = self._checkpoint() if not self.step else None
         if self.initial:  # training changes the networks, and must not change this copy
             copies = {n: {k: v.to("cpu", copy=True) for k, v in w.items()} for n, w in self.initial.weights.items()}
@@ -184,11 +195,17 @@ class _Training:
                 if last:
                     end = self.step
                     break
-        if stopped:
+        if stopped or self.engine.any_process(stop.is_set):
             self._close()
-            raise Interrupted(
-                f"stopped after step {self.step} of {self.config.steps}; run the same command to continue"
-            )
+            raise Interrupted(self.saved_work())
+
+    def saved_work(self) -> str:
+        """Return what an interrupted run has saved, and how to continue it."""
+        saved, steps = self.run.store.steps(), self.config.steps
+        if not saved:
+            return "stopped before the first checkpoint: nothing is saved"
+        purpose = "continue" if saved[-1] < steps else "write the model"
+        return f"stopped after step {saved[-1]} of {steps}, which is saved; run the same command to {purpose}"
 
     def finish(self) -> Outcome:
         """Write the models of a run that was not interrupted."""
@@ -210,7 +227,11 @@ class _Training:
         log = (self.step + 1) % self.config.log_every == 0
         rate = self.engine.set_rates(self.step)
         self.engine.seed(self.step)
-        figures = self.engine.step(batches, measure=log)
+        # The first step shows whether a step fits into the memory.
+        guard = nullcontext() if self.fits else limits.memory_guard(self.config, self.engine.accelerator.device)
+        with guard:
+            figures = self.engine.step(batches, measure=log)
+        self.fits = True
         norms = {name: figures.pop(name) for name in list(figures) if name.startswith("gradient/")}
         self.sums.add(figures)
         self.engine.update_averages()
@@ -331,6 +352,14 @@ class _Training:
         if self.board:
             self.board.close()
             self.board = None
+
+
+def _continuing(step: int, steps: int) -> str:
+    if step < steps:
+        return f"continuing after step {step} of {steps}"
+    if step == steps:
+        return f"this run is finished: all {steps} steps are done. To train on, raise --steps"
+    return f"this run has taken {step} steps already, more than {steps}. To train on, set --steps above {step}"
 
 
 def _save_picture(picture: Image, path: Path) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, model_validator
 
 from img2img.data import degradation
 from img2img.data.degradation import DegradationConfig
@@ -13,6 +13,7 @@ from img2img.data.degradation_steps import sharpen
 from img2img.data.holes import HoleCrops
 from img2img.data.masks import MaskConfig, Masks
 from img2img.data.photos import PhotoCrops
+from img2img.data.ranges import Side
 from img2img.methods.config import RunConfig
 from img2img.section import Section
 from img2img.training.sheets import contact_sheet
@@ -23,7 +24,7 @@ Pixels = NDArray[np.uint8]
 class Data(Section):
     """Photos, how they are made small, and the holes to cut into them."""
 
-    crop: PositiveInt = Field(default=256, description="side of the crops in pixels")
+    crop: Side = Field(default=256, description="side of the crops in pixels")
     degradation: DegradationConfig = Field(default=DegradationConfig(), description="how photos are made small")
     masks: MaskConfig = Field(default=MaskConfig(), description="holes")
 
@@ -32,7 +33,7 @@ class PreviewConfig(RunConfig):
     """The part of a training configuration that a preview needs, with the same keys."""
 
     method: str = Field(default="degrade", description="method")
-    scale: PositiveInt = Field(default=4, description="upscaling factor")
+    scale: int = Field(default=4, ge=1, le=64, description="upscaling factor")
     data: Data = Field(default=Data(), description="photos")
 
     @model_validator(mode="after")

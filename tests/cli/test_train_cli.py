@@ -63,7 +63,55 @@ def test_the_same_command_on_a_finished_run_succeeds(
     out, _ = run
     again = img2img("train", "esrgan", "--out", out, "--resume", "--device", "cpu")
     assert again.returncode == 0, again.stderr
-    assert "continuing after step 4 of 4" in again.stderr
+    assert "this run is finished: all 4 steps are done" in again.stderr and "continuing" not in again.stderr
+
+
+def test_another_method_a_moved_folder_and_a_file_are_told_apart(
+    run: "tuple[Path, subprocess.CompletedProcess[str]]", photos: Path, tmp_path: Path
+) -> None:
+    out = Path(shutil.copytree(run[0], tmp_path / "run"))
+    other = img2img("train", "inpaint", "--data", photos, "--out", out)
+    assert other.returncode == 2 and f"{out} holds a run of esrgan, not of inpaint" in other.stderr
+    settings = out / "config.toml"
+    settings.write_text(settings.read_text().replace(str(photos), str(tmp_path / "gone")))
+    gone = img2img("train", "esrgan", "--out", out, "--steps", "5", "--device", "cpu")
+    assert gone.returncode == 2 and "gone: no such folder" in gone.stderr and "with --data" in gone.stderr
+    found = img2img("train", "esrgan", "--out", out, "--steps", "5", "--data", photos, "--device", "cpu")
+    assert found.returncode == 0 and "continuing after step 4 of 5" in found.stderr, found.stderr
+    (tmp_path / "file").touch()
+    file = img2img("train", "esrgan", "--data", photos, "--out", tmp_path / "file")
+    assert file.returncode == 2 and "this is a file; name a folder with --out" in file.stderr
+
+
+def test_settings_of_a_run_without_a_checkpoint_are_not_used_again(
+    run: "tuple[Path, subprocess.CompletedProcess[str]]", photos: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    out.mkdir()
+    (out / "config.toml").write_text((run[0] / "config.toml").read_text().replace("batch = 2", "batch = 3"))
+    words = ["train", "esrgan", "--data", photos, "--out", out, "--device", "cpu", "--threads", "99999"]
+    refused = img2img(*words, "--resume")
+    assert refused.returncode == 2 and "holds no run with a checkpoint; omit --resume" in refused.stderr
+    done = img2img(*words, "--steps", "1", *TINY, "--set", "data.crop=32")
+    assert done.returncode == 0, done.stderr
+    assert "starting anew, with the settings of this command" in done.stderr
+    assert "--threads 99999: using" in done.stderr
+    assert tomllib.loads((out / "config.toml").read_text())["batch"] == 2
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("features=0", "has a layer without channels"),
+        ("features=-1", "features = -1 must be from 0 to 16384"),
+        ("features=1.5", "features = 1.5 must be a whole number"),
+        ("features=wide", "features = wide must be a whole number"),
+    ],
+)
+def test_options_that_no_network_can_have_are_refused(setting: str, message: str, photos: Path, tmp_path: Path) -> None:
+    words = ["--data", photos, "--out", tmp_path / "run", "--set", "data.crop=32"]
+    done = img2img("train", "esrgan", *words, "--set", f"generator.options.{setting}")
+    assert done.returncode == 2 and message in done.stderr and len(done.stderr.splitlines()) == 1
 
 
 def test_evaluate_prints_a_table_and_json(run: "tuple[Path, subprocess.CompletedProcess[str]]", photos: Path) -> None:

@@ -40,6 +40,14 @@ def test_a_new_network_does_not_inherit_the_old_ones_options() -> None:
         ("data.crop=161", r"not a multiple of scale"),
         ("steps", r"write KEY=VALUE"),
         ("steps.more=1", r"'steps' is a value"),
+        ("data=5", r"'data' is a section; set one of its keys, such as data\.folders"),
+        ("batch=1e9", r"batch: must be at most 65536, not 1000000000\.0"),
+        ("batch=many", r"batch: must be a whole number, not 'many'"),
+        ("optimiser.rate=inf", r"optimiser\.rate: must be a finite number, not inf"),
+        ("precision=8", r"precision: must be 'auto', 'fp32', 'bf16' or 'fp16', not 8"),
+        ("generator.options.features=[1]", r"features: must be a number, text or true or false, not \[1\]"),
+        ("optimiser.betas=3", r"betas: must be a list"),
+        ("channels_last=7", r"channels_last: must be true or false, not 7"),
     ],
 )
 def test_invalid_settings_are_named(assignment: str, message: str) -> None:

@@ -1,5 +1,7 @@
 """A run that stops and continues equals a run that never stopped."""
 
+import shutil
+import signal
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +17,7 @@ from img2img.methods.esrgan import ESRGAN, Config
 from img2img.methods.method import Batch, Networks, Step
 from img2img.runtime.network import session
 from img2img.runtime.network.tiling import run_tiled
+from img2img.training import limits
 from img2img.training import start as start_weights
 from img2img.training.listener import SilentListener
 from img2img.training.loop import train
@@ -65,6 +68,96 @@ def test_losses_and_weights_equal_those_of_an_uninterrupted_run(
     ours, theirs = weights(run), weights(whole)
     assert ours.keys() == theirs.keys() and any(key.startswith("generator.ema/") for key in ours)
     assert all(torch.equal(ours[key], theirs[key]) for key in ours)
+
+
+class Notes(SilentListener):
+    """Keeps what the user is told."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.texts.append(text)
+
+
+def test_a_run_whose_data_has_moved_continues_exactly(photos: Path, whole: Path, tmp_path: Path) -> None:
+    run, moved, notes = tmp_path / "run", tmp_path / "elsewhere", Notes()
+    with pytest.raises(Interrupted):
+        train(ESRGAN, config(photos), run, StopAfter(7), device="cpu")
+    shutil.copytree(photos, moved)
+    train(ESRGAN, config(moved), run, notes, device="cpu")
+    assert log(run) == log(whole)
+    ours, theirs = weights(run), weights(whole)
+    assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
+    assert not [text for text in notes.texts if "differ" in text]
+    assert str(moved) in (run / "config.toml").read_text()
+
+
+def test_a_run_says_which_pictures_have_changed_and_refuses_other_data(photos: Path, tmp_path: Path) -> None:
+    run, notes = tmp_path / "run", Notes()
+    with pytest.raises(Interrupted):
+        train(ESRGAN, config(photos), run, StopAfter(1), device="cpu")
+    moved = Path(shutil.copytree(photos, tmp_path / "elsewhere"))
+    (moved / "0.png").rename(moved / "new.png")
+    Image.new("RGB", (48, 48)).save(moved / "1.png")
+    with pytest.raises(Interrupted):
+        notes.stepped = StopAfter(2).stepped  # type: ignore[method-assign]
+        train(ESRGAN, config(moved), run, notes, device="cpu")
+    (said,) = [text for text in notes.texts if "differ" in text]
+    assert "1 added (new.png), 1 missing (0.png), 1 of another size (1.png)" in said
+    for number, path in enumerate(moved.iterdir()):
+        Image.new("RGB", (64, 64 + number)).save(path)
+    with pytest.raises(ConfigError, match="none of the 4 pictures of this run is in"):
+        train(ESRGAN, config(moved), run, SilentListener(), device="cpu")
+
+
+def test_a_batch_that_fills_the_memory_is_refused(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ConfigError, match=r"batch = 65536 needs more than .*G of memory"):
+        train(
+            ESRGAN,
+            config(photos, batch=65536, data={"folders": [str(photos)], "crop": 1024}),
+            tmp_path / "run",
+            SilentListener(),
+            device="cpu",
+        )
+    assert not (tmp_path / "run").exists()
+    left = iter([2**40, 2**40])  # before the first step and after its first layer
+    monkeypatch.setattr(limits, "_left", lambda: next(left, 0))
+    monkeypatch.setattr("img2img.runtime.network.memory.resident", lambda usage=iter(range(10**6)): next(usage))
+    with pytest.raises(ConfigError, match="batch = 2 fills the memory"):
+        train(ESRGAN, config(photos), tmp_path / "run", SilentListener(), device="cpu")
+
+
+def test_an_interrupt_while_the_model_is_written_says_that_the_steps_are_saved(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*args: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("img2img.exchange.export", interrupted)
+        with pytest.raises(Interrupted, match=r"after step 2 of 2, which is saved; run the same command to write"):
+            train(ESRGAN, config(photos, steps=2), tmp_path / "run", SilentListener(), device="cpu")
+    notes = Notes()
+    train(ESRGAN, config(photos, steps=2), tmp_path / "run", notes, device="cpu")
+    assert (tmp_path / "run" / "model.onnx").exists()
+    assert "this run is finished: all 2 steps are done. To train on, raise --steps" in notes.texts
+    train(ESRGAN, config(photos, steps=1), tmp_path / "run", notes, device="cpu")
+    assert "this run has taken 2 steps already, more than 1. To train on, set --steps above 2" in notes.texts
+
+
+def test_ctrl_c_during_the_last_validation_is_not_lost(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class StopInValidation(SilentListener):
+        def validated(self, step: int, figures: object, *, best: bool) -> None:
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(Interrupted, match="after step 2 of 2, which is saved"):
+        train(ESRGAN, config(photos, steps=2), tmp_path / "run", StopInValidation(), device="cpu")
+    assert not (tmp_path / "run" / "model.onnx").exists()
 
 
 def test_a_killed_run_continues_from_its_last_checkpoint(photos: Path, whole: Path, tmp_path: Path) -> None:
@@ -143,14 +236,6 @@ class Explosive(ESRGAN):
             type(self).times -= 1
             return {name: value * float("nan") for name, value in figures.items()}
         return figures
-
-
-class Notes(SilentListener):
-    def __init__(self) -> None:
-        self.texts: list[str] = []
-
-    def note(self, text: str) -> None:
-        self.texts.append(text)
 
 
 def test_after_a_loss_that_is_not_finite_the_run_returns_to_a_checkpoint_at_half_the_rate(

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
-from img2img.threads import NoThreads
+from img2img.pool import Pool
 
 MOST_THREADS = 8
 WAITING = 2  # encoded bands for each thread that may wait to be written
@@ -39,7 +39,7 @@ class BandEncoder(ABC, Generic[Band]):
         self.band_rows = band_rows
         self._threads = threads or min(_cores(), MOST_THREADS)
         self._next = 0  # the first row of the next band
-        self._pool: ThreadPoolExecutor | None = None
+        self._pool: Pool | None = None
         self._pending: deque[Future[Band]] = deque()
 
     @abstractmethod
@@ -110,11 +110,8 @@ class BandEncoder(ABC, Generic[Band]):
 
     def _submit(self) -> None:
         if self._pool is None:
-            self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="encode")
-        try:
-            self._pending.append(self._pool.submit(self.encode_band, *self._take()))
-        except RuntimeError as error:  # the executor cannot start its thread
-            raise NoThreads from error
+            self._pool = Pool(self._threads, thread_name_prefix="encode")
+        self._pending.append(self._pool.submit(self.encode_band, *self._take()))
 
 
 def _cores() -> int:

@@ -1,5 +1,7 @@
 """The error types of the project. Any module may import this one; it imports no other."""
 
+import errno
+import os
 from enum import IntEnum
 from pathlib import Path
 
@@ -91,3 +93,20 @@ class Interrupted(Img2ImgError):
     """The user stopped a run. Finished work is saved."""
 
     status = ExitStatus.INTERRUPTED
+
+
+OUT_OF_FILES = "Too many open files: raise the limit (ulimit -n), or use fewer --threads"
+
+_FEW_FILES = 32  # a limit at which imports, which open files, may fail
+
+
+def is_out_of_files(error: BaseException | None) -> bool:
+    """Whether an error, or one that it came from, is due to the limit on open files of the process or the system."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+            return True
+        # Python does not say why it finds no module.
+        if isinstance(error, ImportError) and hasattr(os, "sysconf") and 0 < os.sysconf("SC_OPEN_MAX") < _FEW_FILES:
+            return True
+        error = error.__cause__ or error.__context__
+    return False

@@ -18,7 +18,7 @@ from typer.core import TyperCommand, TyperGroup
 import img2img
 from img2img import threads
 from img2img.cli import console, streams
-from img2img.errors import ExitStatus, Img2ImgError, UsageError
+from img2img.errors import OUT_OF_FILES, ExitStatus, Img2ImgError, UsageError, is_out_of_files
 
 PROGRAM = "img2img"
 
@@ -80,9 +80,12 @@ def _guarded(words: list[str]) -> int:
     except BrokenPipeError:  # nobody reads our output any more, as in `img2img models | head -1`
         return ExitStatus.SOME_FAILED
     except Img2ImgError as error:
-        console.error(str(error), error)
+        console.error(OUT_OF_FILES if is_out_of_files(error) else str(error), error)
         return error.status
     except Exception as error:
+        if is_out_of_files(error):
+            console.error(OUT_OF_FILES, error)
+            return ExitStatus.SOME_FAILED
         text = " ".join(str(error).split())
         console.error(f"{type(error).__name__}: {text}" if text else type(error).__name__, error)
         if not console.debug:

@@ -3,7 +3,6 @@
 import os
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from pydantic import Field, NonNegativeInt
 
 from img2img.errors import DataError, PictureError
+from img2img.pool import Pool
 from img2img.section import Section
 
 Item = TypeVar("Item")
@@ -69,7 +69,7 @@ class Cache(Sequence[Value], Generic[Item, Value]):
             return None
 
         # Threads help because decoders and Pillow's resize release the interpreter lock.
-        with ThreadPoolExecutor(min(os.cpu_count() or 1, 16)) as pool:
+        with Pool(min(os.cpu_count() or 1, 16)) as pool:
             broken = [fault for fault in pool.map(check, range(len(items))) if fault is not None]
         if broken:
             many = f"{len(broken)} pictures cannot be used: " if len(broken) > 1 else ""

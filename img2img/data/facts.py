@@ -3,7 +3,6 @@
 import hashlib
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from PIL import Image
 from img2img.data import folders
 from img2img.data.pairs import Part
 from img2img.errors import PictureError
+from img2img.pool import Pool
 from img2img.runtime.image import pictures
 
 Pixels = NDArray[np.uint8]
@@ -76,7 +76,7 @@ def examine(
         by_path.setdefault(part.path, []).append(part)
     facts: dict[Part, Facts] = {}
     broken: dict[Path, str] = {}
-    with ThreadPoolExecutor(min(os.cpu_count() or 1, 16)) as pool:
+    with Pool(min(os.cpu_count() or 1, 16)) as pool:
         for path, found in zip(by_path, pool.map(_examine, by_path.values()), strict=True):
             if isinstance(found, str):
                 broken[path] = found

@@ -16,7 +16,7 @@ from torch.utils.data import Dataset
 
 from img2img import exchange
 from img2img.atomic import atomic
-from img2img.errors import Interrupted, PictureError, TrainingError
+from img2img.errors import CheckpointError, Interrupted, PictureError, TrainingError
 from img2img.methods.config import RunConfig
 from img2img.methods.method import Batch, Method, Validation
 from img2img.runtime.image import pillow
@@ -317,10 +317,16 @@ class _Training:
             return self.run.store.load_last_good(self.listener.note)
 
     def _restore(self, checkpoint: Checkpoint) -> None:
-        extra = self.engine.restore(checkpoint)
-        self.step, self.figures, self.rollbacks = checkpoint.step, extra["figures"], extra["rollbacks"]
         device = self.engine.accelerator.device
-        self.sums = _RunningMeans(extra["count"], {name: total.to(device) for name, total in extra["totals"].items()})
+        try:
+            extra = self.engine.restore(checkpoint)
+            self.step, self.figures, self.rollbacks = checkpoint.step, extra["figures"], extra["rollbacks"]
+            totals = {name: total.to(device) for name, total in extra["totals"].items()}
+            self.sums = _RunningMeans(extra["count"], totals)
+        except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+            raise CheckpointError(
+                f"{self.run.store.folder}: state.pt of step {checkpoint.step} does not hold the state of this run"
+            ) from error
 
     def _roll_back(self) -> None:
         """Return to the last checkpoint, or to the start, and halve the learning rates."""

@@ -443,3 +443,33 @@ def test_a_killed_batch_leaves_whole_files_and_the_next_call_finishes_it(
     assert 3 <= len(whole) < 30 and all(size(file) == (160, 120) for file in whole)
     assert img2img("upscale", "in", "--model", "slow").status == 0
     assert all(size(out / f"{n}.png") == (160, 120) for n in range(30))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX limits")
+@pytest.mark.parametrize("limit", [5, 6, 7])
+def test_too_few_open_files_are_no_damage_and_no_bug(here: Path, photo: Photo, limit: int) -> None:
+    import resource
+
+    for number in range(3):
+        photo(here / f"in/{number}.png")
+    words = [sys.executable, "-m", "img2img", "upscale", "in", "-o", "out", "--threads", "2"]
+    done = subprocess.run(
+        words,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment(),
+        timeout=60,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit)),
+    )
+    lines = done.stderr.splitlines()
+    assert done.returncode in (0, 1) and (done.returncode == 0) == (lines == [])
+    assert all("Too many open files: raise the limit (ulimit -n)" in line for line in lines)
+
+
+def test_no_threads_in_onnxruntime_are_an_error_about_threads() -> None:
+    from img2img.runtime.network import inference_errors
+    from img2img.threads import NoThreads
+
+    error = RuntimeError("posix/env.cc:327 pthread_create failed, error code: 11 error msg: Resource temporarily")
+    assert isinstance(inference_errors.convert(error, "net.onnx"), NoThreads)

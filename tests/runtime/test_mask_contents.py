@@ -54,8 +54,6 @@ def test_the_erased_part_of_a_photo_is_filled() -> None:
     found = masks.of(Picture(photo, painted(0, 255)[..., 0]), note=notes.append)
     assert np.array_equal(found, HOLE)
     assert notes == ["the mask is a picture with a hole: its transparent pixels are filled"]
-        "the mask is a picture with a hole: its transparent pixels are filled"
-    ]
 
 
 def test_strokes_of_black_and_white_on_transparency_are_no_photo() -> None:

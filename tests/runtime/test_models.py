@@ -403,3 +403,45 @@ def test_for_a_task_the_users_own_model_goes_before_the_bundled_one(folders):
     onnx_nets.filler(own / "other.onnx")
     with pytest.raises(ModelError, match=r"choose a model for 'inpaint' with --model: mine, other"):
         models.for_task("inpaint")
+
+
+@pytest.mark.parametrize("location", ["w" * 256, "folder/" * 2000 + "w", "é" * 200])
+def test_weights_with_an_impossible_name_are_one_short_line(tmp_path, location, img2img):
+    path = external(tmp_path / "net.onnx", location)
+    with pytest.raises(ModelError, match=r"net\.onnx: its weights file .* (cannot be read|is missing)") as caught:
+        model_file.require_safe(path)
+    assert len(str(caught.value)) < 300 + len(str(path))
+    assert b"weights    failed" in img2img("models", "verify", path).out
+
+
+def encoded(number: int, content: bytes) -> bytes:
+    return card_writing._encoded(number, content)
+
+
+MANY = 400_000
+GRAPH = {
+    "outside": b"\x10\0" * MANY,
+    "graphs": encoded(7, b"") * MANY,
+    "nodes": encoded(7, b"\x0a\0" * MANY),
+    "inputs": encoded(7, b"\x5a\0" * MANY),
+    "metadata": b"\x72\0" * MANY,
+    "opsets": b"\x42\0" * MANY,
+    "dimensions": encoded(7, encoded(11, encoded(2, encoded(1, b"\x08\1" + encoded(2, b"\x0a\0" * MANY))))),
+}
+
+
+@pytest.mark.parametrize("part", GRAPH)
+def test_a_file_of_countless_tiny_fields_is_refused_early(tmp_path, part, img2img):
+    path = tmp_path / "tiny.onnx"
+    path.write_bytes(b"\x08\x09" + encoded(7, b"") + GRAPH[part])
+    done = img2img("models", "info", path)
+    assert done.status == 2 and done.err.endswith("it has too many parts\n") and done.err.count("\n") == 1
+
+
+def test_a_picture_given_as_a_model_is_called_a_picture(tmp_path, monkeypatch, img2img, photo):
+    monkeypatch.chdir(tmp_path)
+    photo(tmp_path / "one.png")
+    for name in ("one.png", "./one.png", "missing.jpg"):
+        done = img2img("upscale", "one.png", "-m", name)
+        assert done.status == 2
+        assert done.err == f"error: {name}: a picture, not a model; --model takes a name or an ONNX file\n"

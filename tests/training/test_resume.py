@@ -19,6 +19,7 @@ from img2img.runtime.network import session
 from img2img.runtime.network.tiling import run_tiled
 from img2img.training import limits
 from img2img.training import start as start_weights
+from img2img.training.checkpoints import DIGESTS
 from img2img.training.listener import SilentListener
 from img2img.training.loop import train
 
@@ -173,6 +174,21 @@ def test_a_killed_run_continues_from_its_last_checkpoint(photos: Path, whole: Pa
         file.write('{"step": 1, "warning": "ü'.encode()[:-1])
     train(ESRGAN, config(photos), run, SilentListener(), device="cpu")
     assert log(run) == log(whole)
+
+
+@pytest.mark.parametrize("change", [{}, {"extra": 7}, {"slowdown": None, "averaged": 3}, {"optimisers": [1]}])
+def test_a_state_with_other_content_is_an_error_that_names_it(
+    change: dict[str, object], photos: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    with pytest.raises(Interrupted):
+        train(ESRGAN, config(photos), run, StopAfter(1), device="cpu")
+    file = run / "checkpoints" / "step-00000001" / "state.pt"
+    (file.parent / DIGESTS).unlink()
+    state = torch.load(file, weights_only=True) | change if change else {"step": 1}
+    torch.save(state, file)
+    with pytest.raises(CheckpointError, match=r"state\.pt of step 1|checkpoint of step 1"):
+        train(ESRGAN, config(photos), run, SilentListener(), device="cpu")
 
 
 def test_the_run_folder_holds_every_promised_file(whole: Path) -> None:

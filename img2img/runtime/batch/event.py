@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from img2img.errors import Img2ImgError
+from img2img.errors import OUT_OF_FILES, Img2ImgError, is_out_of_files
 from img2img.runtime.files.jobs import Job
 
 
@@ -91,6 +91,9 @@ class SilentListener:
 
 def explain(error: BaseException) -> str:
     """An exception as one line for a person; errors of the program itself keep the name of their type."""
+    if is_out_of_files(error):
+        where = error.path if isinstance(error, Img2ImgError) else getattr(error, "filename", None)
+        return f"{where}: {OUT_OF_FILES}" if where else OUT_OF_FILES
     text = " ".join(str(error).split())
     if isinstance(error, Img2ImgError):
         return str(error)

@@ -43,9 +43,9 @@ def look(files: Sequence[StorageFile]) -> list[FileInfo | None]:
         _filesystem(root)[0].invalidate_cache()
     if len(files) < 2:
         return [_look(file) for file in files]
-    from concurrent.futures import ThreadPoolExecutor
+    from img2img.pool import Pool
 
-    with ThreadPoolExecutor(AT_ONCE) as pool:
+    with Pool(AT_ONCE) as pool:
         return list(pool.map(_look, files))
 
 

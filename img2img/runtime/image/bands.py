@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from typing import Generic, TypeVar
 
-from img2img.threads import NoThreads
+from img2img.pool import Pool
 
 MOST_THREADS = 8
 WAITING = 2  # encoded bands for each thread that may wait to be written
@@ -61,13 +61,10 @@ class BandEncoder(ABC, Generic[Band]):
 
     def _write_in_threads(self, bands: list[tuple[int, int]]) -> None:
         waiting: deque[Future[Band]] = deque()
-        pool = ThreadPoolExecutor(self._threads, thread_name_prefix="encode")
+        pool = Pool(self._threads, thread_name_prefix="encode")
         try:
             for band in bands:
-                try:
-                    waiting.append(pool.submit(self.encode_band, *band))
-                except RuntimeError as error:  # the executor cannot start its thread
-                    raise NoThreads from error
+                waiting.append(pool.submit(self.encode_band, *band))
                 if len(waiting) >= self._threads * WAITING:
                     self.write_band(waiting.popleft().result())
             while waiting:

@@ -192,6 +192,8 @@ def reading(max_pixels: int) -> Iterator[None]:
     except MemoryError as error:
         raise PictureError("not enough memory to decode it") from error
     except DECODER_ERRORS as error:
+        if isinstance(error, OSError) and error.errno is not None:  # of the system; Pillow's own have no number
+            raise PictureError(f"{error.strerror}") from error
         reason = _reason(error)
         if _UNSUPPORTED.search(reason):
             what = f"this kind of file is not supported ({reason}); save it as 8-bit RGB"

@@ -64,7 +64,7 @@ def read(path: Path) -> Header:
         ModelError: see `model_file.metadata`.
     """
     model_file.metadata(path)  # rejects other files
-    with model_file.opened(path) as (file, size):
+    with model_file.opened(path, model_file.MAX_FIELDS_OF_GRAPH) as (file, size):
         version, opsets = 0, {}
         weights: set[str] = set()
         tensors: dict[int, list[Tensor]] = {11: [], 12: []}

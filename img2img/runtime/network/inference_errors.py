@@ -4,14 +4,18 @@ import functools
 import re
 
 from img2img.errors import ExitStatus, Img2ImgError, ModelError
+from img2img.threads import NoThreads
 
-# onnxruntime has no exception type for this. These are the texts of its two CPU allocators, of its CUDA arena, and of
+# onnxruntime has no exception types for this. These are the texts of its two CPU allocators, of its CUDA arena, and of
 # CUDA's own libraries (a convolution requests scratch memory from cuDNN directly).
 _OUT_OF_MEMORY = re.compile(
     r"bad[_ ]alloc|failed to allocate memory|out of memory|available memory of"
     r"|(?:CUDNN|CUBLAS)_STATUS_ALLOC_FAILED|cudaErrorMemoryAllocation",
     re.IGNORECASE,
 )
+
+
+_OUT_OF_THREADS = re.compile(r"pthread_create failed|beginthreadex failed", re.IGNORECASE)
 
 
 class OutOfMemory(Img2ImgError, MemoryError):
@@ -37,6 +41,8 @@ def convert(error: Exception, what: str) -> Img2ImgError:
     """Convert one of `runtime_errors` into an error of ours; `what` names the file and the failed action."""
     if isinstance(error, MemoryError) or _OUT_OF_MEMORY.search(str(error)):
         return OutOfMemory(f"{what}: out of memory")
+    if _OUT_OF_THREADS.search(str(error)):
+        return NoThreads()
     return ModelError(f"{what}: {first_line(error)}")
 
 

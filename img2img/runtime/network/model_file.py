@@ -6,6 +6,7 @@ Field numbers: https://github.com/onnx/onnx/blob/main/onnx/onnx.proto
 Wire format: https://protobuf.dev/programming-guides/encoding/
 """
 
+import io
 import os
 from collections.abc import Iterator
 from pathlib import Path, PureWindowsPath
@@ -15,6 +16,12 @@ from img2img.errors import ModelError
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _MAX_TEXT = 4 << 20  # a card takes a few kilobytes
+
+# The most fields that are read. Large networks have some hundred thousand in all messages, few outside of the graph.
+_MAX_FIELDS = 600_000
+_MAX_FIELDS_OUTSIDE = 50_000
+MAX_FIELDS_OF_GRAPH = 200_000  # one for each node and tensor
+_MAX_SHOWN = 80  # characters of a name in a message
 
 METADATA_FIELD, _IR_VERSION, _GRAPH = 14, 1, 7
 _MAX_DEPTH = 64  # graphs nested in attributes of graphs; real models have two or three
@@ -58,7 +65,7 @@ def metadata(path: Path) -> dict[str, str]:
     Raises:
         ModelError: the file is missing, unreadable or truncated, or is not an ONNX file.
     """
-    with opened(path) as (file, size):
+    with opened(path, _MAX_FIELDS_OUTSIDE) as (file, size):
         found: dict[str, str] = {}
         seen = set()
         for field in fields(file, 0, size):
@@ -95,24 +102,42 @@ def require_safe(path: Path) -> None:
         pure = PureWindowsPath(location)  # splits at both kinds of slash and recognises drives
         # _ORT_MEM_ADDR_ tells onnxruntime that the offset is an address in memory.
         outside = pure.drive or pure.root or ".." in pure.parts or "\0" in location or "_ORT_MEM_ADDR_" in location
-        if outside or not (folder / location).resolve().is_relative_to(folder):
+        shown = repr(location if len(location) <= _MAX_SHOWN else f"{location[:_MAX_SHOWN]}…")
+        try:
+            is_inside = not outside and (folder / location).resolve().is_relative_to(folder)
+            is_there = is_inside and (folder / location).is_file()
+        except OSError as error:  # a name that no file can have, for example
+            raise ModelError(f"{path}: its weights file {shown} cannot be read: {error.strerror or error}") from error
+        if not is_inside:
             raise ModelError(
-                f"{path}: rejected, because its weights point outside its folder ({location!r});"
+                f"{path}: rejected, because its weights point outside its folder ({shown});"
                 " export it as one file, or keep the weights next to it"
             )
-        if not (folder / location).is_file():
-            raise ModelError(f"{path}: its weights file {location!r} is missing in the same folder")
+        if not is_there:
+            raise ModelError(f"{path}: its weights file {shown} is missing in the same folder")
+
+
+class _CountedFile(io.BufferedReader):
+    """A model file that is read up to a number of fields."""
+
+    def __init__(self, path: Path, limit: int) -> None:
+        super().__init__(io.FileIO(path))
+        self.fields_left = limit
 
 
 class opened:
-    """Opens a model file and returns it with its size. Converts errors, including those of the block, to ModelError."""
+    """Opens a model file and returns it with its size. Converts errors, including those of the block, to ModelError.
 
-    def __init__(self, path: Path) -> None:
+    limit: number of fields that may be read. The block raises ModelError after more.
+    """
+
+    def __init__(self, path: Path, limit: int = _MAX_FIELDS) -> None:
         self.path = path
+        self.limit = limit
 
     def __enter__(self) -> tuple[BinaryIO, int]:
         try:
-            self.file = self.path.open("rb")
+            self.file = _CountedFile(self.path, self.limit)
         except OSError as error:
             raise ModelError(f"{self.path}: cannot read the model: {error.strerror or error}") from error
         size = os.fstat(self.file.fileno()).st_size
@@ -164,7 +189,12 @@ def fields(file: BinaryIO, start: int, stop: int) -> Iterator[Field]:
         Malformed: the bytes are not a message.
     """
     at = start
+    counted = file if isinstance(file, _CountedFile) else None
     while at < stop:
+        if counted is not None:
+            counted.fields_left -= 1
+            if counted.fields_left < 0:
+                raise Malformed("it has too many parts")
         file.seek(at)
         tag, at = _varint(file, at)
         number, kind = tag >> 3, tag & 7

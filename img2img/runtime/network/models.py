@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from img2img.errors import ModelError, UsageError
+from img2img.runtime.files.source import PICTURE_SUFFIXES
 from img2img.runtime.network import cpu, model_file
 from img2img.runtime.network.card import METADATA_KEY, Card
 
@@ -71,6 +72,8 @@ def find(name_or_path: str | os.PathLike[str], *, direction: str | None = None) 
         UsageError: `direction` is given and the path is not a run folder.
     """
     wanted = os.fspath(name_or_path)
+    if Path(wanted).suffix.casefold() in PICTURE_SUFFIXES and not Path(wanted).is_dir():
+        raise ModelError(f"{wanted}: a picture, not a model; --model takes a name or an ONNX file")
     separators = [one for one in (os.sep, os.altsep) if one]
     if isinstance(name_or_path, Path) or wanted.endswith(SUFFIX) or any(one in wanted for one in separators):
         path = Path(wanted).expanduser()

@@ -10,13 +10,13 @@ import statistics
 import sys
 import time
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from img2img.errors import Img2ImgError
+from img2img.pool import Pool
 from img2img.runtime.network import memory, session
 from img2img.runtime.network.grid import grids, round_up
 from img2img.runtime.network.session import Floats, LoadedModel
@@ -74,7 +74,7 @@ def _side_by_side(path: Path, window: tuple[int, int], threads: int, given: dict
         for _ in range(_RUNS_PER_THREAD):
             _run(model, window)
 
-    with ThreadPoolExecutor(threads) as pool:
+    with Pool(threads) as pool:
         list(pool.map(run_windows, range(threads)))  # allocates
         begun = time.perf_counter()
         list(pool.map(run_windows, range(threads)))

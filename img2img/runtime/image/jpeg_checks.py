@@ -112,6 +112,20 @@ class Watch:
             self._end = end
 
 
+def note_of(data: bytes) -> str | None:
+    """What is wrong with the pixels of a JPEG in memory; None if nothing is, or if its kind is not supported."""
+    try:
+        image = pillow.open_image(BytesIO(data), "JPEG")
+    except pillow.DECODER_ERRORS:
+        return None
+    watch = Watch(image, BytesIO(data))
+    try:
+        image.load()
+    except pillow.DECODER_ERRORS:
+        return DAMAGED
+    return watch.note()
+
+
 class _Header:
     """What precedes the first scan of a JPEG.
 
@@ -203,11 +217,7 @@ def _check_intervals(stream: BinaryIO, header: _Header, restarts: list[int]) -> 
     start, head = header.start, header.of_interval()
     for end in restarts if head is not None else ():
         stream.seek(start)
-        data = BytesIO((head or b"") + stream.read(end - start) + b"\xff\xd9")
-        image = pillow.open_image(data, "JPEG")
-        watch = Watch(image, BytesIO(data.getvalue()))
-        image.load()
-        if watch.note() is not None:
+        if note_of((head or b"") + stream.read(end - start) + b"\xff\xd9") is not None:
             return DAMAGED
         start = end + 2
     return None

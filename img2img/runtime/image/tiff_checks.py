@@ -6,11 +6,9 @@ of libjpeg.
 
 import zlib
 from collections.abc import Iterator
-from io import BytesIO
 from typing import BinaryIO
 
-from img2img.runtime.image import pillow
-from img2img.runtime.image.jpeg_checks import Watch
+from img2img.runtime.image.jpeg_checks import note_of
 from img2img.runtime.image.tiff_reading import ADOBE_DEFLATE, Tiff
 
 JPEG, DEFLATE = 7, 32946
@@ -34,11 +32,8 @@ def check(stream: BinaryIO, tiff: Tiff) -> list[str]:
     notes: dict[str, None] = {}
     for strip in _strips(stream, tiff):
         # Without the end and the start between them; libtiff does not need the end of a strip either.
-        data = BytesIO((tables[:-2] + strip[2:] if tables else strip) + b"\xff\xd9")
-        image = pillow.open_image(data, "JPEG")
-        watch = Watch(image, BytesIO(data.getvalue()))
-        image.load()
-        if (note := watch.note()) is not None:
+        note = note_of((tables[:-2] + strip[2:] if tables else strip) + b"\xff\xd9")
+        if note is not None:
             notes[note] = None
     return list(notes)
 

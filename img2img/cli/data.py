@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from img2img.cli import console
+from img2img.cli import console, options
 from img2img.errors import ConfigError, ExitStatus, UsageError
 from img2img.methods import METHODS
 from img2img.text import show
@@ -35,6 +35,7 @@ def data(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Change a setting, such as --set data.crop=128."),
     ] = None,
+    max_pixels: options.MaxPixels = None,
     json: Annotated[bool, typer.Option("--json", help="Print the report as one JSON line.")] = False,
 ) -> ExitStatus:
     """Check a data set before training.
@@ -51,7 +52,9 @@ def data(
         raise UsageError(f"data {show(action)}: use 'img2img data check DIR... --for METHOD'")
     settings = _settings(method, folders, assignments or [])
     from img2img.data import check
+    from img2img.data.folders import limit_pixels
 
+    limit_pixels(max_pixels)
     with _progress() as progress:
         report = check.check(settings, progress)
     if json:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from img2img.cli import console, trainer
+from img2img.cli import console, options, trainer
 from img2img.errors import ConfigError, DataError, PictureError, UsageError
 from img2img.runtime.files import find
 
@@ -47,6 +47,7 @@ def degrade(
     ] = None,
     masks: Annotated[bool, typer.Option("--masks", help="Show inpainting holes (data.masks) instead.")] = False,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Random seed of the crops and versions.")] = 0,
+    max_pixels: options.MaxPixels = None,
 ) -> None:
     """Show how training degrades your photos, on a contact sheet.
 
@@ -60,6 +61,9 @@ def degrade(
     enlarged without smoothing.
     """
     trainer.need_training_packages()
+    from img2img.data import folders
+
+    folders.limit_pixels(max_pixels)
     kind = _format(output)
     settings = _settings(config, assignments or [], scale=scale, crop=crop, seed=seed)
     chosen = _choose(photos, count, settings.data.crop, seed)

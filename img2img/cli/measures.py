@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from img2img.cli import console, options
 from img2img.errors import ModelError, UsageError
-from img2img.runtime.tasks.settings import option
+from img2img.runtime.tasks.settings import MAX_PIXELS, option
 from img2img.text import nfc
 
 if TYPE_CHECKING:
@@ -71,6 +71,7 @@ class EvaluateOptions:
     )
     device: str = option("auto", metavar="auto|cpu|cuda[:N]", help="Where the network runs.")
     threads: int | None = option(None, min=1, metavar="N", help="CPU threads. Default: all cores.")
+    max_pixels: int | None = option(None, min=1, metavar="N", help=MAX_PIXELS)
     record: bool = option(False, help="Write the means and this command into the model's card.")
     json: bool = option(False, help="Print one JSON line per picture and one for the mean.")
     no_reference: bool = option(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from img2img.cli import console, trainer
+from img2img.cli import console, options, trainer
 from img2img.errors import ConfigError, ExitStatus
 from img2img.methods import METHODS
 from img2img.text import show, show_duration
@@ -60,6 +60,7 @@ def train(
     ] = False,
     device: Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Where to train.")] = "auto",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads. [default: all cores]")] = None,
+    max_pixels: options.MaxPixels = None,
     show_config: Annotated[
         bool, typer.Option("--show-config", help="Print every setting with its meaning and exit.")
     ] = False,
@@ -123,6 +124,9 @@ def train(
     elif (folder / "config.toml").exists() and not quiet:
         console.say(f"{folder} has no checkpoint to continue from: starting anew, with the settings of this command")
 
+    from img2img.data import folders
+
+    folders.limit_pixels(max_pixels)
     if smoke:
         _smoke(method_type, resolved, device, threads)
         _exit_process()

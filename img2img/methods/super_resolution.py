@@ -196,10 +196,10 @@ class SuperResolution(Method):
             paths, held = folders.hold_out(paths)
         self.terms = self._reconstruction_loss()  # before photos are decoded, which takes longer
         degrade = degradation.build(data.degradation, config.scale)
-        photos = folders.Photos.read(paths, smallest=data.crop, limit_mb=data.cache_mb)
+        photos = folders.Photos.read(paths, smallest=data.crop, limit_mb=data.cache_mb, white=data.white)
         unit = config.scale * self.multiple
         least = math.ceil((11 + 2 * config.scale) / unit) * unit  # SSIM's window inside the border
-        held_out = folders.Photos.read(held[:MAX_HELD_OUT], smallest=max(8 * config.scale, least))
+        held_out = folders.Photos.read(held[:MAX_HELD_OUT], smallest=max(8 * config.scale, least), white=data.white)
         self.validation = [
             _validation_pair(_centre(photo, unit), degrade, (config.seed, place))
             for place, photo in enumerate(held_out.pixels)
@@ -210,6 +210,7 @@ class SuperResolution(Method):
         if photos.small:
             self.notes.append(f"skipped photos smaller than the {data.crop} px crop: {len(photos.small)}")
         self.notes += [photos.note] if photos.note else []
+        self.notes += folders.dark_note(paths, data.white)
         return PhotoCrops(
             photos.pixels,
             size=data.crop,

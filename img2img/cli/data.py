@@ -13,7 +13,7 @@ import typer
 from img2img.cli import console, options
 from img2img.errors import ConfigError, ExitStatus, UsageError
 from img2img.methods import METHODS
-from img2img.text import show
+from img2img.text import count_of, show
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -110,7 +110,7 @@ def _show(report: Report, method: str, folders: list[Path]) -> None:
     for finding in report.findings:
         _show_finding(finding, say)
     counts = [sum(finding.level == level for finding in report.findings) for level in ("error", "warning")]
-    said = [f"{n} {word}{'s' if n > 1 else ''}" for n, word in zip(counts, ("error", "warning"), strict=True) if n]
+    said = [count_of(n, word) for n, word in zip(counts, ("error", "warning"), strict=True) if n]
     console.say(
         f"{method} {'can' if report.trainable else 'cannot'} train on this" + (f": {', '.join(said)}" if said else "")
     )

@@ -10,6 +10,7 @@ import typer
 from img2img.cli import console, options, trainer
 from img2img.errors import ConfigError, DataError, PictureError, UsageError
 from img2img.runtime.files import find
+from img2img.text import count_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -76,7 +77,8 @@ def degrade(
     sheet = draw(chosen, settings, versions=versions)
     with atomic(output) as stream:
         pillow.save(sheet, stream, kind)
-    console.say(f"wrote {output}: {len(chosen)} crops of {settings.data.crop} pixels, {versions} versions of each")
+    crops = f"{count_of(len(chosen), 'crop')} of {settings.data.crop} pixels"
+    console.say(f"wrote {output}: {crops}, {count_of(versions, 'version')} of each")
 
 
 def _settings(

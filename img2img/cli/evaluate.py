@@ -10,6 +10,7 @@ import typer
 from img2img.cli import console, figures, options, trainer
 from img2img.cli.measures import RESERVED_NAMES, EvaluateOptions, Measure, short
 from img2img.errors import ModelError, UsageError
+from img2img.text import count_of
 
 if TYPE_CHECKING:
     from img2img.evaluation.results import Case
@@ -155,4 +156,4 @@ def _write(gallery: SheetRows, file: Path) -> None:
     rows = gallery.rows
     with atomic(file) as stream:
         pillow.save(contact_sheet(gallery.columns, rows), stream, format_of(file.suffix) or "PNG")
-    console.say(f"wrote {file}: {len(rows)} rows")
+    console.say(f"wrote {file}: {count_of(len(rows), 'row')}")

@@ -15,6 +15,7 @@ from img2img.data.cache import Cache, read_all
 from img2img.data.jitter import JitterSection, Window
 from img2img.data.pairs import Pair, PairedData, Pairs, find_pairs
 from img2img.errors import DataError
+from img2img.text import count_of
 
 Pixels = NDArray[np.uint8]
 
@@ -96,7 +97,7 @@ class PairedSet:
         cache = Cache(pairs.train, reader.load, limit_mb=data.cache_mb)
         test = layouts.at_most(pairs.test, [pair.name for pair in pairs.test], MAX_HELD_OUT)
         held = [HeldOutPair(p.name, *both) for p, both in zip(test, read_all(test, reader.load_whole), strict=True)]
-        counts = f"{len(pairs.train)} training pairs, {len(pairs.test)} held out"
+        counts = f"{count_of(len(pairs.train), 'training pair')}, {len(pairs.test)} held out"
         if len(test) < len(pairs.test):
             counts += f" ({len(test)} of them used for validation)"
         notes = [counts, pairs.layout, *pairs.notes, describe(data, palette)]

@@ -18,6 +18,7 @@ from img2img.data.cache import Cache, default_limit_mb, read_all
 from img2img.data.jitter import JitterSection, Window
 from img2img.data.layouts import NamedPicture
 from img2img.errors import DataError
+from img2img.text import count_of
 
 Pixels = NDArray[np.uint8]
 
@@ -192,7 +193,7 @@ def describe(found: UnpairedFiles) -> list[str]:
     """Summarise the pictures found, for the user."""
     train, held = ([len(side) for side in sides] for sides in (found.train, found.held_out))
     return [
-        f"{train[0]} training pictures of A and {train[1]} of B, {held[0]} and {held[1]} held out",
+        f"{count_of(train[0], 'training picture')} of A and {train[1]} of B, {held[0]} and {held[1]} held out",
         found.layout,
     ]
 

@@ -36,6 +36,7 @@ from img2img.methods.gan import GANConfig
 from img2img.methods.method import Batch, Facts, Method, ModelExport, Networks, OptimiserSpec, Step, Validation
 from img2img.methods.reconstruction import ReconstructionLoss
 from img2img.networks.norms import inference_copy
+from img2img.text import count_of
 
 WINDOW = 256
 """Side in pixels of the centre of each held-out photo that a validation measures."""
@@ -205,7 +206,8 @@ class SuperResolution(Method):
             for place, photo in enumerate(held_out.pixels)
         ]
         self.notes.append(
-            f"{len(photos.paths)} training photos ({photos.megapixels:.1f} megapixels), {len(self.validation)} held out"
+            f"{count_of(len(photos.paths), 'training photo')} ({photos.megapixels:.1f} megapixels), "
+            f"{len(self.validation)} held out"
         )
         if photos.small:
             self.notes.append(f"skipped photos smaller than the {data.crop} px crop: {len(photos.small)}")

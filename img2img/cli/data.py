@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from img2img.cli import console
+from img2img.cli import console, options
 from img2img.errors import ConfigError, ExitStatus, UsageError
 from img2img.methods import METHODS
-from img2img.text import show
+from img2img.text import count_of, show
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,6 +35,7 @@ def data(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Change a setting, such as --set data.crop=128."),
     ] = None,
+    max_pixels: options.MaxPixels = None,
     json: Annotated[bool, typer.Option("--json", help="Print the report as one JSON line.")] = False,
 ) -> ExitStatus:
     """Check a data set before training.
@@ -51,7 +52,9 @@ def data(
         raise UsageError(f"data {show(action)}: use 'img2img data check DIR... --for METHOD'")
     settings = _settings(method, folders, assignments or [])
     from img2img.data import check
+    from img2img.data.folders import limit_pixels
 
+    limit_pixels(max_pixels)
     with _progress() as progress:
         report = check.check(settings, progress)
     if json:
@@ -107,7 +110,7 @@ def _show(report: Report, method: str, folders: list[Path]) -> None:
     for finding in report.findings:
         _show_finding(finding, say)
     counts = [sum(finding.level == level for finding in report.findings) for level in ("error", "warning")]
-    said = [f"{n} {word}{'s' if n > 1 else ''}" for n, word in zip(counts, ("error", "warning"), strict=True) if n]
+    said = [count_of(n, word) for n, word in zip(counts, ("error", "warning"), strict=True) if n]
     console.say(
         f"{method} {'can' if report.trainable else 'cannot'} train on this" + (f": {', '.join(said)}" if said else "")
     )

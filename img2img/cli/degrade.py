@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from img2img.cli import console, trainer
+from img2img.cli import console, options, trainer
 from img2img.errors import ConfigError, DataError, PictureError, UsageError
 from img2img.runtime.files import find
+from img2img.text import count_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,6 +48,7 @@ def degrade(
     ] = None,
     masks: Annotated[bool, typer.Option("--masks", help="Show inpainting holes (data.masks) instead.")] = False,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Random seed of the crops and versions.")] = 0,
+    max_pixels: options.MaxPixels = None,
 ) -> None:
     """Show how training degrades your photos, on a contact sheet.
 
@@ -60,6 +62,9 @@ def degrade(
     enlarged without smoothing.
     """
     trainer.need_training_packages()
+    from img2img.data import folders
+
+    folders.limit_pixels(max_pixels)
     kind = _format(output)
     settings = _settings(config, assignments or [], scale=scale, crop=crop, seed=seed)
     chosen = _choose(photos, count, settings.data.crop, seed)
@@ -72,7 +77,8 @@ def degrade(
     sheet = draw(chosen, settings, versions=versions)
     with atomic(output) as stream:
         pillow.save(sheet, stream, kind)
-    console.say(f"wrote {output}: {len(chosen)} crops of {settings.data.crop} pixels, {versions} versions of each")
+    crops = f"{count_of(len(chosen), 'crop')} of {settings.data.crop} pixels"
+    console.say(f"wrote {output}: {crops}, {count_of(versions, 'version')} of each")
 
 
 def _settings(

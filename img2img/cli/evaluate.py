@@ -10,6 +10,7 @@ import typer
 from img2img.cli import console, figures, options, trainer
 from img2img.cli.measures import RESERVED_NAMES, EvaluateOptions, Measure, short
 from img2img.errors import ModelError, UsageError
+from img2img.text import count_of
 
 if TYPE_CHECKING:
     from img2img.evaluation.results import Case
@@ -42,14 +43,17 @@ def evaluate(
     is visible.
     """
     trainer.need_training_packages()
+    from img2img.data.folders import assume_white, limit_pixels
     from img2img.evaluation.sheet_rows import SheetRows, format_of
 
+    limit_pixels(settings.max_pixels)
     sheet = settings.sheet
     if sheet is not None and format_of(sheet.suffix) is None:
         raise UsageError(f"--sheet {sheet}: the name must end in .png, .jpg or .webp")
     loaded = _load([*settings.against, model], settings.device, settings.threads)
     own, subject = list(loaded.items())[-1]
     settings.check(subject)
+    assume_white(subject.card.extra.get("white"))
     gallery = SheetRows(details=subject.card.task == "upscale") if sheet is not None else None
     measured: dict[str, dict[str, float | str]] = {}
     for folders in settings.sets(subject.card.task):
@@ -152,4 +156,4 @@ def _write(gallery: SheetRows, file: Path) -> None:
     rows = gallery.rows
     with atomic(file) as stream:
         pillow.save(contact_sheet(gallery.columns, rows), stream, format_of(file.suffix) or "PNG")
-    console.say(f"wrote {file}: {len(rows)} rows")
+    console.say(f"wrote {file}: {count_of(len(rows), 'row')}")

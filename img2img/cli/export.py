@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from img2img.cli import console, trainer
+from img2img.cli import console, options, trainer
 from img2img.errors import UsageError
 
 if TYPE_CHECKING:
@@ -77,6 +77,7 @@ def export(
             "[default: the run's own, if they suit the model]",
         ),
     ] = None,
+    max_pixels: options.MaxPixels = None,
     max_drop: Annotated[
         float, typer.Option(min=0, metavar="DB", help="Maximum PSNR loss for int8 upscalers.")
     ] = MAX_DROP,
@@ -120,9 +121,11 @@ def export(
         if not folder.is_dir():
             raise UsageError(f"--calibrate {folder}: there is no such folder")
     trainer.need_training_packages()
+    from img2img.data import folders
     from img2img.runtime.network import models
     from img2img.training import export as run
 
+    folders.limit_pixels(max_pixels)
     if to is not Format.ONNX:
         for path in run.weights(place, file):
             console.say(f"wrote {path}")

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from img2img.cli import console, options
 from img2img.errors import ModelError, UsageError
-from img2img.runtime.tasks.settings import option
-from img2img.text import nfc
+from img2img.runtime.tasks.settings import MAX_PIXELS, option
+from img2img.text import count_of, nfc
 
 if TYPE_CHECKING:
     from img2img.evaluation.domain_classifier import DomainClassifier
@@ -71,6 +71,7 @@ class EvaluateOptions:
     )
     device: str = option("auto", metavar="auto|cpu|cuda[:N]", help="Where the network runs.")
     threads: int | None = option(None, min=1, metavar="N", help="CPU threads. Default: all cores.")
+    max_pixels: int | None = option(None, min=1, metavar="N", help=MAX_PIXELS)
     record: bool = option(False, help="Write the means and this command into the model's card.")
     json: bool = option(False, help="Print one JSON line per picture and one for the mean.")
     no_reference: bool = option(
@@ -232,9 +233,9 @@ class EvaluateOptions:
         paths = spread(pictures.hold_out(paths)[1] if self.held_out else paths, self.count)
         side = inpainting.SIDE if self.side is None else self.side or None
         ways = rivals | {name: inpainting.from_model(model) for name, model in models.items()}
-        seen = f"reduced to {side} pixels" if side else "whole"
+        seen = f"{count_of(len(paths), 'photo')}, {f'reduced to {side} pixels' if side else 'whole'}"
         return Measure(
-            f"PSNR (dB) and SSIM in the hole; {len(paths)} photos, {seen}, with {len(inpainting.HOLES)} holes each",
+            f"PSNR (dB) and SSIM in the hole; {seen}, with {len(inpainting.HOLES)} holes each",
             ("psnr", "ssim"),
             inpainting.evaluate(ways, inpainting.holes(paths, side=side)),
             self._held,
@@ -269,7 +270,8 @@ class EvaluateOptions:
         recogniser = self._recogniser(data.training)
         comparison = unpaired.Comparison(self._translations(models), data, recogniser, to=self.to, published=published)
         return Measure(
-            f"{len(data.inputs)} results compared with {len(data.real)} real pictures of {short(real)}: share that a "
+            f"{count_of(len(data.inputs), 'result')} compared with {count_of(len(data.real), 'real picture')} of "
+            f"{short(real)}: share that a "
             "classifier recognises, KID in its features and sliced Wasserstein distance (lower is better)",
             ("recognised",),
             comparison.cases(),
@@ -291,7 +293,7 @@ class EvaluateOptions:
         if not found.training:
             console.say("no training pairs: skipping the nearest neighbour (use --held-out or --train FOLDER)")
         return Measure(
-            f"L1 (0..1, lower is better) and SSIM of {len(found.measured)} pairs; {found.about}",
+            f"L1 (0..1, lower is better) and SSIM of {count_of(len(found.measured), 'pair')}; {found.about}",
             ("l1", "ssim"),
             translation.evaluate_pairs(ways, found),
             self._held,
@@ -314,7 +316,7 @@ class EvaluateOptions:
         else:
             console.say("no training drawings: skipping the classifier (use --held-out or --train FOLDER)")
         return Measure(
-            f"L1 to the true drawing (0..1, lower is better), {len(found.drawn)} drawings per direction",
+            f"L1 to the true drawing (0..1, lower is better), {count_of(len(found.drawn), 'drawing')} per direction",
             main,
             styles.evaluate_styles(ways, found, recogniser),
             self._held,

@@ -15,7 +15,7 @@ from img2img.cli import console
 from img2img.errors import ExitStatus, ModelError, UsageError
 from img2img.runtime.network import models as runtime_models
 from img2img.runtime.network.models import Installed
-from img2img.text import show
+from img2img.text import count_of, show
 
 if TYPE_CHECKING:
     from img2img.runtime.network.header import Header, Tensor
@@ -143,8 +143,7 @@ def _verify(names: list[str], device: str, json: bool) -> ExitStatus:
                 line = f"{show(_name(path)):<{width}}  {one.name:<9}  {one.status:<7}  {show(one.detail)}"
                 sys.stdout.write(line.rstrip() + "\n")
         sys.stdout.flush()
-    count = "1 model" if len(paths) == 1 else f"{len(paths)} models"
-    console.say(f"{count} checked, {f'{faulty} failed' if faulty else 'no problem found'}")
+    console.say(f"{count_of(len(paths), 'model')} checked, {f'{faulty} failed' if faulty else 'no problem found'}")
     return ExitStatus.SOME_FAILED if faulty else ExitStatus.OK
 
 

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 import typer
 
 from img2img.errors import ExitStatus, UsageError
-from img2img.runtime.tasks.settings import PANELS
+from img2img.runtime.tasks.settings import MAX_PIXELS, PANELS
 from img2img.text import show
 
 Photos = Annotated[
@@ -55,6 +55,7 @@ Json = Annotated[
         rich_help_panel="Messages",
     ),
 ]
+MaxPixels = Annotated[int | None, typer.Option("--max-pixels", min=1, metavar="N", help=MAX_PIXELS, show_default=False)]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.", rich_help_panel="Messages")]
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from img2img.cli import console
 from img2img.errors import ExitStatus, UsageError
-from img2img.text import show, show_duration
+from img2img.text import count_of, show, show_duration
 
 if TYPE_CHECKING:
     from img2img.runtime.batch.event import Event
@@ -45,7 +45,7 @@ def process(
     if measured:
         from img2img.cli.forecast import forecast
 
-        console.say(f"{len(to_do)} pictures: {forecast(batch)}")
+        console.say(f"{count_of(len(to_do), 'picture')}: {forecast(batch)}")
     display: Display = NoProgress()
     if with_bar:
         from img2img.cli.progress import Bar
@@ -208,13 +208,14 @@ class Report:
             return f"{event.job.label} -> {target}  {width}x{height}  {show_duration(event.seconds)}{self._noted()}"
         failed = f", {self.counts['failed']} failed" if self.counts["failed"] else ""
         speed = self.megapixels / max(seconds, 1e-9)
-        return f"{count} pictures, {self.megapixels:.1f} MP in {show_duration(seconds)} ({speed:.2f} MP/s)" + (
-            f"{failed}{self._noted()}"
+        return (
+            f"{count_of(count, 'picture')}, {self.megapixels:.1f} MP in {show_duration(seconds)} ({speed:.2f} MP/s)"
+            + (f"{failed}{self._noted()}")
         )
 
     def _noted(self) -> str:
         count = self.notes + len(self.told.notes)
-        return f", {count} note{'s' if count > 1 else ''}" if count else ""
+        return f", {count_of(count, 'note')}" if count else ""
 
 
 def _record(event: Event) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from img2img.cli import console
 from img2img.runtime.files.jobs import Job
-from img2img.text import show_duration
+from img2img.text import count_of, show_duration
 from img2img.threads import start
 
 QUIET_START = 0.5  # seconds before the bar is drawn; shorter work needs none
@@ -120,7 +120,7 @@ class Bar:
             return
         self.told = True
         if elapsed + left > LONG:
-            count = "1 picture" if len(self.jobs) == 1 else f"{len(self.jobs)} pictures"
+            count = count_of(len(self.jobs), "picture")
             output = f"{self.total() * self.area / 1e6:.0f} megapixels of output"
             self.say(f"this will take about {show_duration(elapsed + left)}: {count}, {output}")
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from img2img.cli import console
 from img2img.errors import ExitStatus, UsageError
-from img2img.text import show_duration
+from img2img.text import count_of, show_duration
 
 if TYPE_CHECKING:
     from img2img.runtime.image.pictures import Picture
@@ -95,7 +95,7 @@ class _Count:
             return
         if self.drawn is None or now - self.drawn >= REDRAW:
             self.drawn = now
-            text = f"{self.frames} frames, {self.speed():.2f} frames/s"
+            text = f"{count_of(self.frames, 'frame')}, {self.speed():.2f} frames/s"
             print(f"\r{text:<{WIDTH}}", end="", file=sys.stderr, flush=True)
 
     def clear(self) -> None:
@@ -107,8 +107,8 @@ class _Count:
         if self.quiet or not (self.watched or self.told):
             return
         seconds = time.monotonic() - self.began
-        count = "1 frame" if self.frames == 1 else f"{self.frames} frames"
-        notes = f", {len(self.told)} note{'s' if len(self.told) > 1 else ''}" if self.told else ""
+        count = count_of(self.frames, "frame")
+        notes = f", {count_of(len(self.told), 'note')}" if self.told else ""
         console.say(f"{count} of {self.size} in {show_duration(seconds)} ({self.speed():.2f} frames/s){notes}")
 
     def speed(self) -> float:

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from img2img.cli import console, trainer
+from img2img.cli import console, options, trainer
 from img2img.errors import ConfigError, ExitStatus
 from img2img.methods import METHODS
-from img2img.text import show, show_duration
+from img2img.text import count_of, show, show_duration
 
 if TYPE_CHECKING:
     from img2img.methods.config import RunConfig
@@ -60,6 +60,7 @@ def train(
     ] = False,
     device: Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Where to train.")] = "auto",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads. [default: all cores]")] = None,
+    max_pixels: options.MaxPixels = None,
     show_config: Annotated[
         bool, typer.Option("--show-config", help="Print every setting with its meaning and exit.")
     ] = False,
@@ -123,6 +124,9 @@ def train(
     elif (folder / "config.toml").exists() and not quiet:
         console.say(f"{folder} has no checkpoint to continue from: starting anew, with the settings of this command")
 
+    from img2img.data import folders
+
+    folders.limit_pixels(max_pixels)
     if smoke:
         _smoke(method_type, resolved, device, threads)
         _exit_process()
@@ -221,10 +225,11 @@ def _smoke(method_type: type[Method], config: RunConfig, device: str, threads: i
     used = f"{memory.peak() / 2**30:.1f} GB of memory"
     if outcome.gpu_bytes:
         used += f", {outcome.gpu_bytes / 2**30:.1f} GB on the GPU"
-    models = "1 model" if len(outcome.models) == 1 else f"{len(outcome.models)} models"
+    models = count_of(len(outcome.models), "model")
+    left = show_duration(seconds * config.steps)
     listener.note(
-        f"it works: data, {outcome.step} steps, validation and export of {models}; {seconds:.2g} s per step, {used}; "
-        f"all {config.steps} steps will take about {show_duration(seconds * config.steps)}"
+        f"it works: data, {count_of(outcome.step, 'step')}, validation and export of {models}; "
+        f"{seconds:.2g} s per step, {used}; all {config.steps} steps will take about {left}"
     )
 
 

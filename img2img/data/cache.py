@@ -23,7 +23,14 @@ SHOWN = 2
 
 
 class CachedData(Section):
-    """Base of data sections with a cache."""
+    """Base of data sections: how pictures are read and kept."""
+
+    white: int | None = Field(
+        default=None,
+        ge=1,
+        le=65535,
+        description="value of white in 16-bit pictures, such as 4095 for 12 bits stored in 16; none: 65535",
+    )
 
     cache_mb: NonNegativeInt | None = Field(
         default=None,

@@ -6,12 +6,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from img2img.data import facts
+from img2img.data import facts, folders, orientation
 from img2img.data.facts import Facts
 from img2img.data.jitter import JitterSection
-from img2img.data.pairs import Part
+from img2img.data.pairs import Pair, Part
 from img2img.data.plan import Entry, Finding, Level, Split, plan
 from img2img.section import Section
+from img2img.text import count_of
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ def check(data: Section, progress: Callable[[int, int], None] = lambda done, all
         done += 1
         progress(done, total)
 
-    known, broken = facts.examine(parts, tick)
+    known, broken = facts.examine(parts, tick, white=getattr(data, "white", None))
     findings = list(found.findings)
     if broken:
         findings.append(Finding("error", f"{_pictures(len(broken))} not readable", list(broken.values())))
@@ -72,6 +73,7 @@ def check(data: Section, progress: Callable[[int, int], None] = lambda done, all
     pairs = groups == ["input", "target"]
     if found.summary:
         findings += _check_sizes(examined, data) + _check_kinds(examined)
+        findings += _check_depth(examined, getattr(data, "white", None))
         findings += _check_frames(found.entries, known) if pairs else []
         # An input may equal its target. All other duplicates are worth reporting, also across groups.
         for names in [[group] for group in groups] if pairs else [groups]:
@@ -123,6 +125,9 @@ def _check_frames(entries: Sequence[Entry], known: Mapping[Part, Facts]) -> list
         elif abs(a.size[0] * b.size[1] / (a.size[1] * b.size[0]) - 1) > 0.02:
             stretched.append(b.name)
     found: list[Finding] = []
+    pairs = [Pair("", a.part, b.part) for a, b in zip(entries[::2], entries[1::2], strict=True)]
+    if turned := orientation.turned_apart(pairs):
+        found.append(Finding("warning", orientation.explain(len(turned)), turned))
     if odd:
         found.append(Finding("error", f"{_pictures(len(odd))} of odd width and cannot be split into two halves", odd))
     if stretched:
@@ -150,6 +155,23 @@ def _check_kinds(examined: EntryFacts) -> list[Finding]:
             text = f"{_pictures(len(grey))} without colour, out of {len(members)} in {group}"
             found.append(Finding("note", text, _names(grey)))
     return found
+
+
+def _check_depth(examined: EntryFacts, white: int | None) -> list[Finding]:
+    """Find 16-bit pictures that use a small part of the range, and pictures that exceed `data.white`."""
+    deep = {one.part.path: one.highest for _, one in examined if one.highest is not None}
+    if white is not None:
+        over = [path for path, highest in deep.items() if highest > white]
+        text = f"{_pictures(len(over))} brighter than data.white = {white} and will be clipped"
+        return [Finding("warning", text, _names(over))] if over else []
+    used = folders.used_range([*deep.values()])
+    if used is None:
+        return []
+    text = (
+        f"{_pictures(len(deep))} 16-bit, but only values 0 to {used[0]} are used: nearly black. For pictures of "
+        f"{used[1].bit_length()} bits, set data.white = {used[1]}"
+    )
+    return [Finding("warning", text, _names(deep))]
 
 
 def _check_duplicates(examined: EntryFacts, what: str) -> list[Finding]:
@@ -204,4 +226,4 @@ def _names(items: Iterable[Facts | Path]) -> list[str]:
 
 
 def _pictures(count: int) -> str:
-    return "1 picture is" if count == 1 else f"{count} pictures are"
+    return f"{count_of(count, 'picture')} {'is' if count == 1 else 'are'}"

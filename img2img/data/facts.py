@@ -4,7 +4,8 @@ import hashlib
 import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from img2img.data import folders
 from img2img.data.pairs import Part
 from img2img.errors import PictureError
 from img2img.pool import Pool
-from img2img.runtime.image import pictures
+from img2img.runtime.image import pictures, pillow
 
 Pixels = NDArray[np.uint8]
 
@@ -48,6 +49,7 @@ class Facts:
         digest: hash of size and pixels.
         hash: 64-bit difference hash: for 9 x 8 pixels, whether each is brighter than its left neighbour.
         thumb: uint8 RGB `[16, 16, 3]`.
+        highest: the highest value of a 16-bit picture; otherwise None.
     """
 
     part: Part
@@ -57,6 +59,7 @@ class Facts:
     digest: bytes
     hash: int
     thumb: Pixels
+    highest: int | None = None
 
     @property
     def name(self) -> str:
@@ -65,11 +68,11 @@ class Facts:
 
 
 def examine(
-    parts: Sequence[Part], tick: Callable[[], None] = lambda: None
+    parts: Sequence[Part], tick: Callable[[], None] = lambda: None, *, white: int | None = None
 ) -> tuple[dict[Part, Facts], dict[Path, str]]:
     """Return the facts about `parts`, and the reason for each file that cannot be read.
 
-    Decodes every file once, in threads, and calls `tick` after each.
+    Decodes every file once, in threads, and calls `tick` after each. `white`: see `folders.read_rgb`.
     """
     by_path: dict[Path, list[Part]] = {}
     for part in parts:
@@ -77,7 +80,7 @@ def examine(
     facts: dict[Part, Facts] = {}
     broken: dict[Path, str] = {}
     with Pool(min(os.cpu_count() or 1, 16)) as pool:
-        for path, found in zip(by_path, pool.map(_examine, by_path.values()), strict=True):
+        for path, found in zip(by_path, pool.map(partial(_examine, white=white), by_path.values()), strict=True):
             if isinstance(found, str):
                 broken[path] = found
             else:
@@ -99,6 +102,8 @@ def similar(facts: Sequence[Facts], held: Sequence[bool]) -> list[tuple[int, int
 
     With more than `ALL_PAIRS` pictures, finds only pairs with at least one picture in `held`.
     """
+    if not facts:
+        return []
     unique = list({one.digest: place for place, one in reversed(list(enumerate(facts)))}.values())
     # An equal training picture may hide a held-out one here, but `identical` reports those.
     rows = unique if len(unique) <= ALL_PAIRS else [place for place in unique if held[place]]
@@ -115,13 +120,14 @@ def similar(facts: Sequence[Facts], held: Sequence[bool]) -> list[tuple[int, int
     return sorted(found)
 
 
-def _examine(parts: list[Part]) -> list[Facts] | str:
+def _examine(parts: list[Part], white: int | None) -> list[Facts] | str:
     path = parts[0].path
     try:
-        picture = pictures.read(path, first_frame=True)
+        picture = folders.read(path)
     except PictureError as error:
         return str(error)
-    whole = folders.rgb(picture)
+    whole = folders.rgb(picture, white)
+    highest = int(picture.colour.max()) if picture.colour.dtype == np.uint16 else None
     mode = _mode(path, picture)
     found: list[Facts] = []
     for part in parts:
@@ -129,7 +135,7 @@ def _examine(parts: list[Part]) -> list[Facts] | str:
         if part.half is not None:
             middle = whole.shape[1] // 2
             pixels = whole[:, :middle] if part.half == "left" else whole[:, middle:]
-        found.append(_facts(part, np.ascontiguousarray(pixels), mode))
+        found.append(replace(_facts(part, np.ascontiguousarray(pixels), mode), highest=highest))
     return found
 
 
@@ -154,7 +160,11 @@ def _facts(part: Part, pixels: Pixels, mode: str) -> Facts:
 def _mode(path: Path, picture: pictures.Picture) -> str:
     words = ["grey" if picture.colour.shape[2] == 1 else "RGB"]
     # Ask Pillow about the file itself, because the decoded picture no longer has a palette.
-    with suppress(OSError, ValueError, SyntaxError, Image.DecompressionBombError), Image.open(path) as image:
+    with (
+        pillow.quiet(),
+        suppress(OSError, ValueError, SyntaxError, Image.DecompressionBombError),
+        Image.open(path) as image,
+    ):
         if not image.mode.startswith("I"):
             words[0] = _MODES.get(image.mode, image.mode)
         if getattr(image, "is_animated", False) and image.format != "MPO":

@@ -1,6 +1,7 @@
 """Finds and decodes the pictures in folders before the first training step."""
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,13 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from img2img.data.cache import Cache
-from img2img.errors import DataError, UsageError
+from img2img.errors import DataError, PictureError, UsageError
 from img2img.runtime.files.find import collect
 from img2img.runtime.image import pictures
 from img2img.runtime.image.alpha import over
 from img2img.runtime.image.pictures import Picture
 
 WHITE = (255, 255, 255)
+SAMPLE = 8
+"""Number of pictures that `dark_note` reads."""
+
 TOO_SMALL = np.empty((0, 0, 3), np.uint8)
 
 
@@ -37,23 +41,81 @@ def find(folders: Iterable[Path]) -> list[Path]:
     return found
 
 
-def read_rgb(path: Path) -> NDArray[np.uint8]:
+_max_pixels = pictures.DEFAULT_MAX_PIXELS
+
+
+def limit_pixels(most: int | None) -> None:
+    """Refuse pictures of more than `most` pixels in this process from now on. None: the usual limit, 200 million.
+
+    Worker processes get the limit of the process that starts them (`training.stream`).
+    """
+    global _max_pixels
+    _max_pixels = most or pictures.DEFAULT_MAX_PIXELS
+
+
+def max_pixels() -> int:
+    """Return the limit that `limit_pixels` has set."""
+    return _max_pixels
+
+
+def read(path: Path) -> Picture:
+    """Read a picture, the first frame of an animation. Raises PictureError."""
+    return pictures.read(path, first_frame=True, max_pixels=_max_pixels)
+
+
+_white: int | None = None
+
+
+def assume_white(white: int | None) -> None:
+    """Set the default of `read_rgb` in this process. `evaluate` does so for models that were trained with it."""
+    global _white
+    _white = white
+
+
+def read_rgb(path: Path, white: int | None = None) -> NDArray[np.uint8]:
     """Read a picture as uint8 RGB `[H, W, 3]`. Transparency is composited over white; 16 bits are rounded to 8.
+
+    Args:
+        white: the value of white in 16-bit pictures; higher ones are clipped. None: that of `assume_white`, or 65535.
 
     Raises:
         PictureError: the picture cannot be read.
     """
-    return rgb(pictures.read(path, first_frame=True))
+    return rgb(read(path), white or _white)
 
 
-def rgb(picture: Picture) -> NDArray[np.uint8]:
+def rgb(picture: Picture, white: int | None = None) -> NDArray[np.uint8]:
     """Convert `picture` to the format of `read_rgb`."""
     colour = picture.colour
+    if white is not None and colour.dtype == np.uint16:
+        colour = np.rint(np.minimum(colour, white) * (65535 / white)).astype(np.uint16)
     if picture.alpha is not None:
         colour = over(colour, picture.alpha, WHITE)
     if colour.dtype == np.uint16:
         colour = np.rint(colour * (255 / 65535)).astype(np.uint8)
     return np.array(np.broadcast_to(colour, (*colour.shape[:2], 3)), order="C")
+
+
+def used_range(values: Sequence[int]) -> tuple[int, int] | None:
+    """Return the highest of `values`, each the highest of a 16-bit picture, and the value of white that it suggests.
+
+    None if the pictures use more than a quarter of the range, or none is given: they are not nearly black.
+    """
+    highest = max(values, default=65535)
+    return (highest, max(2 ** int(highest).bit_length() - 1, 1)) if highest < 2**14 else None
+
+
+def dark_note(paths: Sequence[Path], white: int | None) -> list[str]:
+    """Return a note if 16-bit pictures among a sample of `paths` use so few values that they are nearly black."""
+    tops = []
+    for path in paths[:: max(len(paths) // SAMPLE, 1)][:SAMPLE] if white is None else ():
+        with suppress(PictureError):  # reading all of them reports it
+            colour = read(path).colour
+            tops += [int(colour.max())] if colour.dtype == np.uint16 else []
+    found = used_range(tops)
+    if found is None:
+        return []
+    return [f"warning: 16-bit pictures use only values up to {found[0]}: nearly black; --set data.white={found[1]}"]
 
 
 @dataclass(frozen=True)
@@ -75,11 +137,14 @@ class Photos:
     note: str | None
 
     @classmethod
-    def read(cls, paths: Sequence[Path], *, smallest: int, limit_mb: int | None = None) -> "Photos":
+    def read(
+        cls, paths: Sequence[Path], *, smallest: int, limit_mb: int | None = None, white: int | None = None
+    ) -> "Photos":
         """Decode `paths`, skipping pictures with a side below `smallest` pixels.
 
         Args:
             limit_mb: memory for decoded photos, see `Cache`.
+            white: see `read_rgb`.
 
         Raises:
             DataError: a file cannot be read (the message names the first two), or no picture is large enough.
@@ -87,7 +152,7 @@ class Photos:
         sizes: dict[Path, int] = {}
 
         def read(path: Path) -> NDArray[np.uint8]:
-            photo = read_rgb(path)
+            photo = read_rgb(path, white)
             if min(photo.shape[:2]) < smallest:
                 return TOO_SMALL  # skipped below; takes no memory
             sizes[path] = photo.shape[0] * photo.shape[1]

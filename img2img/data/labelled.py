@@ -18,6 +18,7 @@ from img2img.data.domains import DomainData, Domains, find_domains
 from img2img.data.jitter import Window
 from img2img.data.partners import Partners
 from img2img.errors import DataError
+from img2img.text import count_of
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -185,6 +186,7 @@ class DomainSet:
             for number, (label_set, block) in enumerate(zip(found.sets, blocks, strict=True))
         ]
         notes = [*describe(found), *filter(None, [cache.note])]
+        notes += folders.dark_note([item.path for _, item in train], data.white)
         partners = None
         if paired:
             exclusive = [label_set.exclusive for label_set in found.sets]
@@ -233,7 +235,7 @@ class Reader:
         return jitter.crop_centre(jitter.resize(picture, *frame), self.data.crop)
 
     def _centre(self, path: Path) -> Pixels:
-        picture = folders.read_rgb(path)
+        picture = folders.read_rgb(path, self.data.white)
         if not self.data.centre:
             return picture
         return Window.centre(picture, min(self.data.centre, *picture.shape[:2])).cut(picture)
@@ -265,7 +267,8 @@ def describe(found: Domains) -> list[str]:
         listed = ", ".join(
             f"{name} {count}" for name, count in zip(label_set.columns, np.atleast_1d(counts), strict=True)
         )
-        lines.append(f"{len(label_set.train)} training pictures, {len(label_set.held_out)} held out; {kinds}: {listed}")
+        pictures = f"{count_of(len(label_set.train), 'training picture')}, {len(label_set.held_out)} held out"
+        lines.append(f"{pictures}; {kinds}: {listed}")
         lines += [label_set.layout, *label_set.notes]
     return lines
 

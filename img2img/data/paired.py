@@ -9,12 +9,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from img2img.data import jitter, labels, layouts, order
+from img2img.data import folders, jitter, labels, layouts, order, orientation
 from img2img.data.augment import augment_pair
 from img2img.data.cache import Cache, read_all
 from img2img.data.jitter import JitterSection, Window
 from img2img.data.pairs import Pair, PairedData, Pairs, find_pairs
 from img2img.errors import DataError
+from img2img.text import count_of
 
 Pixels = NDArray[np.uint8]
 
@@ -96,10 +97,15 @@ class PairedSet:
         cache = Cache(pairs.train, reader.load, limit_mb=data.cache_mb)
         test = layouts.at_most(pairs.test, [pair.name for pair in pairs.test], MAX_HELD_OUT)
         held = [HeldOutPair(p.name, *both) for p, both in zip(test, read_all(test, reader.load_whole), strict=True)]
-        counts = f"{len(pairs.train)} training pairs, {len(pairs.test)} held out"
+        counts = f"{count_of(len(pairs.train), 'training pair')}, {len(pairs.test)} held out"
         if len(test) < len(pairs.test):
             counts += f" ({len(test)} of them used for validation)"
         notes = [counts, pairs.layout, *pairs.notes, describe(data, palette)]
+        notes += folders.dark_note(
+            [part.path for pair in pairs.train for part in (pair.input, pair.target)], data.white
+        )
+        if turned := orientation.turned_apart(pairs.train + pairs.test):
+            notes.append(f"warning: {orientation.explain(len(turned))}: {layouts.list_first(turned)}")
         return cls(
             dataset=PairedCrops(cache, data, seed=seed, labels=palette is not None),
             held_out=held,
@@ -126,11 +132,11 @@ class Reader:
         self.target_channels = 1 if data.target == "grey" else 3
 
     def load(self, pair: Pair) -> tuple[Pixels, Pixels]:
-        source, target = pair.read()
+        source, target = pair.read(self.data.white)
         return self._both(pair, source, target, jitter.frame_size(source, self.data, name=pair.input.path))
 
     def load_whole(self, pair: Pair) -> tuple[Pixels, Pixels]:
-        source, target = pair.read()
+        source, target = pair.read(self.data.white)
         frame = jitter.whole_frame_size(source, self.data, name=pair.input.path)
         source, target = self._both(pair, source, target, frame)
         return jitter.crop_centre(source, self.data.crop), jitter.crop_centre(target, self.data.crop)
@@ -170,7 +176,7 @@ def label_palette(pairs: Pairs, data: PairedData) -> Pixels | None:
         return None
     most = labels.MAX_COLOURS if data.input == "auto" else labels.MAX_CLASSES
     inputs = [*pairs.train, *pairs.test]
-    found = labels.count_colours(len(inputs), lambda place: inputs[place].read_input(), most=most)
+    found = labels.count_colours(len(inputs), lambda place: inputs[place].read_input(data.white), most=most)
     if data.input == "auto":
         return found.palette if found.flat else None
     if found.too_many:

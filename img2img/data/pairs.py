@@ -2,14 +2,12 @@
 
 import csv
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 from pydantic import Field
 
 from img2img.data import folders, layouts
@@ -18,6 +16,7 @@ from img2img.data.layouts import NamedPicture
 from img2img.errors import DataError
 from img2img.runtime.files.source import PICTURE_SUFFIXES, on_disk
 from img2img.runtime.files.walk import is_picture
+from img2img.runtime.image import sizes as picture_sizes
 from img2img.text import count_of, nfc
 
 Direction = Literal["AtoB", "BtoA"]
@@ -63,20 +62,20 @@ class Pair(NamedTuple):
     input: Part
     target: Part
 
-    def read(self) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        """Read input and target as uint8 RGB `[H, W, 3]`, each at its original size.
+    def read(self, white: int | None = None) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Read input and target as uint8 RGB `[H, W, 3]`, each at its original size. `white`: see `folders.read_rgb`.
 
         Raises:
             PictureError: a file cannot be read.
             DataError: a side-by-side picture has an odd width.
         """
-        first = folders.read_rgb(self.input.path)
-        second = first if self.target.path == self.input.path else folders.read_rgb(self.target.path)
+        first = folders.read_rgb(self.input.path, white)
+        second = first if self.target.path == self.input.path else folders.read_rgb(self.target.path, white)
         return _cut_half(first, self.input), _cut_half(second, self.target)
 
-    def read_input(self) -> NDArray[np.uint8]:
+    def read_input(self, white: int | None = None) -> NDArray[np.uint8]:
         """Read only the input, see `read`."""
-        return _cut_half(folders.read_rgb(self.input.path), self.input)
+        return _cut_half(folders.read_rgb(self.input.path, white), self.input)
 
 
 @dataclass(frozen=True)
@@ -199,8 +198,8 @@ def _wide_share(pairs: list[Pair]) -> float:
     """Return the share of pictures, in a sample, that are wide enough to be two side by side."""
     sizes: list[tuple[int, int]] = []
     for pair in pairs[:: max(len(pairs) // 20, 1)]:
-        with suppress(OSError, ValueError, SyntaxError, Image.DecompressionBombError), Image.open(pair.input.path) as p:
-            sizes.append(p.size)
+        size = next(picture_sizes.of_files([pair.input.path]))
+        sizes += [size] if size is not None else []
     return sum(width >= WIDE * height for width, height in sizes) / len(sizes) if sizes else 1.0
 
 

@@ -13,6 +13,7 @@ from img2img.data.jitter import JitterSection
 from img2img.data.pairs import PairedData, Part
 from img2img.data.unpaired import UnpairedData
 from img2img.errors import DataError
+from img2img.text import count_of
 
 Level = Literal["error", "warning", "note"]
 Split = Literal["train", "held out"]
@@ -86,9 +87,9 @@ def _plan_pairs(data: PairedData) -> Plan:
         for group, part in (("input", pair.input), ("target", pair.target))
     ]
     palette = paired.label_palette(pairs, data)
-    counts = f"{len(pairs.train)} training pairs, {len(pairs.test)} held out"
+    counts = f"{count_of(len(pairs.train), 'training pair')}, {len(pairs.test)} held out"
     summary = [counts, pairs.layout, *pairs.notes, paired.describe(data, palette), _crops(data, "pair")]
-    return Plan(entries, summary, _warn_if_few({"pairs": len(pairs.train)}))
+    return Plan(entries, summary, _warn_if_few({("pair", ""): len(pairs.train)}))
 
 
 def _plan_unpaired(data: UnpairedData) -> Plan:
@@ -104,7 +105,7 @@ def _plan_unpaired(data: UnpairedData) -> Plan:
         summary.append(
             f"{len(truth)} held-out pictures have the same name in A and B; results are compared with this truth"
         )
-    counts = {f"pictures of {letter}": len(side) for letter, side in zip("AB", found.train, strict=True)}
+    counts = {("picture", f" of {letter}"): len(side) for letter, side in zip("AB", found.train, strict=True)}
     return Plan(entries, [*summary, _crops(data, "picture")], _warn_if_few(counts))
 
 
@@ -119,7 +120,7 @@ def _plan_domains(data: DomainData) -> Plan:
                 group = columns[int(item.label.argmax())] if label_set.exclusive else label_set.name
                 entries.append(Entry(group, split, Part(item.path)))
         counts = Counter(columns[place] for item in label_set.train for place in np.flatnonzero(item.label))
-        findings += _warn_if_few({f"pictures of {column}": counts[column] for column in columns})
+        findings += _warn_if_few({("picture", f" of {column}"): counts[column] for column in columns})
     return Plan(entries, [*labelled.describe(found), _crops(data, "picture")], findings)
 
 
@@ -131,7 +132,7 @@ def _plan_photos(data: Any) -> Plan:
         paths, held = folders.hold_out(paths)
         source = "held out: the last twentieth of each folder"
     entries = [Entry("photos", split, Part(path)) for split, group in _splits(paths, held) for path in group]
-    summary = [f"{len(paths)} training photos, {len(held)} held out", source]
+    summary = [f"{count_of(len(paths), 'training photo')}, {len(held)} held out", source]
     return Plan(entries, [*summary, f"crops of {data.crop} x {data.crop} pixels at the photos' original size"])
 
 
@@ -151,9 +152,9 @@ def _crops(data: JitterSection, what: str) -> str:
     return f"{how}{', half of them mirrored' if data.flip else ''}"
 
 
-def _warn_if_few(counts: dict[str, int]) -> list[Finding]:
+def _warn_if_few(counts: dict[tuple[str, str], int]) -> list[Finding]:
     return [
-        Finding("warning", f"only {count} training {what}; the network will memorise them", [])
-        for what, count in counts.items()
+        Finding("warning", f"only {count_of(count, f'training {noun}')}{of}; the network will memorise them", [])
+        for (noun, of), count in counts.items()
         if count < FEW_PICTURES
     ]

@@ -18,6 +18,7 @@ from img2img.data.cache import Cache, default_limit_mb, read_all
 from img2img.data.jitter import JitterSection, Window
 from img2img.data.layouts import NamedPicture
 from img2img.errors import DataError
+from img2img.text import count_of
 
 Pixels = NDArray[np.uint8]
 
@@ -124,6 +125,7 @@ class UnpairedSet:
         )
         truth = pairs_by_name(chosen[0], chosen[1], data.truth)
         notes = [*describe(found), *filter(None, [a.note, b.note])]
+        notes += folders.dark_note([named.path for side in found.train for named in side], data.white)
         if truth:
             notes.append(
                 f"{len(truth)} held-out pictures have the same name on the other side; results are compared with them "
@@ -191,7 +193,7 @@ def describe(found: UnpairedFiles) -> list[str]:
     """Summarise the pictures found, for the user."""
     train, held = ([len(side) for side in sides] for sides in (found.train, found.held_out))
     return [
-        f"{train[0]} training pictures of A and {train[1]} of B, {held[0]} and {held[1]} held out",
+        f"{count_of(train[0], 'training picture')} of A and {train[1]} of B, {held[0]} and {held[1]} held out",
         found.layout,
     ]
 
@@ -203,11 +205,11 @@ class Reader:
         self.data = data
 
     def load(self, path: Path) -> Pixels:
-        picture = folders.read_rgb(path)
+        picture = folders.read_rgb(path, self.data.white)
         return jitter.resize(picture, *jitter.frame_size(picture, self.data, name=path))
 
     def load_whole(self, path: Path) -> Pixels:
-        picture = folders.read_rgb(path)
+        picture = folders.read_rgb(path, self.data.white)
         frame = jitter.whole_frame_size(picture, self.data, name=path)
         return jitter.crop_centre(jitter.resize(picture, *frame), self.data.crop)
 

@@ -48,6 +48,7 @@ def of_pictures(folders: Iterable[Path], card: Card, count: int) -> list[Sample]
     paths = spread(find(folders), MAX_PICTURES)
     shrink = card.scale if card.task == "upscale" else 1
     least = shrink * inputs.smallest_side(card, MIN_SIDE)
+    white = card.extra.get("white")  # as in training
     rng = np.random.default_rng(0)
     samples: list[Sample] = []
     too_small: set[Path] = set()
@@ -56,7 +57,7 @@ def of_pictures(folders: Iterable[Path], card: Card, count: int) -> list[Sample]
         for path in turn:
             if path in too_small or len(samples) == count:
                 continue
-            picture = read_rgb(path)
+            picture = read_rgb(path, white)
             if shrink == 1:  # small pictures can be padded by reflection, as the runtime does it
                 missing = [max(least - length, 0) for length in picture.shape[:2]]
                 picture = np.pad(picture, [(0, missing[0]), (0, missing[1]), (0, 0)], "symmetric")

@@ -12,6 +12,8 @@ def card_of(
 ) -> Card:
     """Return the card of `network`. Export measures its context.
 
+    `data.white` becomes the card's key `white`, so that evaluation reads pictures as training did.
+
     If the data section resizes whole pictures before it crops them (`load`), the card's `side` is the size of the crop.
 
     Args:
@@ -20,6 +22,7 @@ def card_of(
         suffix: appended to the name, for methods that write several models.
         facts: further fields of the card. The network may state its own `multiple` and `minimum`.
     """
+    white = getattr(config.data, "white", None)
     known: dict[str, Any] = {
         "scale": 1,
         "multiple": getattr(network, "multiple", 1),
@@ -33,5 +36,6 @@ def card_of(
         parameters=sum(parameter.numel() for parameter in network.parameters()),
         licence=config.card.licence or "",
         trained_on=config.card.trained_on or tuple(folder.name for folder in config.data.folders),
+        extra={"white": white} if white is not None else {},
         **(known | facts),
     )

@@ -33,6 +33,7 @@ from img2img.networks.norms import inference_copy
 from img2img.networks.unet import UNet
 from img2img.objectives.reconstruction import MaskedReconstruction
 from img2img.section import Section
+from img2img.text import count_of
 
 MAX_HELD_OUT = 48
 """Maximum number of held-out photos in a validation."""
@@ -121,13 +122,14 @@ class Inpainting(Method):
             held = folders.find(data.validation)
         else:
             paths, held = folders.hold_out(paths)
-        photos = folders.Photos.read(paths, smallest=data.crop, limit_mb=data.cache_mb)
-        held_photos = folders.Photos.read(spread(held, MAX_HELD_OUT), smallest=data.crop)
+        photos = folders.Photos.read(paths, smallest=data.crop, limit_mb=data.cache_mb, white=data.white)
+        held_photos = folders.Photos.read(spread(held, MAX_HELD_OUT), smallest=data.crop, white=data.white)
         self.held_out = held_out_crops(held_photos.pixels, masks, size=data.crop, shrink=data.shrink)
-        self.notes.append(f"{len(photos.paths)} training photos, {len(self.held_out)} held out")
+        self.notes.append(f"{count_of(len(photos.paths), 'training photo')}, {len(self.held_out)} held out")
         if small := len(photos.small) + len(held_photos.small):
             self.notes.append(f"skipped photos smaller than the {data.crop} px crop: {small}")
         self.notes += [photos.note] if photos.note else []
+        self.notes += folders.dark_note(paths, data.white)
         if masks.out_of_range:
             low, high = (f"{share:.0%}" for share in data.masks.share)
             skipped = len(masks.out_of_range)

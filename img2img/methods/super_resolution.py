@@ -36,6 +36,7 @@ from img2img.methods.gan import GANConfig
 from img2img.methods.method import Batch, Facts, Method, ModelExport, Networks, OptimiserSpec, Step, Validation
 from img2img.methods.reconstruction import ReconstructionLoss
 from img2img.networks.norms import inference_copy
+from img2img.text import count_of
 
 WINDOW = 256
 """Side in pixels of the centre of each held-out photo that a validation measures."""
@@ -196,20 +197,22 @@ class SuperResolution(Method):
             paths, held = folders.hold_out(paths)
         self.terms = self._reconstruction_loss()  # before photos are decoded, which takes longer
         degrade = degradation.build(data.degradation, config.scale)
-        photos = folders.Photos.read(paths, smallest=data.crop, limit_mb=data.cache_mb)
+        photos = folders.Photos.read(paths, smallest=data.crop, limit_mb=data.cache_mb, white=data.white)
         unit = config.scale * self.multiple
         least = math.ceil((11 + 2 * config.scale) / unit) * unit  # SSIM's window inside the border
-        held_out = folders.Photos.read(held[:MAX_HELD_OUT], smallest=max(8 * config.scale, least))
+        held_out = folders.Photos.read(held[:MAX_HELD_OUT], smallest=max(8 * config.scale, least), white=data.white)
         self.validation = [
             _validation_pair(_centre(photo, unit), degrade, (config.seed, place))
             for place, photo in enumerate(held_out.pixels)
         ]
         self.notes.append(
-            f"{len(photos.paths)} training photos ({photos.megapixels:.1f} megapixels), {len(self.validation)} held out"
+            f"{count_of(len(photos.paths), 'training photo')} ({photos.megapixels:.1f} megapixels), "
+            f"{len(self.validation)} held out"
         )
         if photos.small:
             self.notes.append(f"skipped photos smaller than the {data.crop} px crop: {len(photos.small)}")
         self.notes += [photos.note] if photos.note else []
+        self.notes += folders.dark_note(paths, data.white)
         return PhotoCrops(
             photos.pixels,
             size=data.crop,

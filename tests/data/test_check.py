@@ -5,10 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
-from img2img.data import check, facts
+from img2img.data import check, facts, folders
 from img2img.data.domains import DomainData
+from img2img.data.paired import PairedSet
 from img2img.data.pairs import PairedData, Part
 from img2img.data.unpaired import UnpairedData
 from img2img.section import Section
@@ -20,6 +22,7 @@ class PhotoData(Section):
     folders: tuple[Path, ...]
     validation: tuple[Path, ...] = ()
     crop: int = 16
+    white: int | None = None
 
 
 def smooth(path: Path, seed: int, size: tuple[int, int] = (96, 96), mode: str = "RGB") -> Path:
@@ -177,3 +180,70 @@ def test_progress_counts_every_file(tmp_path: Path) -> None:
     seen: list[tuple[int, int]] = []
     check.check(UnpairedData(folders=(sides(tmp_path),)), lambda done, of: seen.append((done, of)))
     assert seen == [(number, 52) for number in range(1, 53)]
+
+
+@pytest.mark.parametrize("data", [PairedData, UnpairedData, DomainData, PhotoData])
+def test_a_folder_without_a_readable_picture_names_its_files(data: type[Section], tmp_path: Path) -> None:
+    for number in range(24):
+        path = tmp_path / "AB"[number % 2] / f"{number // 2}.jpg"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic%d" % number)
+    report = check.check(data(folders=(tmp_path,)))
+    assert not report.trainable
+    assert "0.jpg: it is a HEIC picture" in found(report, "24 pictures are not readable").files[0]
+
+
+@pytest.mark.parametrize(
+    ("orientation", "size_of_b", "apart"), [(6, (96, 64), True), (3, (48, 32), True), (6, (64, 96), False)]
+)
+def test_pairs_that_exif_turns_apart_are_named(
+    orientation: int, size_of_b: tuple[int, int], apart: bool, tmp_path: Path
+) -> None:
+    for number in range(24):
+        smooth(tmp_path / "A" / f"{number}.png", number, (96, 64))
+        smooth(tmp_path / "B" / f"{number}.png", 500 + number, size_of_b if number == 7 else (96, 64))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    with Image.open(tmp_path / "A" / "7.png") as picture:
+        picture.save(tmp_path / "A" / "7.png", exif=exif)
+    data = PairedData(folders=(tmp_path,), load=64, crop=64)
+    findings = [one for one in check.check(data).findings if "EXIF" in one.text]
+    notes = [note for note in PairedSet.read(data, seed=0).notes if "EXIF" in note]
+    assert len(findings) == len(notes) == apart
+    if apart:
+        assert findings[0].text.startswith("1 pair with an EXIF orientation on one side only")
+        assert findings[0].files == [str(tmp_path / "A" / "7.png")] and findings[0].files[0] in notes[0]
+
+
+def test_twelve_bits_stored_in_sixteen_are_reported_and_rescaled(tmp_path: Path) -> None:
+    for number in range(24):
+        values = np.random.default_rng(number).integers(0, 4096, (24, 24), np.uint16)
+        values[0, 0], values[0, 1] = 4095, 2048
+        tifffile.imwrite(tmp_path / f"{number}.tif", values)
+    dark = found(check.check(PhotoData(folders=(tmp_path,))), "16-bit, but")
+    assert "values 0 to 4095 are used: nearly black. For pictures of 12 bits, set data.white = 4095" in dark.text
+    assert folders.dark_note(folders.find([tmp_path]), None) == [
+        "warning: 16-bit pictures use only values up to 4095: nearly black; --set data.white=4095"
+    ]
+    assert folders.dark_note(folders.find([tmp_path]), 4095) == []
+    assert folders.read_rgb(tmp_path / "0.tif")[0, :2, 0].tolist() == [16, 8]
+    assert folders.read_rgb(tmp_path / "0.tif", 4095)[0, :2, 0].tolist() == [255, 128]
+
+
+def test_values_above_white_are_reported(tmp_path: Path) -> None:
+    for number in range(24):
+        tifffile.imwrite(tmp_path / f"{number}.tif", np.full((24, 24), 300 * number, np.uint16))
+    report = check.check(PhotoData(folders=(tmp_path,), white=4095))
+    assert len(found(report, "brighter than data.white = 4095").files) == 10
+
+
+def test_a_picture_beyond_the_limit_can_be_allowed(tmp_path: Path) -> None:
+    for number in range(3):
+        smooth(tmp_path / f"{number}.png", number)
+    folders.limit_pixels(1000)
+    try:
+        report = check.check(PhotoData(folders=(tmp_path,)))
+        assert "raise it with --max-pixels" in found(report, "3 pictures are not readable").files[0]
+    finally:
+        folders.limit_pixels(None)
+    assert check.check(PhotoData(folders=(tmp_path,))).trainable

@@ -117,4 +117,4 @@ def test_adding_a_network(
     session = ort.InferenceSession("runs/pixelwise/model.onnx")
     image = np.full((1, 3, 5, 7), 0.5, np.float32)
     assert session.run(["result"], {"image": image})[0].shape == (1, 3, 5, 7)
-    assert Image.open("result.png").size == Image.open(pairs / "A" / "000.png").size
+    assert Image.open("pixelwise.png").size == Image.open(pairs / "A" / "000.png").size

@@ -337,7 +337,7 @@ def test_the_adversarial_stage_restores_detail_that_l1_blurs(tmp_path: Path) -> 
     [
         ({"adversarial": {"weight": 1.0}}, "settings of the adversarial stage: adversarial; add --stage adversarial"),
         ({"stage": "adversarial", "data": {"folders": ["x"], "crop": 16}}, "vgg-style needs at least 32 pixels"),
-        ({"stage": "both"}, "stage: Input should be 'fidelity' or 'adversarial'"),
+        ({"stage": "both"}, "stage: must be 'fidelity' or 'adversarial', not 'both'"),
         ({"stage": "adversarial", "objectives": {}, "perceptual": NO_VGG}, "nothing to learn from"),
         ({"objectives": {"l1": 0.0}}, "nothing to learn from"),
         ({"data": {"folders": ["x"], "crop": 33}}, "not a multiple of scale = 2"),

@@ -239,7 +239,17 @@ def test_32_bit_integers_are_taken_if_16_bits_hold_them_and_refused_otherwise() 
     picture = read(saved(Image.fromarray(values), "TIFF"))
     assert picture.colour.dtype == np.uint16 and picture.colour[0, :, 0].tolist() == [0, 1000, 65535]
     assert "32-bit" in message(saved(Image.fromarray(values + 1), "TIFF"))
-    assert "32-bit" in message(saved(Image.fromarray(values - 1), "TIFF"))
+    assert "32-bit pixels have negative values, down to -1" in message(saved(Image.fromarray(values - 1), "TIFF"))
+
+
+def test_signed_16_bit_pixels_below_zero_are_called_negative() -> None:
+    import tifffile
+
+    stream = BytesIO()
+    tifffile.imwrite(stream, np.array([[-1024, 3071]], np.int16))
+    stream.seek(0)
+    said = message(stream)
+    assert "negative values, down to -1024" in said and "32-bit" not in said
 
 
 def test_floating_point_tiff_is_refused_with_a_hint() -> None:

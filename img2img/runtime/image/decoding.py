@@ -116,7 +116,10 @@ def _plain(image: Image.Image, raw: str) -> Decoded:
 
 def _integers(image: Image.Image, raw: str) -> Decoded:
     values = np.asarray(image)
-    if values.size and (values.min() < 0 or values.max() > 65535):
+    if values.size and values.min() < 0:
+        what = f"its {'signed' if ';16' in raw else '32-bit'} pixels have negative values, down to {values.min()}"
+        raise PictureError(f"{what}; shift them to 0..65535 and save it with 16 bits")
+    if values.size and values.max() > 65535:
         raise PictureError("its 32-bit pixels exceed the 16-bit range; save it with 16 bits")
     if raw.startswith("I;12"):
         values = (values.astype(np.uint32) * 65535 + 2047) // 4095

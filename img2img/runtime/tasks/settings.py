@@ -39,6 +39,9 @@ class Engine(StrEnum):
     RAY = "ray"
 
 
+MAX_PIXELS = "Refuse pictures with more pixels. Default: 200 million."
+"""Help of --max-pixels, in every command that reads pictures."""
+
 PANELS = OUTPUT, MODEL, INPUT, BATCH, MESSAGES = "Output", "Model", "Input", "Batch", "Messages"
 """The panels of --help, in order."""
 
@@ -138,9 +141,7 @@ class Settings:
     )
     null: bool = option(False, "-0", panel=INPUT, help="Names in --files-from end with a null byte (find -print0).")
     first_frame: bool = option(False, panel=INPUT, help="Use the first frame of animations.")
-    max_pixels: int | None = option(
-        None, panel=INPUT, min=1, metavar="N", help="Refuse inputs with more pixels. Default: 200 million."
-    )
+    max_pixels: int | None = option(None, panel=INPUT, min=1, metavar="N", help=MAX_PIXELS)
     max_bytes: str | None = option(
         None,
         metavar="SIZE",

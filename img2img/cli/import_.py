@@ -10,6 +10,7 @@ import typer
 
 from img2img.cli import console, trainer
 from img2img.errors import UsageError
+from img2img.runtime.tasks.settings import Settings
 
 
 class NormMode(StrEnum):
@@ -46,6 +47,14 @@ def import_(
     licence: Annotated[
         str, typer.Option("--licence", metavar="TEXT", help="Licence of the weights, for the card.")
     ] = "",
+    assume: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--assume",
+            metavar="KEY=VALUE",
+            help="offset=N: its convolutions have no padding, so extend the picture by N pixels (waifu2x).",
+        ),
+    ] = None,
     part: Annotated[
         str | None,
         typer.Option("--part", metavar="NAME", help="The generator to import, if the file holds several, such as G_A."),
@@ -61,6 +70,8 @@ def import_(
     The network, its depth and its width are read from the file. Nothing in the file is executed. pip install
     'img2img[import]' adds about forty architectures, LaMa among them.
     """
+    if file.suffix.lower() == ".onnx":
+        raise UsageError(f"{file}: an ONNX file needs no import: use it with --model")
     output = output or Path(f"{file.stem}.onnx")
     if output.suffix.lower() != ".onnx":
         raise UsageError(f"--output {output}: use a name that ends in .onnx")
@@ -74,8 +85,11 @@ def import_(
     trainer.need_training_packages()
     from img2img.exchange.importers import Options, import_file
 
+    offset = _offset(assume or [])
     mode: Literal["paper", "running"] | None = norm_mode.value if norm_mode else None
-    options = Options(name=name, norm_mode=mode, domains=names, exclusive=exclusive, licence=licence, part=part)
+    options = Options(
+        name=name, norm_mode=mode, domains=names, exclusive=exclusive, licence=licence, part=part, offset=offset
+    )
     done = import_file(file, output, options)
     for note in done.notes:
         console.say(note)
@@ -85,3 +99,13 @@ def import_(
         f" {done.verification.largest:.1g} at {len(done.verification.sizes)} sizes; use it with"
     )
     console.say(f"  {trainer.usage(output, card)}")
+
+
+def _offset(assume: list[str]) -> int | None:
+    """The offset in the values of --assume."""
+    from img2img.runtime.network.adapter import Assumptions
+
+    pairs = Settings(assume=tuple(assume)).assumed()
+    if strange := [key for key in pairs if key != "offset"]:
+        raise UsageError(f"--assume {strange[0]}: import reads this from the file; it only takes offset=N")
+    return Assumptions.parse(pairs).offset

@@ -166,7 +166,8 @@ def load(
         threads: CPU threads, at least 1; None: all that this process may use.
         card: the properties of a file without a card that follows docs/model-file.md otherwise; None: probe it.
         assume: known properties of a file without a card: `scale`, `range` ("1", "255" or "signed": -1..1),
-            `channels` ("rgb" or "bgr"), `task` ("upscale" or "translate"), `context` and `multiple` in pixels.
+            `channels` ("rgb" or "bgr"), `task` ("upscale" or "translate"), `context`, `multiple` and `offset` in
+            pixels.
 
         verify: refuse a model whose bytes differ from the digest in its card. Otherwise `Model.notes` says so.
 

@@ -23,6 +23,29 @@ def listed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(app.COMMANDS, "import", ("img2img.cli.import_:import_", "Make a model file of weights."))
 
 
+def test_an_offset_may_be_assumed_and_nothing_else(img2img: Run, here: Path) -> None:
+    nn = torch.nn
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.LeakyReLU(0.1), nn.Conv2d(4, 3, 3))
+    torch.save(network.state_dict(), "valid.pth")
+    done = img2img("import", "valid.pth")
+    assert done.status == 2 and "4 pixels smaller" in done.err and "--assume offset=2" in done.err
+    assert img2img("import", "valid.pth", "--assume", "offset=2").status == 0
+    assert "only takes offset=N" in img2img("import", "valid.pth", "--assume", "scale=2").err
+    assert (
+        img2img("import", "valid.onnx").err == "error: valid.onnx: an ONNX file needs no import: use it with --model\n"
+    )
+
+
+def test_a_part_is_chosen_by_name(img2img: Run, here: Path) -> None:
+    state = networks.build("compact", scale=2, features=4, convs=1).state_dict()
+    torch.save({"net_g": state, "other": {"net_h": state}}, "two.pth")
+    done = img2img("import", "two.pth")
+    assert done.status == 2
+    assert done.err == "error: two.pth: holds several generators (net_g, other.net_h): choose one with --part NAME\n"
+    assert img2img("import", "two.pth", "--part", "net_h", "-o", "h.onnx").status == 0
+    assert (here / "h.onnx").is_file()
+
+
 def test_a_weights_file_becomes_a_model_and_the_command_to_use_it(img2img: Run, here: Path) -> None:
     network = networks.build("compact", scale=2, features=4, convs=1)
     torch.save({"params_ema": network.state_dict()}, "RealTiny_x2.pth")

@@ -411,6 +411,39 @@ def test_a_context_encoder_for_the_centre_fills_a_hole_anywhere() -> None:
     assert torch.allclose(both[1:], inpainter(wide, large), atol=1e-6) and not torch.equal(both[1:], wide)
 
 
+def rows_of_convolutions(scale: int) -> nn.Sequential:
+    """A small network in the layout of waifu2x's VGG_7 (scale 1) and UpConv_7 (scale 2)."""
+    torch.manual_seed(0)
+    layers: list[nn.Module] = [nn.Conv2d(3, 8, 3), nn.LeakyReLU(0.1), nn.Conv2d(8, 8, 3), nn.LeakyReLU(0.1)]
+    return nn.Sequential(*layers, nn.Conv2d(8, 3, 3) if scale == 1 else nn.ConvTranspose2d(8, 3, 4, 2, 3)).eval()
+
+
+@pytest.mark.parametrize(("scale", "lost", "reach"), [(1, 6, 3), (2, 12, 3)])
+@torch.no_grad()
+def test_waifu2x_without_padding_needs_an_offset_and_is_exact(
+    tmp_path: Path, scale: int, lost: int, reach: int
+) -> None:
+    network, offset = rows_of_convolutions(scale), lost // 2
+    state = {f"net.{key}": value for key, value in network.state_dict().items()}
+    torch.save({"nunif_model": 1, "state_dict": state}, tmp_path / "w.pth")
+    wrong = rf"w\.pth: .* its result is {lost} pixels smaller than .*: if they have none, use --assume offset={offset}$"
+    with pytest.raises(UsageError, match=wrong):
+        import_file(tmp_path / "w.pth", tmp_path / "w.onnx", Options())
+    with pytest.raises(UsageError, match=r"offset=1 is too small: use offset=\d$"):
+        import_file(tmp_path / "w.pth", tmp_path / "w.onnx", Options(offset=1))
+    card = import_file(tmp_path / "w.pth", tmp_path / "w.onnx", Options(offset=offset)).card
+    assert (card.scale, card.context, card.minimum) == (scale, reach, 1)
+    session = ort.InferenceSession(tmp_path / "w.onnx", providers=["CPUExecutionProvider"])
+    for height, width in ((20, 31), (1, 5), (2, 2)):
+        image = torch.rand(1, 3, height, width)
+        extended = np.pad(image.numpy(), ((0, 0), (0, 0), (offset,) * 2, (offset,) * 2), mode="reflect")
+        truth = network(torch.from_numpy(extended))
+        edge = (truth.shape[2] - height * scale) // 2
+        truth = truth[:, :, edge : edge + height * scale, edge : edge + width * scale].clamp(0, 1)
+        (result,) = session.run(["result"], {"image": image.numpy()})
+        assert result.shape == truth.shape and np.abs(result - truth.numpy()).max() < 1e-5
+
+
 def test_errors_about_wrong_files_list_the_first_five_keys() -> None:
     state = dict(networks.build("compact", features=8, convs=2).state_dict())
     with pytest.raises(CheckpointError, match=r"looks like compact .* other shapes: body\.2\.bias \[7\] instead of"):

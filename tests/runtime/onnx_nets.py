@@ -227,3 +227,43 @@ def filler(
     x = g.op("Add", inside, g.op("Mul", rest, image) if trust else rest)
     made = card(scale=1, task="inpaint", name=path.stem, context=None, multiple=multiple, minimum=multiple) | changes
     return g.save(path, g.clip(x), 1, card(**made), {"mask": ["N", 1, "H", "W"]})
+
+
+def unpadded(path: Path, *, convs: int = 14, scale: int = 1, whole: bool = False, fixed: int | None = None) -> Path:
+    """A network whose 3x3 convolutions have no padding, without a card. It looks `convs` pixels to each side.
+
+    Its result is 2 * convs * scale pixels smaller than `scale` times the picture. The convolutions keep most of the
+    middle pixel, so that the result resembles the picture.
+
+    Args:
+        whole: add a little of the mean of the whole picture.
+        fixed: the only side that it takes; None: any.
+    """
+    random = np.random.default_rng(0)
+    nodes, weights = [], []
+    last = "image"
+    for i in range(convs):
+        kernel = random.normal(0, 0.02 / np.sqrt(convs), (3, 3, 3, 3)).astype(np.float32)
+        kernel[range(3), range(3), 1, 1] += 1
+        weights.append(numpy_helper.from_array(kernel, f"w{i}"))
+        nodes.append(helper.make_node("Conv", [last, f"w{i}"], [f"x{i}"], kernel_shape=[3, 3]))
+        last = f"x{i}"
+    if whole:
+        nodes.append(helper.make_node("GlobalAveragePool", ["image"], ["mean"]))
+        weights.append(numpy_helper.from_array(np.float32(0.01), "little"))
+        nodes.append(helper.make_node("Mul", ["mean", "little"], ["bit"]))
+        nodes.append(helper.make_node("Add", [last, "bit"], ["sum"]))
+        last = "sum"
+    weights.append(numpy_helper.from_array(np.array([1, 1, scale, scale], np.float32), "scales"))
+    how = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+    nodes.append(helper.make_node("Resize", [last, "", "scales"], ["result"], **how))
+    sides = [fixed, fixed] if fixed else ["H", "W"]
+    graph = helper.make_graph(
+        nodes,
+        "net",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["N", 3, *sides])],
+        [helper.make_tensor_value_info("result", TensorProto.FLOAT, ["N", 3, "h", "w"])],
+        weights,
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=9), str(path))
+    return path

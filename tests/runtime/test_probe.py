@@ -467,3 +467,74 @@ def test_tiles_of_a_network_that_nobody_knows_are_asked_for_by_name(net: Path, t
     small.card = dataclasses.replace(model.card, context=3)
     with pytest.raises(OutOfMemory, match="smaller tiles are not possible"):
         run_tiled(small, colours(64, 64))
+
+
+def photo_crop(height: int, width: int) -> np.ndarray:
+    path = Path(__file__).parents[2] / "examples" / "inpainting" / "cake.jpg"
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB").crop((100, 100, 100 + width, 100 + height)))
+
+
+def extended(path: Path, pixels: np.ndarray, offset: int, scale: int) -> np.ndarray:
+    """The centre of what the bare network makes of the picture, extended by reflection, as 8-bit."""
+    import onnxruntime
+
+    height, width = pixels.shape[:2]
+    given = np.pad(pixels.astype(np.float32) / 255, ((offset,) * 2, (offset,) * 2, (0, 0)), mode="reflect")
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    (result,) = session.run(None, {"image": given.transpose(2, 0, 1)[None]})
+    top, left = (result.shape[2] - height * scale) // 2, (result.shape[3] - width * scale) // 2
+    middle = result[0, :, top : top + height * scale, left : left + width * scale].transpose(1, 2, 0)
+    return np.rint(middle.clip(0, 1) * 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize(("convs", "scale"), [(14, 1), (7, 2)])
+def test_a_network_without_padding_says_so_and_which_offset_it_needs(tmp_path: Path, convs: int, scale: int) -> None:
+    path = onnx_nets.unpadded(tmp_path / "valid.onnx", convs=convs, scale=scale)
+    with pytest.raises(
+        ModelError, match=r"its result is 28 pixels smaller than .* no padding: use --assume offset=14$"
+    ):
+        load(path)
+    if scale == 1:
+        with pytest.raises(ModelError, match=r"with offset 10 is 8 pixels smaller .*: use --assume offset=14$"):
+            load(path, assume={"offset": "10"})
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 9), (5, 40), (14, 15), (60, 83), (130, 71)])
+@pytest.mark.parametrize(("convs", "scale", "offset"), [(14, 1, 14), (7, 2, 7), (7, 2, 14), (3, 1, 14)])
+def test_a_network_without_padding_sees_the_picture_extended_and_has_no_seams(
+    tmp_path: Path, size: tuple[int, int], convs: int, scale: int, offset: int
+) -> None:
+    path = onnx_nets.unpadded(tmp_path / "valid.onnx", convs=convs, scale=scale)
+    model = load(path, assume={"offset": str(offset), "range": "1"}, threads=2)
+    assert (model.card.scale, model.card.context) == (scale, offset)
+    assert "extended by" in model.notes[0]
+    pixels = photo_crop(*size)
+    whole = run_tiled(model, pixels, tile=None)
+    assert whole.shape == (size[0] * scale, size[1] * scale, 3)
+    assert np.array_equal(whole, extended(path, pixels, offset, scale))
+    for tile in (1, 16, 50, "auto"):
+        if tile != 1 or max(size) < 20:
+            assert np.array_equal(run_tiled(model, pixels, tile=tile), whole)
+
+
+def test_a_network_without_padding_that_sees_the_whole_picture_gets_no_tiles(tmp_path: Path) -> None:
+    path = onnx_nets.unpadded(tmp_path / "whole.onnx", whole=True)
+    model = load(path, assume={"offset": "14", "range": "1"})
+    assert model.card.context is None
+    pixels = photo_crop(40, 50)
+    assert np.array_equal(run_tiled(model, pixels), extended(path, pixels, 14, 1))
+
+
+def test_a_network_of_one_size_without_padding_is_exact(tmp_path: Path) -> None:
+    fixed = onnx_nets.unpadded(tmp_path / "fixed.onnx", fixed=96)
+    with pytest.raises(ModelError, match=r"28 pixels smaller .* --assume offset=14$"):
+        load(fixed)
+    model = load(fixed, assume={"offset": "14", "range": "1"})
+    assert model.fixed == (68, 68) and "seams" not in " ".join(model.notes)
+    pixels = photo_crop(100, 150)
+    any_size = load(onnx_nets.unpadded(tmp_path / "any.onnx"), assume={"offset": "14", "range": "1"})
+    difference = np.abs(run_tiled(model, pixels).astype(int) - run_tiled(any_size, pixels, tile=None))
+    assert difference.max() <= 1
+    with pytest.raises(UsageError, match="leaves nothing of its fixed size"):
+        load(fixed, assume={"offset": "48"})

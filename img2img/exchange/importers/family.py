@@ -33,6 +33,8 @@ class Options:
         exclusive: a picture belongs to exactly one domain.
         licence: licence of the weights.
         part: the generator to import, if the file holds several; see `parts.choose`.
+        offset: the network has convolutions without padding, and its picture is extended by this number of pixels on
+            each side; see `unpadded.Extended`.
     """
 
     name: str | None = None
@@ -41,6 +43,7 @@ class Options:
     exclusive: bool = False
     licence: str = ""
     part: str | None = None
+    offset: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,17 +108,16 @@ def build_network(name: str, state: State, *, optional: tuple[str, ...] = (), **
         if key not in state and optional and key.endswith(optional):
             make = torch.ones if key.endswith("running_var") else torch.zeros
             state = state | {key: make(value.shape, dtype=value.dtype)}
-    _check_keys(own, state, f"looks like {name} ({', '.join(f'{k} {v}' for k, v in hyper.items())})")
-    network.load_state_dict(state, assign=True)
-    return network.requires_grad_(False).eval()
+    return load(network, state, f"looks like {name} ({', '.join(f'{k} {v}' for k, v in hyper.items())})")
 
 
-def _check_keys(own: State, state: State, looks_like: str) -> None:
-    """Refuse a `state` that does not fit a network with the state dict `own`.
+def load(network: nn.Module, state: State, looks_like: str) -> nn.Module:
+    """`network` with the weights `state`, in eval mode.
 
     Raises:
-        CheckpointError: the message begins with `looks_like` and lists the first five keys.
+        CheckpointError: keys or shapes differ. The message begins with `looks_like` and lists the first five keys.
     """
+    own = network.state_dict()
     shapes = [
         f"{key} {list(state[key].shape)} instead of {list(own[key].shape)}"
         for key in own
@@ -128,6 +130,8 @@ def _check_keys(own: State, state: State, looks_like: str) -> None:
     ):
         if keys:
             raise CheckpointError(f"{looks_like}, but {problem} {first_names(keys)}")
+    network.load_state_dict(state, assign=True)
+    return network.requires_grad_(False).eval()
 
 
 def parameter_count(network: nn.Module) -> int:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from img2img.errors import CheckpointError, ExportError, ModelError, UsageError
 from img2img.exchange import running_statistics
-from img2img.exchange.importers import registry, weights_file
+from img2img.exchange.importers import registry, unpadded, weights_file
 from img2img.exchange.importers.family import Options
 from img2img.exchange.onnx_file import Verification, export
 from img2img.runtime.network.card import Card
@@ -44,6 +44,8 @@ def import_file(path: Path, target: Path, options: Options | None = None) -> Imp
     weights = weights_file.read(path, options.part)
     try:
         built = registry.build(weights.state, options)
+        if options.offset:
+            built = unpadded.extend(built, options.offset)
     except (CheckpointError, UsageError) as error:
         raise type(error)(f"{path}: {error}", path=path, hint=error.hint) from error
     if keys := running_statistics.list_not_finite(dict(built.network.named_parameters())):

@@ -7,6 +7,7 @@ from img2img.exchange.importers import spandrel_models
 from img2img.exchange.importers.family import BuiltNetwork, Family, Options, State
 from img2img.exchange.importers.inpainters import ContextEncoderFamily, GatedFamily
 from img2img.exchange.importers.translation import ResNetFamily, StarGANFamily, UNetFamily
+from img2img.exchange.importers.unpadded import Waifu2xFamily
 from img2img.exchange.importers.upscalers import CompactFamily, RRDBFamily, SRResNetFamily
 from img2img.exchange.listing import first_names
 
@@ -19,6 +20,7 @@ FAMILIES: tuple[Family, ...] = (
     SRResNetFamily(),
     GatedFamily(),
     ContextEncoderFamily(),
+    Waifu2xFamily(),
 )
 """Tried in this order. No state dict fits two of them."""
 

@@ -2,6 +2,7 @@
 
 import math
 import re
+from typing import Literal
 
 from torch import nn
 
@@ -52,7 +53,7 @@ class RRDBFamily:
         steps: list[Step] = [("unshuffle", unshuffle), ("conv", 15 * blocks + 2)]
         steps += [("enlarge", 2), ("conv", 1), ("enlarge", 2), ("conv", 3)]
         kind = "Real-ESRGAN" if unshuffle > 1 or blocks != 23 else "ESRGAN or Real-ESRGAN"
-        return _wrapped(network, f"{kind} RRDB", scale, channels, from_layers(steps, scale), multiple=unshuffle)
+        return as_upscaler(network, f"{kind} RRDB", scale, channels, from_layers(steps, scale), multiple=unshuffle)
 
 
 class CompactFamily:
@@ -77,7 +78,7 @@ class CompactFamily:
         convs = last // 2 - 1
         network = build_network("compact", state, scale=scale, features=first.shape[0], convs=convs, channels=channels)
         context = from_layers([("conv", convs + 2), ("enlarge", scale)], scale)
-        return _wrapped(network, self.name, scale, channels, context)
+        return as_upscaler(network, self.name, scale, channels, context)
 
 
 class SRResNetFamily:
@@ -111,15 +112,15 @@ class SRResNetFamily:
             steps += [("conv", 1), ("enlarge", 2)]
         steps.append(("conv", 2))
         context = None if mode == "paper" else from_layers(steps, scale)
-        return _wrapped(network, self.name, scale, channels, context, mode=mode, notes=notes)
+        return as_upscaler(network, self.name, scale, channels, context, mode=mode, notes=notes)
 
 
-def _wrapped(
+def as_upscaler(
     network: nn.Module,
     name: str,
     scale: int,
     channels: int,
-    context: int | None,
+    context: int | Literal["measured"] | None,
     *,
     multiple: int = 1,
     mode: str | None = None,
@@ -148,7 +149,7 @@ def _wrapped(
         network=network if channels == 3 else LumaWrapper(network, scale),
         architecture=name,
         facts=facts,
-        context=max(context, CHROMA_CONTEXT) if context is not None and channels == 1 else context,
+        context=max(context, CHROMA_CONTEXT) if isinstance(context, int) and channels == 1 else context,
         notes=notes or [],
     )
 

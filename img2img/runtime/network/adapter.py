@@ -43,6 +43,7 @@ class Assumptions:
     task: str | None = None
     context: int | None = None
     multiple: int | None = None
+    offset: int | None = None
 
     @classmethod
     def parse(cls, assume: Mapping[str, str]) -> "Assumptions":
@@ -68,10 +69,10 @@ class Assumptions:
 
 
 _CHOICES = {"range": RANGES, "channels": _ORDERS, "task": _TASKS}
-_NUMBERS = {"scale": (1, 64), "context": (0, 65536), "multiple": (1, 65536)}
+_NUMBERS = {"scale": (1, 64), "context": (0, 65536), "multiple": (1, 65536), "offset": (0, 1024)}
 _KNOWN = {
     key: ", ".join(_CHOICES[key]) if key in _CHOICES else "an integer from {} to {}".format(*_NUMBERS[key])
-    for key in ("scale", "range", "channels", "task", "context", "multiple")
+    for key in ("scale", "range", "channels", "task", "context", "multiple", "offset")
 }
 
 
@@ -92,9 +93,12 @@ class Adapter:
     is_bgr: bool = False
     input_channels_last: bool = False  # [N, H, W, C] instead of [N, C, H, W]
     output_channels_last: bool = False
+    offset: int = 0  # pixels by which the picture is extended on each side, for convolutions without padding
 
     def to_network(self, image: Floats) -> npt.NDArray[Any]:
         """Convert a picture into the network's input."""
+        if self.offset:
+            image = np.pad(image, ((0, 0), (0, 0), (self.offset,) * 2, (self.offset,) * 2), mode="reflect")
         planes = image[:, ::-1] if self.is_bgr else image
         if self.channels == 1:
             planes = luminance(image)
@@ -107,10 +111,16 @@ class Adapter:
         planes = planes.transpose(0, 2, 3, 1) if self.input_channels_last else planes
         return np.ascontiguousarray(planes, dtype=self.input_type)
 
-    def from_network(self, result: npt.NDArray[Any]) -> Floats:
-        """Convert the network's output to float32 [N, C, h, w] in 0..1, RGB if C is 3."""
+    def from_network(self, result: npt.NDArray[Any], size: tuple[int, int]) -> Floats:
+        """Convert the network's output to float32 [N, C, h, w] in 0..1, RGB if C is 3.
+
+        size: height and width of the picture's own part of the result, which is in its centre if there is an offset.
+        """
         if self.output_channels_last and result.ndim == 4:
             result = result.transpose(0, 3, 1, 2)
+        if self.offset:
+            top, left = (max(0, has - wanted) // 2 for has, wanted in zip(result.shape[2:], size, strict=True))
+            result = result[:, :, top : top + size[0], left : left + size[1]]
         planes = result.astype(np.float32, copy=False)
         if self.output_range == "255" or result.dtype == np.uint8:
             planes = planes / np.float32(255)

@@ -77,7 +77,14 @@ def probe(session: Any, path: Path, assumed: Assumptions) -> ProbeResult:
     if fixed is not None and assumed.multiple is not None and any(side % assumed.multiple for side in fixed):
         raise UsageError(f"{path}: its fixed size, {fixed[1]}x{fixed[0]}, is not a multiple of {assumed.multiple}")
     first = assumed.range or "1"
-    adapter = dataclasses.replace(adapter, input_range=first, output_range=first, is_bgr=assumed.channels == "bgr")
+    offset = assumed.offset or 0
+    adapter = dataclasses.replace(
+        adapter, input_range=first, output_range=first, is_bgr=assumed.channels == "bgr", offset=offset
+    )
+    if fixed is not None and offset:
+        fixed = fixed[0] - 2 * offset, fixed[1] - 2 * offset
+        if min(fixed) < 1:
+            raise UsageError(f"{path}: --assume offset={offset} leaves nothing of its fixed size")
     scale, multiple, adapter = _find_scale(session, path, adapter, fixed, assumed)
     others: list[str] = []
     if assumed.range is None:
@@ -85,6 +92,10 @@ def probe(session: Any, path: Path, assumed: Assumptions) -> ProbeResult:
         input_range, output_range, others = _find_ranges(session, path, adapter, sides, scale)
         adapter = dataclasses.replace(adapter, input_range=input_range, output_range=output_range)
     context = assumed.context
+    if context is None and offset:
+        reach = round_up(offset, multiple)
+        side = round_up(4 * reach + 16, multiple)
+        context = reach if _is_local(session, adapter, scale, reach, fixed or (side, side)) else None
     if context is not None and adapter.channels == 1 and scale > 1:
         context = max(context, CHROMA_CONTEXT)
     card = Card(
@@ -116,6 +127,7 @@ def _find_scale(
 ) -> tuple[int, int, Adapter]:
     """Find the scale, the multiple, and the adapter with the layout of the output."""
     problem = ""
+    losses: set[tuple[int, int]] = set()
     for multiple, (height, width) in _candidates(fixed, assumed.multiple):
         try:
             shape = _run(session, adapter, _picture_for(height, width, adapter.channels)).shape
@@ -128,16 +140,53 @@ def _find_scale(
         scale = assumed.scale
         for channels_last in (adapter.input_channels_last, not adapter.input_channels_last):
             n, rows, columns, channels = shape if channels_last and len(shape) == 4 else _channels_moved_last(shape)
-            found = rows // height if scale is None else scale
-            if found >= 1 and (n, rows, columns, channels) == (1, height * found, width * found, adapter.channels):
-                return found, multiple, dataclasses.replace(adapter, output_channels_last=channels_last)
+            if (n, channels) != (1, adapter.channels):
+                continue
+            found = scale or _slope((height, width), (rows, columns))
+            missing = height * found - rows
+            if found >= 1 and missing == width * found - columns:
+                if missing == 0 or (adapter.offset and missing < 0):
+                    return found, multiple, dataclasses.replace(adapter, output_channels_last=channels_last)
+                if missing > 0:
+                    losses.add((found, missing))
         expected = "a multiple of the picture's" if scale is None else f"{scale} times the picture's"
         problem = f"its result for {width}x{height} pixels has the shape {show_shape(shape)}, not {expected}"
+    if len(losses) == 1:
+        ((found, lost),) = losses
+        # Half of what is lost, in pixels of the result, as in waifu2x. For scales above 1 it is more than necessary.
+        hint = f"use --assume offset={adapter.offset + math.ceil(lost / 2)}"
+        result = f"its result with offset {adapter.offset}" if adapter.offset else "its result"
+        expected = "the picture" if found == 1 else f"{found} times the picture"
+        message = f"{path}: {result} is {lost} pixels smaller than {expected}, because its convolutions have no padding"
+        raise ModelError(f"{message}: {hint}", path=path, hint=hint)
     message = f"{path}: it has no img2img card, and its scale cannot be determined: {problem}"
     if fixed or assumed.multiple:
         raise ModelError(message, path=path)
     hint = "use --assume multiple=N if the sides must be multiples of N"
     raise ModelError(f"{message}; {hint}", path=path, hint=hint)
+
+
+def _slope(before: FixedSize, after: FixedSize) -> int:
+    """The scale of a result that has a few pixels more or less; of a square one, the nearest scale."""
+    if before[0] == before[1]:
+        return math.floor(after[0] / before[0] + 0.5)
+    return (after[1] - after[0]) // (before[1] - before[0])
+
+
+def _is_local(session: Any, adapter: Adapter, scale: int, reach: int, sides: FixedSize) -> bool:
+    """Whether a pixel of the result depends on pixels within `reach` only, so that tiles have no seams.
+
+    Runs two pictures of noise that agree around their centres only.
+    """
+    first, second = np.random.default_rng(0).random((2, 1, 3, *sides), np.float32)
+    if min(sides) < 2 * reach + 8:
+        return False
+    inside = tuple(slice(side // 2 - reach - 2, side // 2 + reach + 2) for side in sides)
+    second[:, :, *inside] = first[:, :, *inside]
+    size = sides[0] * scale, sides[1] * scale
+    results = [adapter.from_network(_run(session, adapter, image), size) for image in (first, second)]
+    centre = tuple(slice((side // 2 - 1) * scale, (side // 2 + 1) * scale) for side in sides)
+    return bool(np.array_equal(results[0][:, :, *centre], results[1][:, :, *centre]))
 
 
 def _candidates(fixed: FixedSize | None, multiple: int | None) -> Iterator[tuple[int, FixedSize]]:
@@ -175,13 +224,13 @@ def _find_ranges(
             raise inference_errors.convert(
                 error, f"{path}: running it on {sides[1]}x{sides[0]} pixels failed"
             ) from error
-    expected = (1, adapter.channels, sides[0] * scale, sides[1] * scale)
-    if adapter.from_network(results["1"]).shape != expected:
+    size = sides[0] * scale, sides[1] * scale
+    if adapter.from_network(results["1"], size).shape != (1, adapter.channels, *size):
         raise ModelError(
             f"{path}: it has no img2img card, and its scale depends on the size of the picture: {scale} at first, but"
             f" {sides[1]}x{sides[0]} pixels become {show_shape(results['1'].shape)}"
         )
-    input_range, output_range, others = _best_ranges(results, adapter, image[:, : adapter.channels], path)
+    input_range, output_range, others = _best_ranges(results, adapter, image[:, : adapter.channels], size, path)
     is_integer = (adapter.input_type == np.uint8, results["1"].dtype == np.uint8)  # integers have one range only
     if is_integer[0]:
         input_range = "255"
@@ -191,13 +240,13 @@ def _find_ranges(
 
 
 def _best_ranges(
-    results: dict[str, npt.NDArray[Any]], adapter: Adapter, image: Floats, path: Path
+    results: dict[str, npt.NDArray[Any]], adapter: Adapter, image: Floats, size: FixedSize, path: Path
 ) -> tuple[str, str, list[str]]:
     bound = _output_bound(results)
     middles: dict[tuple[str, str], Floats] = {}
     errors: dict[tuple[str, str], float] = {}
     for pair in itertools.product(RANGES, [bound] if bound else RANGES):
-        planes = dataclasses.replace(adapter, output_range=pair[1]).from_network(results[pair[0]])
+        planes = dataclasses.replace(adapter, output_range=pair[1]).from_network(results[pair[0]], size)
         middles[pair], errors[pair] = _compare(planes, image)
     same = {name: errors[name, name] for name in RANGES if (name, name) in errors}
     best = min(same, key=lambda name: same[name])
@@ -265,6 +314,8 @@ def _note(
     found.append(values)
     if card.multiple > 1 and fixed is None:
         found.append(f"sides are multiples of {card.multiple}")
+    if adapter.offset:
+        found.append(f"no padding (extended by {adapter.offset} pixels on each side)")
     if card.context is None and fixed is None:
         found.append("no tiles (--assume context=N allows them)")
     return f"{path.name} has no img2img card; probing found scale {card.scale}, {', '.join(found)}"

@@ -137,7 +137,8 @@ class LoadedModel:
             feeds[name] = other.repeat(n, axis=0) if len(other) == 1 and n > 1 else other
         result = self._run(feeds | others)
         if self.adapter is not None:
-            result, channels = self.adapter.from_network(result), self.adapter.channels
+            size = height * self.card.scale, width * self.card.scale
+            result, channels = self.adapter.from_network(result, size), self.adapter.channels
         expected = (n, channels, height * self.card.scale, width * self.card.scale)
         if result.shape != expected:
             raise BrokenOutput(
@@ -175,8 +176,8 @@ def load(
         threads: CPU threads, at least 1; None: all that this process may use.
         card: the properties of a file without a card that follows docs/model-file.md otherwise; None: probe it.
         assume: known properties of a file without a card, which are not probed: `scale`, `range` ("1", "255" or
-            "signed": -1..1), `channels` ("rgb" or "bgr"), `task` ("upscale" or "translate"), `context` and `multiple`
-            in pixels.
+            "signed": -1..1), `channels` ("rgb" or "bgr"), `task` ("upscale" or "translate"), `context`, `multiple`
+            and `offset` in pixels.
         runs: maximum number of simultaneous runs of the network on the CPU; None: as many as threads, but at most 8,
             because each run needs memory.
         split: True: a run uses all threads while the others are idle. False: one thread per run, which is faster if

@@ -108,7 +108,7 @@ class Settings:
         (),
         metavar="KEY=VALUE",
         panel=MODEL,
-        help="A property of a model file without a card, such as scale=4, range=255 or context=16. Repeatable.",
+        help="A property of a model file without a card, such as scale=4, range=255 or offset=14. Repeatable.",
     )
     verify: bool = option(
         False, panel=MODEL, help="Refuse a model whose bytes differ from the digest in its card. Default: a warning."

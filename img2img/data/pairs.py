@@ -17,6 +17,7 @@ from img2img.errors import DataError
 from img2img.runtime.files.source import PICTURE_SUFFIXES, on_disk
 from img2img.runtime.files.walk import is_picture
 from img2img.runtime.image import sizes as picture_sizes
+from img2img.runtime.image.pictures import DEFAULT_MAX_PIXELS
 from img2img.text import count_of, nfc
 
 Direction = Literal["AtoB", "BtoA"]
@@ -198,7 +199,7 @@ def _wide_share(pairs: list[Pair]) -> float:
     """Return the share of pictures, in a sample, that are wide enough to be two side by side."""
     sizes: list[tuple[int, int]] = []
     for pair in pairs[:: max(len(pairs) // 20, 1)]:
-        size = next(picture_sizes.of_files([pair.input.path]))
+        size = next(picture_sizes.of_files([pair.input.path], DEFAULT_MAX_PIXELS))
         sizes += [size] if size is not None else []
     return sum(width >= WIDE * height for width, height in sizes) / len(sizes) if sizes else 1.0
 

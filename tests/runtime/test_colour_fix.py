@@ -90,7 +90,7 @@ def test_a_cast_goes_and_detail_stays(scale, gain, offset, dtype, seed):
     assert fixed.dtype == dtype and fixed.shape == result.shape
     assert apart(fixed, result).mean() < 1
     assert max(map(abs, colour_cast(fixed, source))) < 0.3
-    assert energy(fixed) == pytest.approx(energy(result), rel=0.04)  # a gradient's square: 2 % of the gradient
+    assert energy(fixed) == pytest.approx(energy(result), rel=0.05)  # a gradient's square: 2.5 % of the gradient
 
 
 @settings(max_examples=30, deadline=None)

@@ -1,6 +1,7 @@
 """img2img writes nothing to the home folder but its cache, and depends on nothing in it."""
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -58,3 +59,19 @@ def test_a_corrupt_cache_is_ignored_and_written_again(command: Run, home: Path, 
         path.write_bytes(b'{"key": [\xff')
     assert command(*words) == Outcome(0, b"", "")
     assert kept and all(json.loads(path.read_bytes())["value"] for path in kept)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX users")
+def test_without_a_home_folder_nothing_is_kept(
+    home: Path, here: Path, photo: Photo, img2img: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import pwd
+
+    def unknown(number: int) -> None:
+        raise KeyError(number)
+
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    photo(here / "a.png")
+    assert img2img("upscale", "a.png", "-m", MODEL, "-o", "b.png", "-q") == Outcome(0, b"", "")
+    assert sorted(path.name for path in here.iterdir()) == ["a.png", "b.png", "home"]

@@ -11,6 +11,8 @@ import onnxruntime as ort
 import pytest
 import safetensors.torch
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from shared_data import reference_module, shared
 from torch import Tensor, nn
 
@@ -556,3 +558,32 @@ def test_other_architectures_are_imported_by_spandrel(tmp_path: Path) -> None:
     (result,) = session.run(["result"], {"image": image.numpy()})
     with torch.no_grad():
         assert np.abs(result - network(image).clamp(0, 1).numpy()).max() < 2e-4
+
+
+SMALL: dict[str, dict[str, Any]] = {
+    "unet": {"features": 2, "downs": 2},
+    "resnet": {"features": 2, "blocks": 1},
+    "stargan": {"features": 2, "blocks": 1, "domains": 2},
+    "rrdb": {"features": 2, "blocks": 1, "growth": 2},
+    "compact": {"features": 2, "convs": 1},
+    "srresnet": {"features": 2, "blocks": 1},
+    "context-encoder": {"features": 2, "bottleneck": 2, "size": 16},
+}
+sizes = st.lists(st.integers(0, 5), max_size=5).map(tuple)
+
+
+@settings(max_examples=150)
+@given(data=st.data(), name=st.sampled_from(sorted(SMALL)))
+def test_any_change_of_a_layout_gives_a_network_or_an_error_of_ours(data: st.DataObject, name: str) -> None:
+    state = {key: torch.zeros(value.shape) for key, value in networks.build(name, **SMALL[name]).state_dict().items()}
+    for key in data.draw(st.lists(st.sampled_from(sorted(state)), max_size=3)):
+        state[key] = torch.zeros(data.draw(sizes))
+    for key in data.draw(st.lists(st.sampled_from(sorted(state)), max_size=2)):
+        state.pop(key, None)
+    for key in data.draw(st.lists(st.sampled_from(sorted(state) or ["x"]), max_size=2)):
+        state[key.replace("0", data.draw(st.sampled_from(["1", "7", "90", "99999998", "²", "٣"])))] = torch.zeros(1)
+    try:
+        parts.choose({key: value.shape for key, value in state.items()}, frozenset())
+        build(state, Options(domains=("a", "b")))
+    except (CheckpointError, UsageError) as error:
+        assert len(str(error).splitlines()) == 1

@@ -42,4 +42,7 @@ def put(kind: str, key: list[Any], value: dict[str, Any]) -> None:
 
 
 def _file(kind: str, key: list[Any]) -> Path:
-    return folder() / kind / f"{hashlib.sha256(json.dumps(key).encode()).hexdigest()[:24]}.json"
+    place = folder()
+    if place.parts[:1] == ("~",):  # would become a folder of this name in the current folder
+        raise RuntimeError("the user has no home folder")
+    return place / kind / f"{hashlib.sha256(json.dumps(key).encode()).hexdigest()[:24]}.json"

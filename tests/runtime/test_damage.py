@@ -219,3 +219,20 @@ def test_pages_that_overlap_are_counted_in_bounds() -> None:
             reader.directory(8)
             pages += 1
     assert pages == MAX_ALL_ENTRIES // 4095
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_bytes_between_the_segments_are_noted(kind: str) -> None:
+    data = jpeg(**KINDS[kind])
+    place = data.index(b"\xff\xdb")
+    assert notes(data[:place] + b"\xff\xff" + data[place:]) == ()  # padding, which the standard allows
+    for garbage in (b"x", b"\xff\0", bytes(range(1, 60))):
+        assert notes(data[:place] + garbage + data[place:]) == (DAMAGED,), garbage
+
+
+def test_bytes_between_two_scans_are_noted() -> None:
+    data = jpeg(progressive=True)
+    last = data.rindex(b"\xff\xc4")
+    assert notes(data[:last] + b"\xff\xff\xff" + data[last:]) == ()
+    scan_header = data.index(b"\xff\xda", last)
+    assert notes(data[:scan_header] + b"xyz" + data[scan_header:]) == (DAMAGED,)

@@ -22,7 +22,7 @@ DAMAGED = "the file is damaged: parts of the picture are wrong"
 _PIECE = 1 << 20
 _AHEAD = bytes(8)  # libjpeg fills its buffer of 64 bits before it goes on; one more block takes more than that
 _SEQUENTIAL, _FRAMES = (0xFFC0, 0xFFC1), (0xFFC0, 0xFFC1, 0xFFC2)
-_SCAN, _RESTART_INTERVAL = 0xFFDA, 0xFFDD
+_SCAN, _RESTART_INTERVAL, _END = 0xFFDA, 0xFFDD, 0xFFD9
 _TABLES, _TEXTS = (0xFFC4, 0xFFDB), (0xFFFE, *range(0xFFE0, 0xFFF0))
 _MOST_INTERVALS = 2000  # to check one by one: 0.2 s
 _MOST_SCANS = 100  # encoders make 10
@@ -99,8 +99,12 @@ class Watch:
                 self._found = CUT_OFF if numbers == expected[: len(numbers)] else DAMAGED
             elif len(numbers) <= _MOST_INTERVALS:
                 self._found = _check_intervals(stream, header, [place for place, _ in restarts])
+        if header.has_garbage:
+            self._found = DAMAGED
         if not header.whole:
-            scans = _all_scans(stream, Scan(header.start, end, header.scan))
+            scans, is_clean = _all_scans(stream, Scan(header.start, end, header.scan))
+            if not is_clean:
+                self._found = DAMAGED
             if scans and not have_all(scans, header.components, header.progressive):
                 self._found = CUT_OFF
             if scans:
@@ -137,19 +141,21 @@ class _Header:
         units: number of units (MCU) in the scan, which restart intervals count.
         interval: units between restart markers; 0: there are none.
         start: where the compressed pixels start.
+        has_garbage: there are bytes that belong to no segment.
 
     Raises:
         struct.error, IndexError: it is cut off or of an unknown kind.
     """
 
     def __init__(self, stream: BinaryIO) -> None:
-        self.interval, place = 0, 2
+        self.interval, self.has_garbage = 0, False
         self._tables = b"\xff\xd8"
+        stream.seek(2)
         while True:
-            stream.seek(place)
-            marker, length = struct.unpack(">HH", stream.read(4))
-            content = stream.read(length - 2)
-            place += 2 + length
+            marker, is_next = _next_marker(stream)
+            self.has_garbage |= not is_next
+            (length,) = struct.unpack(">H", stream.read(2))
+            content = stream.read(max(length - 2, 0))
             if marker in _FRAMES:
                 self._marker, self._frame = marker, content
             elif marker == _RESTART_INTERVAL:
@@ -160,7 +166,7 @@ class _Header:
                 self._tables += struct.pack(">HH", marker, length) + content
             elif marker not in _TEXTS:
                 raise IndexError("a JPEG of another kind")
-        frame, self.scan, self.start = self._frame, content, place
+        frame, self.scan, self.start = self._frame, content, stream.tell()
         self.progressive = self._marker not in _SEQUENTIAL
         self.components = frame[6 : 6 + 3 * frame[5] : 3]
         self.whole = not self.progressive and content[0] == frame[5]
@@ -186,30 +192,47 @@ class _Header:
         return self._tables + b"".join(struct.pack(">HH", marker, len(data) + 2) + data for marker, data in parts)
 
 
-def _all_scans(stream: BinaryIO, first: Scan) -> list[Scan]:
-    """The first scan and those that follow; empty if there is something unknown between them."""
-    scans = [first]
+def _next_marker(stream: BinaryIO) -> tuple[int, bool]:
+    """Read up to the end of the next marker. Returns it, and whether nothing but padding preceded it.
+
+    Raises IndexError: there is none.
+    """
+    is_next = True
+    while byte := stream.read(1):
+        if byte == b"\xff":
+            while byte == b"\xff":
+                byte = stream.read(1)
+            if byte not in (b"", b"\0"):
+                return 0xFF00 + byte[0], is_next
+        is_next = False
+    raise IndexError("no marker")
+
+
+def _all_scans(stream: BinaryIO, first: Scan) -> tuple[list[Scan], bool]:
+    """The first scan and those that follow, and whether nothing but segments lies between them.
+
+    Empty if there is something unknown between them.
+    """
+    scans, is_clean = [first], True
     while len(scans) < _MOST_SCANS:
-        place = scans[-1].end
+        stream.seek(scans[-1].end)
         while True:
-            stream.seek(place)
-            head = stream.read(4).lstrip(b"\xff")
-            place = stream.tell() - len(head)
-            if head[:1] == b"\xd9":
-                return scans
-            stream.seek(place)
-            marker, length = struct.unpack(">BH", stream.read(3))
-            header = stream.read(length - 2)
-            place += 1 + length
-            if 0xFF00 + marker == _SCAN:
+            marker, is_next = _next_marker(stream)
+            is_clean &= is_next
+            if marker == _END:
+                return scans, is_clean
+            (length,) = struct.unpack(">H", stream.read(2))
+            header = stream.read(max(length - 2, 0))
+            if marker == _SCAN:
                 break
-            if 0xFF00 + marker not in (*_TABLES, *_TEXTS, _RESTART_INTERVAL):
-                return []
+            if marker not in (*_TABLES, *_TEXTS, _RESTART_INTERVAL):
+                return [], is_clean
+        place = stream.tell()
         end, _ = _end_of_scan(stream, place)
         if end is None:
-            return []
+            return [], is_clean
         scans.append(Scan(place, end, header))
-    return []
+    return [], is_clean
 
 
 def _check_intervals(stream: BinaryIO, header: _Header, restarts: list[int]) -> str | None:

@@ -1,5 +1,6 @@
 """What the inpainting methods share: filling holes in photos."""
 
+import copy
 import inspect
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -287,7 +288,12 @@ def _output_shape(key: str, name: str, network: nn.Module, size: int, *channels:
     network.eval()
     try:
         with torch.no_grad():
-            output = network(*(torch.zeros(1, count, size, size) for count in channels))
+            try:  # for shapes only: attention over a large crop would fill the memory
+                output = copy.deepcopy(network).to("meta")(
+                    *(torch.zeros(1, n, size, size, device="meta") for n in channels)
+                )
+            except RuntimeError:  # an operator of the network does not support that
+                output = network(*(torch.zeros(1, count, size, size) for count in channels))
     except (TypeError, ValueError, RuntimeError) as error:
         raise ConfigError(f"{key}.name = {name} cannot take pictures of {size} x {size}: {error}") from error
     network.train()

@@ -1,5 +1,6 @@
 """Paired data: layouts, errors, jitter and label maps."""
 
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
@@ -107,6 +108,22 @@ def test_a_table_of_pairs_is_read(sides: Callable[..., None], tmp_path: Path, de
     found = find_pairs([table])
     assert sorted(pair.name for pair in found.train + found.test) == ["a/x", "a/y", "a/z"]
     assert len(found.test) == 1 and "pairs.csv" in found.layout
+
+
+def test_pairs_are_found_however_their_accents_are_stored(photo: Photo, tmp_path: Path) -> None:
+    composed, separate = (unicodedata.normalize(form, "é") for form in ("NFC", "NFD"))
+    for number in range(3):
+        photo(tmp_path / "A" / f"{composed}{number}.png", seed=number)
+        photo(tmp_path / "B" / f"{separate}{number}.png", seed=10 + number)
+    found = find_pairs([tmp_path])
+    assert {pair.name for pair in found.train + found.test} == {f"{composed}{number}" for number in range(3)}
+    table = tmp_path / "pairs.csv"
+    table.write_text("\n".join(f"A/{separate}{n}.png,B/{composed}{n}.png" for n in range(3)), encoding="utf-8")
+    listed = find_pairs([table])
+    assert {pair.target.path for pair in listed.train + listed.test} == set((tmp_path / "B").iterdir())
+    photo(tmp_path / "A" / f"{separate}0.png")
+    with pytest.raises(DataError, match="have the same name; remove or rename one"):
+        find_pairs([tmp_path])
 
 
 @pytest.mark.parametrize(

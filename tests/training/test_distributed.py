@@ -49,4 +49,4 @@ def test_two_processes_train_a_gan_like_one_and_continue(tmp_path: Path) -> None
     run(tmp_path / "one", args, [])
     run(tmp_path / "two", args, launcher)
     compare(tmp_path / "one", tmp_path / "two")
-    assert "continuing after step 6 of 6" in run(tmp_path / "two", args, launcher)
+    assert "this run is finished: all 6 steps are done" in run(tmp_path / "two", args, launcher)

@@ -23,6 +23,7 @@ class Worker(threading.Thread):
     def __init__(self, target: Callable[[], object], *, name: str, daemon: bool = False) -> None:
         super().__init__(target=target, name=name, daemon=daemon)
         self._ended = threading.Event()
+        self.should_end = False  # see `check`
 
     def run(self) -> None:
         try:
@@ -49,6 +50,13 @@ def abandon(thread: Worker) -> None:
 def are_abandoned() -> bool:
     """Whether a thread that nobody waits for still runs. Ending the interpreter would then abort the process."""
     return any(thread.is_alive() for thread in _abandoned)
+
+
+def check() -> None:
+    """Raise KeyboardInterrupt in a Worker that should end. To be called while waiting for what may never come."""
+    thread = threading.current_thread()
+    if isinstance(thread, Worker) and thread.should_end:
+        raise KeyboardInterrupt
 
 
 def start(target: Callable[[], object], *, name: str, daemon: bool = False) -> Worker:

@@ -205,8 +205,8 @@ def _converted(kind: type[Any], value: Any, context: Any, param: Any) -> Any:
         raise typer.BadParameter(f"{value!r} is not {what}", context, param) from error
     if (low is None or low <= number) and (high is None or number <= high):
         return number
-    limits = f"{'' if low is None else low}..{'' if high is None else high}"
-    raise typer.BadParameter(f"{value} is not in {limits}", context, param)
+    limits = f"at least {low}" if high is None else f"at most {high}" if low is None else f"in {low}..{high}"
+    raise typer.BadParameter(f"{value} is not {limits}", context, param)
 
 
 class _Group(_Quick, TyperGroup):

@@ -2,8 +2,10 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -115,3 +117,36 @@ def test_names_that_the_locale_cannot_write_are_escaped(here: Path, photo: Photo
     photo(here / os.fsdecode(b"in/\xff\xc3\xa9.png"))
     done = shell("PYTHONIOENCODING=ascii img2img upscale in -o out --dry-run")
     assert done.returncode == 0 and r"\xff\xe9.png" in done.stdout
+
+
+def test_an_endless_device_is_no_picture(here: Path, models: Path) -> None:
+    done = shell("ulimit -v 8000000; img2img upscale /dev/zero -o q.png")
+    assert done.returncode == 1 and done.stderr.startswith("error: cannot read /dev/zero: it is not a picture")
+
+
+def test_a_picture_comes_through_a_named_pipe(here: Path, photo: Photo, models: Path) -> None:
+    photo(here / "a.png")
+    os.mkfifo(here / "pipe.png")
+    done = shell("(sleep 1; cat a.png > pipe.png) & img2img upscale pipe.png -o b.png; wait")
+    assert done.returncode == 0 and (here / "b.png").is_file(), done.stderr
+
+
+@pytest.mark.parametrize("words", ["upscale pipe.png -o b.png", "inpaint a.png --mask pipe.png -o b.png"])
+def test_waiting_for_a_named_pipe_ends_with_a_signal(words: str, here: Path, photo: Photo) -> None:
+    photo(here / "a.png")
+    os.mkfifo(here / "pipe.png")
+    command = [sys.executable, "-m", "img2img", *words.split(), "--threads", "1"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment(), cwd=here)
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and not _is_open(process.pid, "pipe.png"):
+        time.sleep(0.1)
+    process.send_signal(signal.SIGTERM)
+    assert process.communicate(timeout=60)[1] == "interrupted\n" and process.returncode == 130
+
+
+def _is_open(number: int, name: str) -> bool:
+    folder = Path(f"/proc/{number}/fd")
+    try:
+        return any(os.readlink(link).endswith(name) for link in folder.iterdir())  # noqa: PTH115
+    except OSError:
+        return False

@@ -14,7 +14,6 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from threading import Thread
 from typing import BinaryIO, Literal
 
 from img2img.errors import PictureError
@@ -29,6 +28,7 @@ from img2img.runtime.network.devices import Cores
 from img2img.runtime.tasks.settings import Settings
 from img2img.runtime.tasks.task import ModelChoice, Task
 from img2img.text import show
+from img2img.threads import Worker
 
 POLL = 0.2  # seconds; Windows delivers Ctrl-C only between waits that end
 
@@ -48,10 +48,11 @@ class Stop:
         self._stopped = True
         self._interrupt()
 
-    def join(self, thread: Thread) -> None:
+    def join(self, thread: Worker) -> None:
         """Wait until the thread ends, and interrupt it again and again if the batch is being stopped."""
         while thread.is_alive():
             if self._stopped:
+                thread.should_end = True
                 self._interrupt()
             thread.join(POLL)
 

@@ -193,9 +193,11 @@ def _parsed(template: str) -> list[tuple[str, str | None]]:
     try:
         pieces = list(string.Formatter().parse(template))
     except ValueError as error:
-        raise UsageError(f"-o {show(template)}: {error}") from error
+        raise UsageError(f"-o {show(template)}: it has a brace without its partner; write {{{{ for a brace") from error
     for _, field, specification, conversion in pieces:
-        if field is not None and (field not in TEMPLATE_FIELDS or specification or conversion):
+        if field in TEMPLATE_FIELDS and (specification or conversion):
+            raise UsageError(f"-o {show(template)}: a field is only a name: {{{field}}}, without ! and :")
+        if field is not None and field not in TEMPLATE_FIELDS:
             known = " ".join(f"{{{name}}}" for name in TEMPLATE_FIELDS)
             raise UsageError(f"-o {show(template)}: unknown field {{{show(field)}}}; there are {known}")
     return [(literal, field) for literal, field, _, _ in pieces]

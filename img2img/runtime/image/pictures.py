@@ -26,6 +26,7 @@ from img2img.runtime.image import (
     pillow,
     png_checks,
     png_chunks,
+    special_files,
     xmp,
 )
 from img2img.runtime.image import colour as colours
@@ -110,7 +111,7 @@ def read(
 
 def _read(source: Path | BinaryIO, max_pixels: int, first_frame: bool) -> Picture:
     """As `read`; errors do not name the file."""
-    with _streams(source) as fresh:
+    with _streams(source, max_pixels) as fresh:
         head = fresh().read(pillow.HEAD_BYTES)
         format = pillow.identify(head)
         if not head:
@@ -316,8 +317,11 @@ def _tags_of(decoded: decoding.Decoded, format: str, chunks: png_chunks.Chunks, 
 
 
 @contextmanager
-def _streams(source: Path | BinaryIO) -> Iterator[Opener]:
-    """A function that returns the file from its beginning as a seekable stream, each time it is called."""
+def _streams(source: Path | BinaryIO, max_pixels: int) -> Iterator[Opener]:
+    """A function that returns the file from its beginning as a seekable stream, each time it is called.
+
+    max_pixels: limits what is read from a pipe or device.
+    """
     with ExitStack() as stack:
         try:
             if isinstance(source, Path) and stat.S_ISREG(source.stat().st_mode):
@@ -326,7 +330,7 @@ def _streams(source: Path | BinaryIO) -> Iterator[Opener]:
                 yield lambda: unused.pop() if unused else stack.enter_context(source.open("rb"))
                 return
             # A pipe can only be read once.
-            data = source.read_bytes() if isinstance(source, Path) else source.read()
+            data = special_files.read(source, max_pixels) if isinstance(source, Path) else source.read()
         except OSError as error:
             raise PictureError(f"{error.strerror or error}") from error
         yield lambda: BytesIO(data)

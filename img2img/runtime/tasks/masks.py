@@ -45,7 +45,9 @@ class MaskSources:
         found = np.zeros((height, width), np.bool_)
         if mask is not None:
             if mask.shape != found.shape:
-                raise PictureError(f"the mask has {mask.shape[1]}x{mask.shape[0]} pixels, the photo {width}x{height}")
+                sizes = f"the mask has {mask.shape[1]}x{mask.shape[0]} pixels, the photo {width}x{height}"
+                turned = "; the photo is turned upright first, as its EXIF orientation says"
+                raise PictureError(sizes + (turned if mask.shape == found.shape[::-1] else ""))
             found |= mask
         if self.key is not None:
             found |= _keyed(picture, self.key, self.tolerance)

@@ -17,9 +17,6 @@ from img2img.runtime.files.jobs import Existing
 from img2img.runtime.files.lists import MAX_BYTES
 from img2img.text import parse_memory
 
-_BYTES_PER_PIXEL = 8  # four channels of 16 bits
-_METADATA = 64 << 20  # bytes around the pixels
-
 
 class FileFormat(StrEnum):
     """Extensions that --format accepts."""
@@ -121,7 +118,9 @@ class Settings:
         max=1,
         help="Blend of input and result: 0 returns the input, 1 the result.",
     )
-    threads: int | None = option(None, panel=MODEL, min=1, metavar="N", help="CPU threads. Default: all cores.")
+    threads: int | None = option(
+        None, panel=MODEL, min=1, max=1024, metavar="N", help="CPU threads. Default: all cores."
+    )
     max_memory: str | None = option(
         None, metavar="SIZE", panel=MODEL, help="Memory limit, such as 500M or 2G. Tiles are sized to fit."
     )
@@ -194,7 +193,9 @@ class Settings:
 
     def bytes_of_pictures(self) -> int:
         """The most bytes of a picture on stdin: --max-bytes, or those of the largest raw picture. Raises UsageError."""
-        return self._max_bytes(self.limit * _BYTES_PER_PIXEL + _METADATA)
+        from img2img.runtime.image.special_files import most_bytes
+
+        return self._max_bytes(most_bytes(self.limit))
 
     def bytes_of_lists(self) -> int:
         """The most bytes of a list of names: --max-bytes, or 64 MiB. Raises UsageError."""

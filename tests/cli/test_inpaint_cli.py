@@ -173,6 +173,12 @@ def test_an_empty_mask_leaves_the_photo_and_says_so(img2img: Run, photo: Photo, 
     assert "a.png: the photo has no transparency" in done.err
 
 
+def test_a_box_that_reaches_beyond_the_photo_gets_a_note(img2img: Run, photo: Photo, here: Path) -> None:
+    photo(here / "a.png", (20, 12))
+    done = img2img("inpaint", "a.png", "--box", "18,10,9,9", "-o", "b.png")
+    assert done.status == 0 and "only a part of the box 18,10,9,9 lies inside the photo of 20x12 pixels" in done.err
+
+
 def test_a_photo_through_a_pipe(command: Run, photo: Photo, here: Path) -> None:
     source = photo(here / "a.png", (20, 12))
     done = command("inpaint", "-", "--box", "4,2,5,4", "--feather", "0", stdin=source.read_bytes())

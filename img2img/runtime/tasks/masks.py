@@ -55,6 +55,9 @@ class MaskSources:
             if x >= width or y >= height or x + wide <= 0 or y + high <= 0:
                 raise PictureError(f"the box {x},{y},{wide},{high} lies outside the photo of {width}x{height} pixels")
             found[max(0, y) : max(0, y + high), max(0, x) : max(0, x + wide)] = True
+            if x < 0 or y < 0 or x + wide > width or y + high > height:
+                note = f"only a part of the box {x},{y},{wide},{high} lies inside the photo of {width}x{height} pixels"
+                picture = dataclasses.replace(picture, notes=(*picture.notes, note))
         if self.transparent:
             if picture.alpha is None:
                 note = "the photo has no transparency"

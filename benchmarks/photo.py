@@ -24,6 +24,7 @@ from processes import Usage, median, run
 
 HERE = Path(__file__).parent
 PHOTOS = sorted((HERE.parent / "examples").glob("*.jpg"))
+Image.MAX_IMAGE_PIXELS = None  # results are larger than Pillow expects
 
 
 def photo(size: tuple[int, int], target: Path, turn: int = 0) -> Path:

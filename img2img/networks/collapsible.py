@@ -102,7 +102,7 @@ class CollapsibleCompact(nn.Module):
         own = self.state_dict()
         if {key: value.shape for key, value in state.items()} == {key: value.shape for key, value in own.items()}:
             return None  # same layout: load `state` directly
-        small = _fold_state(state)
+        small = fold_state(state)
         if grow.size_of(small) is None:
             return None
         plain, how = grow.grow_weights(small, Compact(**self.options).state_dict())
@@ -113,7 +113,7 @@ class CollapsibleCompact(nn.Module):
         return own | plain, how
 
 
-def _fold_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def fold_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return `state` with one kernel instead of the branches of each of its `CollapsibleConv` layers."""
     folded = dict(state)
     for place in [key.removesuffix(".direct.weight") for key in state if key.endswith(".direct.weight")]:

@@ -87,3 +87,37 @@ def test_the_exported_model_equals_the_trained_network(tmp_path: Path) -> None:
     result = session.run(None, {session.get_inputs()[0].name: image})[0]
     with torch.no_grad():
         assert np.allclose(result, net(torch.from_numpy(image)).clamp(0, 1).numpy(), atol=1e-4)
+
+
+@pytest.mark.parametrize("expand", [16, 24])
+def test_a_folded_network_or_other_branches_give_the_same_function_to_start_from(expand: int) -> None:
+    torch.manual_seed(1)
+    trained = CollapsibleResidual(scale=2, features=8, blocks=2, convs=2, expand=16)
+    for parameter in trained.parameters():
+        parameter.data += 0.02 * torch.randn_like(parameter)
+    image = torch.rand(1, 3, 12, 10)
+    for state in (trained.folded().state_dict(), trained.state_dict()):
+        network = CollapsibleResidual(scale=2, features=8, blocks=2, convs=2, expand=expand)
+        found = network.initial_state_from(state)
+        if found is None:
+            assert expand == 16 and "first.direct.weight" in state, "only its own layout is loaded as it is"
+            continue
+        network.load_state_dict(found[0])
+        torch.testing.assert_close(network(image), trained(image), atol=1e-5, rtol=1e-4)
+
+
+def test_a_network_for_another_scale_gives_all_but_its_last_convolution() -> None:
+    small = CollapsibleResidual(scale=2, features=8, blocks=2, convs=2, expand=16)
+    network = CollapsibleResidual(scale=4, features=8, blocks=2, convs=2, expand=16)
+    found = network.initial_state_from(small.folded().state_dict())
+    assert found is not None and "another scale" in found[1]
+    last = network.last.weight.clone()
+    network.load_state_dict(found[0])
+    assert torch.equal(network.last.weight, last)
+    torch.testing.assert_close(network.first.kernel()[0], small.first.kernel()[0], atol=1e-6, rtol=1e-5)
+
+
+def test_another_network_is_not_converted() -> None:
+    network = CollapsibleResidual(scale=2, features=8, blocks=2, convs=2, expand=16)
+    for other in (Residual(scale=2, features=12, blocks=2, convs=2), Residual(scale=2, features=8, blocks=3, convs=2)):
+        assert network.initial_state_from(other.state_dict()) is None

@@ -10,20 +10,16 @@ more with nothing left to do. `--other` names the Python of an environment with 
 """
 
 import argparse
-import json
-import os
 import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import onnxruntime
 from PIL import Image
-from processes import Usage, median, run
+from processes import Usage, announce, median, run
 
 from img2img.runtime.network import models
 
@@ -98,8 +94,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--other", metavar="PYTHON", help="Python of an environment with another version")
     options = parser.parse_args()
-    facts = {"onnxruntime": onnxruntime.__version__, "cores": os.cpu_count(), "model": options.model}
-    print(json.dumps({**facts, "rounds": options.rounds, "time": time.strftime("%Y-%m-%d")}))
+    announce(options.model, options.rounds)
     with tempfile.TemporaryDirectory() as name:
         for batch in options.batch or ["50x480", "1000x96"]:
             count, side = (int(number) for number in batch.split("x"))

@@ -22,12 +22,12 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
+from processes import Finished, Usage, finish
 from safetensors.torch import save as save_safetensors
 
 ROOT = Path(__file__).parents[1]
@@ -42,54 +42,26 @@ GROUP = 50  # pictures per process
 Fault = tuple[str, str]  # the file, and what happened
 
 
-@dataclass(frozen=True)
-class Ended:
-    """A finished process."""
-
-    status: int
-    out: str
-    err: str
-    wall: float
-    peak: float
-
-    def faults(self, name: str, files: int = 1) -> list[Fault]:
-        found = []
-        if self.status not in (0, 1, 2) or "Traceback" in self.err or "a bug in img2img" in self.err:
-            found.append((name, f"crash, status {self.status}: {self.err.strip()[-160:]!r}"))
-        if files == 1 and self.wall > SECONDS:
-            found.append((name, f"{self.wall:.1f} s"))
-        if self.peak > MEGABYTES:
-            found.append((name, f"{self.peak:.0f} MB"))
-        return found
+def faults_of(done: Finished, name: str, files: int = 1) -> list[Fault]:
+    """The promises that a process has broken, as far as its end and its usage show them."""
+    found = []
+    if done.status not in (0, 1, 2) or "Traceback" in done.err or "a bug in img2img" in done.err:
+        found.append((name, f"crash, status {done.status}: {done.err.strip()[-160:]!r}"))
+    if files == 1 and done.usage.wall > SECONDS:
+        found.append((name, f"{done.usage.wall:.1f} s"))
+    if done.usage.peak > MEGABYTES:
+        found.append((name, f"{done.usage.peak:.0f} MB"))
+    return found
 
 
-_WATCH = """
-import json, os, sys
-child = os.fork()
-if not child:
-    os.execvp(sys.argv[2], sys.argv[2:])
-_, status, usage = os.wait4(child, 0)
-with open(sys.argv[1], "w") as file:
-    json.dump([os.waitstatus_to_exitcode(status), usage.ru_maxrss], file)
-"""
-
-
-def run(words: list[str], place: Path, limit: float) -> Ended:
+def run(words: list[str], place: Path, limit: float) -> Finished:
     """Run the command line in `place`, which is also its home."""
-    result = place.parent / f"{place.name}.json"
-    result.unlink(missing_ok=True)
     env = {**os.environ, "HOME": str(place), "IMG2IMG_CACHE": str(place / "cache"), "OMP_NUM_THREADS": "1"}
     env |= {"PYTHONPATH": str(ROOT), "TMPDIR": str(place / "tmp")}
-    command = [sys.executable, "-S", "-c", _WATCH, str(result), sys.executable, "-m", "img2img", *words]
-    begin = time.perf_counter()
     try:
-        done = subprocess.run(command, cwd=place, env=env, capture_output=True, timeout=limit, check=False)
+        return finish([sys.executable, "-m", "img2img", *words], limit, cwd=place, env=env)
     except subprocess.TimeoutExpired:
-        subprocess.run(["pkill", "-9", "-f", str(place)], check=False)
-        return Ended(0, "", "", limit, 0)
-    wall = time.perf_counter() - begin
-    status, peak = json.loads(result.read_text())
-    return Ended(status, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"), wall, peak / 1024)
+        return Finished(0, "", "", Usage(limit, 0, 0))
 
 
 def outside(place: Path) -> set[str]:
@@ -212,8 +184,8 @@ def try_pictures(names: list[str], inputs: Path, place: Path, model: Path) -> tu
     before = outside(place)
     words = ["upscale", "in", "-m", str(model), "-o", "out", "--format", "png", "--json", "--threads", "1"]
     ended = run(words, place, SECONDS * (1 if len(names) == 1 else 3))
-    faults = ended.faults(names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more", len(names))
-    if len(names) > 1 and (faults or ended.wall >= SECONDS * 3):
+    faults = faults_of(ended, names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more", len(names))
+    if len(names) > 1 and (faults or ended.usage.wall >= SECONDS * 3):
         parts = [try_pictures([name], inputs, place, model) for name in names]
         return [fault for found, _ in parts for fault in found], sum((count for _, count in parts), Counter())
     faults += [(name, "written outside") for name in outside(place) - before]
@@ -244,7 +216,7 @@ def try_file(words: Callable[[Path], list[list[str]]], path: Path, place: Path) 
     before, faults, statuses = outside(place), list[Fault](), Counter[str]()
     for command in words(path):
         ended = run(command, place, SECONDS * 3)
-        faults += ended.faults(f"{path.name} ({command[0]})")
+        faults += faults_of(ended, f"{path.name} ({command[0]})")
         statuses[f"{command[0]}: status {ended.status}"] += 1
     return faults + [(path.name, f"{name} written outside") for name in outside(place) - before], statuses
 

@@ -8,19 +8,15 @@ the rounds. File sizes and the largest difference of pixels show whether both ve
 """
 
 import argparse
-import json
-import os
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 from PIL import Image
-from processes import Usage, median, run
+from processes import Usage, announce, median, run
 
 HERE = Path(__file__).parent
 PHOTOS = sorted((HERE.parent / "examples").glob("*.jpg"))
@@ -72,8 +68,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--other", metavar="PYTHON", help="Python of an environment with another version")
     options = parser.parse_args()
-    facts = {"onnxruntime": onnxruntime.__version__, "cores": os.cpu_count(), "model": options.model}
-    print(json.dumps({**facts, "rounds": options.rounds, "time": time.strftime("%Y-%m-%d")}))
+    announce(options.model, options.rounds)
     width, height = (int(number) for number in options.size.split("x"))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

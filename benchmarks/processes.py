@@ -2,11 +2,17 @@
 
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
+import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
+
+import onnxruntime
 
 
 @dataclass(frozen=True)
@@ -18,24 +24,46 @@ class Usage:
     peak: float
 
 
+@dataclass(frozen=True)
+class Finished:
+    """How a process ended, what it wrote, and what it used."""
+
+    status: int
+    out: str
+    err: str
+    usage: Usage
+
+
+def finish(command: Sequence[str], limit: float | None = None, **options: Any) -> Finished:
+    """Run `command` to its end. `options` are those of `subprocess.Popen`, such as `cwd` and `env`.
+
+    Raises:
+        subprocess.TimeoutExpired: it took more than `limit` seconds, and has been killed.
+    """
+    # The peak of a child starts at the size of its parent, so the parent must be small, unlike this process.
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "start_new_session": True}
+    with tempfile.NamedTemporaryFile() as result:
+        watch = [sys.executable, "-S", "-c", _WATCH, result.name, *command]
+        with subprocess.Popen(watch, **pipes, **options) as watched:
+            try:
+                out, err = watched.communicate(timeout=limit)
+            except BaseException:
+                os.killpg(watched.pid, signal.SIGKILL)  # the command as well, or its pipes stay open
+                raise
+        status, wall, cpu, peak = json.load(result)
+    return Finished(status, out.decode(errors="replace"), err.decode(errors="replace"), Usage(wall, cpu, peak / 1024))
+
+
 def run(command: Sequence[str], env: Mapping[str, str] | None = None) -> Usage:
     """Run `command` to its end; its output is discarded.
 
     Raises:
         RuntimeError: it did not exit with 0.
     """
-    # The peak of a child starts at the size of its parent, so the parent must be small, unlike this process.
-    watched = subprocess.run(
-        [sys.executable, "-S", "-c", _WATCH, *command],
-        capture_output=True,
-        env={**os.environ, **(env or {})},
-        check=True,
-    )
-    status, wall, cpu, peak = json.loads(watched.stdout)
-    if status:
-        message = watched.stderr.decode(errors="replace")[-500:]
-        raise RuntimeError(f"{' '.join(command)}: status {status}: {message}")
-    return Usage(wall, cpu, peak / 1024)
+    done = finish(command, env={**os.environ, **(env or {})})
+    if done.status:
+        raise RuntimeError(f"{' '.join(command)}: status {done.status}: {done.err[-500:]}")
+    return done.usage
 
 
 _WATCH = """
@@ -43,12 +71,18 @@ import json, os, sys, time
 begin = time.perf_counter()
 child = os.fork()
 if not child:
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    os.execvp(sys.argv[1], sys.argv[1:])
+    os.execvp(sys.argv[2], sys.argv[2:])
 _, status, usage = os.wait4(child, 0)
-cpu = usage.ru_utime + usage.ru_stime
-print(json.dumps([os.waitstatus_to_exitcode(status), time.perf_counter() - begin, cpu, usage.ru_maxrss]))
+wall, cpu = time.perf_counter() - begin, usage.ru_utime + usage.ru_stime
+with open(sys.argv[1], "w") as file:
+    json.dump([os.waitstatus_to_exitcode(status), wall, cpu, usage.ru_maxrss], file)
 """
+
+
+def announce(model: str, rounds: int) -> None:
+    """Print what the figures below were measured with."""
+    facts = {"onnxruntime": onnxruntime.__version__, "cores": os.cpu_count(), "model": model}
+    print(json.dumps({**facts, "rounds": rounds, "time": time.strftime("%Y-%m-%d")}))
 
 
 def in_turn(commands: Mapping[str, Sequence[str]], rounds: int) -> dict[str, list[Usage]]:

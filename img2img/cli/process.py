@@ -208,10 +208,8 @@ class Report:
             return f"{event.job.label} -> {target}  {width}x{height}  {show_duration(event.seconds)}{self._noted()}"
         failed = f", {self.counts['failed']} failed" if self.counts["failed"] else ""
         speed = self.megapixels / max(seconds, 1e-9)
-        return (
-            f"{count_of(count, 'picture')}, {self.megapixels:.1f} MP in {show_duration(seconds)} ({speed:.2f} MP/s)"
-            + (f"{failed}{self._noted()}")
-        )
+        pictures = f"{count_of(count, 'picture')}, {self.megapixels:.1f} MP in {show_duration(seconds)}"
+        return f"{pictures} ({speed:.2f} MP/s){failed}{self._noted()}"
 
     def _noted(self) -> str:
         count = self.notes + len(self.told.notes)

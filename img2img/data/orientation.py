@@ -9,11 +9,9 @@ from PIL import Image
 
 from img2img.data.pairs import Pair
 from img2img.runtime.image import pillow
+from img2img.runtime.image.exif import ORIENTATION
+from img2img.runtime.image.tiff_writing import HEIGHT, WIDTH
 from img2img.text import count_of
-
-ORIENTATION = 0x0112
-WIDTH, HEIGHT = 256, 257
-"""Tags of EXIF and TIFF."""
 
 TOLERANCE = 0.02
 """Relative difference between the shapes of two pictures that count as equal."""

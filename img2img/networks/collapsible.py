@@ -99,18 +99,32 @@ class CollapsibleCompact(nn.Module):
         The other branches keep their weights. The plain kernels are chosen so that all branches add up to the given
         function.
         """
-        own = self.state_dict()
-        if {key: value.shape for key, value in state.items()} == {key: value.shape for key, value in own.items()}:
+        if shapes(state) == shapes(self.state_dict()):
             return None  # same layout: load `state` directly
         small = fold_state(state)
         if grow.size_of(small) is None:
             return None
         plain, how = grow.grow_weights(small, Compact(**self.options).state_dict())
-        for place, layer in enumerate(self.body):
-            if isinstance(layer, CollapsibleConv):
-                own[f"body.{place}.direct.weight"] = layer.direct_for(plain.pop(f"body.{place}.weight"))
-                own[f"body.{place}.direct.bias"] = plain.pop(f"body.{place}.bias")
-        return own | plain, how
+        return with_branches(self, plain), how
+
+
+def shapes(state: Mapping[str, Tensor]) -> dict[str, torch.Size]:
+    """Return the shape of each tensor of `state`."""
+    return {key: value.shape for key, value in state.items()}
+
+
+@torch.no_grad()
+def with_branches(network: nn.Module, plain: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return weights for `network` that give the same function as `plain`, which has no branches.
+
+    The other branches keep the weights they have in `network`. The direct kernels make up for them.
+    """
+    state: dict[str, Tensor] = {**network.state_dict(), **plain}
+    for name, layer in network.named_modules():
+        if isinstance(layer, CollapsibleConv):
+            state[f"{name}.direct.weight"] = layer.direct_for(state.pop(f"{name}.weight"))
+            state[f"{name}.direct.bias"] = state.pop(f"{name}.bias")
+    return state
 
 
 def fold_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from img2img.networks.collapsible import CollapsibleConv, fold_state
+from img2img.networks.collapsible import CollapsibleConv, fold_state, shapes, with_branches
 from img2img.networks.compact import activation_layer
 
 BLOCK_SCALE = 0.1
@@ -127,7 +127,6 @@ class CollapsibleResidual(Residual):
         plain.load_state_dict(state)
         return plain.to(next(self.parameters()).device).train(self.training)
 
-    @torch.no_grad()
     def initial_state_from(self, state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], str] | None:
         """Weights for the same function as a `Residual` network, folded or with branches of another width.
 
@@ -136,20 +135,12 @@ class CollapsibleResidual(Residual):
         """
         own = self.state_dict()
         plain, expected = fold_state(state), Residual(**self.options).state_dict()
-        if _shapes(state) == _shapes(own) or plain.keys() != expected.keys():
+        if shapes(state) == shapes(own) or plain.keys() != expected.keys():
             return None
         how = "branches restored"
         if plain["last.weight"].shape != own["last.weight"].shape:
             how = "all but the last convolution, which is for another scale"
             plain |= {key: own[key] for key in ("last.weight", "last.bias")}
-        if _shapes(plain) != _shapes(expected):
+        if shapes(plain) != shapes(expected):
             return None
-        for name, layer in self.named_modules():
-            if isinstance(layer, CollapsibleConv):
-                own[f"{name}.direct.weight"] = layer.direct_for(plain.pop(f"{name}.weight"))
-                own[f"{name}.direct.bias"] = plain.pop(f"{name}.bias")
-        return own | plain, how
-
-
-def _shapes(state: Mapping[str, Tensor]) -> dict[str, torch.Size]:
-    return {key: value.shape for key, value in state.items()}
+        return with_branches(self, plain), how

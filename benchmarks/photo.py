@@ -1,10 +1,12 @@
-"""Compares `img2img upscale photo` with the bare network: one photo, whole processes.
+"""Compares `img2img upscale photo` with the bare network and with a plain script: one photo, whole processes.
 
 python benchmarks/photo.py [--model upscale-x4] [--size 512x512] [--to png --to jpg] [--rounds 7] [--other PYTHON]
 
-The bare network is onnxruntime alone on all cores, on the same tiles (bare_windows.py); only its calls count. `--other`
-names the Python of an environment with another version of img2img. All contestants run in turn; ratios are medians over
-the rounds. File sizes and the largest difference of pixels show whether both versions did the same work.
+The bare network is onnxruntime alone on all cores, on the same tiles (bare_windows.py); only its calls count. The plain
+script (naive_loop.py) imports onnxruntime and Pillow, loads the model, and opens, runs and saves the photo. It shows
+how much of the rest is start-up and encoding. `--other` names the Python of an environment with another version of
+img2img. All contestants run in turn; ratios are medians over the rounds. File sizes and the largest difference of
+pixels show whether both versions did the same work.
 """
 
 import argparse
@@ -17,6 +19,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 from processes import Usage, announce, median, run
+
+from img2img.runtime.network import models
 
 HERE = Path(__file__).parent
 PHOTOS = sorted((HERE.parent / "examples").glob("*.jpg"))
@@ -38,14 +42,14 @@ def upscale(model: str, source: Path, target: Path | str, python: str = sys.exec
     return [python, "-m", "img2img", "upscale", str(source), *options]
 
 
-def measure(model: str, source: Path, targets: dict[str, tuple[Path, str]], rounds: int) -> None:
-    """Run the bare network and every contestant (name: target and Python) in turn, and print seconds and ratios."""
+def measure(model: str, source: Path, contestants: dict[str, tuple[Path, list[str]]], rounds: int) -> None:
+    """Run the bare network and every contestant (name: result and command) in turn, and print seconds and ratios."""
     bare = [sys.executable, str(HERE / "bare_windows.py"), model, str(source.parent)]
     network: list[float] = []
-    usages: dict[str, list[Usage]] = {name: [] for name in targets}
+    usages: dict[str, list[Usage]] = {name: [] for name in contestants}
     for turn in range(rounds + 1):
         alone = float(subprocess.run(bare, check=True, capture_output=True, text=True).stdout)
-        found = {name: run(upscale(model, source, target, python)) for name, (target, python) in targets.items()}
+        found = {name: run(command) for name, (_, command) in contestants.items()}
         if turn:  # the first round warms up
             network.append(alone)
             for name, usage in found.items():
@@ -56,7 +60,7 @@ def measure(model: str, source: Path, targets: dict[str, tuple[Path, str]], roun
         print(
             f"  {name:<16} {median(values, 'wall'):7.2f} s  / network {statistics.median(over):.3f} ({min(over):.3f} to"
             f" {max(over):.3f})  cpu {median(values, 'cpu'):.2f} s  peak {median(values, 'peak'):.0f} MB"
-            f"  file {targets[name][0].stat().st_size:,} bytes"
+            f"  file {contestants[name][0].stat().st_size:,} bytes"
         )
 
 
@@ -76,13 +80,18 @@ def main() -> None:
         source = photo((width, height), folder / "in" / "photo.png")
         for suffix in options.to or ["png", "jpg"]:
             print(f"a {options.size} photo to {suffix}:", flush=True)
-            targets = {"img2img": (folder / f"ours.{suffix}", sys.executable)}
+            ours, other, plain = (folder / f"{name}.{suffix}" for name in ("ours", "other", "photo"))
+            script = [sys.executable, str(HERE / "naive_loop.py"), str(models.find(options.model))]
+            contestants = {
+                "img2img": (ours, upscale(options.model, source, ours)),
+                "plain script": (plain, [*script, str(source.parent), str(folder), f".{suffix}"]),
+            }
             if options.other:
-                targets["other version"] = (folder / f"other.{suffix}", options.other)
-            measure(options.model, source, targets, options.rounds)
+                contestants["other version"] = (other, upscale(options.model, source, other, options.other))
+            measure(options.model, source, contestants, options.rounds)
             if options.other:
-                ours, other = (np.asarray(Image.open(path)).astype(int) for path, _ in targets.values())
-                print(f"  largest difference of the two results: {np.abs(ours - other).max()} of 255")
+                results = (np.asarray(Image.open(path)).astype(int) for path in (ours, other))
+                print(f"  largest difference of the two results: {np.abs(np.subtract(*results)).max()} of 255")
 
 
 if __name__ == "__main__":

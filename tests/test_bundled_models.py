@@ -42,6 +42,12 @@ def test_a_bundled_model_says_everything_about_itself(path: Path) -> None:
     assert models.find(path.stem) == path
 
 
+@pytest.mark.parametrize("path", UPSCALERS, ids=lambda path: path.stem)
+def test_a_bundled_upscaler_says_which_photos_it_is_for(path: Path) -> None:
+    card = models.read_card(path)
+    assert card is not None and card.input_quality == ("clean" if path in FAITHFUL else "degraded")
+
+
 @pytest.mark.parametrize("path", BUNDLED, ids=lambda path: path.stem)
 def test_a_bundled_model_passes_every_check(path: Path) -> None:
     checks = verify.verify(path, device="cpu")

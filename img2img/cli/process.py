@@ -5,6 +5,7 @@ Messages for people go to stderr, lines for programs to stdout.
 
 from __future__ import annotations
 
+import shlex
 import sys
 import time
 from collections.abc import Iterable, Sequence
@@ -119,9 +120,9 @@ class Report:
     """Reports the events of a batch and determines the exit status.
 
     With `as_json`, stdout gets one object per file (keys: status, input, output, size, result_size, seconds, hash,
-    warnings, error) and a final one with the status "summary", the number of all `warnings`, and the `notes` about the
-    whole batch. File names keep their bytes: bytes that are not UTF-8 become lone surrogates, which Python's
-    os.fsencode converts back.
+    warnings, error, jpeg_quality, suggestion) and a final one with the status "summary", the number of all `warnings`,
+    and the `notes` about the whole batch. File names keep their bytes: bytes that are not UTF-8 become lone surrogates,
+    which Python's os.fsencode converts back.
 
     Errors are always printed on stderr, and notes unless `quiet` is set. Skipped files, and the summary if
     there are notes or stderr is a terminal, are printed unless `quiet` is set or stdout has them as JSON.
@@ -141,6 +142,8 @@ class Report:
         self.none_started = True  # every job so far failed before it started
         self.megapixels = 0.0
         self.last: dict[str, Event] = {}  # by status
+        self.compressed: list[int] = []  # qualities of the photos that another model suits better
+        self.last_compressed: Event | None = None
         self.began = time.perf_counter()
 
     def take_all(self, events: Iterable[Event]) -> ExitStatus:
@@ -169,6 +172,9 @@ class Report:
                 self.display.finish(event.index)
         if event.status == "done" and event.result_size is not None:
             self.megapixels += event.result_size[0] * event.result_size[1] / 1e6
+        if event.suggestion is not None and event.jpeg_quality is not None:
+            self.last_compressed = event
+            self.compressed.append(event.jpeg_quality)
         if self.as_json:
             console.write_json(_record(event))
         if event.status == "failed":
@@ -180,6 +186,8 @@ class Report:
 
     def _sum_up(self, status: ExitStatus) -> None:
         seconds = time.perf_counter() - self.began
+        if self.last_compressed is not None:
+            self.told.add(self._suggestion(self.last_compressed))
         if self.as_json:
             about = {"warnings": self.notes + len(self.told.notes), "notes": self.told.notes}
             known = {**self.counts, "seconds": round(seconds, 3), "exit_status": int(status)}
@@ -193,6 +201,15 @@ class Report:
         # Where nobody watches, a batch without notes and errors says nothing.
         if self.counts["done"] and (self._noted() or console.is_terminal()):
             console.say(self._done(seconds))
+
+    def _suggestion(self, last: Event) -> str:
+        """One line about all compressed photos."""
+        count, done = len(self.compressed), self.counts["done"]
+        low, high = min(self.compressed), max(self.compressed)
+        quality = f"quality ~{low}" if low == high else f"quality ~{low} to {high}"
+        which = last.job.label if done == 1 else f"{count} of {done} photos"
+        be, them = ("is", "it") if count == 1 else ("are", "them")
+        return f"{which} {be} compressed ({quality}): -m {shlex.quote(last.suggestion or '')} also cleans {them}"
 
     def _skipped(self) -> str:
         count, event = self.counts["skipped"], self.last["skipped"]
@@ -228,4 +245,6 @@ def _record(event: Event) -> dict[str, Any]:
         "hash": None if event.digest is None else f"sha256:{event.digest}",
         "warnings": [*event.notes, *([event.message] if event.status == "skipped" else [])],
         "error": event.message if event.status == "failed" else None,
+        "jpeg_quality": event.jpeg_quality,
+        "suggestion": event.suggestion,
     }

@@ -85,6 +85,7 @@ def blended_card(a: Card, b: Card, weight: float, parents: tuple[str, str], name
         name=name,
         method=f"{b.method}; blend of {1 - weight:.4g} {parents[0]} and {weight:.4g} {parents[1]}",
         minimum=max(a.minimum, b.minimum),
+        input_quality=a.input_quality if a.input_quality == b.input_quality else None,
         context=None if a.context is None or b.context is None else max(a.context, b.context),
         licence=", ".join(dict.fromkeys(filter(None, (a.licence, b.licence)))),
         trained_on=tuple(dict.fromkeys((*a.trained_on, *b.trained_on))),

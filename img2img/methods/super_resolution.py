@@ -308,6 +308,7 @@ class SuperResolution(Method):
             scale=scale,
             multiple=self.multiple,
             minimum=1,
+            input_quality="clean" if self.config.data.degradation.kind == "bicubic" else "degraded",
         )
         return [ModelExport(network, card)]
 

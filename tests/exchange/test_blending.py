@@ -76,6 +76,11 @@ def test_the_card_combines_both_cards(pair: tuple[Path, Path], tmp_path: Path) -
     update_card(pair[0], context=None, minimum=4)
     card = blend(*pair, 0.5, target)
     assert card.context is None and card.minimum == 4
+    for file in pair:
+        update_card(file, input_quality="clean")
+    assert blend(*pair, 0.5, target).input_quality == "clean"
+    update_card(pair[0], input_quality="degraded")
+    assert blend(*pair, 0.5, target).input_quality is None
 
 
 def test_tensor_names_do_not_matter(pair: tuple[Path, Path], tmp_path: Path) -> None:

@@ -208,6 +208,19 @@ def test_a_step_is_what_the_paper_says(photos: Path, vgg: Path) -> None:
     assert {"loss", "l1", "perceptual", "adversarial", "discriminator"} <= set(end.value.value)
 
 
+@pytest.mark.parametrize(
+    ("method", "kind", "expected"),
+    [(ESRGAN, "bicubic", "clean"), (RealESRGAN, "real", "degraded"), (ESRGAN, "real", "degraded")],
+)
+def test_the_card_says_which_photos_the_model_is_for(
+    method: type[SuperResolution], kind: str, expected: str, photos: Path
+) -> None:
+    data = {"folders": [str(photos)], "crop": 32, "degradation": {"kind": kind}}
+    trained = method(config(method, photos, data=data))
+    (model,) = trained.models(trained.networks)
+    assert model.card.input_quality == expected
+
+
 def test_the_target_is_the_sharpened_photo_and_the_discriminator_sees_the_plain_one(
     photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

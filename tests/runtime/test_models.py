@@ -445,3 +445,21 @@ def test_a_picture_given_as_a_model_is_called_a_picture(tmp_path, monkeypatch, i
         done = img2img("upscale", "one.png", "-m", name)
         assert done.status == 2
         assert done.err == f"error: {name}: a picture, not a model; --model takes a name or an ONNX file\n"
+
+
+def test_for_degraded_photos_a_model_of_the_same_kind_is_found(folders):
+    user, bundled = folders
+    used = onnx_nets.compact(bundled / "upscale-x4.onnx", scale=4, input_quality="clean")
+    card = models.read_card(used)
+    assert models.for_degraded_input(card, but=used) is None
+    onnx_nets.compact(user / "other-scale.onnx", scale=2, input_quality="degraded")
+    onnx_nets.compact(user / "clean-too.onnx", scale=4, input_quality="clean")
+    onnx_nets.compact(user / "unknown.onnx", scale=4)
+    assert models.for_degraded_input(card, but=used) is None
+    onnx_nets.compact(user / "mine.onnx", scale=4, input_quality="degraded", parameters=900)
+    assert models.for_degraded_input(card, but=used) == "mine"
+    real = onnx_nets.compact(bundled / "real.onnx", scale=4, input_quality="degraded", parameters=100)
+    int8 = {"name": "real", "precision": "int8", "parameters": 100}
+    onnx_nets.compact(bundled / "real.int8.onnx", scale=4, input_quality="degraded", **int8)
+    assert models.for_degraded_input(card, but=used) == "real", "the bundled one first"
+    assert models.for_degraded_input(card, but=real) == "mine"

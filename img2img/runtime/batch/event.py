@@ -42,6 +42,9 @@ class Event:
         seconds: time spent working on the job, without the time it waited.
         digest: sha256 of the output file, hexadecimal.
         index: place of the job in its batch.
+        jpeg_quality: estimated quality of the picture if it is a JPEG, 1 to 100.
+        suggestion: name of a model that also removes compression artefacts, if the picture is a JPEG with a quality
+            below 85 and the batch uses a model for clean photos.
     """
 
     job: Job
@@ -54,6 +57,8 @@ class Event:
     error: BaseException | None = None
     digest: str | None = None
     index: int = 0
+    jpeg_quality: int | None = None
+    suggestion: str | None = None
 
     @property
     def message(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, closing, nullcontext
@@ -19,19 +20,33 @@ if TYPE_CHECKING:
     from img2img.runtime.image.pictures import Picture
     from img2img.runtime.network.grid import Tile
     from img2img.runtime.network.session import LoadedModel
+    from img2img.runtime.tasks.suggestions import Suggestions
 
 
 def run(batch: Batch, watch: ProgressListener | None = None, *, hashes: bool = True) -> Generator[Event, None, None]:
     """Run a batch; yield one event for each of its jobs, in the order in which they end.
 
+    Events of compressed JPEGs name a model that suits them better, if there is one.
+
     With `fail_fast` the first failure is the last event. An exception in the consumer stops the batch; every thread has
     ended before the exception goes on. Without `hashes`, the event of a single picture has no digest.
     """
+    suggest: Suggestions | None = None
     with closing(_events(batch, watch or SilentListener(), hashes)) as events:
         for event in events:
-            yield event
+            if event.status == "done" and event.jpeg_quality is not None:
+                suggest = suggest or _suggestions(batch)
+                yield dataclasses.replace(event, suggestion=suggest(event.jpeg_quality))
+            else:
+                yield event
             if event.status == "failed" and batch.settings.fail_fast:
                 return
+
+
+def _suggestions(batch: Batch) -> Suggestions:
+    from img2img.runtime.tasks.suggestions import Suggestions  # only batches with JPEGs need it
+
+    return Suggestions(batch.task, batch.model_choice)
 
 
 def _events(batch: Batch, watch: ProgressListener, hashes: bool) -> Generator[Event, None, None]:

@@ -175,7 +175,7 @@ def _run_steps(item: JobItem, steps: Steps, facts: _Facts) -> Written:
     reading, applying, writing = steps.turns
     with reading, facts.clock:
         picture = steps.read(item)
-    facts.size = picture.size
+    facts.size, facts.jpeg_quality = picture.size, picture.jpeg_quality
     facts.add_notes(picture.notes)
     with applying, facts.clock:
         result = steps.apply(item, picture)
@@ -219,6 +219,7 @@ class _Facts:
     size: tuple[int, int] | None = None
     result_size: tuple[int, int] | None = None
     notes: dict[str, None] = field(default_factory=dict)  # an ordered set
+    jpeg_quality: int | None = None
 
     def add_notes(self, notes: tuple[str, ...]) -> None:
         self.notes.update(dict.fromkeys(notes))
@@ -242,6 +243,7 @@ class _Facts:
             error=error,
             digest=digest,
             index=self.item.index,
+            jpeg_quality=self.jpeg_quality,
         )
 
 

@@ -66,6 +66,8 @@ class Picture:
     """What the source says about its colour space without an ICC profile."""
     metadata: Metadata = field(default_factory=Metadata)
     """XMP, IPTC, comments and texts."""
+    jpeg_quality: int | None = None
+    """Estimated quality of the source if it is a JPEG, 1 to 100; see `jpeg_quality.estimate`."""
 
     def __post_init__(self) -> None:
         colour, alpha = self.colour, self.alpha
@@ -157,6 +159,11 @@ def _read(source: Path | BinaryIO, max_pixels: int, first_frame: bool) -> Pictur
             about = metadata.from_info(image.info, decoded.notes)
         block = _exif_of(image.info.get("exif") or block, decoded.notes)
         tags = _tags_of(decoded, format, chunks, fresh)
+        quality = None
+        if format == "JPEG":
+            from img2img.runtime.image import jpeg_quality
+
+            quality = jpeg_quality.estimate(image)
     # EXIF takes precedence over XMP (Metadata Working Group guidelines 2.0). AVIF has an orientation of its own.
     turn = None if block is None else exif.orientation(block)
     if turn is None and about.xmp is not None and format != "AVIF":
@@ -165,7 +172,7 @@ def _read(source: Path | BinaryIO, max_pixels: int, first_frame: bool) -> Pictur
         decoded.colour = _upright(decoded.colour, turn)
         decoded.alpha = None if decoded.alpha is None else _upright(decoded.alpha, turn)
         block = None if block is None else exif.upright(block)
-    return _picture(decoded, format, block, image, about, tags)
+    return _picture(decoded, format, block, image, about, tags, quality)
 
 
 def picture_of(image: Image.Image) -> Picture:
@@ -285,6 +292,7 @@ def _picture(
     image: ImageFile.ImageFile,
     about: Metadata,
     tags: ColourTags,
+    jpeg_quality: int | None = None,
 ) -> Picture:
     return Picture(
         colour=np.ascontiguousarray(decoded.colour),
@@ -296,6 +304,7 @@ def _picture(
         dpi=_dpi_of(image),
         metadata=about.upright(),
         notes=tuple(decoded.notes),
+        jpeg_quality=jpeg_quality,
     )
 
 

@@ -43,6 +43,7 @@ class Card:
     minimum: int = 1  # smallest H and W, in pixels
     context: int | None = None  # input pixels around a tile that affect its result; None: the whole picture does
     side: int | None = None  # shorter side of the training pictures, in pixels; None: any size, or unknown
+    input_quality: str | None = None  # "clean" or "degraded": the photos that it is for; None: unknown
     domains: tuple[str, ...] = ()  # names of the columns of the input `domain`
     exclusive: bool = False  # True: a picture belongs to exactly one domain
     precision: str = "fp32"  # of the weights; inputs and outputs are always float32
@@ -191,6 +192,12 @@ _RULES: dict[str, _Rule] = {
         {"type": ["integer", "null"], "minimum": 1, "maximum": _MAX_SIDE},
         "Shorter side, in pixels, of the whole pictures that the model was trained on. At other sizes, the network sees"
         " a smaller or larger part of an object at once. Null: unknown, or any size.",
+    ),
+    "input_quality": _Rule(
+        "clean, degraded or null",
+        {"type": ["string", "null"], "enum": ["clean", "degraded", None]},
+        "The photos that the model is for. clean: it keeps what is there, also noise and compression artefacts."
+        " degraded: it removes them. Null: unknown, or it makes no difference.",
     ),
     "domains": _Rule(
         "a list of strings", _TEXTS, "Names of the columns of the input `domain`; empty if there is no such input."

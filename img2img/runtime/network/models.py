@@ -170,6 +170,23 @@ def candidates(task: str, scale: float | None = None, *, device: str = "auto") -
     return [one.path for one in sorted(fitting, key=order)]
 
 
+def for_degraded_input(card: Card, *, but: Path) -> str | None:
+    """The name of an installed model that does the same as that of `card`, and is meant for degraded photos.
+
+    Bundled models come first, then those with more parameters. None if there is no such model besides `but`.
+    """
+    fitting = [
+        (not one.bundled, -one.card.parameters, one.name)
+        for one in installed()
+        if one.card is not None
+        and one.card.input_quality == "degraded"
+        and (one.card.task, one.card.scale, one.card.domains) == (card.task, card.scale, card.domains)
+        and one.path != but
+        and full_precision(one.path) is None
+    ]
+    return min(fitting)[2] if fitting else None
+
+
 def for_device(path: Path, device: str) -> Path:
     """The file to run for the model at `path`: its 8-bit version on a CPU with 8-bit instructions, otherwise itself.
 

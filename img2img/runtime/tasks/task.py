@@ -56,6 +56,11 @@ class Task(ABC):
             UsageError: the options do not name one, or contradict each other.
         """
 
+    @property
+    def accepts_model(self) -> bool:
+        """Whether the user may name a model in addition to the options of the task."""
+        return True
+
     def with_card(self, card: Card) -> Self:
         """The task, completed with the model's card. Raises UsageError if the model does not support the options."""
         return self

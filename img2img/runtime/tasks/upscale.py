@@ -66,6 +66,10 @@ class UpscaleTask(Task):
             return models.for_scale(self.scale)
         return models.find(settings.model or DEFAULT_MODEL)
 
+    @property
+    def accepts_model(self) -> bool:
+        return self.budget is None
+
     def _affordable(self, settings: Settings, pixels: Callable[[], float | None]) -> Path:
         from img2img.runtime.network import estimate, models
 

@@ -5,7 +5,6 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
@@ -13,7 +12,7 @@ from onnx import TensorProto
 
 from img2img.atomic import atomic
 from img2img.errors import ExportError
-from img2img.exchange import activation_ranges, model_files, samples
+from img2img.exchange import activation_ranges, flat_pictures, model_files, samples
 from img2img.exchange.fp32_operators import find_fp32_operators
 from img2img.exchange.samples import Sample
 
@@ -22,12 +21,6 @@ MIN_PSNR = 50.0
 
 PICTURES = 12
 """Number of pictures to compare on, in addition to the synthetic samples."""
-
-NOISE = 1e-4
-"""Deviation of the noise added to flat pictures, values 0..1: a fortieth of an 8-bit step, so it is invisible."""
-
-FLAT_MARGIN = 3.0
-"""dB; see `convert_to_fp16`."""
 
 
 @dataclass(frozen=True)
@@ -64,10 +57,7 @@ def convert_to_fp16(source: Path, target: Path, folders: Sequence[Path] = ()) ->
 
     Inputs and outputs stay float32.
 
-    Flat pictures are compared one by one. Networks with instance norm divide by a deviation that is 0 there, so their
-    results consist of rounding errors and differ between torch, onnxruntime and every device, even in fp32. The fp16
-    result may therefore differ from the fp32 result as much as the fp32 result changes if invisible noise is added to
-    the picture, plus `FLAT_MARGIN`. It must still be finite, and must not be flat unless the fp32 result is flat.
+    Flat pictures have a limit of their own (`flat_pictures.compare`).
 
     Args:
         folders: pictures to compare on, in addition to synthetic samples.
@@ -96,7 +86,7 @@ def convert_to_fp16(source: Path, target: Path, folders: Sequence[Path] = ()) ->
             path=source,
         )
     max_difference = max(float(np.abs(a - b).max()) for a, b in zip(found, expected, strict=True))
-    flat_psnr = _compare_flat(session, fp32_session, flat_samples, source)
+    flat_psnr = flat_pictures.compare(session, fp32_session, flat_samples, MIN_PSNR, source=source, how="in fp16")
     report = Fp16Report(psnr, max_difference, fp32_operators, flat_psnr)
     # The metrics of the fp32 file do not apply to this one.
     card = dataclasses.replace(card, precision="fp16", metrics={"fp16": report.figures()})
@@ -125,35 +115,6 @@ def _converted(model: onnx.ModelProto, tried: Sequence[Sample]) -> tuple[onnx.Mo
         logging.disable(before)
     _remove_needless_casts(converted)
     return converted, (len(kept), operator_count)
-
-
-def _compare_flat(session: Any, fp32_session: Any, flat: Sequence[Sample], source: Path) -> tuple[float, float]:
-    """`Fp16Report.flat_psnr`.
-
-    Raises:
-        ExportError: the result for a flat picture is broken, or further off than `convert_to_fp16` allows.
-    """
-    found = []
-    for sample in flat:
-        (ours,), (theirs,) = (samples.results(one, [sample]) for one in (session, fp32_session))
-        (noisy,) = samples.results(fp32_session, [samples.with_noise(sample, NOISE)])
-        psnr, noise_psnr = samples.psnr_between([ours], [theirs]), samples.psnr_between([noisy], [theirs])
-        problem = None
-        if not np.isfinite(ours).all():
-            problem = "not finite"
-        elif np.ptp(ours) == 0 and np.ptp(theirs) > 2 * NOISE:
-            problem = "blank"
-        elif psnr < min(MIN_PSNR, noise_psnr - FLAT_MARGIN):
-            problem = f"too different from that in fp32, with a PSNR of only {psnr:.1f} dB"
-        if problem:
-            colour = ", ".join(f"{value * 255:.0f}" for value in sample.inputs["image"][0, :, 0, 0])
-            raise ExportError(
-                f"{source}: the result in fp16 for a picture of the single colour RGB {colour} is {problem}; nothing"
-                " written, keep the fp32 file",
-                path=source,
-            )
-        found.append((psnr, noise_psnr))
-    return min(found)
 
 
 def _float_tensors(model: onnx.ModelProto) -> list[str]:

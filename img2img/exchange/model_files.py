@@ -9,6 +9,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import TensorProto, helper
 
 from img2img.errors import ExportError, ModelError
+from img2img.exchange import weight_storage
 from img2img.runtime.network import card_writing, inference_errors, model_file, models, verify
 from img2img.runtime.network.card import Card
 
@@ -29,22 +30,30 @@ def float_card(path: Path, advice: str = "") -> Card:
         raise ModelError(f"{path}: has no card; export or import the network with img2img", path=path)
     if card.precision != "fp32":
         raise ModelError(f"{path}: is already {card.precision}; use the fp32 file{advice}", path=path)
-    _check_sizes(load(path), path)
+    load(path)  # checks it
     for check in verify.verify(path, device="cpu"):
         if check.status == "failed" and check.name != "origin":
             raise ModelError(f"{path}: {check.detail}", path=path)
     return card
 
 
-def load(path: Path) -> onnx.ModelProto:
+def load(path: Path, *, restored: bool = True) -> onnx.ModelProto:
     """The model in the file at `path`, including weights in files beside it.
 
+    Args:
+        restored: turn weights that are stored with 16 bits back into fp32.
+
     Raises:
-        ModelError: the file is unsafe, cannot be read, or is not an ONNX file.
+        ModelError: the file is unsafe, cannot be read, or is not an ONNX file; or a weight holds fewer numbers than it
+            claims.
     """
     model_file.require_safe(path)
     try:
-        return onnx.load(path)
+        model = onnx.load(path)
+        _check_sizes(model, path)
+        if restored:
+            weight_storage.restore(model)
+        return model
     except (DecodeError, onnx.checker.ValidationError) as error:
         raise ModelError(
             f"{path}: not an ONNX file, or cut short: {inference_errors.first_line(error)}", path=path

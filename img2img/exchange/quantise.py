@@ -205,9 +205,10 @@ class _Quantiser:
         from onnxruntime.quantization.shape_inference import quant_pre_process
 
         with tempfile.TemporaryDirectory() as folder, _quiet():
-            prepared = Path(folder) / "prepared.onnx"
+            plain, prepared = Path(folder) / "plain.onnx", Path(folder) / "prepared.onnx"
+            onnx.save(model_files.load(source), plain)
             # Symbolic shape inference fails on sides that are computed in the graph, and is not needed here.
-            quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
+            quant_pre_process(str(plain), str(prepared), skip_symbolic_shape=True)
             self.prepared = split_prelu(onnx.load(prepared))
             for place, node in enumerate(self.prepared.graph.node):
                 node.name = node.name or f"node_{place}"

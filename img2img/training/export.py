@@ -11,8 +11,17 @@ from typing import Literal
 from img2img import exchange
 from img2img.atomic import atomic
 from img2img.errors import ConfigError, DataError, UsageError
-from img2img.exchange import dropout, half_precision, official_weights, quantise, running_statistics, samples
+from img2img.exchange import (
+    dropout,
+    half_precision,
+    half_storage,
+    official_weights,
+    quantise,
+    running_statistics,
+    samples,
+)
 from img2img.exchange.half_precision import Fp16Report
+from img2img.exchange.half_storage import StorageReport
 from img2img.exchange.quantise import QuantisationReport
 from img2img.methods.method import ModelExport
 from img2img.runtime.network import models
@@ -21,6 +30,7 @@ from img2img.training import trained
 from img2img.training.trained import NormMode, TrainedRun
 
 Precision = Literal["fp32", "fp16", "int8"]
+Storage = Literal["fp32", "fp16"]
 
 
 @dataclass(frozen=True)
@@ -30,9 +40,11 @@ class ExportOptions:
     Attributes:
         norm_mode: None: the one of paper and running with the better figure on the run's held-out pictures.
         live_dropout: keep dropout on.
-        pictures: folders to calibrate int8 and to test fp16 on. Empty: the run's own, if they suit the model.
+        pictures: folders to calibrate int8 and to test fp16 and 16-bit weights on. Empty: the run's own, if they suit
+            the model.
         max_drop: see `quantise.quantise`.
         name: name in the card. Several models of a run get their suffixes too.
+        storage: how an fp32 file stores its weights.
     """
 
     precision: Precision = "fp32"
@@ -41,6 +53,12 @@ class ExportOptions:
     pictures: tuple[Path, ...] = ()
     max_drop: float = quantise.MAX_DROP
     name: str | None = None
+    storage: Storage = "fp32"
+
+    @property
+    def is_plain(self) -> bool:
+        """Nothing is converted after the export: fp32 throughout."""
+        return self.precision == "fp32" and self.storage == "fp32"
 
 
 @dataclass(frozen=True)
@@ -54,7 +72,7 @@ class ExportedFile:
     card: Card
     proof: exchange.Verification | None = None
     seconds: float | None = None
-    reduced: QuantisationReport | Fp16Report | None = None
+    reduced: QuantisationReport | Fp16Report | StorageReport | None = None
 
 
 def from_run(place: Path, target: Path, options: ExportOptions, note: Callable[[str], None]) -> list[ExportedFile]:
@@ -83,7 +101,7 @@ def from_run(place: Path, target: Path, options: ExportOptions, note: Callable[[
             if options.precision == "fp32":
                 (seconds,) = samples.seconds_per_megapixel([samples.session(exported)], card)
                 written = dataclasses.replace(written, seconds=seconds)
-            else:
+            if not options.is_plain:
                 folders = options.pictures or _own_pictures(place, found, card, options.precision)
                 written = dataclasses.replace(written, reduced=_convert(exported, exported, folders, options))
             pending.append((exported, written))
@@ -94,14 +112,19 @@ def from_run(place: Path, target: Path, options: ExportOptions, note: Callable[[
 
 
 def from_model(source: Path, target: Path, options: ExportOptions) -> ExportedFile:
-    """Write the fp32 model file `source` in another precision. `options` for norm mode and dropout do not apply.
+    """Write the fp32 model file `source` in another precision, or with 16-bit weights.
+
+    `options` for norm mode and dropout do not apply.
 
     Raises:
         UsageError: nothing would change, or int8 has no pictures.
-        ModelError, DataError, ExportError: as `quantise.quantise` and `half.halve`.
+        ModelError, DataError, ExportError: as `quantise.quantise`, `half_precision.convert_to_fp16` and
+            `half_storage.store`.
     """
-    if options.precision == "fp32":
-        raise UsageError(f"{source} is a model file already; convert it with --precision int8 or fp16")
+    if options.is_plain:
+        raise UsageError(
+            f"{source} is a model file already; convert it with --precision int8 or fp16, or --storage fp16"
+        )
     if options.precision == "int8" and not options.pictures:
         raise UsageError("int8 needs pictures like those that the model is for: --calibrate FOLDER")
     with tempfile.TemporaryDirectory() as folder:
@@ -182,9 +205,11 @@ def _own_pictures(place: Path, found: TrainedRun, card: Card, precision: Precisi
 
 def _convert(
     source: Path, target: Path, folders: tuple[Path, ...], options: ExportOptions
-) -> QuantisationReport | Fp16Report:
+) -> QuantisationReport | Fp16Report | StorageReport:
     if options.precision == "int8":
         return quantise.quantise(source, target, folders, max_drop=options.max_drop)
+    if options.precision == "fp32":
+        return half_storage.store(source, target, folders)
     return half_precision.convert_to_fp16(source, target, folders)
 
 

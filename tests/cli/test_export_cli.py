@@ -66,6 +66,20 @@ def test_a_model_file_or_an_installed_model_in_another_precision(
     assert done.status == 2 and "is already int8; use the fp32 file" in done.err
 
 
+def test_weights_are_stored_with_16_bits(run: Path, here: Path, img2img: Callable[..., Any]) -> None:
+    onnx_nets.compact(here / "net.onnx", features=16, convs=3, share=0.3)
+    done = img2img("export", here / "net.onnx", "--storage", "fp16", "-o", here / "small.onnx", "--name", "mine")
+    assert done.status == 0 and "PSNR to the fp32 file, dB" in done.err and "stored with 16 bits" in done.err, done.err
+    card = models.read_card(here / "small.onnx")
+    assert card is not None and (card.precision, card.name) == ("fp32", "mine") and "16-bit weights" in card.metrics
+    assert (here / "small.onnx").stat().st_size < (here / "net.onnx").stat().st_size
+    done = img2img("export", run, "--storage", "fp16")
+    assert done.status == 0 and "largest difference to the network" in done.err and "stored with" in done.err, done.err
+    assert models.read_card(here / "model.onnx").metrics.keys() == {"export", "16-bit weights"}  # type: ignore[union-attr]
+    done = img2img("export", here / "small.onnx", "--storage", "fp16", "-o", here / "again.onnx")
+    assert done.status == 1 and "stored with 16 bits already" in done.err and not (here / "again.onnx").exists()
+
+
 @pytest.mark.parametrize(
     ("args", "message"),
     [
@@ -73,7 +87,13 @@ def test_a_model_file_or_an_installed_model_in_another_precision(
         (["--to", "pth", "-o", "model.onnx"], "use a name that ends in .pth or .pt or .ckpt"),
         (["-o", "none/model.onnx"], "there is no folder"),
         (["--to", "pth", "--precision", "int8", "--name", "x"], "--to pth cannot be combined with --precision, --name"),
-        (["--dropout", "--precision", "fp16"], "cannot be compared"),
+        (["--dropout", "--precision", "fp16"], "cannot be compared; omit --precision"),
+        (["--dropout", "--storage", "fp16"], "cannot be compared; omit --storage"),
+        (
+            ["--precision", "int8", "--storage", "fp16"],
+            "--storage fp16 is for fp32 files: omit it, or --precision int8",
+        ),
+        (["--to", "pth", "--storage", "fp16"], "--to pth cannot be combined with --storage"),
         (["--dropout"], "its network has no dropout; omit --dropout"),
         (["--norm-mode", "paper"], "srgan has no norm mode: omit --norm-mode"),
         (["--precision", "int8", "--calibrate", "nowhere"], "nowhere: there is no such folder"),

@@ -13,7 +13,7 @@ import trials
 from onnx import TensorProto, helper, numpy_helper
 
 from img2img.errors import ExportError
-from img2img.exchange import activation_ranges, half_precision, model_files, samples
+from img2img.exchange import activation_ranges, flat_pictures, half_precision, model_files, samples
 from img2img.exchange.half_precision import convert_to_fp16
 
 
@@ -134,7 +134,7 @@ def test_flat_pictures_are_compared_with_the_noise_of_the_fp32_result(
     report = convert_to_fp16(onnx_nets.instance_norm(tmp_path / "norm.onnx"), tmp_path / "half.onnx")
     psnr, noise_psnr = report.flat_psnr
     assert min(psnr, noise_psnr) < 120
-    assert psnr >= min(half_precision.MIN_PSNR, noise_psnr - half_precision.FLAT_MARGIN)
+    assert psnr >= min(half_precision.MIN_PSNR, noise_psnr - flat_pictures.FLAT_MARGIN)
     card = json.loads(ort.InferenceSession(tmp_path / "half.onnx").get_modelmeta().custom_metadata_map["img2img"])
     assert card["metrics"]["fp16"]["psnr_to_fp32_flat"] == round(psnr, 2)
     original = samples.results

@@ -46,7 +46,7 @@ class Card:
     input_quality: str | None = None  # "clean" or "degraded": the photos that it is for; None: unknown
     domains: tuple[str, ...] = ()  # names of the columns of the input `domain`
     exclusive: bool = False  # True: a picture belongs to exactly one domain
-    precision: str = "fp32"  # of the weights; inputs and outputs are always float32
+    precision: str = "fp32"  # of the computation; inputs and outputs are always float32
     parameters: int = 0
     licence: str = ""
     trained_on: tuple[str, ...] = ()
@@ -206,7 +206,10 @@ _RULES: dict[str, _Rule] = {
         "true or false", {"type": "boolean"}, "A picture belongs to exactly one domain: `domain` is one-hot."
     ),
     "precision": _Rule(
-        "a string", _TEXT, "Precision of the weights: fp32, fp16 or int8. Inputs and result are always float32."
+        "a string",
+        _TEXT,
+        "Precision of the computation: fp32, fp16 or int8. Inputs and result are always float32. fp32 files may store"
+        " their weights with 16 bits.",
     ),
     "parameters": _Rule("an integer from 0 to 10^15", _integer(0, _MAX_PARAMETERS), "Number of trained values."),
     "licence": _Rule("a string", _TEXT, "Licence of the weights, as an SPDX identifier if there is one."),

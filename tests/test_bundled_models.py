@@ -21,14 +21,13 @@ LARGEST = {  # parameters
     "upscale-x4-best": 1_600_000,
     "upscale-x4-real": 1_300_000,
     "inpaint": 5_000_000,
-    "outline-to-color": 5_000_000,
     "emoji-styles": 5_000_000,
 }
 
 
 def test_the_default_models_are_there() -> None:
     assert {path.stem for path in BUNDLED} >= {"upscale-x2", "upscale-x4"}
-    assert sum(path.stat().st_size for path in BUNDLED) < 60e6
+    assert sum(path.stat().st_size for path in BUNDLED) < 30e6
 
 
 @pytest.mark.parametrize("path", BUNDLED, ids=lambda path: path.stem)

@@ -70,14 +70,14 @@ def translate(
     *,
     settings: Settings,
 ) -> ExitStatus:
-    """Translate pictures into another domain: horses into zebras, outlines into colour, one style into another.
+    """Translate pictures into another domain: horses into zebras, label maps into streets, one style into another.
 
     \b
     img2img translate photo.jpg -m RUN/model.onnx           writes photo_MODEL.jpg
     img2img translate faces/ -m faces.onnx --to blond       writes faces_blond/
     img2img translate a.png -m styles.onnx --to all -o out/ writes out/DOMAIN/a.png for each domain
     img2img translate big.jpg -m RUN/model.onnx --size 256  runs at the training size
-    img2img translate outline.png -m outline-to-color --background white
+    img2img translate emoji.png -m emoji-styles --to blob --background white
 
     The result has the size of the picture and keeps transparency, 16 bits, EXIF and the ICC profile. Grey pictures
     become colour pictures.

@@ -463,3 +463,14 @@ def test_for_degraded_photos_a_model_of_the_same_kind_is_found(folders):
     onnx_nets.compact(bundled / "real.int8.onnx", scale=4, input_quality="degraded", **int8)
     assert models.for_degraded_input(card, but=used) == "real", "the bundled one first"
     assert models.for_degraded_input(card, but=real) == "mine"
+
+
+def test_a_model_that_was_bundled_is_explained_and_a_users_own_is_found(folders, img2img, photo, tmp_path):
+    user, _ = folders
+    with pytest.raises(ModelError, match=r"outline-to-color is no longer bundled: train it .* img2img train pix2pix"):
+        models.find("outline-to-color")
+    done = img2img("translate", photo(tmp_path / "a.png"), "-m", "outline-to-color")
+    assert done.status == 2 and done.err.startswith("error: outline-to-color is no longer bundled")
+    assert "examples/pix2pix" in done.err and done.err.count("\n") == 1
+    own = onnx_nets.compact(user / "outline-to-color.onnx", scale=1)
+    assert models.find("outline-to-color") == own

@@ -18,6 +18,11 @@ _INT8 = ".int8"
 _PRECISIONS = ("int8", "fp16")
 # The models that `--scale` chooses from. Other upscaling models must be named.
 DEFAULT_UPSCALERS = ("upscale-x2", "upscale-x3", "upscale-x4")
+# Name of a model that earlier versions bundled -> how to get it.
+_FORMER = {
+    "outline-to-color": "train it on pairs of drawings with img2img train pix2pix --data FOLDER; settings and figures:"
+    " https://github.com/img2img/img2img/tree/main/examples/pix2pix"
+}
 
 
 @dataclass(frozen=True)
@@ -91,6 +96,8 @@ def find(name_or_path: str | os.PathLike[str], *, direction: str | None = None) 
         return names[wanted]
     if Path(wanted).is_dir():
         return _in_run(Path(wanted), direction)
+    if wanted in _FORMER:
+        raise ModelError(f"{wanted} is no longer bundled: {_FORMER[wanted]}", hint=_FORMER[wanted])
     raise ModelError(f"there is no model named {wanted!r}{_hint(wanted, list(names))}")
 
 

@@ -13,13 +13,13 @@ import time
 from pathlib import Path
 
 import numpy as np
-import onnx
 import torch
 from onnx import numpy_helper
 from photo import photo, upscale
 from PIL import Image
 from processes import in_turn, median, ratio, run
 
+from img2img.exchange import model_files
 from img2img.runtime.network import models, session
 
 HERE = Path(__file__).parent
@@ -27,7 +27,7 @@ HERE = Path(__file__).parent
 
 def weights_of(model: Path, target: Path) -> Path:
     """The weights of one of our compact ONNX files as a .pth in the published layout."""
-    graph = onnx.load(model).graph
+    graph = model_files.load(model).graph  # the weights are stored with 16 bits
     tensors = {t.name: torch.from_numpy(numpy_helper.to_array(t).copy()) for t in graph.initializer}
     state = {}
     # There, PReLU is x + (slope - 1) * min(x, 0). The only products are those with slope - 1.

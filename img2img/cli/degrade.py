@@ -54,6 +54,7 @@ def degrade(
 
     \b
     img2img degrade photos/                    Real-ESRGAN's second-order degradation
+    img2img degrade photos/ --scale 1          JPEG artefacts and noise, for networks that keep the size
     img2img degrade photos/ --set data.degradation.kind=bicubic
     img2img degrade photos/ --config runs/mine/config.toml -o mine.png
     img2img degrade photos/ --masks --set data.masks.share=[0.2,0.5]
@@ -93,7 +94,7 @@ def _settings(
         if not any(key == read or key.startswith(f"{read}.") for read in READ):
             raise ConfigError(f"--set {assignment}: degrade only uses {', '.join(READ)}")
     if config is None:
-        values["data"] = {"degradation": {"kind": "real"}}
+        values["data"] = {}
     else:
         trained = trainer.read_settings(config)
         values = {key: trained[key] for key in ("scale",) if key in trained}
@@ -105,6 +106,9 @@ def _settings(
         values["data"]["crop"] = crop
     values["seed"] = seed
     assign(values, assignments)
+    if config is None:
+        usual = "jpeg-noise" if values.get("scale") == 1 else "real"
+        values["data"].setdefault("degradation", {}).setdefault("kind", usual)
     return PreviewConfig.parse(values, where="settings")
 
 

@@ -62,10 +62,26 @@ def add_poisson_noise(
     return np.clip(picture + noise * np.float32(strength), 0, 1)
 
 
-def compress_jpeg(picture: Floats, quality: int) -> Floats:
-    """Compress and decode `picture` as a JPEG of `quality` 1..100 with 4:2:0 chroma subsampling."""
-    settings = [cv2.IMWRITE_JPEG_QUALITY, quality]
-    settings += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420]
+def add_chroma_noise(picture: Floats, sigma: float, *, side: int, rng: np.random.Generator) -> Floats:
+    """Add Gaussian noise with standard deviation `sigma`, 0..255, to Cb and Cr, and clip to 0..1. Y keeps its values.
+
+    Values are drawn for every `side` pixels and interpolated, so that the noise is blotchy if `side` is above 1.
+    """
+    height, width = picture.shape[:2]
+    drawn = rng.standard_normal((-(-height // side), -(-width // side), 2), dtype=np.float32)
+    noise = np.zeros((height, width, 3), np.float32)
+    noise[..., 1:] = cv2.resize(drawn, (width, height), interpolation=cv2.INTER_LINEAR) * np.float32(sigma / 255)
+    noisy = cv2.cvtColor(picture, cv2.COLOR_BGR2YCrCb) + noise
+    return np.clip(np.asarray(cv2.cvtColor(noisy, cv2.COLOR_YCrCb2BGR), np.float32), 0, 1)
+
+
+def compress_jpeg(picture: Floats, quality: int, *, full_chroma: bool = False) -> Floats:
+    """Compress and decode `picture` as a JPEG of `quality` 1..100.
+
+    Chroma has half the resolution (4:2:0), or with `full_chroma` all of it (4:4:4).
+    """
+    sampling = cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444 if full_chroma else cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420
+    settings = [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, sampling]
     _, encoded = cv2.imencode(".jpg", to_bytes(picture), settings)
     return _to_floats(cv2.imdecode(encoded, cv2.IMREAD_COLOR))
 

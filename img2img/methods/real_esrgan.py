@@ -4,11 +4,11 @@ The default generator is the compact network of the published general model (rea
 convolutions). It takes a fourteenth of the computation of the paper's RRDB, which is `--set generator.name=rrdb`.
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
-from img2img.data.degradation import DegradationConfig
+from img2img.data.degradation import DegradationConfig, Kind
 from img2img.data.ranges import BatchSize, Count, Side, Steps
 from img2img.methods.config import AdversarialConfig, NetworkConfig, OptimiserConfig, PerceptualConfig, ScheduleConfig
 from img2img.methods.gan import GANConfig
@@ -18,13 +18,19 @@ from img2img.objectives.perceptual import REAL_ESRGAN_LAYERS
 ADAM = OptimiserConfig(rate=1e-4, betas=(0.9, 0.99))
 """For both networks (official options, train_realesrgan_x4plus.yml)."""
 
+RESTORER = NetworkConfig(
+    name="collapsible-residual", options={"features": 48, "blocks": 8, "convs": 3, "activation": "silu"}
+)
+"""The default generator at scale 1. A compact network would work at full resolution and take 16 times as long."""
+
 
 class RealDegradation(DegradationConfig):
     """How photos are made small."""
 
-    kind: Literal["bicubic", "real"] = Field(
+    kind: Kind = Field(
         default="real",
-        description="bicubic: MATLAB's imresize; real: Real-ESRGAN's second-order degradation, configured below",
+        description="bicubic: MATLAB's imresize; real: Real-ESRGAN's second-order degradation (first, second, final, "
+        "sharpen); jpeg-noise: JPEG artefacts and noise, the default at scale 1 (jpeg_noise)",
     )
 
 
@@ -54,6 +60,21 @@ class Config(SuperResolutionConfig):
     validate_every: Steps = Field(
         default=1000, description="steps between validations, which also write a contact sheet"
     )
+
+    @classmethod
+    def with_defaults(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """As in `SuperResolutionConfig`. At scale 1, the default network works at half resolution, and photos get JPEG
+        artefacts and noise instead of being made small.
+        """
+        filled = super().with_defaults(values)
+        if filled.get("scale") != 1:
+            return filled
+        if "generator" not in values and filled["generator"] == cls.model_fields["generator"].default.model_dump():
+            filled["generator"] = RESTORER.model_dump()
+        data = filled.get("data")
+        if isinstance(data, dict) and isinstance(degradation := data.get("degradation", {}), dict):
+            filled["data"] = {**data, "degradation": {"kind": "jpeg-noise", **degradation}}
+        return filled
 
 
 class Adversarial(Config, GANConfig):

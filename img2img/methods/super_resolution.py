@@ -23,10 +23,12 @@ from img2img.data import degradation, folders
 from img2img.data.cache import CachedData
 from img2img.data.degradation import DegradationConfig
 from img2img.data.degradation_steps import sharpen
+from img2img.data.jpeg_noise import JpegNoise, standard_faults
 from img2img.data.photos import PhotoCrops
 from img2img.data.ranges import Count, Factors, Side
 from img2img.errors import ConfigError, DownloadError
 from img2img.evaluation.metrics import luma, psnr, ssim
+from img2img.evaluation.results import MAX_PSNR
 from img2img.evaluation.sliced_wasserstein import sliced_wasserstein
 from img2img.methods.adversarial import AdversarialLoss, add_discriminators
 from img2img.methods.cards import card_of
@@ -94,6 +96,10 @@ class SuperResolutionConfig(RunConfig):
     def _fits(self) -> Self:
         if self.data.crop % self.scale:
             raise ValueError(f"data.crop = {self.data.crop} is not a multiple of scale = {self.scale}")
+        if self.data.degradation.kind == "jpeg-noise" and self.scale != 1:
+            raise ValueError(
+                f"data.degradation.kind = jpeg-noise keeps the size of photos: use scale = 1, not {self.scale}"
+            )
         return self
 
     @classmethod
@@ -201,13 +207,12 @@ class SuperResolution(Method):
         unit = config.scale * self.multiple
         least = math.ceil((11 + 2 * config.scale) / unit) * unit  # SSIM's window inside the border
         held_out = folders.Photos.read(held[:MAX_HELD_OUT], smallest=max(8 * config.scale, least), white=data.white)
-        self.validation = [
-            _validation_pair(_centre(photo, unit), degrade, (config.seed, place))
-            for place, photo in enumerate(held_out.pixels)
-        ]
+        self.validation, self.faults = _validation_pairs(
+            [_centre(photo, unit) for photo in held_out.pixels], degrade, config.seed
+        )
         self.notes.append(
             f"{count_of(len(photos.paths), 'training photo')} ({photos.megapixels:.1f} megapixels), "
-            f"{len(self.validation)} held out"
+            f"{len(held_out.pixels)} held out"
         )
         if photos.small:
             self.notes.append(f"skipped photos smaller than the {data.crop} px crop: {len(photos.small)}")
@@ -273,7 +278,8 @@ class SuperResolution(Method):
 
         The adversarial stage adds `sharpness` (1: that of the truth, below: blurred, above: noisy), `swd`, the sliced
         Wasserstein distance between results and truths, and `closeness`, which is minus that. If the degradation
-        sharpens, the truths are sharpened photos.
+        sharpens, the truths are sharpened photos. With `jpeg-noise`, every photo is measured with each of the standard
+        faults, and `gain_FAULT` is the PSNR on Y above that of the input.
         """
         generator, scale = networks["generator"], self.config.scale
         device = next(generator.parameters()).device
@@ -281,18 +287,25 @@ class SuperResolution(Method):
         truths = [truth for _, truth in self.validation]
         both = [(luma(result), luma(truth)) for result, truth in zip(results, truths, strict=True)]
         figures = {
-            "psnr_y": float(np.mean([psnr(a, b, border=scale) for a, b in both])),
+            "psnr_y": float(np.mean([min(psnr(a, b, border=scale), MAX_PSNR) for a, b in both])),
             "ssim_y": float(np.mean([ssim(a, b, border=scale) for a, b in both])),
         }
+        for fault in dict.fromkeys(self.faults):
+            gains = [
+                min(psnr(*pair, border=scale), MAX_PSNR) - min(psnr(luma(low), pair[1], border=scale), MAX_PSNR)
+                for pair, (low, _), name in zip(both, self.validation, self.faults, strict=True)
+                if name == fault
+            ]
+            figures[f"gain_{fault}"] = float(np.mean(gains))
         if self.adversarial:
             figures["sharpness"] = distances(results, truths)["sharpness"]
             figures["swd"] = sliced_wasserstein(results, truths)
             figures["closeness"] = -figures["swd"]
         rows = [
-            [*_enlarged(low, truth.shape), result, truth]
+            [*([low] if scale == 1 else _enlarged(low, truth.shape)), result, truth]
             for (low, truth), result in zip(self.validation[:SHEET_ROWS], results, strict=False)
         ]
-        return Validation(figures, ["low", "bicubic", "result", "truth"], rows)
+        return Validation(figures, [*(["input"] if scale == 1 else ["low", "bicubic"]), "result", "truth"], rows)
 
     def models(self, networks: Networks) -> list[ModelExport]:
         network: nn.Module = inference_copy(networks["generator"], "running")
@@ -302,7 +315,7 @@ class SuperResolution(Method):
         card = card_of(
             self.config,
             network,
-            name=f"upscale-x{scale}",
+            name="restore" if scale == 1 else f"upscale-x{scale}",
             task="upscale",
             method=f"{self.config.method}, {self.config.stage} stage",
             scale=scale,
@@ -326,10 +339,24 @@ def _to_picture(batch: Tensor) -> Pixels:
     return np.asarray(values.permute(1, 2, 0).cpu().numpy())
 
 
-def _validation_pair(photo: Pixels, degrade: degradation.Degradation, seed: tuple[int, int]) -> tuple[Pixels, Pixels]:
-    """Make a held-out photo small, always in the same way, and return it with its target."""
-    truth = sharpen(photo) if degrade.sharpen else photo
-    return degrade(truth, np.random.default_rng(seed)), truth
+def _validation_pairs(
+    photos: Sequence[Pixels], degrade: degradation.Degradation, seed: int
+) -> tuple[list[tuple[Pixels, Pixels]], list[str]]:
+    """Degrade held-out photos, always in the same way. Returns them with their targets, and the names of the faults.
+
+    With `jpeg-noise`, each photo gets each of the standard faults. The first rows show different photos and faults.
+    """
+    if isinstance(degrade, JpegNoise):
+        faults = list(standard_faults(degrade.config).items())
+        chosen = [
+            (place, faults[(place + turn) % len(faults)]) for turn in range(len(faults)) for place in range(len(photos))
+        ]
+        pairs = [
+            (fault(photos[place], np.random.default_rng((seed, place))), photos[place]) for place, (_, fault) in chosen
+        ]
+        return pairs, [name for _, (name, _) in chosen]
+    truths = [sharpen(photo) if degrade.sharpen else photo for photo in photos]
+    return [(degrade(truth, np.random.default_rng((seed, place))), truth) for place, truth in enumerate(truths)], []
 
 
 def _centre(photo: Pixels, multiple: int) -> Pixels:

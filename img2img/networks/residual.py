@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from img2img.networks.collapsible import CollapsibleConv, fold_state, shapes, with_branches
 from img2img.networks.compact import activation_layer
+from img2img.networks.sizes import check_size
 
 BLOCK_SCALE = 0.1
 """Factor applied to the initial weights of the last convolution of each block. Keeps a sum of blocks from exploding."""
@@ -16,6 +17,10 @@ BLOCK_SCALE = 0.1
 
 class Residual(nn.Module):
     """Short residual blocks of plain 3x3 convolutions at low resolution, then a pixel shuffle.
+
+    Scale 1 restores a picture without enlarging it. The network then works at half resolution: a pixel unshuffle turns
+    2x2 pixels into one with four times the channels (as in FFDNet, Zhang et al. 2018, section III-A). The same blocks
+    cost a quarter and see twice as far.
 
     In a block, an activation precedes every convolution. A block therefore ends with a convolution and its skip, which
     onnxruntime runs as one operator. A 1x1 convolution combines the outputs of all blocks, a long skip adds the
@@ -29,7 +34,11 @@ class Residual(nn.Module):
         channels: channels of the picture, in and out.
         activation: see `compact.activation_layer`.
 
-    Input `[N, channels, H, W]`, RGB 0..1; output `[N, channels, H * scale, W * scale]`, not clamped.
+    Input `[N, channels, H, W]`, RGB 0..1; output `[N, channels, H * scale, W * scale]`, not clamped. At scale 1, H and
+    W are even.
+
+    Raises:
+        ValueError: from `forward`, H or W is odd at scale 1.
     """
 
     def __init__(
@@ -43,7 +52,8 @@ class Residual(nn.Module):
     ) -> None:
         super().__init__()
         self.scale = scale
-        self.first = self._conv(channels, features)
+        self.multiple = 2 if scale == 1 else 1
+        self.first = self._conv(channels * self.multiple**2, features)
         self.blocks = nn.ModuleList()
         for _ in range(blocks):
             layers: list[nn.Module] = []
@@ -52,26 +62,29 @@ class Residual(nn.Module):
             self.blocks.append(nn.Sequential(*layers))
         self.combine = nn.Conv2d(blocks * features, features, 1)
         self.activation = activation_layer(activation, features)
-        self.last = nn.Conv2d(features, channels * scale * scale, 3, 1, 1)
+        self.last = nn.Conv2d(features, channels * (scale * self.multiple) ** 2, 3, 1, 1)
 
     def _conv(self, inputs: int, outputs: int) -> nn.Module:
         return nn.Conv2d(inputs, outputs, 3, 1, 1)
 
     def forward(self, image: Tensor) -> Tensor:
-        shallow = hidden = self.first(image)
+        check_size(image, "residual", multiple=self.multiple)
+        shallow = hidden = self.first(F.pixel_unshuffle(image, 2) if self.multiple == 2 else image)
         outputs = []
         for block in self.blocks:
             hidden = hidden + block(hidden)
             outputs.append(hidden)
         combined = shallow + self.combine(torch.cat(outputs, 1))
-        residual = F.pixel_shuffle(self.last(self.activation(combined)), self.scale)
-        return residual + F.interpolate(image, scale_factor=float(self.scale), mode="nearest")
+        residual = F.pixel_shuffle(self.last(self.activation(combined)), self.scale * self.multiple)
+        if self.scale > 1:
+            image = F.interpolate(image, scale_factor=float(self.scale), mode="nearest")
+        return residual + image
 
 
 class CollapsibleResidual(Residual):
     """`Residual` whose 3x3 convolutions, except the last, are `CollapsibleConv`. `folded()` returns the plain network.
 
-    Training starts from nearest upscaling instead of noise.
+    Training starts from nearest upscaling instead of noise, and at scale 1 from the picture itself.
 
     Args:
         scale, features, blocks, convs, channels, activation: see `Residual`.
@@ -131,16 +144,34 @@ class CollapsibleResidual(Residual):
         """Weights for the same function as a `Residual` network, folded or with branches of another width.
 
         The widened branches keep their weights, and the plain kernels make up for them. From a network for another
-        scale, all but the last convolution is taken. None: `state` can be loaded as it is, or is another network.
+        scale, all but the last convolution is taken. Between scale 1 and others, the first convolution is converted
+        as well: it then sees the mean of 2x2 pixels, or each pixel four times. None: `state` can be loaded as it is,
+        or is another network.
         """
         own = self.state_dict()
         plain, expected = fold_state(state), Residual(**self.options).state_dict()
         if shapes(state) == shapes(own) or plain.keys() != expected.keys():
             return None
         how = "branches restored"
-        if plain["last.weight"].shape != own["last.weight"].shape:
+        first = _first_for(plain["first.weight"], expected["first.weight"].shape[1])
+        if first is not None or plain["last.weight"].shape != expected["last.weight"].shape:
             how = "all but the last convolution, which is for another scale"
             plain |= {key: own[key] for key in ("last.weight", "last.bias")}
+        if first is not None:
+            plain["first.weight"] = first
         if shapes(plain) != shapes(expected):
             return None
         return with_branches(self, plain), how
+
+
+def _first_for(weight: Tensor, inputs: int) -> Tensor | None:
+    """Convert the first kernel `[features, channels, 3, 3]` of another scale to `inputs` channels.
+
+    None: it needs no conversion, or is not of another scale. `F.pixel_unshuffle` puts the four pixels of a channel next
+    to each other.
+    """
+    if inputs == 4 * weight.shape[1]:
+        return weight.repeat_interleave(4, 1) / 4
+    if weight.shape[1] == 4 * inputs:
+        return weight.reshape(len(weight), inputs, 4, 3, 3).sum(2)
+    return None

@@ -31,10 +31,11 @@ def random_net(scale: int, activation: str = "silu") -> CollapsibleResidual:
 @pytest.mark.parametrize("scale", [1, 2, 3, 4])
 def test_folding_keeps_the_function(scale: int, activation: str) -> None:
     net = random_net(scale, activation)
-    image = torch.rand(2, 3, 7, 11, dtype=torch.float64)
+    height, width = (8, 12) if scale == 1 else (7, 11)
+    image = torch.rand(2, 3, height, width, dtype=torch.float64)
     result = net(image).detach()
     assert torch.allclose(result, net.folded().double()(image), rtol=1e-5, atol=1e-5 * float(result.abs().max()))
-    assert result.shape == (2, 3, 7 * scale, 11 * scale)
+    assert result.shape == (2, 3, height * scale, width * scale)
 
 
 def test_the_folded_network_has_only_plain_convolutions() -> None:
@@ -121,3 +122,30 @@ def test_another_network_is_not_converted() -> None:
     network = CollapsibleResidual(scale=2, features=8, blocks=2, convs=2, expand=16)
     for other in (Residual(scale=2, features=12, blocks=2, convs=2), Residual(scale=2, features=8, blocks=3, convs=2)):
         assert network.initial_state_from(other.state_dict()) is None
+
+
+def test_scale_1_works_at_half_resolution_and_starts_from_the_picture_itself() -> None:
+    network = CollapsibleResidual(scale=1, features=32, blocks=2, convs=2, expand=16)
+    image = torch.rand(1, 3, 16, 24)
+    with torch.no_grad():
+        assert 0 < float((network(image) - image).abs().mean()) < 0.1
+    assert network.first.kernel()[0].shape == (32, 12, 3, 3) and network.multiple == network.folded().multiple == 2
+    with pytest.raises(ValueError, match="multiples of 2, but the picture is 15 x 24"):
+        network(image[:, :, 1:])
+
+
+@pytest.mark.parametrize(("theirs", "ours"), [(4, 1), (2, 1), (1, 4), (1, 2)])
+def test_between_scale_1_and_others_the_body_sees_the_same_picture(theirs: int, ours: int) -> None:
+    trained = CollapsibleResidual(theirs, features=8, blocks=2, convs=2, expand=16)
+    network = CollapsibleResidual(ours, features=8, blocks=2, convs=2, expand=16)
+    last = network.last.weight.clone()
+    for state in (trained.state_dict(), trained.folded().state_dict()):
+        found = network.initial_state_from(state)
+        assert found is not None and "another scale" in found[1]
+        network.load_state_dict(found[0])
+        assert torch.equal(network.last.weight, last)
+        small = torch.rand(1, 3, 9, 7)
+        large = F.pixel_unshuffle(F.interpolate(small, scale_factor=2.0), 2)
+        given, seen = (large, small) if theirs == 1 else (small, large)
+        torch.testing.assert_close(network.first(seen), trained.first(given), atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(network.blocks[1](network.first(seen)), trained.blocks[1](trained.first(given)))

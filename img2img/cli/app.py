@@ -29,6 +29,7 @@ _LIMITS = re.compile(r"x[<>]|<=?x")
 # name: (module:function, one line of help). To add a command, add a line.
 COMMANDS = {
     "upscale": ("img2img.cli.upscale:upscale", "Enlarge photos."),
+    "restore": ("img2img.cli.restore:restore", "Remove JPEG artefacts and noise from photos."),
     "translate": ("img2img.cli.translate:translate", "Translate pictures into another domain."),
     "inpaint": ("img2img.cli.inpaint:inpaint", "Fill holes in photos."),
     "train": ("img2img.cli.train:train", "Train a model on your own pictures."),

@@ -30,6 +30,8 @@ def evaluate(
     upscaling     PSNR and SSIM on Y (ITU-R BT.601) with the border cropped by the scale, as in the papers, against
                   bicubic. Uses the folder's low-resolution pictures (NAME_LR next to NAME_HR), or reduces its photos
                   with MATLAB's antialiased bicubic. NIQE with --no-reference, or if all pictures are NAME_LR.
+    restoration   Models of scale 1: PSNR on Y of photos with JPEG artefacts (quality 10, 20, 40 and 95) and with
+                  Gaussian noise (15 on a scale of 255), against the input. Or your own NAME_LR and NAME_HR.
     inpainting    PSNR, SSIM and L1 in holes of 10 to 40 % (strokes and boxes, the same every time), and the
                   visibility of their borders, against the methods of OpenCV and scikit-image.
     translation   Pairs (laid out as for pix2pix): L1, PSNR, SSIM and sharpness, against a copy of the input and the
@@ -64,7 +66,7 @@ def evaluate(
         rivals = [way for way in found if way != own]
         name = "+".join(map(short, folders)) + measure.suffix
         measured[name] = {one: figures.rounded(one, number) for one, number in found[own].items()}
-        compared = [measure.main[0], *(one for one in found[own] if one.startswith(figures.DISTANCES))]
+        compared = [measure.main[0], *(one for one in found[own] if one.startswith((*figures.DISTANCES, "psnr_y_")))]
         measured[name] |= {
             f"{one} ({way})": figures.rounded(one, found[way][one]) for one in compared for way in rivals
         }

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 LOWER = ("l1", "niqe")  # less is better
 DISTANCES = ("kid", "fid", "swd")
 """How names of figures begin that sets of pictures have, and no picture alone; less is better."""
-SHORT = {"psnr": ".2f", "psnr_y": ".2f", "niqe": ".2f", "recognised": ".0%", "sharpness": ".2f", "border": ".2f"}
+SHORT = {"niqe": ".2f", "recognised": ".0%", "sharpness": ".2f", "border": ".2f"}
 NAME = 28
 
 
@@ -88,7 +88,8 @@ def rounded(figure: str, number: float) -> float:
 
 
 def _shown(figures: Mapping[str, float], name: str) -> str:
-    return format(figures[name], SHORT.get(name, ".4f")) if name in figures else "-"
+    usual = ".2f" if name.startswith("psnr") else ".4f"
+    return format(figures[name], SHORT.get(name, usual)) if name in figures else "-"
 
 
 def _line(name: str, cells: Sequence[str], widths: Sequence[int]) -> None:

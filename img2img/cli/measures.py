@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from img2img.evaluation.domain_classifier import DomainClassifier
     from img2img.evaluation.results import Case
     from img2img.evaluation.translation import Translate
+    from img2img.evaluation.upscaling import Upscale
     from img2img.runtime.network.session import LoadedModel
 
 UPSCALING, INPAINTING, TRANSLATION = "Upscaling", "Inpainting", "Translation"
@@ -137,8 +138,6 @@ class EvaluateOptions:
             valid_for = TASK_OF_PANEL.get(one.metadata["panel"], task)
             if valid_for != task and getattr(self, one.name) != one.default:
                 raise UsageError(f"{_flag(one.name)} is for models that {valid_for}; {model.name} is for {task!r}")
-        if task == "upscale" and model.card.scale < 2:
-            raise ModelError(f"{model.path}: an upscaler of scale {model.card.scale} does not enlarge")
         if self.real is not None:
             self._check_unpaired(model)
         elif given := [f"--{name}" for name in ("to", "features") if getattr(self, name)]:
@@ -207,18 +206,34 @@ class EvaluateOptions:
         from img2img.evaluation.results import spread
 
         ways = {name: upscaling.from_model(model) for name, model in models.items()}
+        if scale == 1 and not self.no_reference and not upscaling.is_benchmark(folders):
+            return self._restoration(ways, folders)
         if not self.no_reference and not upscaling.has_no_truth(folders):
             found = upscaling.pairs(folders, scale, held_out=self.held_out, count=self.count)
             about = f"PSNR (dB) and SSIM on Y, border {scale}"
             return Measure(about, ("psnr_y", "ssim_y"), upscaling.with_reference(ways, found, scale), self._held)
         statistics = niqe.Statistics.load(self.niqe)
+        seen = "restored pictures" if scale == 1 else f"pictures enlarged {scale} times"
         paths = spread(upscaling.low_resolution_pictures(folders, held_out=self.held_out), self.count)
         return Measure(
-            f"NIQE ({statistics.about}) of pictures enlarged {scale} times; lower is better",
+            f"NIQE ({statistics.about}) of {seen}; lower is better",
             ("niqe",),
             upscaling.without_reference(ways, paths, scale, statistics),
             f"{self._held} as they are",
             {"statistics": f"NIQE, {statistics.about}"},
+        )
+
+    def _restoration(self, ways: dict[str, Upscale], folders: list[Path]) -> Measure:
+        from img2img.data.jpeg_noise import STANDARD
+        from img2img.evaluation import restoration
+
+        paths = restoration.photos(folders, held_out=self.held_out, count=self.count)
+        return Measure(
+            f"PSNR (dB) on Y, border {restoration.BORDER}, mean over {', '.join(STANDARD)}; "
+            f"{count_of(len(paths), 'photo')}",
+            ("psnr_y",),
+            restoration.evaluate(ways, paths),
+            self._held,
         )
 
     def _inpainting(self, models: dict[str, LoadedModel], folders: list[Path]) -> Measure:

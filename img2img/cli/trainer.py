@@ -47,4 +47,5 @@ def read_settings(path: Path) -> dict[str, Any]:
 def usage(model: Path, card: Card) -> str:
     """Return the command that uses a model file."""
     to = f" --to {shlex.quote(card.domains[0])}" if card.domains else ""
-    return f"img2img {card.task} {INPUTS[card.task]} --model {shlex.quote(str(model))}{to}"
+    command = "restore" if card.task == "upscale" and card.scale == 1 else card.task
+    return f"img2img {command} {INPUTS[card.task]} --model {shlex.quote(str(model))}{to}"

@@ -99,9 +99,12 @@ def _compress(picture: steps.Floats, config: JpegNoiseConfig, rng: np.random.Gen
     """
     if rng.random() < config.twice:
         top, left = (int(shift) for shift in rng.integers(0, BLOCK, 2))
-        wider = np.pad(picture, ((top, 0), (left, 0), (0, 0)), mode="edge")
-        picture = _compress_once(wider, config, rng)[top:, left:]
+        picture = _compress_once(_shifted(picture, top, left), config, rng)[top:, left:]
     return _compress_once(picture, config, rng)
+
+
+def _shifted(picture: steps.Floats, top: int, left: int) -> steps.Floats:
+    return np.pad(picture, ((top, 0), (left, 0), (0, 0)), mode="edge")
 
 
 def _compress_once(picture: steps.Floats, config: JpegNoiseConfig, rng: np.random.Generator) -> steps.Floats:
@@ -109,13 +112,23 @@ def _compress_once(picture: steps.Floats, config: JpegNoiseConfig, rng: np.rando
     return steps.compress_jpeg(picture, draw_integer(config.jpeg, rng), full_chroma=full)
 
 
+SHIFT = BLOCK // 2
+
 Fault = Callable[[Pixels, np.random.Generator], Pixels]
 """Adds a fault to uint8 RGB `[H, W, 3]` and keeps the size."""
 
 
 def jpeg(quality: int) -> Fault:
-    """JPEG of `quality` with 4:2:0, which most programs write."""
-    return lambda photo, rng: steps.to_rgb(steps.compress_jpeg(steps.from_rgb(photo), quality))
+    """JPEG of `quality` with 4:2:0, which most programs write.
+
+    Its block grid starts half a block outside the photo. A photo that is a JPEG itself would otherwise survive a high
+    quality almost unchanged, because both grids agree.
+    """
+
+    def compress(photo: Pixels, rng: np.random.Generator) -> Pixels:
+        return steps.to_rgb(steps.compress_jpeg(_shifted(steps.from_rgb(photo), SHIFT, SHIFT), quality))[SHIFT:, SHIFT:]
+
+    return compress
 
 
 def gaussian_noise(sigma: float) -> Fault:

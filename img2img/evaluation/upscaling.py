@@ -63,13 +63,19 @@ def from_model(model: "Network") -> Upscale:
     return lambda low: np.asarray(tiling.run_tiled(model, low), np.uint8)
 
 
+def is_benchmark(folders: list[Path]) -> bool:
+    """Whether `folders` contain pictures of a benchmark: `NAME_LR`, with or without `NAME_HR`."""
+    return any(path.stem.endswith(("_HR", "_LR")) for path in find(folders))
+
+
 def has_no_truth(folders: list[Path]) -> bool:
     """Whether `folders` contain only the low-resolution pictures of a benchmark."""
     return all(path.stem.endswith("_LR") for path in find(folders))
 
 
 def with_reference(candidates: Mapping[str, Upscale], pairs: Iterable[sr.Pair], scale: int) -> Iterator[Case]:
-    """PSNR and SSIM on Y, without a border as wide as the scale, for bicubic and each candidate.
+    """PSNR and SSIM on Y, without a border as wide as the scale, for bicubic (at scale 1: the input) and each
+    candidate.
 
     Raises:
         DataError: a picture is too small to measure.
@@ -105,7 +111,9 @@ def without_reference(
 
 
 def _results(candidates: Mapping[str, Upscale], low: Picture, scale: int) -> dict[str, Picture]:
-    return {"bicubic": imresize(low, float(scale))} | {name: upscale(low) for name, upscale in candidates.items()}
+    """Results by name. The first is the baseline: bicubic, or at scale 1 the input itself."""
+    plain = {"input": low} if scale == 1 else {"bicubic": imresize(low, float(scale))}
+    return plain | {name: upscale(low) for name, upscale in candidates.items()}
 
 
 def _enlarged(low: Picture, scale: int) -> Picture:

@@ -185,7 +185,7 @@ def load(
 def batch(
     inputs: Name | Iterable[Name],
     *,
-    task: Literal["upscale", "translate", "inpaint"] | None = None,
+    task: Literal["upscale", "restore", "translate", "inpaint"] | None = None,
     model: Name | None = None,
     output: Name | None = None,
     **options: Any,
@@ -236,16 +236,21 @@ def _task_of_model(settings: Settings) -> str:
 
 def _task(name: str, options: dict[str, Any], settings: Settings) -> Task:
     from img2img.runtime.tasks.inpaint import InpaintTask
+    from img2img.runtime.tasks.restore import RestoreTask
     from img2img.runtime.tasks.translate import TranslateTask
     from img2img.runtime.tasks.upscale import UpscaleTask
 
     kinds: dict[str, type[UpscaleTask | TranslateTask | InpaintTask]] = {
-        one.name: one for one in (UpscaleTask, TranslateTask, InpaintTask)
+        "upscale": UpscaleTask,
+        "restore": RestoreTask,
+        "translate": TranslateTask,
+        "inpaint": InpaintTask,
     }
     if name not in kinds:
         raise UsageError(f"unknown task {name!r}; tasks: {', '.join(kinds)}")
     kind = kinds[name]
     known = set(kind.__dataclass_fields__) - {"wanted", "masks", "strength"}
+    known -= {"scale", "budget"} if kind is RestoreTask else set()
     if unknown := sorted(set(options) - known):
         raise UsageError(f"{name} has no option {unknown[0]!r}; options: {', '.join(sorted(known))}")
     if isinstance(options.get("to"), str):

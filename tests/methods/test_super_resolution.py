@@ -256,6 +256,47 @@ def test_held_out_photos_are_always_degraded_in_the_same_way(photos: Path) -> No
     assert not np.array_equal(lows[0][0], lows[2][0])
 
 
+def restorer(photos: Path, **changes: Any) -> Any:
+    """Settings of a tiny network of scale 1."""
+    small = {"name": "collapsible-residual", "options": {"features": 8, "blocks": 1, "convs": 2, "expand": 8}}
+    return config(RealESRGAN, photos, **{"scale": 1, "generator": small, **changes})
+
+
+def test_scale_1_restores_by_default(photos: Path) -> None:
+    values = {"scale": 1, "data": {"folders": [str(photos)]}}
+    settings = RealESRGAN.recipe.parse(RealESRGAN.recipe.with_defaults(values), where="test")
+    assert settings.data.degradation.kind == "jpeg-noise" and settings.generator.name == "collapsible-residual"
+    values["data"]["degradation"] = {"kind": "real"}
+    values["generator"] = GENERATOR
+    settings = RealESRGAN.recipe.parse(RealESRGAN.recipe.with_defaults(values), where="test")
+    assert settings.data.degradation.kind == "real" and settings.generator.name == "compact"
+    with pytest.raises(ConfigError, match="jpeg-noise keeps the size of photos: use scale = 1, not 2"):
+        config(RealESRGAN, photos, data={"folders": [str(photos)], "crop": 32, "degradation": {"kind": "jpeg-noise"}})
+
+
+def test_restoration_is_validated_with_every_standard_fault(photos: Path) -> None:
+    method = RealESRGAN(restorer(photos, data={"folders": [str(photos)], "validation": [str(photos)], "crop": 32}))
+    method.load()
+    with torch.no_grad():
+        method.networks["generator"].last.weight.zero_()  # type: ignore[union-attr, operator]
+    found = method.validate(method.networks)
+    gains = {name: value for name, value in found.figures.items() if name.startswith("gain_")}
+    assert list(gains) == ["gain_jpeg10", "gain_jpeg20", "gain_noise15", "gain_jpeg40", "gain_jpeg95"]
+    assert all(gain == 0 for gain in gains.values()), "this network returns its input"
+    assert len(method.validation) == 6 * 5 and found.columns == ["input", "result", "truth"]
+    assert found.figures["psnr_y"] < 60
+
+
+def test_a_restoration_run_resumes_exactly_and_names_its_model(photos: Path, tmp_path: Path) -> None:
+    trials.check_resume(RealESRGAN, restorer(photos, generator=GENERATOR), tmp_path, stop=4)
+    method = RealESRGAN(restorer(photos))
+    (model,) = method.models(method.networks)
+    assert (model.card.name, model.card.scale, model.card.multiple) == ("restore", 1, 2)
+    session = trials.export(method, tmp_path)[""]
+    image = np.random.default_rng(0).random((1, 3, 12, 22), np.float32)
+    assert session.run(None, {"image": image})[0].shape == image.shape
+
+
 @pytest.mark.parametrize(
     ("method", "changes"),
     [

@@ -114,6 +114,11 @@ def _in_run(folder: Path, direction: str | None) -> Path:
     raise ModelError(f"{folder}: this run has several models: use --direction {' or --direction '.join(found)}")
 
 
+def is_installed(name: str) -> bool:
+    """Whether a model can be selected by `name`."""
+    return name in _files()
+
+
 def installed() -> list[Installed]:
     """All models that have a name, sorted by name. Unreadable files are listed with their problem."""
     found = []
@@ -165,6 +170,8 @@ def candidates(task: str, scale: float | None = None, *, device: str = "auto") -
         for one in installed()
         if one.name in bundled and one.card is not None and one.card.task == task and _runs_well(one.card, device)
     ]
+    if task == "upscale":  # models of scale 1 do something else: img2img restore
+        fitting = [one for one in fitting if one.card is not None and one.card.scale > 1]
     if scale is not None and task == "upscale":
         scales = {one.card.scale for one in fitting if one.card is not None}
         best = min((one for one in scales if one >= scale), default=max(scales, default=0))

@@ -1,0 +1,39 @@
+"""`img2img restore PHOTO...`"""
+
+from __future__ import annotations
+
+from img2img.cli import options
+from img2img.errors import ExitStatus
+from img2img.runtime.tasks.settings import Settings
+
+
+@options.with_options(Settings, "settings")
+def restore(
+    photos: options.Photos = None,
+    tile: options.Tile = "auto",
+    raw: options.Raw = None,
+    dry_run: options.DryRun = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    *,
+    settings: Settings,
+) -> ExitStatus:
+    """Remove JPEG artefacts and noise from photos. Sizes stay as they are.
+
+    \b
+    img2img restore photo.jpg                  writes photo_restore.jpg
+    img2img restore photos/ -r                 writes the same tree to photos_restore/
+    img2img restore photo.jpg --strength 0.5   keeps half of the faults, and of the grain
+    img2img restore photo.jpg -m RUN/model.onnx
+
+    Uses the model `restore`, or any other model of scale 1.
+    """
+    from img2img.cli.process import process
+    from img2img.runtime.tasks.restore import RestoreTask
+
+    task = RestoreTask(tile=options.parse_tile(tile), strength=settings.strength)
+    if raw is not None:
+        from img2img.cli.video import stream
+
+        return stream(photos, raw, task, settings, quiet=quiet, wrong={"--json": json, "--dry-run": dry_run})
+    return process(photos, task, settings, dry_run=dry_run, json=json, quiet=quiet)

@@ -1,0 +1,41 @@
+"""Restores pictures: upscaling with a model of scale 1."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from img2img.errors import ModelError, UsageError
+from img2img.runtime.files.naming import Naming
+from img2img.runtime.tasks.upscale import UpscaleTask
+
+if TYPE_CHECKING:
+    from img2img.runtime.network.card import Card
+    from img2img.runtime.tasks.settings import Settings
+
+DEFAULT_MODEL = "restore"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RestoreTask(UpscaleTask):
+    """`UpscaleTask` with another default model and other names for results. The model must keep the size."""
+
+    def find_model(self, settings: Settings, pixels: Callable[[], float | None]) -> Path:
+        from img2img.runtime.network import models
+
+        if settings.model is None and not models.is_installed(DEFAULT_MODEL):
+            raise ModelError(
+                f"no model named {DEFAULT_MODEL!r} is installed: name a file with --model, such as one that "
+                "'img2img train real-esrgan --scale 1' wrote"
+            )
+        return models.find(settings.model or DEFAULT_MODEL)
+
+    def with_card(self, card: Card) -> Self:
+        if card.scale != 1:
+            raise UsageError(f"{card.name} enlarges {card.scale} times: img2img upscale takes it")
+        return self
+
+    def namings(self, card: Card, settings: Settings) -> list[Naming]:
+        return [Naming(f"_{card.name or DEFAULT_MODEL}", settings.output, settings.format, model=card.name)]

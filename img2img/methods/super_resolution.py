@@ -4,6 +4,7 @@ The fidelity stage ("PSNR-oriented") minimises the distance to the truth. The ad
 generator. It adds the distance between VGG19 features and a discriminator, and keeps a little of the first distance.
 """
 
+import dataclasses
 import math
 import tomllib
 from collections.abc import Generator, Sequence
@@ -12,24 +13,22 @@ from typing import Any, ClassVar, Literal, Protocol, Self, cast, runtime_checkab
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from PIL import Image
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.utils.data import Dataset
 
 from img2img import networks as built_networks
 from img2img.data import degradation, folders
 from img2img.data.cache import CachedData
 from img2img.data.degradation import DegradationConfig
-from img2img.data.degradation_steps import sharpen
-from img2img.data.jpeg_noise import JpegNoise, standard_faults
 from img2img.data.photos import PhotoCrops
 from img2img.data.ranges import Count, Factors, Side
 from img2img.errors import ConfigError, DownloadError
 from img2img.evaluation.metrics import luma, psnr, ssim
 from img2img.evaluation.results import MAX_PSNR
 from img2img.evaluation.sliced_wasserstein import sliced_wasserstein
+from img2img.methods import held_out_photos
 from img2img.methods.adversarial import AdversarialLoss, add_discriminators
 from img2img.methods.cards import card_of
 from img2img.methods.config import NetworkConfig, ObjectiveWeights, PerceptualConfig, RunConfig
@@ -37,11 +36,9 @@ from img2img.methods.figures import distances
 from img2img.methods.gan import GANConfig
 from img2img.methods.method import Batch, Facts, Method, ModelExport, Networks, OptimiserSpec, Step, Validation
 from img2img.methods.reconstruction import ReconstructionLoss
+from img2img.methods.teacher import Teacher, absolute, describe
 from img2img.networks.norms import inference_copy
 from img2img.text import count_of
-
-WINDOW = 256
-"""Side in pixels of the centre of each held-out photo that a validation measures."""
 
 MAX_HELD_OUT = 12
 """Maximum number of held-out photos in a validation."""
@@ -51,8 +48,6 @@ SHEET_ROWS = 4
 
 WITHOUT_VGG = "--set perceptual.weight=0 --set matching.weight=0.05 --set objectives.l1=1"
 """Settings that replace VGG19's features by the discriminator's. Those start untrained, so L1 gets a higher weight."""
-
-Pixels = NDArray[np.uint8]
 
 
 class PhotoData(CachedData):
@@ -88,9 +83,25 @@ class SuperResolutionConfig(RunConfig):
     generator: NetworkConfig = Field(description="generator; its scale follows `scale`")
     objectives: ObjectiveWeights = Field(default={"l1": 1.0}, description="reconstruction objectives and their weights")
     perceptual: PerceptualConfig = PerceptualConfig()
+    teacher: str | None = Field(
+        default=None,
+        description="name or path of a model file of the same scale whose results the network also learns to give; "
+        "none: no teacher",
+    )
+    teacher_weight: float = Field(
+        default=1.0,
+        gt=0,
+        description="weight of L1 to the teacher's result. 1 is that of L1 to the truth in the fidelity stages: FAKD "
+        "(He et al. 2020) weighs both equally. Adversarial stages need less, such as the weight of objectives.l1",
+    )
     initialise: Literal["normal", "xavier", "kaiming", "orthogonal", "none"] = Field(
         default="none", description="weight initialisation; none: the one that each network was published with"
     )
+
+    @field_validator("teacher")
+    @classmethod
+    def _absolute_teacher(cls, value: str | None) -> str | None:
+        return None if value is None else absolute(value)
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -158,6 +169,8 @@ class SuperResolution(Method):
 
     def __init__(self, config: SuperResolutionConfig, facts: Facts | None = None) -> None:
         self.config = config
+        self.facts = facts or {}
+        self.teacher: Teacher | None = None
         adversarial = config if isinstance(config, GANConfig) else None
         generator = built_networks.build_from_spec(
             config.generator, scheme=config.initialise, scale=config.scale, channels=3
@@ -174,7 +187,7 @@ class SuperResolution(Method):
         if adversarial is not None:
             self._add_discriminator(adversarial)
         compared = any(weight > 0 for weight in config.objectives.values()) or config.perceptual.weight
-        if not compared and not (adversarial and adversarial.matching.weight):
+        if not (compared or config.teacher) and not (adversarial and adversarial.matching.weight):
             raise ConfigError("no objective has a weight above 0: there is nothing to learn from")
         # In the adversarial stage, blurred results come closest to the truth, so distributions are compared instead.
         self.headline = "closeness" if self.adversarial else "psnr_y"
@@ -202,17 +215,21 @@ class SuperResolution(Method):
         else:
             paths, held = folders.hold_out(paths)
         self.terms = self._reconstruction_loss()  # before photos are decoded, which takes longer
+        if config.teacher is not None:
+            self.teacher = Teacher(config.teacher, scale=config.scale, side=data.crop // config.scale)
+            self.facts = {"teacher": self.teacher.facts}
+            self.notes.append(f"{self.teacher.note}, weight {config.teacher_weight:g}")
         degrade = degradation.build(data.degradation, config.scale)
         photos = folders.Photos.read(paths, smallest=data.crop, limit_mb=data.cache_mb, white=data.white)
         unit = config.scale * self.multiple
         least = math.ceil((11 + 2 * config.scale) / unit) * unit  # SSIM's window inside the border
-        held_out = folders.Photos.read(held[:MAX_HELD_OUT], smallest=max(8 * config.scale, least), white=data.white)
-        self.validation, self.faults = _validation_pairs(
-            [_centre(photo, unit) for photo in held_out.pixels], degrade, config.seed
+        kept = folders.Photos.read(held[:MAX_HELD_OUT], smallest=max(8 * config.scale, least), white=data.white)
+        self.validation, self.faults = held_out_photos.degraded(
+            [held_out_photos.centre(photo, unit) for photo in kept.pixels], degrade, config.seed
         )
         self.notes.append(
             f"{count_of(len(photos.paths), 'training photo')} ({photos.megapixels:.1f} megapixels), "
-            f"{len(held_out.pixels)} held out"
+            f"{len(kept.pixels)} held out"
         )
         if photos.small:
             self.notes.append(f"skipped photos smaller than the {data.crop} px crop: {len(photos.small)}")
@@ -268,8 +285,13 @@ class SuperResolution(Method):
 
     def _restore(self, networks: Networks, batch: Batch) -> tuple[dict[str, Tensor], Tensor, Tensor]:
         """Return the reconstruction terms by name, their weighted sum, and the result."""
-        result = networks["generator"](_to_unit(batch["low"]))
+        low = _to_unit(batch["low"])
+        result = networks["generator"](low)
         terms, loss = self.terms(result, _to_unit(batch.get("sharp", batch["high"])))
+        if self.teacher is not None:
+            distance = F.l1_loss(result.float(), self.teacher(low))
+            terms["teacher"] = distance.detach()
+            loss = loss + self.config.teacher_weight * distance
         return terms, loss, result
 
     @torch.no_grad()
@@ -283,7 +305,10 @@ class SuperResolution(Method):
         """
         generator, scale = networks["generator"], self.config.scale
         device = next(generator.parameters()).device
-        results = [_to_picture(generator(_to_tensor(low).to(device))) for low, _ in self.validation]
+        results = [
+            held_out_photos.to_picture(generator(held_out_photos.to_tensor(low).to(device)))
+            for low, _ in self.validation
+        ]
         truths = [truth for _, truth in self.validation]
         both = [(luma(result), luma(truth)) for result, truth in zip(results, truths, strict=True)]
         figures = {
@@ -302,7 +327,7 @@ class SuperResolution(Method):
             figures["swd"] = sliced_wasserstein(results, truths)
             figures["closeness"] = -figures["swd"]
         rows = [
-            [*([low] if scale == 1 else _enlarged(low, truth.shape)), result, truth]
+            [*([low] if scale == 1 else held_out_photos.enlarged(low, truth.shape)), result, truth]
             for (low, truth), result in zip(self.validation[:SHEET_ROWS], results, strict=False)
         ]
         return Validation(figures, [*(["input"] if scale == 1 else ["low", "bicubic"]), "result", "truth"], rows)
@@ -311,62 +336,23 @@ class SuperResolution(Method):
         network: nn.Module = inference_copy(networks["generator"], "running")
         if isinstance(network, Foldable):
             network = network.folded()
-        scale = self.config.scale
+        scale, teacher = self.config.scale, self.facts.get("teacher")
+        taught = f", taught by {describe(teacher)}" if teacher else ""
         card = card_of(
             self.config,
             network,
             name="restore" if scale == 1 else f"upscale-x{scale}",
             task="upscale",
-            method=f"{self.config.method}, {self.config.stage} stage",
+            method=f"{self.config.method}, {self.config.stage} stage{taught}",
             scale=scale,
             multiple=self.multiple,
             minimum=1,
             input_quality="clean" if self.config.data.degradation.kind == "bicubic" else "degraded",
         )
+        if teacher:
+            card = dataclasses.replace(card, extra={**card.extra, "teacher": dict(teacher)})
         return [ModelExport(network, card)]
 
 
 def _to_unit(batch: Tensor) -> Tensor:
     return batch.float().div(255)
-
-
-def _to_tensor(picture: Pixels) -> Tensor:
-    return _to_unit(torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)[None])
-
-
-def _to_picture(batch: Tensor) -> Pixels:
-    values = batch[0].float().clamp(0, 1).mul(255).round().byte()
-    return np.asarray(values.permute(1, 2, 0).cpu().numpy())
-
-
-def _validation_pairs(
-    photos: Sequence[Pixels], degrade: degradation.Degradation, seed: int
-) -> tuple[list[tuple[Pixels, Pixels]], list[str]]:
-    """Degrade held-out photos, always in the same way. Returns them with their targets, and the names of the faults.
-
-    With `jpeg-noise`, each photo gets each of the standard faults. The first rows show different photos and faults.
-    """
-    if isinstance(degrade, JpegNoise):
-        faults = list(standard_faults(degrade.config).items())
-        chosen = [
-            (place, faults[(place + turn) % len(faults)]) for turn in range(len(faults)) for place in range(len(photos))
-        ]
-        pairs = [
-            (fault(photos[place], np.random.default_rng((seed, place))), photos[place]) for place, (_, fault) in chosen
-        ]
-        return pairs, [name for _, (name, _) in chosen]
-    truths = [sharpen(photo) if degrade.sharpen else photo for photo in photos]
-    return [(degrade(truth, np.random.default_rng((seed, place))), truth) for place, truth in enumerate(truths)], []
-
-
-def _centre(photo: Pixels, multiple: int) -> Pixels:
-    """Return the middle of `photo`: at most WINDOW pixels on a side, and sides that are multiples of `multiple`."""
-    height, width = (min(side, WINDOW) // multiple * multiple for side in photo.shape[:2])
-    top, left = (photo.shape[0] - height) // 2, (photo.shape[1] - width) // 2
-    return photo[top : top + height, left : left + width]
-
-
-def _enlarged(low: Pixels, shape: tuple[int, ...]) -> list[Pixels]:
-    size = (shape[1], shape[0])
-    picture = Image.fromarray(np.ascontiguousarray(low))
-    return [np.asarray(picture.resize(size, how)) for how in (Image.Resampling.NEAREST, Image.Resampling.BICUBIC)]

@@ -128,7 +128,7 @@ class Run:
         before = read_facts(self.folder)
         if before is not None and before != json.loads(json.dumps(dict(facts))):
             raise ConfigError(
-                f"{self.folder}: the data has changed since the run started "
+                f"{self.folder}: what it learns from has changed since the run started "
                 f"({', '.join(key for key in before if before[key] != facts.get(key))}); use another --out"
             )
 
@@ -188,8 +188,10 @@ def check_folder(folder: Path) -> None:
 
 
 def _identity(config: Any) -> dict[str, Any]:
-    """What a run learns: its settings, without the places of its pictures, by dotted key."""
+    """What a run learns: its settings, without the places of its pictures and its teacher, by dotted key."""
     values = config.model_dump(mode="json")
+    if values.get("teacher") is not None:
+        values["teacher"] = "a model file"  # the facts hold its digest
     if hasattr(config, "data"):
         for key, paths in inventory.places(config.data).items():
             *sections, last = ("data", *key.split("."))

@@ -46,6 +46,7 @@ class LoadedModel:
         notes: remarks for the user ("running on the CPU: ..."), one line each.
         adapter: converts between docs/model-file.md and the interface of the network; None: not needed.
         fixed: height and width in pixels of the only input size that the network accepts; None: any size.
+        takes_batches: whether one run may process several pictures.
         pixels_at_once: number of pixels that one run may process in several tiles of one size; 0: one tile per run.
         cores: the cores that simultaneous runs share. On CUDA, one run follows the other.
     """
@@ -78,6 +79,7 @@ class LoadedModel:
         self._result = "result" if "result" in outputs else outputs[0]
         on_cuda = device.startswith("cuda")
         batch_is_one = inputs[self._image].shape[:1] == [1]
+        self.takes_batches = not batch_is_one
         self.pixels_at_once = _PIXELS_AT_ONCE if on_cuda and not batch_is_one else 0
         self._buffered = BufferedSession(session, device) if on_cuda else None
 

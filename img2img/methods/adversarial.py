@@ -1,6 +1,7 @@
 """Adversarial training: the losses of generator and discriminator, and the setup of discriminators in a method."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +11,7 @@ from img2img.errors import ConfigError
 from img2img.methods.config import AdversarialConfig, MatchingConfig
 from img2img.methods.gan import GANConfig
 from img2img.methods.method import Method, OptimiserSpec, Stateful
+from img2img.objectives.augment import Augment
 from img2img.objectives.feature_matching import FeatureMatching
 from img2img.objectives.recorder import Recorder
 
@@ -20,15 +22,24 @@ _NORMS_OVER_THE_BATCH = (nn.BatchNorm1d, nn.BatchNorm2d)
 
 
 def add_discriminators(
-    method: Method, config: GANConfig, discriminators: Mapping[str, nn.Module]
+    method: Method,
+    config: GANConfig,
+    discriminators: Mapping[str, nn.Module],
+    *,
+    pictures: Sequence[slice] = (slice(None),),
+    signed: bool = True,
 ) -> dict[str, "AdversarialLoss"]:
     """Add `discriminators` to `method` and return their losses.
 
     This adds the networks, one optimiser "discriminator" that updates all of them, the number of batches per step, and
-    the state of the losses, which checkpoints hold.
+    the state of the losses, which checkpoints hold. With `config.discriminator_augment`, the discriminators augment
+    their input.
 
     Args:
         discriminators: name to network. A single one is called "discriminator", several "discriminator_" plus a suffix.
+
+        pictures: the channels of each picture in the input of a discriminator. Other channels are labels or masks.
+        signed: pictures are in -1..1 instead of 0..1.
 
     Returns:
         The losses of each discriminator and of the generator against it, under the same names.
@@ -36,9 +47,13 @@ def add_discriminators(
     Raises:
         ConfigError: objective, penalty and discriminator do not fit together.
     """
-    losses = {
-        name: AdversarialLoss(config.adversarial, config.matching, network) for name, network in discriminators.items()
-    }
+    losses = {}
+    for name, network in discriminators.items():
+        augment = None
+        if config.discriminator_augment:
+            augment = Augment(config.discriminator_augment, pictures=pictures, signed=signed)
+            augment.attach(network)
+        losses[name] = AdversarialLoss(config.adversarial, config.matching, network, augment)
     bound = next(iter(losses.values())).bound  # set by the objective, which is the same for all
     method.networks.update(discriminators)
     method.optimisers["discriminator"] = OptimiserSpec(tuple(discriminators), config.discriminator_optimiser, bound)
@@ -60,6 +75,8 @@ class AdversarialLoss:
         matching: feature matching, in addition to the objective or alone (`config.weight = 0`: CVAE-GAN, Bao et al.
             2017).
         discriminator: checked against the objective. Feature matching records its activations.
+        augment: what `discriminator` does to its input, if anything. Pictures that the loss compares one by one get the
+            same random numbers.
 
     Attributes:
         bound: bound on the weights of the discriminator (`OptimiserSpec.bound`), or None.
@@ -69,8 +86,15 @@ class AdversarialLoss:
         ConfigError: objective, penalty and discriminator do not fit together.
     """
 
-    def __init__(self, config: AdversarialConfig, matching: MatchingConfig, discriminator: nn.Module) -> None:
+    def __init__(
+        self,
+        config: AdversarialConfig,
+        matching: MatchingConfig,
+        discriminator: nn.Module,
+        augment: Augment | None = None,
+    ) -> None:
         self.config = config
+        self.augment = augment
         self.objective = objectives.adversarial(config.name, **config.options)
         self.bound = self.objective.clip
         name = config.penalty or self.objective.penalty
@@ -86,7 +110,7 @@ class AdversarialLoss:
             for name, part in (("objective", self.objective), ("matching", self.matching))
             if part is not None
         }
-        if self.penalty is not None or self._recorder is not None:
+        if self.penalty is not None or self._recorder is not None or augment is not None:
             setattr(discriminator, networks.EAGER, True)
         self._gradient: Tensor | None = None
 
@@ -99,7 +123,8 @@ class AdversarialLoss:
         """
         self.objective.to(real.device)
         fake = fake.detach()
-        scores_real, scores_fake = scorer(real), scorer(fake)
+        with self._same_augmentation(paired=self.objective.paired_samples):
+            scores_real, scores_fake = scorer(real), scorer(fake)
         distance = (real - fake).abs().flatten(1).mean(1) if self.objective.paired_samples else None
         loss = self.objective.discriminator(scores_real, scores_fake, distance)
         right_real, right_fake = self.objective.accuracies(scores_real, scores_fake)
@@ -133,10 +158,11 @@ class AdversarialLoss:
             scores = scorer(probe)
         else:
             self.matching.to(fake.device)
-            with torch.no_grad(), self._recorder as features_real:
-                scores_real = scorer(real)
-            with self._recorder as features_fake:
-                scores = scorer(probe)
+            with self._same_augmentation(paired=self.matching.kind == "pairwise"):
+                with torch.no_grad(), self._recorder as features_real:
+                    scores_real = scorer(real)
+                with self._recorder as features_fake:
+                    scores = scorer(probe)
             matched = self.matching(features_real, features_fake, labels)
             figures["matching"] = matched.detach()
             loss = loss + self.matching_weight * matched
@@ -151,6 +177,9 @@ class AdversarialLoss:
         first one.
         """
         return {} if self._gradient is None else {"gradient/adversarial": self._gradient}
+
+    def _same_augmentation(self, *, paired: bool) -> AbstractContextManager[None]:
+        return self.augment.same() if paired and self.augment is not None else nullcontext()
 
     def _record_gradient(self, gradient: Tensor) -> None:
         self._gradient = gradient.detach().float().norm()

@@ -17,6 +17,7 @@ from img2img.methods.config import (
     PerceptualConfig,
     RunConfig,
 )
+from img2img.objectives.augment import Augmentation
 
 ADAM = OptimiserConfig(rate=2e-4, betas=(0.5, 0.999))
 """The setting of pix2pix and CycleGAN, after DCGAN (Radford et al. 2016)."""
@@ -28,6 +29,11 @@ class GANConfig(RunConfig):
     generator: NetworkConfig = Field(description="generator")
     discriminator: NetworkConfig = Field(description="discriminator")
     adversarial: AdversarialConfig = Field(description="adversarial objective")
+    discriminator_augment: tuple[Augmentation, ...] = Field(
+        default=(),
+        description="differentiable augmentation of all that the discriminator sees, real and generated (Zhao et al. "
+        "2020), against overfitting on small data sets: color, translation, cutout; empty: none",
+    )
     matching: MatchingConfig = MatchingConfig()
     perceptual: PerceptualConfig = PerceptualConfig()
     optimiser: OptimiserConfig = ADAM

@@ -63,7 +63,8 @@ class Inpaint(Inpainting):
             discriminator = build_discriminator(
                 config, config.discriminator, key="discriminator", channels=4, size=config.data.crop
             )
-            self.adversarial = add_discriminators(self, config, {"discriminator": discriminator})["discriminator"]
+            losses = add_discriminators(self, config, {"discriminator": discriminator}, pictures=[slice(0, 3)])
+            self.adversarial = losses["discriminator"]
 
     @property
     def title(self) -> str:

@@ -100,7 +100,12 @@ class Pix2Pix(Method):
                 defaults={"size": config.data.crop},
             )
             check_crop(config.data.crop, config.discriminator, discriminator)
-            losses = add_discriminators(self, config, {"discriminator": discriminator})
+            pictures = [slice(None)]
+            if config.conditional:  # a label map is no picture
+                pictures = (
+                    [slice(inputs, None)] if self.palette is not None else [slice(0, inputs), slice(inputs, None)]
+                )
+            losses = add_discriminators(self, config, {"discriminator": discriminator}, pictures=pictures)
             self.adversarial = losses["discriminator"]
         elif not self.terms:  # reconstruction alone is the paper's L1 baseline
             raise ConfigError("no objective has a weight above 0: there is nothing to learn from")

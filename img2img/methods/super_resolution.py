@@ -200,7 +200,8 @@ class SuperResolution(Method):
         )
         if crop < (least := getattr(discriminator, "minimum", 1)):
             raise ConfigError(f"data.crop = {crop}: {config.discriminator.name} needs at least {least} pixels")
-        self.adversarial = add_discriminators(self, config, {"discriminator": discriminator})["discriminator"]
+        losses = add_discriminators(self, config, {"discriminator": discriminator}, signed=False)
+        self.adversarial = losses["discriminator"]
         if config.start is None:
             self.notes.append(
                 "the adversarial stage starts with an untrained generator; the papers start it from a fidelity run, "

@@ -16,8 +16,8 @@ import onnxruntime
 from PIL import Image
 
 from img2img.runtime.network import models, session
-from img2img.runtime.network.devices import Cores
 from img2img.runtime.network.tiling import run_tiled
+from img2img.threads import Cores
 
 
 class Seen:

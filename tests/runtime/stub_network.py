@@ -3,7 +3,7 @@
 from types import SimpleNamespace
 from typing import Any
 
-from img2img.runtime.network.devices import Cores
+from img2img.threads import Cores
 
 
 class StubNetwork:

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from stub_network import StubNetwork
 
 from img2img.runtime.network.card import Card
-from img2img.runtime.network.devices import Cores, for_each
 from img2img.runtime.network.grid import AUTO, Grid
 from img2img.runtime.network.inference_errors import OutOfMemory
 from img2img.runtime.network.session import LoadedModel, load
 from img2img.runtime.network.tiling import run_tiled
+from img2img.threads import Cores, for_each
 
 
 def picture(height: int, width: int) -> Any:

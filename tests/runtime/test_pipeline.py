@@ -24,7 +24,7 @@ from img2img.runtime.batch.sharing import Room
 from img2img.runtime.files.jobs import Job
 from img2img.runtime.image import writing
 from img2img.runtime.image.pictures import Picture
-from img2img.runtime.network.devices import Cores
+from img2img.threads import Cores
 
 
 def picture(width: int = 2, height: int = 1) -> Picture:

@@ -9,8 +9,7 @@ from queue import Empty, SimpleQueue
 
 from img2img.runtime.batch.event import Event
 from img2img.runtime.batch.run_job import POLL, JobItem, Steps, Stop, decided_event, run_job
-from img2img.runtime.network.devices import Cores
-from img2img.threads import Worker, start_thread
+from img2img.threads import Cores, Worker, start_thread
 
 AHEAD = 2  # jobs that wait for a worker, so that none is idle while the caller handles an event
 

@@ -24,11 +24,10 @@ from img2img.runtime.files.jobs import Job
 from img2img.runtime.files.storage_uri import Location, StorageFile
 from img2img.runtime.image import pictures, writing
 from img2img.runtime.image.pictures import Picture
-from img2img.runtime.network.devices import Cores
 from img2img.runtime.tasks.settings import Settings
 from img2img.runtime.tasks.task import ModelChoice, Task
 from img2img.text import show
-from img2img.threads import Worker
+from img2img.threads import Cores, Worker
 
 POLL = 0.2  # seconds; Windows delivers Ctrl-C only between waits that end
 

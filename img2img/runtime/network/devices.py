@@ -1,4 +1,4 @@
-"""Creates onnxruntime sessions on the CPU and on CUDA, and shares the cores between their runs.
+"""Creates onnxruntime sessions on the CPU and on CUDA.
 
 Measurements decided the settings of the sessions.
 """
@@ -10,17 +10,11 @@ import io
 import math
 import os
 import re
-import threading
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from img2img.errors import DeviceError, ModelError, UsageError
 from img2img.runtime.network import header, inference_errors, stoppable
-from img2img.threads import NoThreads, Worker, start
-
-T = TypeVar("T")
 
 # The parts of onnxruntime's message about a file that is newer than onnxruntime itself.
 _NEWEST = re.compile(r"max supported IR version: (\d+)|domain ai\.onnx is till opset (\d+)")
@@ -70,110 +64,6 @@ def cores() -> int:
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
         count = min(count, math.ceil(int(quota) / int(period)))
     return max(count, 1)
-
-
-class Cores:
-    """Counts the threads that run a network at the same time: one for each picture in work, and helpers.
-
-    A picture that is cut into tiles gets helpers while cores are idle. Pictures come first: a helper leaves after its
-    tile if a new picture needs the core. Nothing here waits.
-
-    Attributes:
-        count: maximum number of useful simultaneous runs of the network.
-        split: True: a run uses the idle cores as well. False: it has one thread. See `session.load`.
-    """
-
-    def __init__(self, count: int = 1, *, split: bool = True) -> None:
-        self.count = count
-        self.split = split
-        self._idle = count
-        self._lock = threading.Lock()
-
-    @property
-    def idle(self) -> int:
-        """Cores without work. Negative: more pictures and helpers than cores, so helpers should leave."""
-        return self._idle
-
-    @property
-    def within_reach(self) -> int:
-        """Number of cores that a picture in work can use: its own and the idle ones."""
-        return max(1, min(self.count, self._idle + 1))
-
-    @contextlib.contextmanager
-    def busy(self) -> Iterator[None]:
-        """Occupy a core during the block."""
-        self.occupy()
-        try:
-            yield
-        finally:
-            self.free()
-
-    def occupy(self) -> None:
-        """A picture starts. Its core may be busy with a tile of another picture for a moment."""
-        with self._lock:
-            self._idle -= 1
-
-    def take_idle(self) -> bool:
-        """Take a core if one is idle. `free` returns it."""
-        with self._lock:
-            if self._idle <= 0:
-                return False
-            self._idle -= 1
-            return True
-
-    def free(self) -> None:
-        """A picture has ended, or a helper leaves."""
-        with self._lock:
-            self._idle += 1
-
-
-def for_each(function: Callable[[T], None], things: Iterable[T], cores: Cores) -> None:
-    """Call `function` with each thing in order, in this thread and in helper threads on idle cores.
-
-    After an exception, no further calls start. The exception is raised when all threads have ended.
-    """
-    waiting = deque(things)
-    errors: list[BaseException] = []
-    helpers: list[Worker] = []
-
-    def next_one() -> bool:
-        try:
-            thing = waiting.popleft()
-        except IndexError:
-            return False
-        function(thing)
-        return True
-
-    def help_out() -> None:
-        try:
-            while not errors and cores.idle >= 0 and next_one():
-                pass
-        except BaseException as error:
-            errors.append(error)
-        finally:
-            cores.free()
-
-    def start_helpers() -> None:
-        helpers[:] = [one for one in helpers if one.is_alive()]
-        while len(waiting) > 1 and len(helpers) < cores.count - 1 and cores.take_idle():
-            try:
-                helpers.append(start(help_out, name="tiles"))
-            except NoThreads:  # this thread does the work alone
-                cores.free()
-                return
-
-    try:
-        start_helpers()
-        while not errors and next_one():
-            start_helpers()
-    except BaseException as error:
-        errors.append(error)
-    finally:
-        for helper in helpers:
-            helper.join()
-    if errors:
-        # Cancelled and KeyboardInterrupt take precedence over a tile that failed at the same time.
-        raise next((one for one in errors if not isinstance(one, Exception)), errors[0])
 
 
 def _onnxruntime() -> Any:

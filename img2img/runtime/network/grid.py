@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from img2img.errors import UsageError
 from img2img.runtime.network.card import Card
-from img2img.runtime.network.devices import Cores
+from img2img.threads import Cores
 
 if TYPE_CHECKING:
     from img2img.runtime.network.network import Network

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Protocol, Self
 
 from img2img.runtime.network.card import Card
-from img2img.runtime.network.devices import Cores
+from img2img.threads import Cores
 from img2img.types import Floats
 
 

@@ -14,10 +14,10 @@ from img2img.runtime.network import devices, inference_errors, integrity, model_
 from img2img.runtime.network.adapter import Adapter, Assumptions, FixedSize, fixed_size, show_shape
 from img2img.runtime.network.buffered_session import BufferedSession
 from img2img.runtime.network.card import Card
-from img2img.runtime.network.devices import Cores
 from img2img.runtime.network.grid import Grid, grids
 from img2img.runtime.network.inference_errors import BrokenOutput, OutOfMemory
 from img2img.runtime.network.stoppable import TookTooLong
+from img2img.threads import Cores
 
 __all__ = ["BrokenOutput", "LoadedModel", "OutOfMemory", "load"]
 

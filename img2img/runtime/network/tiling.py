@@ -28,9 +28,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from img2img.runtime.network.devices import Cores, for_each
 from img2img.runtime.network.grid import AUTO, CONTEXT_ADVICE, Span, Tile, grids
 from img2img.runtime.network.inference_errors import BrokenOutput, OutOfMemory
+from img2img.threads import Cores, for_each
 
 if TYPE_CHECKING:
     from img2img.runtime.network.network import Network

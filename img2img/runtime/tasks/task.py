@@ -14,7 +14,7 @@ from img2img.runtime.files.jobs import Job
 from img2img.runtime.files.naming import Naming
 from img2img.runtime.files.source import Source
 from img2img.runtime.network import models
-from img2img.runtime.network.devices import Cores
+from img2img.threads import Cores
 
 if TYPE_CHECKING:
     from img2img.runtime.image.pictures import Picture

@@ -1,14 +1,18 @@
-"""Starts threads, which fails where a limit on processes or on memory is reached, and shares the cores among them."""
+"""Starts threads, which fails where a limit on processes or memory is reached, waits for them, and shares the cores."""
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from img2img.errors import Img2ImgError
+from img2img.errors import Img2ImgError, ModelError
 
 T = TypeVar("T")
+
+_POLL = 0.2  # seconds; Windows delivers Ctrl-C only between waits that end
+_GRACE = 2.0  # seconds in which a run ends after it was told to; only a single endless operator takes longer
 
 
 class NoThreads(Img2ImgError):
@@ -16,6 +20,10 @@ class NoThreads(Img2ImgError):
 
     def __init__(self) -> None:
         super().__init__("the system starts no more threads: raise the limit (ulimit -u), or end other programs")
+
+
+class TookTooLong(ModelError):
+    """A model did not finish in the time that it has."""
 
 
 class Worker(threading.Thread):
@@ -77,6 +85,48 @@ def start_thread(thread: threading.Thread) -> None:
         thread.start()
     except (RuntimeError, MemoryError) as error:
         raise NoThreads from error
+
+
+def off_main(function: Callable[[], T], *, stop: Callable[[], None] = lambda: None, deadline: float | None = None) -> T:
+    """Call `function` in a thread of its own, while this thread waits and can take a Ctrl-C at any time.
+
+    Args:
+        stop: ends the function early; called on Ctrl-C and after the deadline.
+        deadline: a time of `time.monotonic`.
+
+    Raises:
+        TookTooLong: the deadline has passed. Other exceptions come from the function.
+    """
+    found: list[T] = []
+    errors: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            found.append(function())
+        except BaseException as error:  # raised again below
+            errors.append(error)
+
+    thread = start(work, name="onnxruntime", daemon=True)
+    try:
+        while thread.is_alive():
+            thread.join(_POLL)
+            if deadline is not None and time.monotonic() > deadline and thread.is_alive():
+                raise TookTooLong("it takes too long")
+    except BaseException:
+        stop()
+        thread.join(_GRACE)
+        abandon(thread)
+        errors.clear()
+        raise
+    if not errors:
+        return found[0]
+    # An error that stays in the list would keep the session, through its traceback, until the interpreter ends. Then
+    # onnxruntime cannot end its threads any more and aborts the process.
+    error = errors.pop()
+    try:
+        raise error
+    finally:
+        del error
 
 
 class Cores:

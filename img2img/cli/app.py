@@ -17,7 +17,7 @@ from typer.core import TyperCommand, TyperGroup
 
 import img2img
 from img2img import threads
-from img2img.cli import console, streams
+from img2img.cli import console
 from img2img.errors import OUT_OF_FILES, ExitStatus, Img2ImgError, UsageError, is_out_of_files
 
 PROGRAM = "img2img"
@@ -57,7 +57,7 @@ def main(args: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if args is None else args)
     words, console.debug = without_debug(words)
-    with streams.streams():
+    with console.safe_streams():
         try:
             status = _guarded(words)
         except KeyboardInterrupt:  # again, while the first one was being reported

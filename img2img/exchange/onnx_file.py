@@ -19,7 +19,7 @@ from img2img.atomic import atomic
 from img2img.errors import ExportError
 from img2img.exchange import dropout, inputs, receptive_field
 from img2img.exchange.prelu import split_prelu
-from img2img.runtime.network import card_writing, stoppable
+from img2img.runtime.network import card_writing, devices
 from img2img.runtime.network.card import Card
 from img2img.version import __version__
 
@@ -174,7 +174,7 @@ def _verify(network: ClampedNetwork, data: bytes, card: Card, context: int | Non
 
     options = ort.SessionOptions()
     options.log_severity_level = 3
-    session = stoppable.create(data, options, ["CPUExecutionProvider"])
+    session = devices.stoppable(data, options, ["CPUExecutionProvider"])
     rng = np.random.default_rng(0)
     sizes = _test_sizes(card)
     largest, means = 0.0, []

@@ -16,7 +16,7 @@ from img2img.evaluation.metrics import luma, psnr
 from img2img.evaluation.results import spread
 from img2img.exchange import inputs
 from img2img.exchange.inputs import Inputs
-from img2img.runtime.network import inference_errors, stoppable
+from img2img.runtime.network import devices, inference_errors
 from img2img.runtime.network.card import Card
 
 SIDE = 128
@@ -141,7 +141,7 @@ def session(model: bytes | Path) -> Any:
     options.log_severity_level = 4
     options.intra_op_num_threads = 1
     try:
-        return stoppable.create(model, options, ["CPUExecutionProvider"])
+        return devices.stoppable(model, options, ["CPUExecutionProvider"])
     except inference_errors.runtime_errors() as error:
         raise ExportError(f"onnxruntime cannot load the new file: {inference_errors.first_line(error)}") from error
 

@@ -106,7 +106,7 @@ def test_ctrl_c_ends_a_network_that_never_ends(
 def test_loading_has_a_time_limit(here: Path, photo: Photo) -> None:
     def run(*words: str) -> subprocess.CompletedProcess[str]:
         """In a process of its own: the thread that loads never ends, and takes a core and more and more memory."""
-        limit = "import sys; from img2img.runtime.network import stoppable; stoppable.LIMIT = 1.0"
+        limit = "import sys; from img2img.runtime.network import devices; devices.LIMIT = 1.0"
         words = (sys.executable, "-c", f"{limit}; from img2img.cli import main; sys.exit(main())", *words)
         return subprocess.run(words, capture_output=True, text=True, timeout=60, env=environment(), check=False)
 
@@ -121,7 +121,7 @@ def test_loading_has_a_time_limit(here: Path, photo: Photo) -> None:
 def test_probing_and_verifying_have_a_time_limit(
     here: Path, photo: Photo, img2img: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from img2img.runtime.network.stoppable import StoppableSession
+    from img2img.runtime.network.devices import StoppableSession
 
     monkeypatch.setattr(StoppableSession.limited.__wrapped__, "__defaults__", (1.0,))  # type: ignore[attr-defined]
     photo(here / "a.png")

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from img2img.errors import ModelError
-from img2img.runtime.network import inference_errors, stoppable
+from img2img.runtime.network import devices, inference_errors
 from img2img.runtime.network.card import MAX_SELFTEST_SIDE, Card
 from img2img.runtime.network.inference_errors import BrokenOutput
 
@@ -140,7 +140,7 @@ def _runner(model: Path | bytes) -> tuple[Callable[[Inputs], Floats], Sides | No
     options.log_severity_level = 4
     options.intra_op_num_threads = 1
     try:
-        session = stoppable.create(model, options, ["CPUExecutionProvider"])
+        session = devices.stoppable(model, options, ["CPUExecutionProvider"])
     except inference_errors.runtime_errors() as error:
         raise inference_errors.convert(error, f"{what}: onnxruntime cannot load it") from error
 

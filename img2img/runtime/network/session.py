@@ -16,8 +16,7 @@ from img2img.runtime.network.buffered_session import BufferedSession
 from img2img.runtime.network.card import Card
 from img2img.runtime.network.grid import Grid, grids
 from img2img.runtime.network.inference_errors import BrokenOutput, OutOfMemory
-from img2img.runtime.network.stoppable import TookTooLong
-from img2img.threads import Cores
+from img2img.threads import Cores, TookTooLong
 
 __all__ = ["BrokenOutput", "LoadedModel", "OutOfMemory", "load"]
 

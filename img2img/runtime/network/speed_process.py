@@ -20,7 +20,7 @@ from img2img.pool import Pool
 from img2img.runtime.network import memory, session
 from img2img.runtime.network.grid import grids, round_up
 from img2img.runtime.network.session import Floats, LoadedModel
-from img2img.runtime.network.stoppable import off_main
+from img2img.threads import off_main
 
 _FIRST, _SMALLEST, _LARGEST = 32, 64, 256  # sides of windows, in pixels
 _MAX_SECONDS_PER_RUN = 0.5  # if a run takes longer, a smaller window is used

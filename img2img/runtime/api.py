@@ -264,6 +264,10 @@ def _task(name: str, options: dict[str, Any], settings: Settings) -> Task:
 def _opened(picture: Image.Image | Name) -> Picture:
     from PIL import Image
 
+    if isinstance(picture, Image.Image):
+        from img2img.runtime.image import from_pillow
+
+        return from_pillow.picture_of(picture)
     from img2img.runtime.image import pictures
 
-    return pictures.picture_of(picture) if isinstance(picture, Image.Image) else pictures.read(Path(picture))
+    return pictures.read(Path(picture))

@@ -1,6 +1,7 @@
 """Colour spaces that a file names without an ICC profile are kept or converted, and never silently lost."""
 
 import dataclasses
+import importlib
 import io
 import struct
 from io import BytesIO
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import picture_files
 import pytest
+import stub_network
 from PIL import Image, ImageCms, features
 from test_metadata import chunks
 
@@ -16,6 +18,7 @@ from img2img.errors import PictureError
 from img2img.runtime.image import avif_boxes, colour_tags, hdr, pictures, writing
 from img2img.runtime.image.colour_tags import ColourTags
 from img2img.runtime.image.pictures import Picture
+from img2img.runtime.network.card import Card
 
 avif = pytest.mark.skipif(not features.check("avif"), reason="this Pillow has no AVIF")
 
@@ -241,13 +244,12 @@ def test_networks_see_pq_as_an_ordinary_photo_and_the_result_is_pq_again(dtype: 
     given = pq_picture(dtype, alpha=np.full(RAMP.shape[:2], 7, dtype))
     shown: list[Picture] = []
 
-    @hdr.in_working_range
-    def twice(model: None, picture: Picture) -> Picture:
+    def twice(picture: Picture) -> Picture:
         shown.append(picture)
         alpha = None if picture.alpha is None else picture.alpha.repeat(2, 0)
         return dataclasses.replace(picture, colour=picture.colour.repeat(2, 0), alpha=alpha)
 
-    result = twice(None, given)
+    result = hdr.in_working_range(twice, given)
     (seen_by_network,) = shown
     assert seen_by_network.colour.dtype == np.uint16
     assert seen_by_network.colour.max() == 65535 > 1.2 * given.colour.max() / np.iinfo(dtype).max * 65535
@@ -261,20 +263,35 @@ def test_networks_see_pq_as_an_ordinary_photo_and_the_result_is_pq_again(dtype: 
 def test_pixels_that_a_task_leaves_alone_keep_every_bit() -> None:
     given = pq_picture(colour=picture_files.noise((40, 50, 3), np.uint16))
 
-    @hdr.in_working_range
-    def corner(model: None, picture: Picture) -> Picture:
+    def corner(picture: Picture) -> Picture:
         colour = picture.colour.copy()
         colour[:4, :4] = 30_000
         return dataclasses.replace(picture, colour=colour)
 
-    result = corner(None, given)
+    result = hdr.in_working_range(corner, given)
     assert np.array_equal(result.colour[4:], given.colour[4:]) and np.ptp(result.colour[:4, :4]) == 0
 
 
-def test_other_pictures_reach_the_network_as_they_are() -> None:
+def test_only_pq_is_converted_for_the_network() -> None:
+    assert Picture(RAMP, tags=ColourTags((9, 16))).is_pq
     for tags in (ColourTags(), ColourTags((9, 18)), ColourTags((12, 13))):
-        given = Picture(RAMP, tags=tags)
-        assert hdr.in_working_range(lambda model, picture: picture)(None, given) is given
+        assert not Picture(RAMP, tags=tags).is_pq
+
+
+@pytest.mark.parametrize("task", ["upscale", "translate", "inpaint"])
+def test_every_task_shows_pq_in_the_working_range(task: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Picture] = []
+
+    def in_working_range(run: Any, picture: Picture) -> Picture:
+        seen.append(picture)
+        return picture
+
+    monkeypatch.setattr(hdr, "in_working_range", in_working_range)
+    network = stub_network.stub(card=Card(name="tiny", task=task, scale=1))
+    more = (np.ones(RAMP.shape[:2], bool),) if task == "inpaint" else ()
+    given = pq_picture()
+    module = importlib.import_module(f"img2img.runtime.tasks.{task}")
+    assert getattr(module, task)(network, given, *more) is given and seen == [given]
 
 
 def test_pq_is_found_in_an_icc_profile() -> None:
@@ -283,9 +300,9 @@ def test_pq_is_found_in_an_icc_profile() -> None:
     start = len(profile)
     profile[132:136] = b"cicp"  # in place of the description
     profile[136:144] = struct.pack(">II", start, 12)
-    assert count > 5 and not hdr.is_pq(Picture(RAMP, icc=bytes(profile)))
+    assert count > 5 and not Picture(RAMP, icc=bytes(profile)).is_pq
     profile += b"cicp" + bytes(4) + bytes((9, 16, 0, 1))
-    assert hdr.is_pq(Picture(RAMP, icc=bytes(profile)))
+    assert Picture(RAMP, icc=bytes(profile)).is_pq
 
 
 def test_pq_follows_its_standard() -> None:

@@ -34,10 +34,7 @@ def _read(stream: BinaryIO) -> AvifColour:
         head = stream.read(16)
         if len(head) < 8:
             return AvifColour()
-        length, kind = struct.unpack_from(">I4s", head)
-        size = 8
-        if length == 1:
-            (length,), size = struct.unpack_from(">Q", head, 8), 16
+        kind, size, length = _head(head, 0)
         if kind == b"ftyp":
             brands = head[8:] + stream.read(min(max(length - 16, 0), MAX_META))
         if kind == b"meta" and size < length <= MAX_META:
@@ -78,15 +75,18 @@ def _of_meta(data: bytes, begin: int, offset: int, gain_map: bool) -> AvifColour
 def _boxes(data: bytes, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
     """Yield kind, start and end of the content of each box."""
     while start + 8 <= end:
-        length, kind = struct.unpack_from(">I4s", data, start)
-        size = 8
-        if length == 1:
-            (length,), size = struct.unpack_from(">Q", data, start + 8), 16
+        kind, size, length = _head(data, start)
         length = end - start if length == 0 else length
         if length < size or start + length > end:
             return
         yield kind, start + size, start + length
         start += length
+
+
+def _head(data: bytes, start: int) -> tuple[bytes, int, int]:
+    """Kind, bytes of the head, and length of the box that starts there. A length of 0 means up to the end."""
+    length, kind = struct.unpack_from(">I4s", data, start)
+    return (kind, 16, struct.unpack_from(">Q", data, start + 8)[0]) if length == 1 else (kind, 8, length)
 
 
 def _associations(data: bytes) -> dict[int | None, list[int]]:

@@ -5,10 +5,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from img2img.errors import UsageError
 from img2img.runtime.image.depth import BAND_ROWS
 
 Pixels = npt.NDArray[Any]
 Floats = npt.NDArray[np.float32]
+
+
+def check_strength(strength: float) -> None:
+    """Raise UsageError unless `strength` is a number from 0 to 1."""
+    if not 0 <= strength <= 1:  # also true for NaN
+        raise UsageError(f"strength must be a number from 0 (the input) to 1 (the result), not {strength:g}")
 
 
 def blend(old: Pixels, new: Pixels, weight: float | Floats) -> Pixels:

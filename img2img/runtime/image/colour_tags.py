@@ -102,6 +102,9 @@ class ColourTags:
         return found
 
 
+NO_TAGS = ColourTags()
+
+
 def from_png(tags: Mapping[bytes, bytes], notes: list[str]) -> tuple[ColourTags, bool]:
     """Tags from the chunks of a PNG, and whether its pixels have narrow range. Invalid tags cost a note."""
     cicp, narrow, chunks = None, False, []

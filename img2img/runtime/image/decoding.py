@@ -17,6 +17,8 @@ from PIL import Image, ImageFile
 
 from img2img.errors import PictureError
 from img2img.runtime.image import colour as colours
+from img2img.runtime.image.colour_tags import NO_TAGS, ColourTags
+from img2img.runtime.image.metadata import NO_METADATA, Metadata
 
 Pixels = npt.NDArray[Any]
 
@@ -28,12 +30,17 @@ _GREY_STEPS = {"L;2": 85, "L;4": 17}
 
 @dataclass(slots=True)
 class Decoded:
-    """Decoded pixels and their metadata, as in Picture, but before the EXIF orientation is applied."""
+    """Decoded pixels and all else of a file, as in Picture, but before the EXIF orientation is applied."""
 
     colour: Pixels  # [H, W, C]
     alpha: Pixels | None = None
     icc: bytes | None = None
     notes: list[str] = field(default_factory=list)
+    exif: bytes | None = None
+    dpi: tuple[float, float] | None = None
+    tags: ColourTags = NO_TAGS
+    metadata: Metadata = NO_METADATA
+    jpeg_quality: int | None = None
 
 
 def decode(image: ImageFile.ImageFile, again: Callable[[], ImageFile.ImageFile], *, shallow: str = "") -> Decoded:

@@ -34,6 +34,15 @@ DESCRIPTIVE = frozenset(
 )
 
 
+def kept(block: bytes, notes: list[str]) -> bytes | None:
+    """The normalised block of a file. A damaged one costs a note."""
+    try:
+        return normalised(block)
+    except ValueError:  # BrokenDirectory is one
+        notes.append("the EXIF block is damaged and was left out")
+        return None
+
+
 def normalised(block: bytes) -> bytes:
     """The block with exactly one prefix. Raises BrokenDirectory if its directory cannot be read."""
     while block.startswith(PREFIX):

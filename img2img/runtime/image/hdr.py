@@ -6,16 +6,13 @@ look right on ordinary screens.
 """
 
 import dataclasses
-import functools
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from img2img.runtime.image import colour as colours
 from img2img.runtime.image import icc
-from img2img.runtime.image.colour_tags import PQ
 from img2img.runtime.image.depth import to_8_bits
 from img2img.runtime.image.pictures import Picture
 
@@ -25,27 +22,12 @@ WHITE = 203.0  # cd/m2 of white in an ordinary scene (ITU-R BT.2408)
 _M1, _M2, _C1, _C2, _C3 = 2610 / 16384, 2523 / 32, 3424 / 4096, 2413 / 128, 2392 / 128  # SMPTE ST 2084
 _LARGEST = 65535
 
-_Task = TypeVar("_Task", bound=Callable[..., Picture])
 
-
-def in_working_range(task: _Task) -> _Task:
-    """Decorator: run a task that takes a model and a picture in the range that networks know."""
-
-    @functools.wraps(task)
-    def run(model: Any, picture: Picture, *args: Any, **options: Any) -> Picture:
-        if not is_pq(picture):
-            return task(model, picture, *args, **options)
-        peak = max(float(_light(np.array(picture.colour.max() / np.iinfo(picture.colour.dtype).max))), WHITE) / WHITE
-        shown = _shown(picture, peak)
-        return _stored(task(model, shown, *args, **options), shown, picture, peak)
-
-    return cast(_Task, run)
-
-
-def is_pq(picture: Picture) -> bool:
-    """Whether the colours are encoded with PQ, by the picture's tags or by its ICC profile."""
-    named = picture.tags.cicp or (colours.cicp(picture.icc) if picture.icc else None)
-    return named is not None and named[1] == PQ
+def in_working_range(task: Callable[[Picture], Picture], picture: Picture) -> Picture:
+    """Run a task on a PQ picture (`Picture.is_pq`) in the range that networks know."""
+    peak = max(float(_light(np.array(picture.colour.max() / np.iinfo(picture.colour.dtype).max))), WHITE) / WHITE
+    shown = _shown(picture, peak)
+    return _stored(task(shown), shown, picture, peak)
 
 
 def _shown(picture: Picture, peak: float) -> Picture:

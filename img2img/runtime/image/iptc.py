@@ -5,39 +5,29 @@ specification, 2019). IPTC is resource 0x0404 (IPTC-IIM 4.2, 2014). JPEG stores 
 PNG in a text.
 """
 
+from __future__ import annotations
+
 import struct
-from typing import BinaryIO
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from img2img.runtime.image.jpeg_checks import Segment
 
 IPTC, CAPTION, COPYRIGHTED, URL, DIGEST = 0x0404, 0x03F0, 0x040A, 0x040B, 0x0425
 _DESCRIPTIVE = (IPTC, CAPTION, COPYRIGHTED, URL, DIGEST)  # the others are previews, sizes and settings of Photoshop
 _SIGNATURE = b"8BIM"
 _IN_JPEG = b"Photoshop 3.0\0"
-_NO_MORE_SEGMENTS = (0xDA, 0xD9, 0xFF)  # pixels, the end, and padding, after which nobody writes APP13
 
 
-def in_jpeg(stream: BinaryIO) -> tuple[dict[int, int], bytes | None]:
-    """Where the segments of the block start and end in a seekable JPEG, and the block; None if there is none.
+def in_jpeg(segments: Iterable[Segment]) -> tuple[dict[int, int], bytes | None]:
+    """Where segments of the block start and end, and the block, from the APP13 segments of a JPEG; None: no block.
 
     Pillow must not see them: it raises IndexError if they are cut off at certain bytes.
     """
-    places: dict[int, int] = {}
-    parts = []
-    start = 2
-    while True:
-        stream.seek(start)
-        head = stream.read(4)
-        if len(head) < 4 or head[0] != 0xFF or head[1] in _NO_MORE_SEGMENTS:
-            break
-        length = int.from_bytes(head[2:], "big")
-        if length < 2:
-            break
-        if head[1] == 0xED:
-            data = stream.read(length - 2)
-            if data.startswith(_IN_JPEG) and len(data) == length - 2:
-                places[start] = start + 2 + length
-                parts.append(data.removeprefix(_IN_JPEG))
-        start += 2 + length
-    return places, b"".join(parts) if parts else None
+    ours = [one for one in segments if one.content.startswith(_IN_JPEG) and one.is_whole]
+    block = b"".join(one.content.removeprefix(_IN_JPEG) for one in ours)
+    return {one.start: one.end for one in ours}, block if ours else None
 
 
 def for_jpeg(block: bytes) -> list[bytes]:

@@ -7,18 +7,21 @@ ahead.
 
 import re
 import struct
+from collections.abc import Iterator
 from io import BytesIO
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageFile
 
-from img2img.runtime.image import pillow
-from img2img.runtime.image.jpeg_scans import Scan, ScansWatch, have_all, is_padded
+from img2img.runtime.image import jpeg_scans, pillow
 
 CUT_OFF = "the file is cut off: part of the picture is missing"
 DAMAGED = "the file is damaged: parts of the picture are wrong"
 
+APP13 = 0xFFED
+
+_LENGTH = 2  # bytes; a length counts itself
 _PIECE = 1 << 20
 _AHEAD = bytes(8)  # libjpeg fills its buffer of 64 bits before it goes on; one more block takes more than that
 _SEQUENTIAL, _FRAMES = (0xFFC0, 0xFFC1), (0xFFC0, 0xFFC1, 0xFFC2)
@@ -27,8 +30,51 @@ _TABLES, _TEXTS = (0xFFC4, 0xFFDB), (0xFFFE, *range(0xFFE0, 0xFFF0))
 _MOST_INTERVALS = 2000  # to check one by one: 0.2 s
 _MOST_SCANS = 100  # encoders make 10
 _LARGEST_SIDE = 65500
+_CLEAN = re.compile(rb"\xff[^\x00\xff]..", re.DOTALL)  # a marker and a length
 _MARKER = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]")
 _RESTART = re.compile(rb"\xff[\xd0-\xd7]")
+
+
+class Segment(NamedTuple):
+    """A segment between the start of a JPEG and its compressed pixels.
+
+    Attributes:
+        start, end: where it starts, with its marker, and where it should end.
+        content: what follows its length; shorter if the file is cut off.
+        is_next: nothing but padding precedes it.
+    """
+
+    marker: int
+    start: int
+    end: int
+    content: bytes
+    is_next: bool
+
+    @property
+    def is_whole(self) -> bool:
+        """The file is not cut off inside it."""
+        return len(self.content) == self.end - self.start - 2 - _LENGTH
+
+
+def segments(stream: BinaryIO, *, strict: bool = False) -> Iterator[Segment]:
+    """Yield the segments of a seekable JPEG up to the header of its first scan.
+
+    Args:
+        strict: end where anything else, padding included, lies between two segments.
+
+    Raises:
+        struct.error, IndexError: the file ends before (not if `strict`).
+    """
+    stream.seek(2)
+    while True:
+        if strict:
+            place = stream.tell()
+            if not _CLEAN.match(stream.read(4)):
+                return
+            stream.seek(place)
+        yield (found := _segment(stream))
+        if found.marker == _SCAN or (strict and found.end - found.start < _LENGTH + 2):
+            return
 
 
 class Watch:
@@ -42,31 +88,32 @@ class Watch:
         self._image = image
         self._end: int | None = None  # of the pixels, if the decoder can be watched
         self._last = 1  # number of bytes that hold the last bits
-        self._padded = False  # see `is_padded`
         self._before: Any = None  # the last row before the last bits, and after them
         self._after: Any = None
         self._found: str | None = None
-        self._scans: ScansWatch | None = None
+        self._scans: jpeg_scans.ScansWatch | None = None
+        self._stream = stream
+        self._start = 0  # of the pixels
         try:
             self._inspect(stream)
         except (struct.error, LookupError, AttributeError):
             return  # Pillow reports broken headers
         if self._end is not None:
-            self._stream: Any = image.fp
-            self.seek, self.tell, self.close = self._stream.seek, self._stream.tell, self._stream.close
+            self._fed: Any = image.fp
+            self.seek, self.tell, self.close = self._fed.seek, self._fed.tell, self._fed.close
             image.fp = self
 
     def read(self, size: int = -1) -> bytes:
         """Read for Pillow's decoder, which asks for more when it can do nothing with what it has."""
-        place, end = self._stream.tell(), self._end
+        place, end = self._fed.tell(), self._end
         assert end is not None
         if place == end - self._last and self._before is None:
             self._before = self._last_row()
-            return _bytes(self._stream, self._last) + _AHEAD
+            return _bytes(self._fed, self._last) + _AHEAD
         if place == end and self._after is None and self._before is not None:
             self._after = self._last_row()
         stop = end - self._last if place < end - self._last else end
-        return _bytes(self._stream, stop - place if place < stop and (size < 0 or stop < place + size) else size)
+        return _bytes(self._fed, stop - place if place < stop and (size < 0 or stop < place + size) else size)
 
     def note(self) -> str | None:
         """What is wrong with the pixels, after they have been decoded; None if nothing is."""
@@ -77,7 +124,9 @@ class Watch:
             if self._after is not None and not np.array_equal(self._after, last):
                 return CUT_OFF
             has_rest = self._before is None or (self._before.any() and np.array_equal(self._before, last))
-            return DAMAGED if has_rest and not self._padded else None
+            if has_rest and not jpeg_scans.is_padded(self._stream, self._start, self._end):
+                return DAMAGED
+            return None
         return self._found
 
     def _last_row(self) -> Any:
@@ -102,18 +151,17 @@ class Watch:
         if header.has_garbage:
             self._found = DAMAGED
         if not header.whole:
-            scans, is_clean = _all_scans(stream, Scan(header.start, end, header.scan))
+            scans, is_clean = _all_scans(stream, jpeg_scans.Scan(header.start, end, header.scan))
             if not is_clean:
                 self._found = DAMAGED
-            if scans and not have_all(scans, header.components, header.progressive):
+            if scans and not jpeg_scans.have_all(scans, header.components, header.progressive):
                 self._found = CUT_OFF
             if scans:
-                self._scans = ScansWatch(self._image, scans)
+                self._scans = jpeg_scans.ScansWatch(self._image, scans)
         elif end - header.start > 2:
             stream.seek(end - 2)
             self._last = 2 if stream.read(2) == b"\xff\x00" else 1
-            self._padded = is_padded(stream, header.start, end)
-            self._end = end
+            self._start, self._end = header.start, end
 
 
 def note_of(data: bytes) -> str | None:
@@ -150,21 +198,15 @@ class _Header:
     def __init__(self, stream: BinaryIO) -> None:
         self.interval, self.has_garbage = 0, False
         self._tables = b"\xff\xd8"
-        stream.seek(2)
-        while True:
-            marker, is_next = _next_marker(stream)
+        for marker, start, end, content, is_next in segments(stream):
             self.has_garbage |= not is_next
-            (length,) = struct.unpack(">H", stream.read(2))
-            content = stream.read(max(length - 2, 0))
             if marker in _FRAMES:
                 self._marker, self._frame = marker, content
             elif marker == _RESTART_INTERVAL:
                 (self.interval,) = struct.unpack(">H", content)
-            elif marker == _SCAN:
-                break
             elif marker in _TABLES:
-                self._tables += struct.pack(">HH", marker, length) + content
-            elif marker not in _TEXTS:
+                self._tables += struct.pack(">HH", marker, end - start - 2) + content
+            elif marker not in (_SCAN, *_TEXTS):
                 raise IndexError("a JPEG of another kind")
         frame, self.scan, self.start = self._frame, content, stream.tell()
         self.progressive = self._marker not in _SEQUENTIAL
@@ -208,7 +250,17 @@ def _next_marker(stream: BinaryIO) -> tuple[int, bool]:
     raise IndexError("no marker")
 
 
-def _all_scans(stream: BinaryIO, first: Scan) -> tuple[list[Scan], bool]:
+def _segment(stream: BinaryIO) -> Segment:
+    """Read the next segment. Raises struct.error, IndexError: there is none."""
+    marker, is_next = _next_marker(stream)
+    start = stream.tell() - 2
+    if marker == _END:
+        return Segment(marker, start, start + 2, b"", is_next)
+    (length,) = struct.unpack(">H", stream.read(_LENGTH))
+    return Segment(marker, start, start + 2 + length, stream.read(max(length - _LENGTH, 0)), is_next)
+
+
+def _all_scans(stream: BinaryIO, first: jpeg_scans.Scan) -> tuple[list[jpeg_scans.Scan], bool]:
     """The first scan and those that follow, and whether nothing but segments lies between them.
 
     Empty if there is something unknown between them.
@@ -217,21 +269,19 @@ def _all_scans(stream: BinaryIO, first: Scan) -> tuple[list[Scan], bool]:
     while len(scans) < _MOST_SCANS:
         stream.seek(scans[-1].end)
         while True:
-            marker, is_next = _next_marker(stream)
-            is_clean &= is_next
-            if marker == _END:
+            segment = _segment(stream)
+            is_clean &= segment.is_next
+            if segment.marker == _END:
                 return scans, is_clean
-            (length,) = struct.unpack(">H", stream.read(2))
-            header = stream.read(max(length - 2, 0))
-            if marker == _SCAN:
+            if segment.marker == _SCAN:
                 break
-            if marker not in (*_TABLES, *_TEXTS, _RESTART_INTERVAL):
+            if segment.marker not in (*_TABLES, *_TEXTS, _RESTART_INTERVAL):
                 return [], is_clean
         place = stream.tell()
         end, _ = _end_of_scan(stream, place)
         if end is None:
             return [], is_clean
-        scans.append(Scan(place, end, header))
+        scans.append(jpeg_scans.Scan(place, end, segment.content))
     return [], is_clean
 
 

@@ -122,6 +122,9 @@ class Metadata:
         return found
 
 
+NO_METADATA = Metadata()
+
+
 def from_jpeg(segments: Sequence[tuple[str, bytes]], resources: bytes | None, notes: list[str]) -> Metadata:
     """Metadata from Photoshop's resources and the other segments of a JPEG. Damaged blocks cost a note.
 

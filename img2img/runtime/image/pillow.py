@@ -4,9 +4,9 @@ Pillow only tries the recognised format. No other decoder processes an untrusted
 plugins of other formats need not be imported. Opening has limits, no warnings, and one type of error.
 """
 
-import codecs
 import functools
 import logging
+import math
 import re
 import struct
 import threading
@@ -26,28 +26,6 @@ logging.getLogger("PIL").addHandler(logging.NullHandler())  # else its messages 
 HEAD_BYTES = 64
 
 READABLE = ("PNG", "JPEG", "WebP", "TIFF", "BMP", "AVIF", "GIF")
-
-_OTHER_FILES = (
-    (b"%PDF", "a PDF document"),
-    (b"8BPS", "a Photoshop document"),
-    (b"%!PS", "a PostScript file"),
-    (b"\xc5\xd0\xd3\xc6", "a PostScript file"),
-    (b"\0\0\1\0", "an icon"),
-    (b"\xff\x0a", "a JPEG XL picture"),
-    (b"\0\0\0\x0cJXL ", "a JPEG XL picture"),
-    (b"\0\0\0\x0cjP  ", "a JPEG 2000 picture"),
-    (b"\xffO\xffQ", "a JPEG 2000 picture"),
-    (b"v/1\x01", "an OpenEXR picture"),
-    (b"#?RADIANCE", "a Radiance picture"),
-    (b"qoif", "a QOI picture"),
-    (b"gimp xcf", "a GIMP document"),
-    (b"PK\x03\x04", "a ZIP archive"),
-    (b"\x1f\x8b", "a gzip archive"),
-    (b"\x1aE\xdf\xa3", "a video"),
-    (b"<svg", "an SVG drawing"),
-    (b"version https://git-lfs", "a Git LFS pointer: the picture itself is not downloaded"),
-    (b"<", "a web page or XML text"),
-)
 
 _PLUGINS = {
     "PNG": "PngImagePlugin",
@@ -126,19 +104,6 @@ def size_of(head: bytes, name: str) -> tuple[int, int] | None:
     return None
 
 
-def describe_unknown(head: bytes) -> str:
-    """Guess what a file of an unknown format is, in words for the user."""
-    text = head.lstrip(b"\xef\xbb\xbf \t\r\n")
-    for signature, what in _OTHER_FILES:
-        if head.startswith(signature) or (signature.startswith(b"<") and text.startswith(signature)):
-            return what
-    if head[4:8] == b"ftyp":
-        return "a HEIC picture or a video"
-    if _is_text(head):
-        return "text"
-    return "not a picture, or one in an unknown format"
-
-
 def available(name: str) -> bool:
     """Whether Pillow was built with the format (AVIF and WebP are optional). Imports its plugin."""
     try:
@@ -200,6 +165,34 @@ def reading(max_pixels: int) -> Iterator[None]:
         else:
             what = f"the file is damaged or cut off ({reason})"
         raise PictureError(f"{what}") from error
+
+
+def check_size(size: tuple[int, int] | None, max_pixels: int) -> None:
+    """Raise PictureError for a picture of more than `max_pixels` pixels. size: None if it is not known yet."""
+    if size is not None and size[0] * size[1] > max_pixels:
+        raise too_large(size, max_pixels)
+
+
+def check_frames(frames: int, first_frame: bool) -> list[str]:
+    """Notes on a file with this number of frames. Raises PictureError for an animation, unless `first_frame`."""
+    if frames <= 1:
+        return []
+    if not first_frame:
+        raise PictureError(f"it has {frames} frames; --first-frame uses the first one")
+    return [f"only the first of {frames} frames was read"]
+
+
+def resolution(image: Image.Image) -> tuple[float, float] | None:
+    """Pixels per inch, horizontal and vertical, of an opened picture; None if the file has none."""
+    found = image.info.get("dpi")
+    if not isinstance(found, tuple) or len(found) != 2:
+        return None
+    try:
+        across, down = float(found[0]), float(found[1])
+    except (TypeError, ValueError, ZeroDivisionError):
+        return None
+    # Pillow reports 1 if a TIFF has no resolution.
+    return (across, down) if all(math.isfinite(value) and 1 < value < 1e6 for value in (across, down)) else None
 
 
 def too_large(size: tuple[int, int] | None, max_pixels: int) -> PictureError:
@@ -283,14 +276,6 @@ def _pixel_limit(limit: int) -> Iterator[None]:
 def _reason(error: BaseException) -> str:
     text = " ".join(str(error).split())
     return f"{text[:120]}" if text else type(error).__name__
-
-
-def _is_text(head: bytes) -> bool:
-    try:
-        letters = codecs.getincrementaldecoder("utf-8")().decode(head)  # the last character may be incomplete
-    except UnicodeDecodeError:
-        return False
-    return bool(letters) and all(letter.isprintable() or letter in "\t\r\n\ufeff" for letter in letters)
 
 
 def _brands(head: bytes) -> list[bytes]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -17,9 +18,8 @@ from img2img.runtime.files.jobs import Job
 from img2img.runtime.files.naming import Naming
 from img2img.runtime.files.source import Source, identity
 from img2img.runtime.files.storage_uri import Location, StorageFile
-from img2img.runtime.image import blending, holes
+from img2img.runtime.image import blending, hdr, holes
 from img2img.runtime.image.alpha import bleed
-from img2img.runtime.image.hdr import in_working_range
 from img2img.runtime.image.holes import Mask, Patch
 from img2img.runtime.image.pictures import Picture
 from img2img.runtime.image.resize import lanczos
@@ -27,7 +27,7 @@ from img2img.runtime.network import input_size
 from img2img.runtime.network.grid import Grid
 from img2img.runtime.network.input_size import Size
 from img2img.runtime.network.tiling import Progress, rescaled, run_tiled
-from img2img.runtime.tasks.task import Task, check_strength
+from img2img.runtime.tasks.task import Task
 from img2img.text import show
 
 if TYPE_CHECKING:
@@ -173,7 +173,6 @@ DEFAULT_SIZE = 512
 DEFAULT_FEATHER = 3
 
 
-@in_working_range
 def inpaint(
     model: Network,
     picture: Picture,
@@ -209,6 +208,23 @@ def inpaint(
         OutOfMemory, BrokenOutput, ModelError: from the network.
     """
     _check(model, size, dilate, feather, strength)
+    run = partial(
+        _filled, model, mask=mask, size=size, dilate=dilate, feather=feather, strength=strength, progress=progress
+    )
+    return hdr.in_working_range(run, picture) if picture.is_pq else run(picture)
+
+
+def _filled(
+    model: Network,
+    picture: Picture,
+    *,
+    mask: Mask,
+    size: Size,
+    dilate: int,
+    feather: int,
+    strength: float,
+    progress: Progress | None,
+) -> Picture:
     width, height = picture.size
     if mask.shape != (height, width):
         raise PictureError(f"the mask has {mask.shape[1]}x{mask.shape[0]} pixels, the photo {width}x{height}")
@@ -230,7 +246,7 @@ def inpaint(
     for patch, area in zip(patches, areas, strict=True):
         place = patch.window.place
         view = bleed(colour[place], known[place].astype(colour.dtype))
-        filled = _filled(model, view, hole[place], size, notes)
+        filled = _of_window(model, view, hole[place], size, notes)
         # The depth is that of this patch alone: no other hole touches it.
         share = holes.depth(patch.own, feather + 1) / np.float32(feather + 1)
         new = blending.blend(colour[place], blending.blend(view, filled, share), strength)
@@ -248,13 +264,13 @@ def _check(model: Network, size: Size, dilate: int, feather: int, strength: floa
     if card.domains:
         raise UsageError(f"{card.name} needs a domain beside the mask")
     input_size.check_size(size)
-    check_strength(strength)
+    blending.check_strength(strength)
     for name, value in (("dilate", dilate), ("feather", feather)):
         if value < 0:
             raise UsageError(f"{name} must be a number of pixels from 0 on, not {value}")
 
 
-def _filled(model: Network, view: Pixels, hole: Mask, size: Size, notes: list[str]) -> Pixels:
+def _of_window(model: Network, view: Pixels, hole: Mask, size: Size, notes: list[str]) -> Pixels:
     """The network's result for one window, at the window's size: like `view`, [h, w, C]."""
     whole = (view.shape[1], view.shape[0])
 

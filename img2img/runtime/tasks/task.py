@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from img2img.errors import ModelError, UsageError
+from img2img.errors import ModelError
 from img2img.runtime.files.jobs import Job
 from img2img.runtime.files.naming import Naming
 from img2img.runtime.files.source import Source
@@ -206,9 +206,3 @@ class ModelChoice:
 
     def __getstate__(self) -> dict[str, object]:
         return {**self.__dict__, "_model": None, "_spares": [], "_speed": None, "notify": None}
-
-
-def check_strength(strength: float) -> None:
-    """Raise UsageError unless `strength` is a number from 0 to 1."""
-    if not 0 <= strength <= 1:  # also true for NaN
-        raise UsageError(f"strength must be a number from 0 (the input) to 1 (the result), not {strength:g}")

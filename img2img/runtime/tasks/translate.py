@@ -6,6 +6,7 @@ import dataclasses
 import difflib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -16,17 +17,16 @@ from img2img.errors import UsageError
 from img2img.runtime.files import naming
 from img2img.runtime.files.jobs import Job
 from img2img.runtime.files.naming import Naming
-from img2img.runtime.image import blending
+from img2img.runtime.image import blending, hdr
 from img2img.runtime.image import colour as colours
 from img2img.runtime.image.alpha import bleed, over
-from img2img.runtime.image.hdr import in_working_range
 from img2img.runtime.image.pictures import Picture
 from img2img.runtime.image.resize import lanczos
 from img2img.runtime.network import input_size
 from img2img.runtime.network.card import Card
 from img2img.runtime.network.input_size import Size
 from img2img.runtime.network.tiling import AUTO, Progress, Tile, rescaled, run_tiled
-from img2img.runtime.tasks.task import Task, check_strength
+from img2img.runtime.tasks.task import Task
 from img2img.text import nfc
 
 if TYPE_CHECKING:
@@ -135,7 +135,6 @@ Pixels = npt.NDArray[Any]
 Floats = npt.NDArray[np.float32]
 
 
-@in_working_range
 def translate(
     model: Network,
     picture: Picture,
@@ -173,10 +172,26 @@ def translate(
     card = model.card
     if card.task == "inpaint":
         raise UsageError(f"{card.name} needs a mask in addition to the picture")
-    check_strength(strength)
+    blending.check_strength(strength)
     input_size.check_size(size)
     label = label_of(card, to)
     runner = model if label is None else model.with_inputs(domain=label)
+    run = partial(
+        _translated, runner, size=size, tile=tile, strength=strength, background=background, progress=progress
+    )
+    return hdr.in_working_range(run, picture) if picture.is_pq else run(picture)
+
+
+def _translated(
+    model: Network,
+    picture: Picture,
+    *,
+    size: Size,
+    tile: Tile,
+    strength: float,
+    background: tuple[int, int, int] | None,
+    progress: Progress | None,
+) -> Picture:
     notes = list(picture.notes)
     if background is not None and picture.alpha is not None:
         picture = dataclasses.replace(picture, colour=over(picture.colour, picture.alpha, background), alpha=None)
@@ -187,11 +202,11 @@ def translate(
 
     def run(seen: tuple[int, int]) -> Pixels:
         report = None if progress is None else rescaled(progress, seen[0] * seen[1], width * height)
-        return run_tiled(runner, lanczos(colour, seen), tile=tile, progress=report, note=notes.append)
+        return run_tiled(model, lanczos(colour, seen), tile=tile, progress=report, note=notes.append)
 
     seen = picture.size if isinstance(size, str) else input_size.scaled(picture.size, size / min(picture.size))
     if size == "fit":
-        seen = input_size.near_training_size(seen, card.side, note=notes.append)
+        seen = input_size.near_training_size(seen, model.card.side, note=notes.append)
     result = lanczos(input_size.run_until_it_fits(run, seen, shrink=size == "fit", note=notes.append), picture.size)
     result = blending.blend(colour, result, strength)
     return dataclasses.replace(picture, colour=result, icc=icc, notes=tuple(notes))

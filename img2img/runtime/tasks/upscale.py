@@ -6,6 +6,7 @@ import dataclasses
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -15,13 +16,12 @@ import numpy.typing as npt
 from img2img.errors import UsageError
 from img2img.runtime.files.jobs import Job
 from img2img.runtime.files.naming import Naming
-from img2img.runtime.image import blending
+from img2img.runtime.image import blending, hdr
 from img2img.runtime.image.alpha import bleed
-from img2img.runtime.image.hdr import in_working_range
 from img2img.runtime.image.pictures import Picture
 from img2img.runtime.image.resize import lanczos
 from img2img.runtime.network.tiling import AUTO, Progress, Tile, rescaled, run_tiled
-from img2img.runtime.tasks.task import Task, check_strength
+from img2img.runtime.tasks.task import Task
 
 if TYPE_CHECKING:
     from img2img.runtime.image.pictures import Picture
@@ -106,7 +106,6 @@ class UpscaleTask(Task):
 Pixels = npt.NDArray[Any]
 
 
-@in_working_range
 def upscale(
     model: Network,
     picture: Picture,
@@ -142,7 +141,15 @@ def upscale(
         )
     if scale is not None and not (math.isfinite(scale) and scale > 0):
         raise UsageError(f"scale must be a number above 0, not {scale}")
-    check_strength(strength)
+    if strength != 1:
+        blending.check_strength(strength)
+    run = partial(_enlarged, model, scale=scale or card.scale, tile=tile, strength=strength, progress=progress)
+    return hdr.in_working_range(run, picture) if picture.is_pq else run(picture)
+
+
+def _enlarged(
+    model: Network, picture: Picture, *, scale: float, tile: Tile, strength: float, progress: Progress | None
+) -> Picture:
     notes = list(picture.notes)
     colour, alpha = picture.colour, picture.alpha
     runs = 1
@@ -152,14 +159,11 @@ def upscale(
     pixels = colour.shape[0] * colour.shape[1]
     report = None if progress is None else rescaled(progress, runs * pixels, pixels)
 
-    def run(plane: Pixels) -> Pixels:
-        return run_tiled(model, plane, tile=tile, progress=report, note=notes.append)
-
-    size = _size(colour, card.scale if scale is None else scale)
+    size = _size(colour, scale)
 
     def enlarged(plane: Pixels) -> Pixels:
-        large = run(plane)
-        return large if scale in (None, card.scale) else lanczos(large, size)
+        large = run_tiled(model, plane, tile=tile, progress=report, note=notes.append)
+        return large if scale == model.card.scale else lanczos(large, size)
 
     large = enlarged(colour)
     if strength < 1:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,11 +18,10 @@ if TYPE_CHECKING:
     from img2img.runtime.network.session import LoadedModel
 
 
-@options.with_options(EvaluateOptions, "settings")
+@options.with_options(EvaluateOptions)
 def evaluate(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="Name or path of a model.")],
-    *,
-    settings: EvaluateOptions,
+    **given: Any,
 ) -> None:
     """Compare a model with simple baselines on pictures that it was not trained on.
 
@@ -48,6 +47,7 @@ def evaluate(
     from img2img.data.folders import assume_white, limit_pixels
     from img2img.evaluation.sheet_rows import SheetRows, format_of
 
+    settings = options.gathered(EvaluateOptions, given)
     limit_pixels(settings.max_pixels)
     sheet = settings.sheet
     if sheet is not None and format_of(sheet.suffix) is None:

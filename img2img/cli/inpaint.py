@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -13,7 +13,7 @@ from img2img.runtime.tasks.settings import Settings
 _HOLES = "Holes"
 
 
-@options.with_options(Settings, "settings")
+@options.with_options(Settings)
 def inpaint(
     photos: options.Photos = None,
     mask: Annotated[
@@ -86,8 +86,7 @@ def inpaint(
     dry_run: options.DryRun = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
-    *,
-    settings: Settings,
+    **given: Any,
 ) -> ExitStatus:
     """Fill holes in photos: remove objects, repair scratches, complete missing parts.
 
@@ -103,6 +102,7 @@ def inpaint(
     from img2img.cli.process import process
     from img2img.runtime.tasks.inpaint import InpaintTask
 
+    settings = Settings(**given)
     task = InpaintTask(
         mask=mask,
         key=None if mask_color is None else options.parse_colour(mask_color, "--mask-color"),

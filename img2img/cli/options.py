@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import inspect
 import string
-from collections.abc import Callable
-from dataclasses import Field, fields
+from collections.abc import Callable, Mapping
+from dataclasses import fields
 from types import GenericAlias
-from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import typer
 
 from img2img.errors import ExitStatus, UsageError
 from img2img.runtime.tasks.settings import MAX_PIXELS, PANELS
 from img2img.text import show
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+Kind = TypeVar("Kind")
 
 Photos = Annotated[
     list[str] | None,
@@ -59,41 +61,38 @@ MaxPixels = Annotated[int | None, typer.Option("--max-pixels", min=1, metavar="N
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.", rich_help_panel="Messages")]
 
 
-def with_options(kind: type[Any], parameter: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Decorator: expand one parameter of a Typer command into one option per field of a dataclass.
+def with_options(kind: type[Any]) -> Callable[[Command], Command]:
+    """Decorator: give a Typer command with the parameter `**given` one option per field of a dataclass.
+
+    The command makes the object itself, as `Settings(**given)` or with `gathered`.
 
     Args:
         kind: a dataclass whose fields are declared with `settings.option`.
-        parameter: the name of the parameter of this type.
     """
 
-    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+    def decorate(command: Command) -> Command:
         hints = get_type_hints(command, include_extras=True)
         own = [
             one.replace(annotation=hints[name])
             for name, one in inspect.signature(command).parameters.items()
-            if name != parameter
+            if one.kind is not inspect.Parameter.VAR_KEYWORD
         ]
-        shared = _parameters(kind)
-
-        @functools.wraps(command)
-        def run(**given: Any) -> Any:
-            options = kind(**{one.name: _field_value(one, given.pop(one.name)) for one in fields(kind)})
-            return command(**given, **{parameter: options})
-
-        parameters = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in (*own, *shared)]
+        parameters = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in (*own, *_parameters(kind))]
         parameters.sort(key=_panel_order)
-        run.__signature__ = inspect.Signature(parameters, return_annotation=ExitStatus)  # type: ignore[attr-defined]
-        run.__annotations__ = {one.name: one.annotation for one in parameters}
-        del run.__wrapped__  # its signature differs
-        return run
+        command.__signature__ = inspect.Signature(parameters, return_annotation=ExitStatus)  # type: ignore[attr-defined]
+        command.__annotations__ = {one.name: one.annotation for one in parameters}
+        return command
 
     return decorate
 
 
-def _field_value(field: Field[Any], value: Any) -> Any:
-    """Typer passes a repeatable option as a list, or as None if it is not given. The field is a tuple."""
-    return tuple(value or ()) if isinstance(field.default, tuple) else value
+def gathered(kind: type[Kind], given: Mapping[str, Any]) -> Kind:
+    """An object of a dataclass from the values of its options.
+
+    Typer passes a repeatable option as a list, or as None if it is not given. The field is a tuple.
+    """
+    repeatable = {one.name for one in fields(kind) if isinstance(one.default, tuple)}  # type: ignore[arg-type]
+    return kind(**{name: tuple(value or ()) if name in repeatable else value for name, value in given.items()})
 
 
 def _panel_order(parameter: inspect.Parameter) -> int:
@@ -137,7 +136,13 @@ def parse_size(text: str) -> int | Literal["keep", "fit"]:
         return "keep"
     if text == "fit":
         return "fit"
-    return _side(text, f"--size {text}: use keep, fit, or a side in pixels such as 256")
+    try:
+        side = int(text)
+    except ValueError:
+        side = 0
+    if side < 1:
+        raise UsageError(f"--size {text}: use keep, fit, or a side in pixels such as 256")
+    return side
 
 
 def parse_colour(text: str, option: str) -> tuple[int, int, int]:
@@ -151,22 +156,3 @@ def parse_colour(text: str, option: str) -> tuple[int, int, int]:
             return colour
     what = "use a name such as white, or #RRGGBB such as '#ff00ff' (in quotes for the shell)"
     raise UsageError(f"{option} {show(text)}: {what}")
-
-
-def parse_tile(text: str) -> int | Literal["auto"] | None:
-    """The value of --tile for `run_tiled`: "auto", a side in pixels, or None for the whole picture at once."""
-    if text == "none":
-        return None
-    if text == "auto":
-        return "auto"
-    return _side(text, f"--tile {text}: use auto, none, or a side in pixels such as 256")
-
-
-def _side(text: str, message: str) -> int:
-    try:
-        side = int(text)
-    except ValueError:
-        side = 0
-    if side < 1:
-        raise UsageError(message)
-    return side

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -11,7 +11,7 @@ from img2img.errors import ExitStatus, UsageError
 from img2img.runtime.tasks.settings import Settings
 
 
-@options.with_options(Settings, "settings")
+@options.with_options(Settings)
 def translate(
     pictures: options.Pictures = None,
     to: Annotated[
@@ -67,8 +67,7 @@ def translate(
     dry_run: options.DryRun = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
-    *,
-    settings: Settings,
+    **given: Any,
 ) -> ExitStatus:
     """Translate pictures into another domain: horses into zebras, label maps into streets, one style into another.
 
@@ -83,15 +82,17 @@ def translate(
     become colour pictures.
     """
     from img2img.cli.process import process
+    from img2img.runtime.network.grid import parse_tile
     from img2img.runtime.tasks.translate import TranslateTask
 
+    settings = Settings(**given)
     task = TranslateTask(
         to=tuple(to or ()),
         sheet=grid,
         direction=direction,
         size=options.parse_size(size),
         background=None if background is None else options.parse_colour(background, "--background"),
-        tile=options.parse_tile(tile),
+        tile=parse_tile(tile),
         strength=settings.strength,
     )
     if grid and settings.color_fix:

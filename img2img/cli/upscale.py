@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -11,7 +11,7 @@ from img2img.errors import ExitStatus
 from img2img.runtime.tasks.settings import Settings
 
 
-@options.with_options(Settings, "settings")
+@options.with_options(Settings)
 def upscale(
     photos: options.Photos = None,
     scale: Annotated[
@@ -40,8 +40,7 @@ def upscale(
     dry_run: options.DryRun = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
-    *,
-    settings: Settings,
+    **given: Any,
 ) -> ExitStatus:
     """Enlarge photos.
 
@@ -54,9 +53,11 @@ def upscale(
     If a picture cannot be read, the others are still processed. Files are written completely or not at all.
     """
     from img2img.cli.process import process
+    from img2img.runtime.network.grid import parse_tile
     from img2img.runtime.tasks.upscale import UpscaleTask
 
-    task = UpscaleTask(scale=scale, budget=budget, tile=options.parse_tile(tile), strength=settings.strength)
+    settings = Settings(**given)
+    task = UpscaleTask(scale=scale, budget=budget, tile=parse_tile(tile), strength=settings.strength)
     if raw is not None:
         from img2img.cli.video import stream
 

@@ -1,4 +1,7 @@
-"""Keeps what was measured on this machine for the next call. Losing it costs seconds, never a result."""
+"""Keeps what was found out about models on this machine for the next call: speeds and digests.
+
+Losing it costs seconds, never a result.
+"""
 
 import contextlib
 import hashlib
@@ -8,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from img2img.atomic import atomic
-from img2img.errors import Img2ImgError
+from img2img.errors import Img2ImgError, ModelError
+from img2img.runtime.network import card_writing, model_file
 
 
 def folder() -> Path:
@@ -39,6 +43,35 @@ def put(kind: str, key: list[Any], value: dict[str, Any]) -> None:
     """
     with contextlib.suppress(OSError, Img2ImgError, RuntimeError), atomic(_file(kind, key)) as file:
         file.write(json.dumps({"key": key, "value": value}).encode())
+
+
+def digest(path: Path, *, fresh: bool = False) -> str:
+    """The digest of a model (`card_writing.digest`), computed once as long as its files keep their sizes and times.
+
+    Args:
+        fresh: compute it now, whatever is stored.
+
+    Raises:
+        ModelError: as `card_writing.digest`.
+    """
+    key = _state(path)
+    known = None if fresh or key is None else (get("digests", key) or {}).get("sha256")
+    if isinstance(known, str):
+        return known
+    found = card_writing.digest(path)
+    if key is not None and key == _state(path):  # unchanged while it was read
+        put("digests", key, {"sha256": found})
+    return found
+
+
+def _state(path: Path) -> list[Any] | None:
+    """Path, size and time of the model file and of its external weights; None if one of them cannot be read."""
+    try:
+        files = [path, *(path.parent / name for name in sorted(model_file.external_files(path)))]
+        states = [(file, file.stat()) for file in files]
+    except (OSError, ModelError):  # loading reports it
+        return None
+    return [[str(file.absolute()), state.st_size, state.st_mtime_ns] for file, state in states]
 
 
 def _file(kind: str, key: list[Any]) -> Path:

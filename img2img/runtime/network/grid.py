@@ -20,6 +20,20 @@ Tile = int | Literal["auto"] | None
 
 AUTO: Literal["auto"] = "auto"
 
+
+def parse_tile(text: str) -> Tile:
+    """The value of --tile: auto, none, or a side. Raises UsageError."""
+    if text in ("auto", "none"):
+        return AUTO if text == "auto" else None
+    try:
+        side = int(text)
+    except ValueError:
+        side = 0
+    if side < 1:
+        raise UsageError(f"--tile {text}: use auto, none, or a side in pixels such as 256")
+    return side
+
+
 CONTEXT_ADVICE = "--assume context=N allows tiles (N: number of pixels around a tile that affect its result)"
 
 # Sides of automatic windows, in pixels: of a picture that fits into one, of others, and the largest.

@@ -10,12 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from img2img.errors import ModelError, UsageError
-from img2img.runtime.network import devices, inference_errors, integrity, model_file, models, probe
+from img2img.runtime.network import cache, devices, inference_errors, model_file, models, probe
 from img2img.runtime.network.adapter import Adapter, Assumptions, FixedSize, fixed_size, show_shape
 from img2img.runtime.network.buffered_session import BufferedSession
 from img2img.runtime.network.card import Card
 from img2img.runtime.network.grid import Grid, grids
 from img2img.runtime.network.inference_errors import BrokenOutput, OutOfMemory
+from img2img.text import show
 from img2img.threads import Cores, TookTooLong
 
 __all__ = ["BrokenOutput", "LoadedModel", "OutOfMemory", "load"]
@@ -202,7 +203,7 @@ def load(
     if card is not None and assume:
         raise UsageError(f"{path}: give a card or assumptions, not both")
     model_file.require_safe(path)
-    doubts = [] if found is None else integrity.check(path, found, verify=verify)
+    doubts = [] if found is None else _doubts(path, found, verify=verify)
     count = devices.cores() if threads is None else threads
     expected = split  # before it is known whether the network takes one size only
     if split is None:
@@ -230,6 +231,19 @@ def load(
             session, _, _ = devices.create(path, "cpu", threads if split else 1)
         cores = Cores(runs or min(count, _MAX_RUNS), split=split)
     return _with_size_note(LoadedModel(path, found, session, where, notes, adapter=adapter, fixed=fixed, cores=cores))
+
+
+def _doubts(path: Path, card: Card, *, verify: bool) -> list[str]:
+    """A note if the bytes of a model differ from the digest in its card. With `verify`, that is a ModelError."""
+    if card.sha256 is None:
+        return [f"{show(path)}: its card has no digest, so --verify cannot check it"] if verify else []
+    if cache.digest(path, fresh=verify) == card.sha256:
+        return []
+    changed = f"{show(path)}: damaged or changed: its digest differs from the one in its card"
+    if verify:
+        hint = "get the file again, or omit --verify"
+        raise ModelError(f"{changed}; {hint}", path=path, hint=hint)
+    return [f"warning: {changed}; get the file again (--verify refuses such models)"]
 
 
 def _with_size_note(model: LoadedModel) -> LoadedModel:

@@ -283,8 +283,8 @@ class PictureFiles:
         except PictureError as error:
             error.path = None if source is None else str(source)
             raise
-        place = "standard output" if target is None else show(target)
-        writing.check(picture, target if isinstance(target, Path) else None, name=place, format=job.format)
+        name = show(target) if isinstance(target, StorageFile) else None
+        writing.check(picture, target if isinstance(target, Path) else None, name=name, format=job.format)
         return picture.stripped() if self.strip else picture
 
     def write(self, job: Job, picture: Picture, finished: Callable[[Fingerprint], None] | None = None) -> Written:

@@ -15,7 +15,7 @@ END = b"\xff\xd9"
 
 
 def write(stream: BinaryIO, size: tuple[int, int], unit: int, encode: Callable[[int, int], bytes]) -> None:
-    """Write a JPEG. Beside the pixels, memory holds one band; a picture of a single band is written as it is encoded.
+    """Write a JPEG of more than MOST_UNITS units. Beside the pixels, memory holds one band.
 
     Args:
         size: width and height.
@@ -27,9 +27,6 @@ def write(stream: BinaryIO, size: tuple[int, int], unit: int, encode: Callable[[
     units = -(-width // unit)
     unit_rows = MOST_UNITS // units
     rows = unit_rows * unit
-    if height <= rows:
-        stream.write(encode(0, height))
-        return
     for number, top in enumerate(range(0, height, rows)):
         head, scan, pixels = _parts(encode(top, min(top + rows, height)), height)
         if number == 0:

@@ -56,6 +56,11 @@ class Metadata:
         """The metadata of new pixels of this size."""
         return self if self.xmp is None else dataclasses.replace(self, xmp=xmp.fitted(self.xmp, width, height))
 
+    def stays_in(self, format: str) -> bool:
+        """Whether `format` (Pillow's name) holds all of it, and none of it changes with the size of the picture."""
+        given = {one.name for one in dataclasses.fields(self) if getattr(self, one.name)}
+        return "xmp" not in given and given <= _HELD.get(format, set())
+
     def held_by(self, format: str) -> tuple[Metadata, list[str]]:
         """What `format` (Pillow's name) can hold, and the names of what it cannot."""
         held, given = _HELD.get(format, set()), self
@@ -101,7 +106,8 @@ class Metadata:
                 segments += [(0xFFE1, data) for data in self.extension]
             else:
                 notes.append("XMP left out: JPEG has room for 64 KB of it")
-        segments += [(0xFFED, data) for data in iptc.for_jpeg(self.iptc or b"")]
+        if self.iptc is not None:
+            segments += [(0xFFED, data) for data in iptc.for_jpeg(self.iptc)]
         if any(len(comment) > _SEGMENT for comment in self.comments):
             notes.append("comment left out: JPEG has room for 64 KB of it")
         segments += [(0xFFFE, comment) for comment in self.comments if len(comment) <= _SEGMENT]

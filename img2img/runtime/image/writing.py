@@ -17,7 +17,9 @@ from img2img.errors import PictureError
 from img2img.runtime.image import avif_boxes, jpeg_bands, pillow
 from img2img.runtime.image import exif as exifs
 from img2img.runtime.image.bands import BandEncoder
+from img2img.runtime.image.colour_tags import NO_TAGS
 from img2img.runtime.image.fitting import FORMATS, check_colour, fit
+from img2img.runtime.image.metadata import NO_METADATA
 from img2img.runtime.image.pictures import Picture
 from img2img.runtime.image.png_writing import PngEncoder
 from img2img.runtime.image.tiff_writing import TiffEncoder
@@ -97,41 +99,51 @@ def write(
         PictureError: the format is unknown, too small for the picture or cannot say that it is HDR, or the target
             cannot be written.
     """
-    name = name or shown(target, "standard output")
     chosen = _chosen(format, target, picture, name)
-    if quality is not None and not 1 <= quality <= 100:
-        raise PictureError(f"cannot write {name}: the quality is {quality}, it can be 1 to 100")
-    if max(picture.size) > (limit := FORMATS[chosen].largest_side):
-        width, height = picture.size
-        raise PictureError(
-            f"cannot write {name}: {width} x {height} pixels, but {FORMATS[chosen].shown} ends at a side of {limit};"
-            " write PNG instead"
-        )
-    with _reported(name):
-        check_colour(picture, chosen)
+    with _reported(target, name):
+        if quality is not None and not 1 <= quality <= 100:
+            raise PictureError(f"the quality is {quality}, it can be 1 to 100")
+        if max(picture.size) > (limit := FORMATS[chosen].largest_side):
+            size = f"{picture.size[0]} x {picture.size[1]} pixels"
+            raise PictureError(f"{size}, but {FORMATS[chosen].shown} ends at a side of {limit}; write PNG instead")
+        if picture.tags != NO_TAGS:
+            check_colour(picture, chosen)
     with _stream(target, name, permissions) as stream:
-        fitting, notes = fit(picture, chosen)
-        with _reported(name):
+        notes: tuple[str, ...] = ()
+        if not _fits(picture, chosen):
+            picture, notes = fit(picture, chosen)
+        with _reported(target, name):
             if chosen in _ENCODERS:
-                _ENCODERS[chosen](fitting, stream, threads).write_all()
+                _ENCODERS[chosen](picture, stream, threads).write_all()
             else:
-                notes += tuple(_SAVERS[chosen](fitting, stream, quality))
+                notes += tuple(_SAVERS[chosen](picture, stream, quality))
         if finished is not None:
             finished(stream)
     return notes
 
 
-def check(picture: Picture, target: Path | None, *, name: str, format: str | None) -> None:
+def check(picture: Picture, target: Path | None, *, name: str | None, format: str | None) -> None:
     """Raise PictureError, before the work, for a result that `write` would refuse because of its colours.
 
     target: None for a stream. For the others see `write`.
     """
-    with _reported(name):
-        check_colour(picture, _chosen(format, target, picture, name))
+    with _reported(target, name):
+        chosen = _chosen(format, target, picture, name)
+        if picture.tags != NO_TAGS:
+            check_colour(picture, chosen)
+
+
+def _fits(picture: Picture, chosen: str) -> bool:
+    """Whether the format can obviously hold all of a picture as it is, as most photos in 8-bit colour."""
+    if picture.alpha is not None or picture.colour.dtype != np.uint8 or picture.colour.shape[2] != 3:
+        return False
+    if picture.exif is not None or picture.tags != NO_TAGS or (picture.icc and not FORMATS[chosen].metadata):
+        return False
+    return picture.metadata == NO_METADATA or picture.metadata.stays_in(chosen)
 
 
 @contextmanager
-def _stream(target: Path | BinaryIO, name: str, permissions: int | None) -> Iterator[BinaryIO]:
+def _stream(target: Path | BinaryIO, name: str | None, permissions: int | None) -> Iterator[BinaryIO]:
     """Open a readable and seekable stream. Its content reaches the target at the end of the block."""
     if isinstance(target, Path):
         with atomic(target, permissions) as stream:
@@ -143,10 +155,10 @@ def _stream(target: Path | BinaryIO, name: str, permissions: int | None) -> Iter
         target.write(buffer.getbuffer())
         target.flush()
     except OSError as error:
-        raise PictureError(f"cannot write {name}: {error.strerror or error}") from error
+        raise PictureError(f"cannot write {_shown(target, name)}: {error.strerror or error}") from error
 
 
-def _chosen(format: str | None, target: Path | BinaryIO | None, picture: Picture, name: str) -> str:
+def _chosen(format: str | None, target: Path | BinaryIO | None, picture: Picture, name: str | None) -> str:
     if format is None:
         chosen = format_for(target) if isinstance(target, Path) else picture.format
         chosen = chosen if chosen in FORMATS else "PNG"
@@ -154,24 +166,30 @@ def _chosen(format: str | None, target: Path | BinaryIO | None, picture: Picture
         chosen = _NAMES[format.upper()]
     else:
         known = ", ".join(entry.suffix for entry in FORMATS.values())
-        raise PictureError(f"cannot write {name} as {format}: use one of {known}")
+        raise PictureError(f"cannot write {_shown(target, name)} as {format}: use one of {known}")
     if chosen in ("AVIF", "WEBP") and not pillow.available(chosen):
-        raise PictureError(f"cannot write {name}: this Pillow was built without {chosen}: pip install --upgrade pillow")
+        hint = "pip install --upgrade pillow"
+        raise PictureError(f"cannot write {_shown(target, name)}: this Pillow was built without {chosen}: {hint}")
     return chosen
 
 
+def _shown(target: Path | BinaryIO | None, name: str | None) -> str:
+    """What errors call the target."""
+    return name or ("standard output" if target is None else shown(target, "standard output"))
+
+
 @contextmanager
-def _reported(name: str) -> Iterator[None]:
+def _reported(target: Path | BinaryIO | None, name: str | None) -> Iterator[None]:
     """Turn encoder errors into a PictureError that names the file."""
     try:
         yield
     except PictureError as error:
-        raise PictureError(f"cannot write {name}: {error}") from error
+        raise PictureError(f"cannot write {_shown(target, name)}: {error}") from error
     except MemoryError as error:
-        raise PictureError(f"cannot write {name}: not enough memory to encode it") from error
+        raise PictureError(f"cannot write {_shown(target, name)}: not enough memory to encode it") from error
     except (OSError, ValueError, RuntimeError) as error:  # the disk is full, or a Pillow encoder fails
         reason = (error.strerror if isinstance(error, OSError) else None) or error
-        raise PictureError(f"cannot write {name}: {reason}") from error
+        raise PictureError(f"cannot write {_shown(target, name)}: {reason}") from error
 
 
 def _png(picture: Picture, stream: BinaryIO, threads: int | None) -> PngEncoder:
@@ -190,7 +208,7 @@ def _tiff(picture: Picture, stream: BinaryIO, threads: int | None) -> TiffEncode
 def _jpeg(picture: Picture, stream: BinaryIO, quality: int | None) -> list[str]:
     quality = quality or JPEG_QUALITY
     sampling, unit = ("4:4:4", 8) if quality >= FULL_COLOUR_FROM else ("4:2:0", 16)
-    metadata, notes = picture.metadata.for_jpeg()
+    metadata, notes = ({}, []) if picture.metadata == NO_METADATA else picture.metadata.for_jpeg()
 
     def encode(top: int, bottom: int) -> bytes:
         band, buffer = replace(picture, colour=picture.colour[top:bottom]), BytesIO()
@@ -200,7 +218,12 @@ def _jpeg(picture: Picture, stream: BinaryIO, quality: int | None) -> list[str]:
         _save(band, buffer, "JPEG", quality=quality, subsampling=sampling, dpi=picture.dpi, **options)
         return buffer.getvalue()
 
-    jpeg_bands.write(stream, picture.size, 8 if picture.colour.shape[2] == 1 else unit, encode)
+    width, height = picture.size
+    unit = 8 if picture.colour.shape[2] == 1 else unit
+    if -(-width // unit) * -(-height // unit) <= jpeg_bands.MOST_UNITS:
+        stream.write(encode(0, height))
+    else:
+        jpeg_bands.write(stream, picture.size, unit, encode)
     return notes
 
 

@@ -26,7 +26,7 @@ def stream(
     """Stream frames of `size` ("640x360") from stdin to stdout. `wrong`: options that --raw does not support."""
     from img2img.runtime.batch import plan, sharing
     from img2img.runtime.files.jobs import Job
-    from img2img.runtime.tasks.retry import RetryingTask
+    from img2img.runtime.tasks.checked import CheckedTask
 
     wrong = {
         **wrong,
@@ -53,7 +53,7 @@ def stream(
 
     def apply() -> Callable[[Picture], Picture]:
         fitting = sharing.within_memory(task, model_choice, settings, lambda: [frame])
-        careful = RetryingTask(fitting, model_choice, settings.color_fix)
+        careful = CheckedTask(fitting, model_choice, settings.color_fix)
         return lambda picture: careful(job, picture, lambda pixels: None)
 
     return raw.run(frame, apply, quiet=quiet)

@@ -13,7 +13,7 @@ from shared_data import shared
 from img2img.runtime.image import colour_fix
 from img2img.runtime.image.colour_fix import match_colours
 from img2img.runtime.image.resize import lanczos
-from img2img.runtime.image.result_check import cast_warning, colour_cast
+from img2img.runtime.tasks.checked import cast_warning, colour_cast
 
 
 def photo(height: int, width: int, channels: int = 3, seed: int = 0, low: float = 0.15, high: float = 0.85) -> Any:

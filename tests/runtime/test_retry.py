@@ -12,7 +12,8 @@ import pytest
 from img2img.runtime.files.jobs import Job
 from img2img.runtime.image.pictures import Picture
 from img2img.runtime.network.inference_errors import BrokenOutput, OutOfMemory
-from img2img.runtime.tasks.retry import RETRY_TILE, RetryingTask
+from img2img.runtime.tasks.checked import CheckedTask
+from img2img.runtime.tasks.retry import RETRY_TILE
 from img2img.runtime.tasks.task import Task
 
 JOB = Job(Path("a.png"), Path("b.png"))
@@ -44,14 +45,14 @@ class Scripted(Task):
         return replace(picture, colour=found)
 
 
-def careful(answer: Answer, *, precision: str = "fp16", device: str = "cuda:0", spare: Any = None) -> RetryingTask:
+def careful(answer: Answer, *, precision: str = "fp16", device: str = "cuda:0", spare: Any = None) -> CheckedTask:
     card = SimpleNamespace(context=4, precision=precision, name="net")
     model = SimpleNamespace(card=card, device=device)
     chosen = SimpleNamespace(load=lambda: model, spare=lambda: spare)
-    return RetryingTask(Scripted(answer=answer), chosen)  # type: ignore[arg-type]
+    return CheckedTask(Scripted(answer=answer), chosen)  # type: ignore[arg-type]
 
 
-def run(work: RetryingTask) -> tuple[Picture, int]:
+def run(work: CheckedTask) -> tuple[Picture, int]:
     """The result, and the sum of what progress was told."""
     told: list[int] = []
     return work(JOB, PHOTO, told.append), sum(told)

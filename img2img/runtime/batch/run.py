@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from img2img.runtime.batch.event import ProgressListener, SilentListener
 from img2img.runtime.batch.run_job import Batch, JobItem, PictureFiles, Steps, Stop, decided_event, run_job
-from img2img.runtime.tasks.retry import RetryingTask
+from img2img.runtime.tasks.checked import CheckedTask
 from img2img.runtime.tasks.settings import Engine
 from img2img.threads import start
 
@@ -151,7 +151,7 @@ def _files(batch: Batch, model: LoadedModel, *, hashes: bool = True) -> PictureF
 def _apply_step(batch: Batch, tile: Tile, watch: ProgressListener, stop: Stop) -> Callable[[JobItem, Picture], Picture]:
     settings = batch.settings
     task = batch.task if tile == batch.task.tile else batch.task.with_tile(tile)
-    retrying = RetryingTask(task, batch.model_choice, settings.color_fix, settings.check_seams)
+    checked = CheckedTask(task, batch.model_choice, settings.color_fix, settings.check_seams)
 
     def apply(item: JobItem, picture: Picture) -> Picture:
         def progress(pixels: int) -> None:
@@ -160,7 +160,7 @@ def _apply_step(batch: Batch, tile: Tile, watch: ProgressListener, stop: Stop) -
 
         stop.check()
         watch.begin(item.index, picture.size[0] * picture.size[1])
-        return retrying(item.job, picture, progress)
+        return checked(item.job, picture, progress)
 
     return apply
 

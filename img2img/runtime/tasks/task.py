@@ -126,7 +126,7 @@ class ModelChoice:
 
     def __post_init__(self) -> None:
         self._model: LoadedModel | None = None
-        self._spares: list[LoadedModel] = []
+        self._spare: LoadedModel | None = None
         self._speed: Speed | None = None
         self._card = models.read_card(self.path)
         if self._card is not None and self._card.task != self.task:
@@ -165,7 +165,7 @@ class ModelChoice:
 
     def stop(self) -> None:
         """End all current runs of the network. Call it again while threads still work: they may start another run."""
-        for model in (self._model, *self._spares):
+        for model in (self._model, self._spare):
             if model is not None:
                 model.stop()
 
@@ -194,15 +194,14 @@ class ModelChoice:
         return self._speed
 
     def spare(self) -> LoadedModel | None:
-        """Load the full-precision file next to a model in half or 8-bit precision on the CPU; None if there is none."""
+        """The full-precision file next to a model in half or 8-bit precision, loaded once on the CPU; None: no file."""
         from img2img.runtime.network import session
 
-        plain = models.full_precision(self.path)
-        if plain is None:
-            return None
-        given: dict[str, Any] = {"runs": self.runs, "split": self.split, "verify": self.verify}
-        self._spares.append(session.load(plain, device="cpu", threads=self.threads, **given))
-        return self._spares[-1]
+        plain = models.full_precision(self.path) if self._spare is None else None
+        if plain is not None:
+            given: dict[str, Any] = {"runs": self.runs, "split": self.split, "verify": self.verify}
+            self._spare = session.load(plain, device="cpu", threads=self.threads, **given)
+        return self._spare
 
     def __getstate__(self) -> dict[str, object]:
-        return {**self.__dict__, "_model": None, "_spares": [], "_speed": None, "notify": None}
+        return {**self.__dict__, "_model": None, "_spare": None, "_speed": None, "notify": None}

@@ -27,7 +27,7 @@ from img2img.runtime.batch.sharing import within_memory
 from img2img.runtime.files.jobs import Job
 from img2img.runtime.image.pictures import Picture
 from img2img.runtime.network import model_digest
-from img2img.runtime.tasks.retry import RetryingTask
+from img2img.runtime.tasks.checked import CheckedTask
 from img2img.runtime.tasks.settings import Settings
 from img2img.runtime.tasks.task import ModelChoice, Task
 from img2img.text import show
@@ -121,7 +121,7 @@ class Worker:
             settings.limit, settings.first_frame, settings.quality, setup.stdin, strip=settings.strip
         )
         files = JournaledFiles(Batch([], [], task, model_choice, settings), pictures)
-        retrying = RetryingTask(task, model_choice, settings.color_fix, settings.check_seams)
+        checked = CheckedTask(task, model_choice, settings.color_fix, settings.check_seams)
 
         def read(item: JobItem) -> Picture:
             if setup.again:
@@ -129,7 +129,7 @@ class Worker:
             return files.read(item)
 
         def apply(item: JobItem, picture: Picture) -> Picture:
-            return retrying(item.job, picture, lambda _: None)
+            return checked(item.job, picture, lambda _: None)
 
         turns = self._reading, self._applying, self._writing
         return Steps(read, apply, files.write, files.release, turns)

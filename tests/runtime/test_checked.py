@@ -10,7 +10,7 @@ from PIL import Image, ImageFilter
 from shared_data import shared
 
 from img2img.runtime.image.resize import lanczos
-from img2img.runtime.image.result_check import find_fault
+from img2img.runtime.tasks.checked import find_fault
 
 KINDS = ["photo", "dark photo", "black", "flat", "noise", "mask", "text", "checkerboard", "stars", "binary noise"]
 

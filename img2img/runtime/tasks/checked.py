@@ -1,14 +1,27 @@
-"""Checks results against their pictures: broken ones (all black, a single colour, clipped everywhere) and colour casts.
+"""Runs a task and checks its results: broken ones (all black, a single colour, clipped everywhere) and colour casts.
 
 If values overflow in a half-precision network whose graph ends with a clamp, the result is not NaN but black or white.
 """
 
-from typing import Any
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from img2img.runtime.image.colour_fix import reduce_to_cells
+from img2img.runtime.files.jobs import Job
+from img2img.runtime.image.alpha import bleed
+from img2img.runtime.image.colour_fix import match_colours, reduce_to_cells
+from img2img.runtime.image.pictures import Picture
+from img2img.runtime.network.inference_errors import BrokenOutput, OutOfMemory
+from img2img.runtime.network.tiling import Progress
+from img2img.runtime.tasks.task import ModelChoice, Task
+
+if TYPE_CHECKING:
+    from img2img.runtime.network.network import Network
 
 Pixels = npt.NDArray[Any]  # uint8 or uint16 [H, W, C]
 Doubles = npt.NDArray[np.float64]
@@ -28,6 +41,73 @@ _NEAR = 32  # a value this close to black or white may become black or white: a 
 _BROKEN_SHARE = 0.01  # of the cells; a tile of 500x500 pixels covers 4 % of a picture of 2500x2500
 _CLIPPED_SHARE = 0.98  # of the values
 _CELL, _CELLS, _SAMPLES = 8, 32, 8  # minimum pixels per cell side, maximum cells per side, samples per cell side
+
+
+@dataclass
+class CheckedTask:
+    """Runs a task on one picture and checks the result.
+
+    A result is broken if `find_fault` says so, if it is not a number, or if memory ran out. Then `retry` computes it
+    once more. Notes on the result tell of that, of colour casts and, on request, of seams.
+    """
+
+    task: Task
+    model_choice: ModelChoice
+    color_fix: bool = False
+    check_seams: bool = False
+
+    def __call__(self, job: Job, picture: Picture, progress: Progress) -> Picture:
+        model = self.model_choice.load()
+        result, fault = attempt(self.task, model, job, picture, progress)
+        if fault is not None:
+            from img2img.runtime.tasks.retry import again
+
+            result = again(attempt, self.task, self.model_choice, job, picture, progress, result, fault)
+        assert result is not None
+        notes = list(result.notes)
+        if self.check_seams:
+            notes.append(self._seams(model, job, picture))
+        if self.color_fix:
+            result = dataclasses.replace(result, colour=match_colours(result.colour, _seen(picture)))
+        elif self.task.name == "upscale":  # other tasks change colours on purpose
+            warning = cast_warning(colour_cast(result.colour, _seen(picture)))
+            notes += [] if warning is None else [warning]
+        return dataclasses.replace(result, notes=tuple(notes))
+
+    def _seams(self, model: Network, job: Job, picture: Picture) -> str:
+        from img2img.runtime.network import seams
+
+        if self.task.name == "inpaint":
+            return "no seams: the surroundings of a hole are seen whole"
+        found = seams.check(self.task.bind(model, job), picture.colour, self.task.tile)
+        return seams.why_not(model.card) if found is None else str(found)
+
+
+def attempt(
+    task: Task, model: Network, job: Job, picture: Picture, progress: Progress
+) -> tuple[Picture | None, Exception | str | None]:
+    """Run a task once: its result, and what is wrong with it or why there is none."""
+    done = 0
+
+    def counted(pixels: int) -> None:
+        nonlocal done
+        done += pixels
+        progress(pixels)
+
+    try:
+        result = task.apply(model, job, picture, counted)
+    except (OutOfMemory, BrokenOutput) as error:
+        progress(-done)
+        return None, error
+    if task.name == "inpaint":
+        return result, None
+    found = find_fault(result.colour, _seen(picture), same=task.name == "upscale")
+    return result, None if found is None else f"its result is {found}"
+
+
+def _seen(picture: Picture) -> Pixels:
+    """Its colours as the network has seen them."""
+    return picture.colour if picture.alpha is None else bleed(picture.colour, picture.alpha)
 
 
 def find_fault(result: Pixels, source: Pixels, *, same: bool = True) -> str | None:

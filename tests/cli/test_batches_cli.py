@@ -202,6 +202,19 @@ def test_a_picture_that_alone_exceeds_the_memory_fails_alone(command: Run, photo
         assert [path.name for path in (here / "out").glob("*.png")] == ["small.png"]
 
 
+def test_headers_are_read_once_for_a_memory_limit(
+    img2img: Run, photo: Photo, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from img2img.runtime.image import sizes
+
+    for name in "ab":
+        photo(here / "in" / f"{name}.png")
+    seen, of_files = [], sizes.of_files
+    monkeypatch.setattr(sizes, "of_files", lambda files, limit: seen.extend(files) or of_files(files, limit))
+    assert img2img("upscale", "in", "-o", "out", "--max-memory", "8G").status == 0
+    assert sorted(path.name for path in seen) == ["a.png", "b.png"]
+
+
 def test_a_dry_run_with_json_ends_with_totals_and_an_estimate(img2img: Run, here: Path, photo: Photo) -> None:
     photo(here / "in/a.png", (16, 16))
     (here / "in/b.txt").write_text("no picture")

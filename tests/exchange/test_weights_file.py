@@ -22,7 +22,7 @@ from torch import nn
 from img2img.errors import CheckpointError, UsageError
 from img2img.exchange.importers import safe_pickle
 from img2img.exchange.importers.parts import WRAPPERS
-from img2img.exchange.importers.safe_pickle import MAGIC
+from img2img.exchange.importers.pth_file import MAGIC
 from img2img.exchange.importers.weights_file import read
 
 

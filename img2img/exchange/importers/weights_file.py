@@ -9,7 +9,8 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from img2img.errors import CheckpointError, UsageError
-from img2img.exchange.importers import parts, safe_pickle
+from img2img.exchange.importers import parts, pth_file
+from img2img.exchange.importers.pickled_values import TensorDescription
 from img2img.exchange.listing import first_names, shortened
 
 
@@ -83,15 +84,15 @@ def _read_safetensors(path: Path, choose: Choose) -> dict[str, Tensor]:
 
 
 def _read_torch(path: Path, choose: Choose) -> dict[str, Tensor]:
-    def pick(content: Any) -> dict[str, safe_pickle.TensorDescription]:
+    def pick(content: Any) -> dict[str, TensorDescription]:
         if not isinstance(content, Mapping | list | tuple):
             raise CheckpointError(f"holds no state dict of tensors, but {shortened(type(content).__name__)}")
         leaves, containers = parts.flatten(content)
-        tensors = {key: one for key, one in leaves.items() if isinstance(one, safe_pickle.TensorDescription)}
+        tensors = {key: one for key, one in leaves.items() if isinstance(one, TensorDescription)}
         names = choose({key: one.size for key, one in tensors.items()}, containers)
         return {key: tensors[name] for key, name in names.items()}
 
-    return safe_pickle.load(path, pick)
+    return pth_file.load(path, pick)
 
 
 def _as_float32(state: dict[str, Tensor]) -> dict[str, Tensor]:

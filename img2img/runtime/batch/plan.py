@@ -78,7 +78,7 @@ def prepare(
     if settings.max_memory is not None and len(batch.jobs) > 1:
         from img2img.runtime.batch.sharing import refuse_too_large
 
-        batch.jobs = refuse_too_large(batch.jobs, batch.task, model_choice, settings, data)
+        batch.jobs = refuse_too_large(batch.jobs, batch.task, model_choice, settings, batch.size_of)
     return batch
 
 

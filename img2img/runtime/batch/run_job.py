@@ -91,6 +91,7 @@ class Batch:
     model_choice: ModelChoice
     settings: Settings
     stdin: bytes = b""
+    _sizes: dict[Location | None, tuple[int, int] | None] = field(default_factory=dict, repr=False)
 
     @property
     def items(self) -> list[JobItem]:
@@ -107,9 +108,15 @@ class Batch:
         jobs = self.to_do
         if count is not None and len(jobs) > count:
             jobs = [jobs[place * len(jobs) // count] for place in range(count)]
-        from img2img.runtime.batch.sharing import sizes_of
+        return [size for size in map(self.size_of, jobs) if size is not None]
 
-        return sizes_of((job.source for job in jobs), self.stdin, self.settings.limit)
+    def size_of(self, job: Job) -> tuple[int, int] | None:
+        """The size of a job's picture from its header, which is read once; None if it does not tell."""
+        from img2img.runtime.batch.sharing import size_of
+
+        if job.source not in self._sizes:
+            self._sizes[job.source] = size_of(self.stdin if job.source is None else job.source, self.settings.limit)
+        return self._sizes[job.source]
 
 
 def _nothing(item: JobItem) -> None:

@@ -134,9 +134,15 @@ def _within(
 
 
 def refuse_too_large(
-    jobs: list[Job], task: Task, model_choice: ModelChoice, settings: Settings, stdin: bytes
+    jobs: list[Job],
+    task: Task,
+    model_choice: ModelChoice,
+    settings: Settings,
+    size_of: Callable[[Job], tuple[int, int] | None],
 ) -> list[Job]:
     """The jobs of a batch. A picture that alone needs more than --max-memory gets a problem: it fails alone.
+
+    `size_of` returns the size (width, height) of a job's picture, if known.
 
     Raises:
         UsageError: --max-memory is not a size.
@@ -147,9 +153,7 @@ def refuse_too_large(
         return jobs
     most, card, jobs = estimate.parse_memory(settings.max_memory), model_choice.card, list(jobs)
     scale = task.area_factor(card) ** 0.5
-    found = [
-        (index, _size_of(stdin if job.source is None else job.source, settings.limit)) for index, job in _to_do(jobs)
-    ]
+    found = [(index, size_of(job)) for index, job in _to_do(jobs)]
     known = [(size[0] * size[1], index, size) for index, size in found if size is not None]
     for _, index, size in sorted(known, reverse=True):
         try:
@@ -185,11 +189,12 @@ def within_memory(
 
 def sizes_of(files: Iterable[Location | None], stdin: bytes, max_pixels: int) -> list[tuple[int, int]]:
     """Width and height of the pictures, from their headers, where these tell. None stands for stdin."""
-    sizes = (_size_of(stdin if file is None else file, max_pixels) for file in files)
+    sizes = (size_of(stdin if file is None else file, max_pixels) for file in files)
     return [size for size in sizes if size is not None]
 
 
-def _size_of(file: Location | bytes, max_pixels: int) -> tuple[int, int] | None:
+def size_of(file: Location | bytes, max_pixels: int) -> tuple[int, int] | None:
+    """Width and height of a picture from its header; None if it does not tell."""
     from img2img.runtime.image import sizes
 
     if not isinstance(file, StorageFile):

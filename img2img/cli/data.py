@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from img2img.cli import console, options
+from img2img.cli import console, options, trainer
 from img2img.errors import ConfigError, ExitStatus, UsageError
 from img2img.methods import METHODS
 from img2img.text import count_of, show
@@ -50,11 +50,9 @@ def data(
     """
     if action != "check":
         raise UsageError(f"data {show(action)}: use 'img2img data check DIR... --for METHOD'")
-    settings = _settings(method, folders, assignments or [])
+    settings = _settings(method, folders, [*(assignments or []), *trainer.limit(max_pixels)])
     from img2img.data import check
-    from img2img.data.folders import limit_pixels
 
-    limit_pixels(max_pixels)
     with _progress() as progress:
         report = check.check(settings, progress)
     if json:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from img2img.data.folders import Reading
     from img2img.training.preview import PreviewConfig
 
 READ = ("scale", "data.crop", "data.degradation", "data.masks")  # the training settings that a preview uses
@@ -63,19 +64,21 @@ def degrade(
     enlarged without smoothing.
     """
     trainer.need_training_packages()
-    from img2img.data import folders
+    from img2img.data.folders import Reading
 
-    folders.limit_pixels(max_pixels)
+    reading = Reading(max_pixels=max_pixels)
     kind = _format(output)
     settings = _settings(config, assignments or [], scale=scale, crop=crop, seed=seed)
-    chosen = _choose(photos, count, settings.data.crop, seed)
+    chosen = _choose(photos, count, settings.data.crop, seed, reading)
 
     from img2img.atomic import atomic
     from img2img.runtime.image import pillow
     from img2img.training import preview
 
-    draw = preview.mask_sheet if masks else preview.degradation_sheet
-    sheet = draw(chosen, settings, versions=versions)
+    if masks:
+        sheet = preview.mask_sheet(chosen, settings, versions=versions, reading=reading)
+    else:
+        sheet = preview.degradation_sheet(chosen, settings, versions=versions)
     with atomic(output) as stream:
         pillow.save(sheet, stream, kind)
     crops = f"{count_of(len(chosen), 'crop')} of {settings.data.crop} pixels"
@@ -112,7 +115,7 @@ def _settings(
     return PreviewConfig.parse(values, where="settings")
 
 
-def _choose(inputs: list[str], count: int, smallest: int, seed: int) -> list[NDArray[np.uint8]]:
+def _choose(inputs: list[str], count: int, smallest: int, seed: int, reading: Reading) -> list[NDArray[np.uint8]]:
     """Return up to `count` photos that are at least `smallest` pixels wide and high. Decode only as many as needed."""
     import numpy as np
 
@@ -129,7 +132,7 @@ def _choose(inputs: list[str], count: int, smallest: int, seed: int) -> list[NDA
                 raise source.problem
             if not isinstance(source.path, Path):
                 raise UsageError("a preview reads photos from files on this machine, not from stdin or URIs")
-            photo = read_rgb(source.path)
+            photo = read_rgb(source.path, reading)
         except PictureError as error:
             console.say(f"warning: {error}")
             continue

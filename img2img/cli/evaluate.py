@@ -44,18 +44,15 @@ def evaluate(
     is visible.
     """
     trainer.need_training_packages()
-    from img2img.data.folders import assume_white, limit_pixels
     from img2img.evaluation.sheet_rows import SheetRows, format_of
 
     settings = options.gathered(EvaluateOptions, given)
-    limit_pixels(settings.max_pixels)
     sheet = settings.sheet
     if sheet is not None and format_of(sheet.suffix) is None:
         raise UsageError(f"--sheet {sheet}: the name must end in .png, .jpg or .webp")
     loaded = _load([*settings.against, model], settings.device, settings.threads)
     own, subject = list(loaded.items())[-1]
     settings.check(subject)
-    assume_white(subject.card.extra.get("white"))
     gallery = SheetRows(details=subject.card.task == "upscale") if sheet is not None else None
     measured: dict[str, dict[str, float | str]] = {}
     for folders in settings.sets(subject.card.task):

@@ -135,18 +135,18 @@ def export(
         if not folder.is_dir():
             raise UsageError(f"--calibrate {folder}: there is no such folder")
     trainer.need_training_packages()
-    from img2img.data import folders
     from img2img.runtime.network import models
     from img2img.training import export as run
 
-    folders.limit_pixels(max_pixels)
     if to is not Format.ONNX:
         for path in run.weights(place, file):
             console.say(f"wrote {path}")
         return
     pictures = tuple(calibrate or ())
     mode: Any = None if norm_mode is None else norm_mode.value
-    options = run.ExportOptions(precision.value, mode, dropout, pictures, max_drop, name, storage.value)
+    options = run.ExportOptions(
+        precision.value, mode, dropout, pictures, max_drop, name, storage.value, max_pixels
+    )
     if from_model:
         written = [run.from_model(models.find(source), file, options)]
     else:

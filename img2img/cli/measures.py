@@ -14,6 +14,7 @@ from img2img.runtime.tasks.settings import MAX_PIXELS, option
 from img2img.text import count_of, nfc
 
 if TYPE_CHECKING:
+    from img2img.data.folders import Reading
     from img2img.evaluation.domain_classifier import DomainClassifier
     from img2img.evaluation.results import Case
     from img2img.evaluation.translation import Translate
@@ -173,14 +174,21 @@ class EvaluateOptions:
         Raises:
             DataError: the folders lack the pictures that this needs.
         """
+        from img2img.data.folders import Reading
+
         card = list(models.values())[-1].card
+        reading = Reading(card.extra.get("white"), self.max_pixels)  # as in training
         if card.task == "inpaint":
-            return self._inpainting(models, folders)
+            return self._inpainting(models, folders, reading)
         if card.task == "upscale":
-            return self._upscaling(models, folders, card.scale)
+            return self._upscaling(models, folders, reading, card.scale)
         if self.real is not None:
-            return self._unpaired(models, folders, self.real)
-        return self._styles(models, folders, card.domains) if card.domains else self._pairs(models, folders)
+            return self._unpaired(models, folders, reading, self.real)
+        return (
+            self._styles(models, folders, reading, card.domains)
+            if card.domains
+            else self._pairs(models, folders, reading)
+        )
 
     def command(self, models: list[str], folders: list[Path]) -> str:
         """The command that measured the last of `models` on a data set, without machine-specific paths."""
@@ -201,15 +209,15 @@ class EvaluateOptions:
     def _held(self) -> str:
         return " held out" if self.held_out else ""
 
-    def _upscaling(self, models: dict[str, LoadedModel], folders: list[Path], scale: int) -> Measure:
+    def _upscaling(self, models: dict[str, LoadedModel], folders: list[Path], reading: Reading, scale: int) -> Measure:
         from img2img.evaluation import niqe, upscaling
         from img2img.evaluation.results import spread
 
         ways = {name: upscaling.from_model(model) for name, model in models.items()}
         if scale == 1 and not self.no_reference and not upscaling.is_benchmark(folders):
-            return self._restoration(ways, folders)
+            return self._restoration(ways, folders, reading)
         if not self.no_reference and not upscaling.has_no_truth(folders):
-            found = upscaling.pairs(folders, scale, held_out=self.held_out, count=self.count)
+            found = upscaling.pairs(folders, scale, held_out=self.held_out, count=self.count, reading=reading)
             about = f"PSNR (dB) and SSIM on Y, border {scale}"
             return Measure(about, ("psnr_y", "ssim_y"), upscaling.with_reference(ways, found, scale), self._held)
         statistics = niqe.Statistics.load(self.niqe)
@@ -218,12 +226,12 @@ class EvaluateOptions:
         return Measure(
             f"NIQE ({statistics.about}) of {seen}; lower is better",
             ("niqe",),
-            upscaling.without_reference(ways, paths, scale, statistics),
+            upscaling.without_reference(ways, paths, scale, statistics, reading),
             f"{self._held} as they are",
             {"statistics": f"NIQE, {statistics.about}"},
         )
 
-    def _restoration(self, ways: dict[str, Upscale], folders: list[Path]) -> Measure:
+    def _restoration(self, ways: dict[str, Upscale], folders: list[Path], reading: Reading) -> Measure:
         from img2img.data.jpeg_noise import STANDARD
         from img2img.evaluation import restoration
 
@@ -232,11 +240,11 @@ class EvaluateOptions:
             f"PSNR (dB) on Y, border {restoration.BORDER}, mean over {', '.join(STANDARD)}; "
             f"{count_of(len(paths), 'photo')}",
             ("psnr_y",),
-            restoration.evaluate(ways, paths),
+            restoration.evaluate(ways, paths, reading),
             self._held,
         )
 
-    def _inpainting(self, models: dict[str, LoadedModel], folders: list[Path]) -> Measure:
+    def _inpainting(self, models: dict[str, LoadedModel], folders: list[Path], reading: Reading) -> Measure:
         from img2img.data import folders as pictures
         from img2img.evaluation import inpainting
         from img2img.evaluation.results import spread
@@ -252,7 +260,7 @@ class EvaluateOptions:
         return Measure(
             f"PSNR (dB) and SSIM in the hole; {seen}, with {len(inpainting.HOLES)} holes each",
             ("psnr", "ssim"),
-            inpainting.evaluate(ways, inpainting.holes(paths, side=side)),
+            inpainting.evaluate(ways, inpainting.holes(paths, side=side, reading=reading)),
             self._held,
         )
 
@@ -262,13 +270,13 @@ class EvaluateOptions:
         size = options.parse_size(self.size)
         return {name: translation.from_model(model, size) for name, model in models.items()}
 
-    def _recogniser(self, sides: Sequence[Sequence[Path]]) -> DomainClassifier:
+    def _recogniser(self, sides: Sequence[Sequence[Path]], reading: Reading) -> DomainClassifier:
         from img2img.evaluation import domain_classifier
 
         steps = self.classifier_steps or domain_classifier.STEPS
-        return domain_classifier.train(sides, seed=self.seed, steps=steps, threads=self.threads)
+        return domain_classifier.train(sides, seed=self.seed, steps=steps, threads=self.threads, reading=reading)
 
-    def _unpaired(self, models: dict[str, LoadedModel], folders: list[Path], real: Path) -> Measure:
+    def _unpaired(self, models: dict[str, LoadedModel], folders: list[Path], reading: Reading, real: Path) -> Measure:
         from img2img.evaluation import inception, unpaired
 
         if absent := [
@@ -282,8 +290,10 @@ class EvaluateOptions:
         data = unpaired.domain_pair(folders, real, train=list(self.train), held_out=self.held_out, count=self.count)
         known = ", ".join(map(short, self.train or [*folders, real]))
         console.say(f"training a classifier on real pictures of both domains: {known}")
-        recogniser = self._recogniser(data.training)
-        comparison = unpaired.Comparison(self._translations(models), data, recogniser, to=self.to, published=published)
+        recogniser = self._recogniser(data.training, reading)
+        comparison = unpaired.Comparison(
+            self._translations(models), data, recogniser, to=self.to, published=published, reading=reading
+        )
         return Measure(
             f"{count_of(len(data.inputs), 'result')} compared with {count_of(len(data.real), 'real picture')} of "
             f"{short(real)}: share that a "
@@ -300,7 +310,7 @@ class EvaluateOptions:
             comparison.set_figures,
         )
 
-    def _pairs(self, models: dict[str, LoadedModel], folders: list[Path]) -> Measure:
+    def _pairs(self, models: dict[str, LoadedModel], folders: list[Path], reading: Reading) -> Measure:
         from img2img.evaluation import translation
 
         found = translation.pairs(folders, train=list(self.train), held_out=self.held_out, count=self.count)
@@ -310,11 +320,13 @@ class EvaluateOptions:
         return Measure(
             f"L1 (0..1, lower is better) and SSIM of {count_of(len(found.measured), 'pair')}; {found.about}",
             ("l1", "ssim"),
-            translation.evaluate_pairs(ways, found),
+            translation.evaluate_pairs(ways, found, reading),
             self._held,
         )
 
-    def _styles(self, models: dict[str, LoadedModel], folders: list[Path], domains: tuple[str, ...]) -> Measure:
+    def _styles(
+        self, models: dict[str, LoadedModel], folders: list[Path], reading: Reading, domains: tuple[str, ...]
+    ) -> Measure:
         from img2img.evaluation import styles
 
         if any({*map(nfc, model.card.domains)} != {*map(nfc, domains)} for model in models.values()):
@@ -325,15 +337,15 @@ class EvaluateOptions:
         recogniser, main = None, ("l1", "ssim")
         if all(found.training.values()):
             console.say(f"training a classifier of {', '.join(domains)} on real drawings")
-            recogniser = self._recogniser([found.training[name] for name in domains])
+            recogniser = self._recogniser([found.training[name] for name in domains], reading)
             main = ("l1", "recognised")
-            beside["recognised_real"] = round(styles.real_accuracy(recogniser, found), 4)
+            beside["recognised_real"] = round(styles.real_accuracy(recogniser, found, reading), 4)
         else:
             console.say("no training drawings: skipping the classifier (use --held-out or --train FOLDER)")
         return Measure(
             f"L1 to the true drawing (0..1, lower is better), {count_of(len(found.drawn), 'drawing')} per direction",
             main,
-            styles.evaluate_styles(ways, found, recogniser),
+            styles.evaluate_styles(ways, found, recogniser, reading),
             self._held,
             beside,
         )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from img2img.cli import options
 from img2img.errors import ExitStatus
 from img2img.runtime.tasks.settings import Settings
 
 
-@options.with_options(Settings, "settings")
+@options.with_options(Settings)
 def restore(
     photos: options.Photos = None,
     tile: options.Tile = "auto",
@@ -15,8 +17,7 @@ def restore(
     dry_run: options.DryRun = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
-    *,
-    settings: Settings,
+    **given: Any,
 ) -> ExitStatus:
     """Remove JPEG artefacts and noise from photos. Sizes stay as they are.
 
@@ -29,9 +30,11 @@ def restore(
     Uses the model `restore`, or any other model of scale 1.
     """
     from img2img.cli.process import process
+    from img2img.runtime.network.grid import parse_tile
     from img2img.runtime.tasks.restore import RestoreTask
 
-    task = RestoreTask(tile=options.parse_tile(tile), strength=settings.strength)
+    settings = Settings(**given)
+    task = RestoreTask(tile=parse_tile(tile), strength=settings.strength)
     if raw is not None:
         from img2img.cli.video import stream
 

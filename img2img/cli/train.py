@@ -114,7 +114,7 @@ def train(
             f"start a run of that stage with --stage {values['stage']} --start RUN"
         )
     values = method_type.recipe.with_defaults(values)
-    assign(values, assignments or [])
+    assign(values, [*(assignments or []), *trainer.limit(max_pixels)])
     section = values.get("data", {})
     if isinstance(section, dict) and "folders" not in section:
         raise ConfigError("no data: name a folder of pictures with --data")
@@ -124,9 +124,6 @@ def train(
     elif (folder / "config.toml").exists() and not quiet:
         console.say(f"{folder} has no checkpoint to continue from: starting anew, with the settings of this command")
 
-    from img2img.data import folders
-
-    folders.limit_pixels(max_pixels)
     if smoke:
         _smoke(method_type, resolved, device, threads)
         _exit_process()

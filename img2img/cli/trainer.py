@@ -44,6 +44,11 @@ def read_settings(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: cannot be read as a configuration: {error}") from error
 
 
+def limit(max_pixels: int | None) -> list[str]:
+    """Return --max-pixels as an assignment to the settings; none if it was not given."""
+    return [] if max_pixels is None else [f"data.max_pixels={max_pixels}"]
+
+
 def usage(model: Path, card: Card) -> str:
     """Return the command that uses a model file."""
     to = f" --to {shlex.quote(card.domains[0])}" if card.domains else ""

@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 import psutil
 from numpy.typing import NDArray
-from pydantic import Field, NonNegativeInt
+from pydantic import Field, NonNegativeInt, PositiveInt
 
 from img2img.errors import DataError, PictureError
 from img2img.pool import Pool
@@ -30,6 +30,10 @@ class CachedData(Section):
         ge=1,
         le=65535,
         description="value of white in 16-bit pictures, such as 4095 for 12 bits stored in 16; none: 65535",
+    )
+
+    max_pixels: PositiveInt | None = Field(
+        default=None, description="refuse pictures with more pixels; none: 200 million (--max-pixels sets it)"
     )
 
     cache_mb: NonNegativeInt | None = Field(

@@ -54,7 +54,7 @@ def check(data: Section, progress: Callable[[int, int], None] = lambda done, all
 
     Decodes every file and calls `progress(done, total)` after each.
     """
-    found = plan(data)
+    found, reading = plan(data), folders.Reading.of(data)
     parts = list(dict.fromkeys(entry.part for entry in found.entries))
     total = len({part.path for part in parts})
     done = 0
@@ -64,7 +64,7 @@ def check(data: Section, progress: Callable[[int, int], None] = lambda done, all
         done += 1
         progress(done, total)
 
-    known, broken = facts.examine(parts, tick, white=getattr(data, "white", None))
+    known, broken = facts.examine(parts, tick, reading=reading)
     findings = list(found.findings)
     if broken:
         findings.append(Finding("error", f"{_pictures(len(broken))} not readable", list(broken.values())))
@@ -73,7 +73,7 @@ def check(data: Section, progress: Callable[[int, int], None] = lambda done, all
     pairs = groups == ["input", "target"]
     if found.summary:
         findings += _check_sizes(examined, data) + _check_kinds(examined)
-        findings += _check_depth(examined, getattr(data, "white", None))
+        findings += _check_depth(examined, reading.white)
         findings += _check_frames(found.entries, known) if pairs else []
         # An input may equal its target. All other duplicates are worth reporting, also across groups.
         for names in [[group] for group in groups] if pairs else [groups]:

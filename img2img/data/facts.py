@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from img2img.data import folders
+from img2img.data.folders import Reading
 from img2img.data.pairs import Part
 from img2img.errors import PictureError
 from img2img.pool import Pool
@@ -68,11 +69,11 @@ class Facts:
 
 
 def examine(
-    parts: Sequence[Part], tick: Callable[[], None] = lambda: None, *, white: int | None = None
+    parts: Sequence[Part], tick: Callable[[], None] = lambda: None, *, reading: Reading = Reading()
 ) -> tuple[dict[Part, Facts], dict[Path, str]]:
     """Return the facts about `parts`, and the reason for each file that cannot be read.
 
-    Decodes every file once, in threads, and calls `tick` after each. `white`: see `folders.read_rgb`.
+    Decodes every file once, in threads, and calls `tick` after each. `reading`: see `folders.read_rgb`.
     """
     by_path: dict[Path, list[Part]] = {}
     for part in parts:
@@ -80,7 +81,7 @@ def examine(
     facts: dict[Part, Facts] = {}
     broken: dict[Path, str] = {}
     with Pool(min(os.cpu_count() or 1, 16)) as pool:
-        for path, found in zip(by_path, pool.map(partial(_examine, white=white), by_path.values()), strict=True):
+        for path, found in zip(by_path, pool.map(partial(_examine, reading=reading), by_path.values()), strict=True):
             if isinstance(found, str):
                 broken[path] = found
             else:
@@ -120,13 +121,13 @@ def similar(facts: Sequence[Facts], held: Sequence[bool]) -> list[tuple[int, int
     return sorted(found)
 
 
-def _examine(parts: list[Part], white: int | None) -> list[Facts] | str:
+def _examine(parts: list[Part], reading: Reading) -> list[Facts] | str:
     path = parts[0].path
     try:
-        picture = folders.read(path)
+        picture = folders.read(path, reading)
     except PictureError as error:
         return str(error)
-    whole = folders.rgb(picture, white)
+    whole = folders.rgb(picture, reading.white)
     highest = int(picture.colour.max()) if picture.colour.dtype == np.uint16 else None
     mode = _mode(path, picture)
     found: list[Facts] = []

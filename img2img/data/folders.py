@@ -41,47 +41,36 @@ def find(folders: Iterable[Path]) -> list[Path]:
     return found
 
 
-_max_pixels = pictures.DEFAULT_MAX_PIXELS
+@dataclass(frozen=True)
+class Reading:
+    """How the pictures of a data set are read.
 
-
-def limit_pixels(most: int | None) -> None:
-    """Refuse pictures of more than `most` pixels in this process from now on. None: the usual limit, 200 million.
-
-    Worker processes get the limit of the process that starts them (`training.stream`).
+    Attributes:
+        white: the value of white in 16-bit pictures; higher ones are clipped. None: 65535.
+        max_pixels: pictures with more are refused. None: 200 million.
     """
-    global _max_pixels
-    _max_pixels = most or pictures.DEFAULT_MAX_PIXELS
+
+    white: int | None = None
+    max_pixels: int | None = None
+
+    @classmethod
+    def of(cls, data: object) -> "Reading":
+        """What a data section says about it (`CachedData`); the defaults for other sections."""
+        return cls(getattr(data, "white", None), getattr(data, "max_pixels", None))
 
 
-def max_pixels() -> int:
-    """Return the limit that `limit_pixels` has set."""
-    return _max_pixels
-
-
-def read(path: Path) -> Picture:
+def read(path: Path, reading: Reading = Reading()) -> Picture:
     """Read a picture, the first frame of an animation. Raises PictureError."""
-    return pictures.read(path, first_frame=True, max_pixels=_max_pixels)
+    return pictures.read(path, first_frame=True, max_pixels=reading.max_pixels or pictures.DEFAULT_MAX_PIXELS)
 
 
-_white: int | None = None
-
-
-def assume_white(white: int | None) -> None:
-    """Set the default of `read_rgb` in this process. `evaluate` does so for models that were trained with it."""
-    global _white
-    _white = white
-
-
-def read_rgb(path: Path, white: int | None = None) -> NDArray[np.uint8]:
+def read_rgb(path: Path, reading: Reading = Reading()) -> NDArray[np.uint8]:
     """Read a picture as uint8 RGB `[H, W, 3]`. Transparency is composited over white; 16 bits are rounded to 8.
-
-    Args:
-        white: the value of white in 16-bit pictures; higher ones are clipped. None: that of `assume_white`, or 65535.
 
     Raises:
         PictureError: the picture cannot be read.
     """
-    return rgb(read(path), white or _white)
+    return rgb(read(path, reading), reading.white)
 
 
 def rgb(picture: Picture, white: int | None = None) -> NDArray[np.uint8]:
@@ -105,12 +94,12 @@ def used_range(values: Sequence[int]) -> tuple[int, int] | None:
     return (highest, max(2 ** int(highest).bit_length() - 1, 1)) if highest < 2**14 else None
 
 
-def dark_note(paths: Sequence[Path], white: int | None) -> list[str]:
+def dark_note(paths: Sequence[Path], reading: Reading) -> list[str]:
     """Return a note if 16-bit pictures among a sample of `paths` use so few values that they are nearly black."""
     tops = []
-    for path in paths[:: max(len(paths) // SAMPLE, 1)][:SAMPLE] if white is None else ():
+    for path in paths[:: max(len(paths) // SAMPLE, 1)][:SAMPLE] if reading.white is None else ():
         with suppress(PictureError):  # reading all of them reports it
-            colour = read(path).colour
+            colour = read(path, reading).colour
             tops += [int(colour.max())] if colour.dtype == np.uint16 else []
     found = used_range(tops)
     if found is None:
@@ -138,13 +127,13 @@ class Photos:
 
     @classmethod
     def read(
-        cls, paths: Sequence[Path], *, smallest: int, limit_mb: int | None = None, white: int | None = None
+        cls, paths: Sequence[Path], *, smallest: int, limit_mb: int | None = None, reading: Reading = Reading()
     ) -> "Photos":
         """Decode `paths`, skipping pictures with a side below `smallest` pixels.
 
         Args:
             limit_mb: memory for decoded photos, see `Cache`.
-            white: see `read_rgb`.
+            reading: see `read_rgb`.
 
         Raises:
             DataError: a file cannot be read (the message names the first two), or no picture is large enough.
@@ -152,7 +141,7 @@ class Photos:
         sizes: dict[Path, int] = {}
 
         def read(path: Path) -> NDArray[np.uint8]:
-            photo = read_rgb(path, white)
+            photo = read_rgb(path, reading)
             if min(photo.shape[:2]) < smallest:
                 return TOO_SMALL  # skipped below; takes no memory
             sizes[path] = photo.shape[0] * photo.shape[1]

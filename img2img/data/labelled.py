@@ -186,7 +186,7 @@ class DomainSet:
             for number, (label_set, block) in enumerate(zip(found.sets, blocks, strict=True))
         ]
         notes = [*describe(found), *filter(None, [cache.note])]
-        notes += folders.dark_note([item.path for _, item in train], data.white)
+        notes += folders.dark_note([item.path for _, item in train], folders.Reading.of(data))
         partners = None
         if paired:
             exclusive = [label_set.exclusive for label_set in found.sets]
@@ -235,7 +235,7 @@ class Reader:
         return jitter.crop_centre(jitter.resize(picture, *frame), self.data.crop)
 
     def _centre(self, path: Path) -> Pixels:
-        picture = folders.read_rgb(path, self.data.white)
+        picture = folders.read_rgb(path, folders.Reading.of(self.data))
         if not self.data.centre:
             return picture
         return Window.centre(picture, min(self.data.centre, *picture.shape[:2])).cut(picture)

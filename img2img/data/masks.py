@@ -17,6 +17,7 @@ from pydantic import AfterValidator, Field, NonNegativeFloat, model_validator
 
 from img2img.data import folders
 from img2img.data.cache import Cache
+from img2img.data.folders import Reading
 from img2img.data.ranges import Counts, rising
 from img2img.errors import DataError
 from img2img.section import Section
@@ -87,7 +88,7 @@ class MaskConfig(Section):
 
 
 class Masks:
-    """Draws holes as configured by `config`.
+    """Draws holes as configured by `config`. `reading`: how files of masks are read.
 
     Attributes:
         out_of_range: mask files that are skipped because their share is not in the configured range.
@@ -96,7 +97,7 @@ class Masks:
         DataError: a mask file cannot be read, or none has a share in the configured range.
     """
 
-    def __init__(self, config: MaskConfig) -> None:
+    def __init__(self, config: MaskConfig, reading: Reading = Reading()) -> None:
         self.config = config
         weights = {name: weight for name, weight in config.kinds.model_dump().items() if weight}
         self._kinds = list(weights)
@@ -105,7 +106,7 @@ class Masks:
         self._usable: list[int] = []
         self.out_of_range: list[Path] = []
         if config.kinds.folder:
-            self._read_folders()
+            self._read_folders(reading)
 
     def draw(self, rng: np.random.Generator, height: int, width: int) -> Mask:
         """Draw a hole for a `height` x `width` picture: uint8 0 or 1 `[height, width]`.
@@ -156,11 +157,11 @@ class Masks:
                 return more
         return mask
 
-    def _read_folders(self) -> None:
+    def _read_folders(self, reading: Reading) -> None:
         shares: dict[Path, float] = {}
 
         def read(path: Path) -> Mask:
-            mask = (folders.read_rgb(path)[:, :, 1] >= 128).astype(np.uint8)
+            mask = (folders.read_rgb(path, reading)[:, :, 1] >= 128).astype(np.uint8)
             shares[path] = float(mask.mean())
             return mask
 

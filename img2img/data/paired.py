@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 from img2img.data import folders, jitter, labels, layouts, order, orientation
 from img2img.data.augment import augment_pair
 from img2img.data.cache import Cache, read_all
+from img2img.data.folders import Reading
 from img2img.data.jitter import JitterSection, Window
 from img2img.data.pairs import Pair, PairedData, Pairs, find_pairs
 from img2img.errors import DataError
@@ -102,7 +103,7 @@ class PairedSet:
             counts += f" ({len(test)} of them used for validation)"
         notes = [counts, pairs.layout, *pairs.notes, describe(data, palette)]
         notes += folders.dark_note(
-            [part.path for pair in pairs.train for part in (pair.input, pair.target)], data.white
+            [part.path for pair in pairs.train for part in (pair.input, pair.target)], Reading.of(data)
         )
         if turned := orientation.turned_apart(pairs.train + pairs.test):
             notes.append(f"warning: {orientation.explain(len(turned))}: {layouts.list_first(turned)}")
@@ -132,11 +133,11 @@ class Reader:
         self.target_channels = 1 if data.target == "grey" else 3
 
     def load(self, pair: Pair) -> tuple[Pixels, Pixels]:
-        source, target = pair.read(self.data.white)
+        source, target = pair.read(Reading.of(self.data))
         return self._both(pair, source, target, jitter.frame_size(source, self.data, name=pair.input.path))
 
     def load_whole(self, pair: Pair) -> tuple[Pixels, Pixels]:
-        source, target = pair.read(self.data.white)
+        source, target = pair.read(Reading.of(self.data))
         frame = jitter.whole_frame_size(source, self.data, name=pair.input.path)
         source, target = self._both(pair, source, target, frame)
         return jitter.crop_centre(source, self.data.crop), jitter.crop_centre(target, self.data.crop)
@@ -176,7 +177,7 @@ def label_palette(pairs: Pairs, data: PairedData) -> Pixels | None:
         return None
     most = labels.MAX_COLOURS if data.input == "auto" else labels.MAX_CLASSES
     inputs = [*pairs.train, *pairs.test]
-    found = labels.count_colours(len(inputs), lambda place: inputs[place].read_input(data.white), most=most)
+    found = labels.count_colours(len(inputs), lambda place: inputs[place].read_input(Reading.of(data)), most=most)
     if data.input == "auto":
         return found.palette if found.flat else None
     if found.too_many:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from img2img.data import folders, layouts
+from img2img.data.folders import Reading
 from img2img.data.jitter import JitterSection
 from img2img.data.layouts import NamedPicture
 from img2img.errors import DataError
@@ -63,20 +64,20 @@ class Pair(NamedTuple):
     input: Part
     target: Part
 
-    def read(self, white: int | None = None) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        """Read input and target as uint8 RGB `[H, W, 3]`, each at its original size. `white`: see `folders.read_rgb`.
+    def read(self, reading: Reading = Reading()) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Read input and target as uint8 RGB `[H, W, 3]`, each at its original size. `reading`: see there.
 
         Raises:
             PictureError: a file cannot be read.
             DataError: a side-by-side picture has an odd width.
         """
-        first = folders.read_rgb(self.input.path, white)
-        second = first if self.target.path == self.input.path else folders.read_rgb(self.target.path, white)
+        first = folders.read_rgb(self.input.path, reading)
+        second = first if self.target.path == self.input.path else folders.read_rgb(self.target.path, reading)
         return _cut_half(first, self.input), _cut_half(second, self.target)
 
-    def read_input(self, white: int | None = None) -> NDArray[np.uint8]:
+    def read_input(self, reading: Reading = Reading()) -> NDArray[np.uint8]:
         """Read only the input, see `read`."""
-        return _cut_half(folders.read_rgb(self.input.path, white), self.input)
+        return _cut_half(folders.read_rgb(self.input.path, reading), self.input)
 
 
 @dataclass(frozen=True)

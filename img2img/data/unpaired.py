@@ -125,7 +125,7 @@ class UnpairedSet:
         )
         truth = pairs_by_name(chosen[0], chosen[1], data.truth)
         notes = [*describe(found), *filter(None, [a.note, b.note])]
-        notes += folders.dark_note([named.path for side in found.train for named in side], data.white)
+        notes += folders.dark_note([named.path for side in found.train for named in side], folders.Reading.of(data))
         if truth:
             notes.append(
                 f"{len(truth)} held-out pictures have the same name on the other side; results are compared with them "
@@ -205,11 +205,11 @@ class Reader:
         self.data = data
 
     def load(self, path: Path) -> Pixels:
-        picture = folders.read_rgb(path, self.data.white)
+        picture = folders.read_rgb(path, folders.Reading.of(self.data))
         return jitter.resize(picture, *jitter.frame_size(picture, self.data, name=path))
 
     def load_whole(self, path: Path) -> Pixels:
-        picture = folders.read_rgb(path, self.data.white)
+        picture = folders.read_rgb(path, folders.Reading.of(self.data))
         frame = jitter.whole_frame_size(picture, self.data, name=path)
         return jitter.crop_centre(jitter.resize(picture, *frame), self.data.crop)
 

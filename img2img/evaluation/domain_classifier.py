@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from img2img.data.folders import read_rgb
+from img2img.data.folders import Reading, read_rgb
 from img2img.data.layouts import at_most
 from img2img.errors import DataError
 from img2img.evaluation.results import Picture
@@ -61,6 +61,7 @@ def train(
     seed: int = 0,
     steps: int = STEPS,
     threads: int | None = None,
+    reading: Reading = Reading(),
     tick: Callable[[int, float], None] = lambda step, loss: None,
 ) -> DomainClassifier:
     """Train a classifier with four convolutions on real pictures.
@@ -86,7 +87,7 @@ def train(
     if threads:
         torch.set_num_threads(min(threads, os.cpu_count() or 1))
     chosen = [at_most(paths, [nfc(path.stem) for path in paths], MAX_PICTURES) for paths in domains]
-    pictures = [[_resized(read_rgb(path)) for path in paths] for paths in chosen]
+    pictures = [[_resized(read_rgb(path, reading)) for path in paths] for paths in chosen]
     rng = np.random.default_rng(seed)
     orders = [_endless_order(len(paths), rng) for paths in chosen]
     with torch.random.fork_rng(devices=[]):

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from img2img.data.folders import read_rgb
+from img2img.data.folders import Reading, read_rgb
 from img2img.data.masks import Boxes, Kinds, MaskConfig, Strokes, cached_masks
 from img2img.errors import DataError
 from img2img.evaluation.results import MAX_PSNR, Case, Figure, Picture, Ratio
@@ -52,7 +52,7 @@ class Hole:
     mask: Mask
 
 
-def holes(paths: Iterable[Path], *, side: int | None = SIDE) -> Iterator[Hole]:
+def holes(paths: Iterable[Path], *, side: int | None = SIDE, reading: Reading = Reading()) -> Iterator[Hole]:
     """Each photo with one hole of each kind in `HOLES`, which covers 10 to 40 % of it.
 
     A hole depends only on the name of the file and the size of the photo.
@@ -65,7 +65,7 @@ def holes(paths: Iterable[Path], *, side: int | None = SIDE) -> Iterator[Hole]:
         PictureError: it cannot be read.
     """
     for path in paths:
-        photo = _reduced(read_rgb(path), side)
+        photo = _reduced(read_rgb(path, reading), side)
         height, width = photo.shape[:2]
         if min(height, width) < MIN_SIDE:
             raise DataError(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from img2img.data.folders import find, hold_out, read_rgb
+from img2img.data.folders import Reading, find, hold_out, read_rgb
 from img2img.data.jpeg_noise import STANDARD
 from img2img.errors import DataError
 from img2img.evaluation.metrics import luma, psnr
@@ -26,7 +26,9 @@ def photos(folders: list[Path], *, held_out: bool = False, count: int | None = N
     return spread(hold_out(paths)[1] if held_out else paths, count)
 
 
-def evaluate(candidates: Mapping[str, Upscale], paths: Iterable[Path]) -> Iterator[Case]:
+def evaluate(
+    candidates: Mapping[str, Upscale], paths: Iterable[Path], reading: Reading = Reading()
+) -> Iterator[Case]:
     """PSNR on Y of the input and of each candidate, for every photo with each of the standard faults.
 
     `psnr_y_FAULT` belongs to one fault, and `psnr_y` is the mean over all. The noise is the same every time.
@@ -36,7 +38,7 @@ def evaluate(candidates: Mapping[str, Upscale], paths: Iterable[Path]) -> Iterat
     """
     faults = list(STANDARD.items())
     for place, path in enumerate(paths):
-        truth = read_rgb(path)
+        truth = read_rgb(path, reading)
         if min(truth.shape[:2]) <= 2 * BORDER:
             raise DataError(f"{path}: too small to measure", path=path)
         figures: dict[str, dict[str, float]] = {}

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from img2img.data.domains import LabelledPicture, LabelSet, find_domains
-from img2img.data.folders import read_rgb
+from img2img.data.folders import Reading, read_rgb
 from img2img.errors import DataError
 from img2img.evaluation.domain_classifier import DomainClassifier
 from img2img.evaluation.results import Case, Figure, Picture, mean, spread
@@ -79,7 +79,10 @@ def styles(
 
 
 def evaluate_styles(
-    candidates: Mapping[str, Translate], data: Styles, classifier: DomainClassifier | None
+    candidates: Mapping[str, Translate],
+    data: Styles,
+    classifier: DomainClassifier | None,
+    reading: Reading = Reading(),
 ) -> Iterator[Case]:
     """One case per direction: the mean `figures` of copying the input and of each candidate, against the true drawings.
 
@@ -96,8 +99,8 @@ def evaluate_styles(
         scores: dict[str, list[dict[str, Figure]]] = {}
         pictures: dict[str, Picture] = {}
         for place, files in enumerate(things):
-            source = read_rgb(files[source_style])
-            truth = lanczos(read_rgb(files[target_style]), (source.shape[1], source.shape[0]))
+            source = read_rgb(files[source_style], reading)
+            truth = lanczos(read_rgb(files[target_style], reading), (source.shape[1], source.shape[0]))
             translated = {name: translate(source, target_style) for name, translate in candidates.items()}
             for name, result in {"copy": source, **translated}.items():
                 results.setdefault(name, []).append(result)
@@ -111,11 +114,11 @@ def evaluate_styles(
         yield Case(f"{source_style} > {target_style}", means, pictures)
 
 
-def real_accuracy(classifier: DomainClassifier, data: Styles) -> float:
+def real_accuracy(classifier: DomainClassifier, data: Styles, reading: Reading = Reading()) -> float:
     """The share of the real measured drawings whose style the classifier recognises. All styles have equal weight."""
     shares = []
     for index, name in enumerate(data.names):
-        real = [read_rgb(files[name]) for files in data.drawn.values() if name in files]
+        real = [read_rgb(files[name], reading) for files in data.drawn.values() if name in files]
         if real:
             shares.append(float(np.mean(classifier(real) == index)))
     return float(np.mean(shares))

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from img2img.data.bicubic import imresize
-from img2img.data.folders import find, read_rgb
+from img2img.data.folders import Reading, find, read_rgb
 from img2img.errors import DataError
 from img2img.evaluation.metrics import luma, psnr, ssim
 from img2img.runtime.files.source import on_disk
@@ -34,7 +34,7 @@ class Score:
     ssim_y: float
 
 
-def pairs(folder: Path, scale: int) -> Iterator[Pair]:
+def pairs(folder: Path, scale: int, reading: Reading = Reading()) -> Iterator[Pair]:
     """The pictures of `folder` in both resolutions.
 
     A benchmark folder has files `NAME_HR` and `NAME_LR`. In any other folder, every picture is a high-resolution one,
@@ -47,7 +47,7 @@ def pairs(folder: Path, scale: int) -> Iterator[Pair]:
     paths = find([folder])
     benchmark = [path for path in paths if path.stem.endswith("_HR")]
     for path in benchmark or paths:
-        high = read_rgb(path)
+        high = read_rgb(path, reading)
         height, width = (side // scale * scale for side in high.shape[:2])
         high = high[:height, :width]
         if not benchmark:
@@ -56,7 +56,7 @@ def pairs(folder: Path, scale: int) -> Iterator[Pair]:
         low_path = on_disk(path.with_stem(re.sub("_HR$", "_LR", path.stem)))
         if not low_path.exists():
             raise DataError(f"{path}: its low-resolution version {low_path.name} is missing", path=low_path)
-        low = read_rgb(low_path)
+        low = read_rgb(low_path, reading)
         if (low.shape[0] * scale, low.shape[1] * scale) != (height, width):
             raise DataError(
                 f"{low_path}: {low.shape[1]}x{low.shape[0]} pixels are not 1/{scale} of {path.name} ({width}x{height});"

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from img2img.data.folders import Reading
 from img2img.data.pairs import Pair, find_pairs
 from img2img.errors import DataError
 from img2img.evaluation.metrics import psnr, ssim
@@ -96,7 +97,7 @@ def pairs(
     return PairSet(spread(measured, count), training, found.layout)
 
 
-def evaluate_pairs(candidates: Mapping[str, Translate], data: PairSet) -> Iterator[Case]:
+def evaluate_pairs(candidates: Mapping[str, Translate], data: PairSet, reading: Reading = Reading()) -> Iterator[Case]:
     """The `figures` of copying the input, of the target of the nearest training pair, and of each candidate.
 
     The nearest pair is omitted if there are no training pairs. Targets are resized to their inputs, as in training.
@@ -104,9 +105,9 @@ def evaluate_pairs(candidates: Mapping[str, Translate], data: PairSet) -> Iterat
     Raises:
         PictureError, DataError: a picture cannot be read, or is too small.
     """
-    nearest = Nearest(data.training) if data.training else None
+    nearest = Nearest(data.training, reading) if data.training else None
     for pair in data.measured:
-        source, truth = pair.read()
+        source, truth = pair.read(reading)
         source, truth = np.ascontiguousarray(source), np.ascontiguousarray(truth)
         size = (source.shape[1], source.shape[0])
         truth = lanczos(truth, size)
@@ -125,14 +126,14 @@ class Nearest:
     Inputs are compared by their Euclidean distance at 32 x 32 pixels.
     """
 
-    def __init__(self, pairs: Sequence[Pair]) -> None:
-        self.pairs = pairs
-        self._thumbnails = np.stack([_thumbnail(pair.read_input()) for pair in pairs])
+    def __init__(self, pairs: Sequence[Pair], reading: Reading = Reading()) -> None:
+        self.pairs, self.reading = pairs, reading
+        self._thumbnails = np.stack([_thumbnail(pair.read_input(reading)) for pair in pairs])
 
     def __call__(self, source: Picture) -> Picture:
         """The target, uint8 RGB at its own size."""
         place = int(((self._thumbnails - _thumbnail(source)) ** 2).sum(1).argmin())
-        return np.ascontiguousarray(self.pairs[place].read()[1])
+        return np.ascontiguousarray(self.pairs[place].read(self.reading)[1])
 
 
 def _thumbnail(picture: Picture) -> NDArray[np.float32]:

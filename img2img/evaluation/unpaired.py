@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from img2img.data import folders, layouts
-from img2img.data.folders import read_rgb
+from img2img.data.folders import Reading, read_rgb
 from img2img.data.unpaired import find_unpaired
 from img2img.errors import DataError
 from img2img.evaluation import inception
@@ -124,18 +124,20 @@ class Comparison:
         *,
         to: str = "",
         published: Extract | None = None,
+        reading: Reading = Reading(),
     ) -> None:
         self.candidates = candidates
         self.data = data
         self.classifier = classifier
-        self.to = to
+        self.to, self.reading = to, reading
         self.extractors: dict[str, Extract] = {"own": classifier.features}
         if published is not None:
             self.extractors["inception"] = published
         self._real = _PictureSet(self.extractors, len(data.real))
+        inputs = (read_rgb(path, reading) for path in data.inputs)
         shares = [
             float(np.mean([classifier([picture])[0] == domain for picture in pictures]))
-            for domain, pictures in enumerate((map(read_rgb, data.inputs), self._real.add_all(data.real)))
+            for domain, pictures in enumerate((inputs, self._real.add_all(data.real, reading)))
         ]
         self.accuracy = float(np.mean(shares))
         if max(shares) < 0.5:
@@ -152,7 +154,7 @@ class Comparison:
             PictureError, DataError: a picture cannot be read, or is too small.
         """
         for place, path in enumerate(self.data.inputs):
-            source = read_rgb(path)
+            source = read_rgb(path, self.reading)
             translated = {name: translate(source, self.to) for name, translate in self.candidates.items()}
             results = {"copy": source, **translated}
             for name, result in results.items():
@@ -161,7 +163,7 @@ class Comparison:
             figures: dict[str, dict[str, Figure]] = {
                 name: {"recognised": float(domain == 1)} for name, domain in zip(results, domains, strict=True)
             }
-            real = read_rgb(self.data.real[place % len(self.data.real)])
+            real = read_rgb(self.data.real[place % len(self.data.real)], self.reading)
             yield Case(path.name, figures, {"input": source, **translated, "real": real})
 
     def set_figures(self) -> dict[str, dict[str, float]]:
@@ -176,7 +178,7 @@ class Comparison:
         """
         aside = _PictureSet(self.extractors, len(self.data.aside))
         for path in self.data.aside:
-            aside.add(read_rgb(path))
+            aside.add(read_rgb(path, self.reading))
         sets = {**self._made, "real": aside}
         side = min(len(square) for one in (self._real, *sets.values()) for square in one.squares)
         real_squares = self._real.resized_squares(side)
@@ -213,10 +215,10 @@ class _PictureSet:
         for name, extract in self.extractors.items():
             self._features[name].append(extract([picture]))
 
-    def add_all(self, paths: Sequence[Path]) -> Iterator[Picture]:
+    def add_all(self, paths: Sequence[Path], reading: Reading) -> Iterator[Picture]:
         """Read the pictures at `paths`, add each, and yield it."""
         for path in paths:
-            picture = read_rgb(path)
+            picture = read_rgb(path, reading)
             self.add(picture)
             yield picture
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from img2img.data.bicubic import imresize
-from img2img.data.folders import find, hold_out, read_rgb
+from img2img.data.folders import Reading, find, hold_out, read_rgb
 from img2img.errors import DataError
 from img2img.evaluation import super_resolution as sr
 from img2img.evaluation.niqe import Statistics, niqe
@@ -19,7 +19,14 @@ if TYPE_CHECKING:
 Upscale = Callable[[Picture], Picture]
 
 
-def pairs(folders: list[Path], scale: int, *, held_out: bool = False, count: int | None = None) -> Iterator[sr.Pair]:
+def pairs(
+    folders: list[Path],
+    scale: int,
+    *,
+    held_out: bool = False,
+    count: int | None = None,
+    reading: Reading = Reading(),
+) -> Iterator[sr.Pair]:
     """The pictures of `folders` in both resolutions, as `super_resolution.pairs` makes them.
 
     Args:
@@ -38,10 +45,10 @@ def pairs(folders: list[Path], scale: int, *, held_out: bool = False, count: int
         )
     if benchmark:
         names = {path.stem.removesuffix("_HR") for path in spread(benchmark, count)}
-        yield from (pair for folder in folders for pair in sr.pairs(folder, scale) if pair.name in names)
+        yield from (pair for folder in folders for pair in sr.pairs(folder, scale, reading) if pair.name in names)
         return
     for path in spread(hold_out(paths)[1] if held_out else paths, count):
-        high = read_rgb(path)
+        high = read_rgb(path, reading)
         height, width = (side // scale * scale for side in high.shape[:2])
         if not height or not width:
             raise DataError(f"{path}: too small to be reduced {scale} times", path=path)
@@ -91,7 +98,11 @@ def with_reference(candidates: Mapping[str, Upscale], pairs: Iterable[sr.Pair], 
 
 
 def without_reference(
-    candidates: Mapping[str, Upscale], paths: Iterable[Path], scale: int, statistics: Statistics
+    candidates: Mapping[str, Upscale],
+    paths: Iterable[Path],
+    scale: int,
+    statistics: Statistics,
+    reading: Reading = Reading(),
 ) -> Iterator[Case]:
     """NIQE of bicubic and each candidate, for pictures that are enlarged as they are.
 
@@ -99,7 +110,7 @@ def without_reference(
         DataError: a picture is too small or has too little detail to measure; the message names the file.
     """
     for path in paths:
-        low = read_rgb(path)
+        low = read_rgb(path, reading)
         results = _results(candidates, low, scale)
         try:
             figures: dict[str, dict[str, Figure]] = {

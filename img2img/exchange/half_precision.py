@@ -52,7 +52,9 @@ class Fp16Report:
         }
 
 
-def convert_to_fp16(source: Path, target: Path, folders: Sequence[Path] = ()) -> Fp16Report:
+def convert_to_fp16(
+    source: Path, target: Path, folders: Sequence[Path] = (), *, max_pixels: int | None = None
+) -> Fp16Report:
     """Write the fp32 model file `source` to `target` with weights and activations in fp16.
 
     Inputs and outputs stay float32.
@@ -61,6 +63,7 @@ def convert_to_fp16(source: Path, target: Path, folders: Sequence[Path] = ()) ->
 
     Args:
         folders: pictures to compare on, in addition to synthetic samples.
+        max_pixels: see `samples.of_pictures`.
 
     Raises:
         ModelError: `source` cannot be used.
@@ -71,7 +74,7 @@ def convert_to_fp16(source: Path, target: Path, folders: Sequence[Path] = ()) ->
     flat_samples = samples.flat(card)
     tried = samples.synthetic(card)
     if folders:
-        tried += samples.of_pictures(folders, card, PICTURES)
+        tried += samples.of_pictures(folders, card, PICTURES, max_pixels=max_pixels)
     model, fp32_operators = _converted(model_files.load(source), [*tried, *flat_samples])
     session, fp32_session = samples.session(model.SerializeToString()), samples.session(source)
     found, expected = samples.results(session, tried), samples.results(fp32_session, tried)

@@ -45,11 +45,14 @@ class StorageReport:
         }
 
 
-def store(source: Path, target: Path, folders: Sequence[Path] = ()) -> StorageReport:
+def store(
+    source: Path, target: Path, folders: Sequence[Path] = (), *, max_pixels: int | None = None
+) -> StorageReport:
     """Write the fp32 model file `source` to `target` with 16-bit weights. Its card keeps its metrics.
 
     Args:
         folders: pictures to compare on, in addition to synthetic samples.
+        max_pixels: see `samples.of_pictures`.
 
     Raises:
         ModelError: `source` cannot be used.
@@ -66,7 +69,7 @@ def store(source: Path, target: Path, folders: Sequence[Path] = ()) -> StorageRe
         raise ExportError(f"{source}: it has no weights that 16 bits would make smaller", path=source)
     tried = samples.synthetic(card)
     if folders:
-        tried += samples.of_pictures(folders, card, PICTURES)
+        tried += samples.of_pictures(folders, card, PICTURES, max_pixels=max_pixels)
     session, fp32_session = samples.session(model.SerializeToString()), samples.session(source)
     found, expected = samples.results(session, tried), samples.results(fp32_session, tried)
     psnr = min(samples.psnr_between([ours], [theirs]) for ours, theirs in zip(found, expected, strict=True))

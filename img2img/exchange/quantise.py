@@ -88,7 +88,14 @@ class _Quality(NamedTuple):
     is_enough: bool
 
 
-def quantise(source: Path, target: Path, folders: Sequence[Path], *, max_drop: float = MAX_DROP) -> QuantisationReport:
+def quantise(
+    source: Path,
+    target: Path,
+    folders: Sequence[Path],
+    *,
+    max_drop: float = MAX_DROP,
+    max_pixels: int | None = None,
+) -> QuantisationReport:
     """Write the fp32 model file `source` to `target` in 8-bit integers.
 
     Puts the layers that lose the most back into float until the loss is small enough.
@@ -97,6 +104,7 @@ def quantise(source: Path, target: Path, folders: Sequence[Path], *, max_drop: f
         folders: pictures of the kind that the model is for. Some are used for calibration, others for measurement.
         max_drop: largest loss of PSNR in dB on Y if there is a truth. For upscaling the pictures themselves are the
             truth. Without a truth, the PSNR to the results of the fp32 file must be at least `MIN_PSNR`.
+        max_pixels: see `samples.of_pictures`.
 
     Raises:
         ModelError: `source` cannot be used.
@@ -105,7 +113,7 @@ def quantise(source: Path, target: Path, folders: Sequence[Path], *, max_drop: f
             nothing is written.
     """
     card = model_files.float_card(source)
-    calibration, test = _drawn(folders, card)
+    calibration, test = _drawn(folders, card, max_pixels)
     session = samples.session(source)
     expected = samples.results(session, test)
     best_psnr_y = None if test[0].truth is None else samples.mean_psnr_y(expected, test, card.scale)
@@ -165,9 +173,9 @@ def quantise(source: Path, target: Path, folders: Sequence[Path], *, max_drop: f
     return report
 
 
-def _drawn(folders: Sequence[Path], card: Card) -> tuple[list[Sample], list[Sample]]:
+def _drawn(folders: Sequence[Path], card: Card, max_pixels: int | None) -> tuple[list[Sample], list[Sample]]:
     """Samples for calibration and for testing. If there are too few, the two overlap."""
-    drawn = samples.of_pictures(folders, card, CALIBRATION_SAMPLES + TEST_SAMPLES)
+    drawn = samples.of_pictures(folders, card, CALIBRATION_SAMPLES + TEST_SAMPLES, max_pixels=max_pixels)
     every = max(len(drawn) // TEST_SAMPLES, 2)
     test = drawn[::every][:TEST_SAMPLES]
     calibration = [sample for place, sample in enumerate(drawn) if place % every]

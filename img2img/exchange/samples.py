@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from img2img.data.bicubic import imresize
-from img2img.data.folders import find, read_rgb
+from img2img.data.folders import Reading, find, read_rgb
 from img2img.errors import DataError, ExportError
 from img2img.evaluation.metrics import luma, psnr
 from img2img.evaluation.results import spread
@@ -36,11 +36,13 @@ class Sample(NamedTuple):
     truth: NDArray[np.uint8] | None
 
 
-def of_pictures(folders: Iterable[Path], card: Card, count: int) -> list[Sample]:
+def of_pictures(folders: Iterable[Path], card: Card, count: int, *, max_pixels: int | None = None) -> list[Sample]:
     """`count` windows, taken in turn from the pictures below `folders`.
 
     For upscaling, windows are reduced by `card.scale` as in the papers (MATLAB's bicubic), and the original is the
     truth. For inpainting they get a hole, and for several domains a random one each.
+
+    Pictures with more than `max_pixels` are refused; None: the usual limit.
 
     Raises:
         DataError: no picture is large enough, or a folder does not exist.
@@ -48,7 +50,7 @@ def of_pictures(folders: Iterable[Path], card: Card, count: int) -> list[Sample]
     paths = spread(find(folders), MAX_PICTURES)
     shrink = card.scale if card.task == "upscale" else 1
     least = shrink * inputs.smallest_side(card, MIN_SIDE)
-    white = card.extra.get("white")  # as in training
+    reading = Reading(card.extra.get("white"), max_pixels)  # as in training
     rng = np.random.default_rng(0)
     samples: list[Sample] = []
     too_small: set[Path] = set()
@@ -57,7 +59,7 @@ def of_pictures(folders: Iterable[Path], card: Card, count: int) -> list[Sample]
         for path in turn:
             if path in too_small or len(samples) == count:
                 continue
-            picture = read_rgb(path, white)
+            picture = read_rgb(path, reading)
             if shrink == 1:  # small pictures can be padded by reflection, as the runtime does it
                 missing = [max(least - length, 0) for length in picture.shape[:2]]
                 picture = np.pad(picture, [(0, missing[0]), (0, missing[1]), (0, 0)], "symmetric")

@@ -117,20 +117,21 @@ class Inpainting(Method):
 
     def load(self) -> Dataset[Batch]:
         data = self.config.data
-        masks = Masks(data.masks)
+        reading = folders.Reading.of(data)
+        masks = Masks(data.masks, reading)
         paths = folders.find(data.folders)
         if data.validation:
             held = folders.find(data.validation)
         else:
             paths, held = folders.hold_out(paths)
-        photos = folders.Photos.read(paths, smallest=data.crop, limit_mb=data.cache_mb, white=data.white)
-        held_photos = folders.Photos.read(spread(held, MAX_HELD_OUT), smallest=data.crop, white=data.white)
+        photos = folders.Photos.read(paths, smallest=data.crop, limit_mb=data.cache_mb, reading=reading)
+        held_photos = folders.Photos.read(spread(held, MAX_HELD_OUT), smallest=data.crop, reading=reading)
         self.held_out = held_out_crops(held_photos.pixels, masks, size=data.crop, shrink=data.shrink)
         self.notes.append(f"{count_of(len(photos.paths), 'training photo')}, {len(self.held_out)} held out")
         if small := len(photos.small) + len(held_photos.small):
             self.notes.append(f"skipped photos smaller than the {data.crop} px crop: {small}")
         self.notes += [photos.note] if photos.note else []
-        self.notes += folders.dark_note(paths, data.white)
+        self.notes += folders.dark_note(paths, reading)
         if masks.out_of_range:
             low, high = (f"{share:.0%}" for share in data.masks.share)
             skipped = len(masks.out_of_range)

@@ -210,6 +210,7 @@ class SuperResolution(Method):
 
     def load(self) -> Dataset[Batch]:
         config, data = self.config, self.config.data
+        reading = folders.Reading.of(data)
         paths = folders.find(data.folders)
         if data.validation:
             held = folders.find(data.validation)
@@ -221,10 +222,10 @@ class SuperResolution(Method):
             self.facts = {"teacher": self.teacher.facts}
             self.notes.append(f"{self.teacher.note}, weight {config.teacher_weight:g}")
         degrade = degradation.build(data.degradation, config.scale)
-        photos = folders.Photos.read(paths, smallest=data.crop, limit_mb=data.cache_mb, white=data.white)
+        photos = folders.Photos.read(paths, smallest=data.crop, limit_mb=data.cache_mb, reading=reading)
         unit = config.scale * self.multiple
         least = math.ceil((11 + 2 * config.scale) / unit) * unit  # SSIM's window inside the border
-        kept = folders.Photos.read(held[:MAX_HELD_OUT], smallest=max(8 * config.scale, least), white=data.white)
+        kept = folders.Photos.read(held[:MAX_HELD_OUT], smallest=max(8 * config.scale, least), reading=reading)
         self.validation, self.faults = held_out_photos.degraded(
             [held_out_photos.centre(photo, unit) for photo in kept.pixels], degrade, config.seed
         )
@@ -235,7 +236,7 @@ class SuperResolution(Method):
         if photos.small:
             self.notes.append(f"skipped photos smaller than the {data.crop} px crop: {len(photos.small)}")
         self.notes += [photos.note] if photos.note else []
-        self.notes += folders.dark_note(paths, data.white)
+        self.notes += folders.dark_note(paths, reading)
         return PhotoCrops(
             photos.pixels,
             size=data.crop,

@@ -43,6 +43,7 @@ class ExportOptions:
         pictures: folders to calibrate int8 and to test fp16 and 16-bit weights on. Empty: the run's own, if they suit
             the model.
         max_drop: see `quantise.quantise`.
+        max_pixels: refuse pictures with more; None: the limit of the run, or the usual one.
         name: name in the card. Several models of a run get their suffixes too.
         storage: how an fp32 file stores its weights.
     """
@@ -54,6 +55,7 @@ class ExportOptions:
     max_drop: float = quantise.MAX_DROP
     name: str | None = None
     storage: Storage = "fp32"
+    max_pixels: int | None = None
 
     @property
     def is_plain(self) -> bool:
@@ -87,7 +89,7 @@ def from_run(place: Path, target: Path, options: ExportOptions, note: Callable[[
         DataError: there are no pictures to calibrate on.
         ExportError: a model fails its checks.
     """
-    found = read(place, options.norm_mode, note)
+    found = read(place, options.norm_mode, note, max_pixels=options.max_pixels)
     pending: list[tuple[Path, ExportedFile]] = []
     with tempfile.TemporaryDirectory() as folder:
         for one in found.models:
@@ -153,7 +155,9 @@ def weights(place: Path, target: Path) -> list[Path]:
     return written
 
 
-def read(place: Path, norm_mode: NormMode | None, note: Callable[[str], None]) -> TrainedRun:
+def read(
+    place: Path, norm_mode: NormMode | None, note: Callable[[str], None], *, max_pixels: int | None = None
+) -> TrainedRun:
     """Load a run as `trained.read` does. If batch norm leaves a choice and `norm_mode` is None, use the better mode.
 
     Raises:
@@ -161,19 +165,19 @@ def read(place: Path, norm_mode: NormMode | None, note: Callable[[str], None]) -
     """
     found = trained.read(place, norm_mode=norm_mode)
     if norm_mode is None and trained.has_batch_norm(found):
-        found = trained.with_norm_mode(found, _better_norm_mode(found, place, note))
+        found = trained.with_norm_mode(found, _better_norm_mode(found, place, note, max_pixels))
     trained.check_statistics(found, place, note)
     return found
 
 
-def _better_norm_mode(found: TrainedRun, place: Path, note: Callable[[str], None]) -> NormMode:
+def _better_norm_mode(found: TrainedRun, place: Path, note: Callable[[str], None], max_pixels: int | None) -> NormMode:
     """Return the norm mode with the better figure on the held-out pictures, or paper if they cannot be compared."""
     gathered = running_statistics.examine({name: found.method.networks[name] for name in found.method.averaged})
     if gathered.problem:
         note(f"norm mode paper: {gathered.problem}")
         return "paper"
     try:
-        figures = trained.norm_figures(found, place)
+        figures = trained.norm_figures(found, place, max_pixels=max_pixels)
     except (DataError, ConfigError) as error:
         note(f"norm mode paper: the held-out pictures cannot be read to compare ({error})")
         return "paper"
@@ -207,10 +211,10 @@ def _convert(
     source: Path, target: Path, folders: tuple[Path, ...], options: ExportOptions
 ) -> QuantisationReport | Fp16Report | StorageReport:
     if options.precision == "int8":
-        return quantise.quantise(source, target, folders, max_drop=options.max_drop)
+        return quantise.quantise(source, target, folders, max_drop=options.max_drop, max_pixels=options.max_pixels)
     if options.precision == "fp32":
-        return half_storage.store(source, target, folders)
-    return half_precision.convert_to_fp16(source, target, folders)
+        return half_storage.store(source, target, folders, max_pixels=options.max_pixels)
+    return half_precision.convert_to_fp16(source, target, folders, max_pixels=options.max_pixels)
 
 
 def _read_card(path: Path) -> Card:

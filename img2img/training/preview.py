@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from img2img.data import degradation
 from img2img.data.degradation import DegradationConfig
 from img2img.data.degradation_steps import sharpen
+from img2img.data.folders import Reading
 from img2img.data.holes import HoleCrops
 from img2img.data.masks import MaskConfig, Masks
 from img2img.data.photos import PhotoCrops
@@ -63,13 +64,15 @@ def degradation_sheet(photos: Sequence[Pixels], settings: PreviewConfig, *, vers
     return contact_sheet(columns + _names(versions), rows)
 
 
-def mask_sheet(photos: Sequence[Pixels], settings: PreviewConfig, *, versions: int) -> Image.Image:
-    """Draw a row for each photo: a crop, and versions of it with a white hole.
+def mask_sheet(
+    photos: Sequence[Pixels], settings: PreviewConfig, *, versions: int, reading: Reading = Reading()
+) -> Image.Image:
+    """Draw a row for each photo: a crop, and versions of it with a white hole. `reading`: see `Masks`.
 
     Raises:
         DataError: the mask files cannot be used.
     """
-    masks, size = Masks(settings.data.masks), settings.data.crop
+    masks, size = Masks(settings.data.masks, reading), settings.data.crop
     crops = HoleCrops(photos, size=size, masks=masks, seed=settings.seed)
 
     def seen(photo: Pixels, rng: np.random.Generator) -> Pixels:

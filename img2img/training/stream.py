@@ -1,12 +1,10 @@
 """The order of training items, and the loader that reads them in that order."""
 
 from collections.abc import Iterator
-from functools import partial
 from typing import Any
 
 from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
-from img2img.data import folders
 from img2img.errors import Img2ImgError
 from img2img.methods.method import Batch
 
@@ -55,16 +53,11 @@ def load_batches(dataset: Dataset[Batch], order: Steps, *, workers: int, pin_mem
         collate_fn=_collate,
         pin_memory=pin_memory,
         persistent_workers=workers > 0,
-        worker_init_fn=partial(_begin_worker, folders.max_pixels()),
     )
     for batch in loader:
         if isinstance(batch, Img2ImgError):
             raise batch
         yield batch
-
-
-def _begin_worker(max_pixels: int, worker: int) -> None:
-    folders.limit_pixels(max_pixels)  # a worker that is not forked starts with the usual limit
 
 
 class _ErrorsAsItems(Dataset[Batch | Img2ImgError]):

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from img2img import methods
+from img2img.data.cache import CachedData
 from img2img.errors import CheckpointError, ConfigError, DataError
 from img2img.exchange import running_statistics
 from img2img.methods.config import RunConfig
@@ -139,16 +140,20 @@ def data_folders(trained: TrainedRun) -> tuple[Path, ...]:
     return folders
 
 
-def norm_figures(trained: TrainedRun, place: Path) -> dict[NormMode, float]:
+def norm_figures(trained: TrainedRun, place: Path, *, max_pixels: int | None = None) -> dict[NormMode, float]:
     """Return the headline figure on the held-out pictures for each norm mode. Higher is better; minus infinity: none.
 
-    This reads the run's data.
+    This reads the run's data. `max_pixels` replaces the limit of the run.
 
     Raises:
         DataError, ConfigError: the data is missing, or has changed.
     """
     file = run_folder_of(place) / "config.toml"
     found, config = _configuration(file)
+    if max_pixels is not None:
+        data = getattr(config, "data", None)
+        if isinstance(data, CachedData):
+            config = config.model_copy(update={"data": data.model_copy(update={"max_pixels": max_pixels})})
     weights = trained.checkpoint
     with torch.random.fork_rng(devices=[]):
         method = found(config)

@@ -71,6 +71,12 @@ def test_a_data_set_that_is_not_ready_for_training_is_status_1(img2img: Callable
     assert "pairs cannot train on this: 2 errors" in done.err
 
 
+def test_the_limit_of_pixels_is_an_option(img2img: Callable[..., Any], pairs: Path) -> None:
+    done = img2img("data", "check", pairs, "--for", "pairs", "--max-pixels", "10")
+    assert done.status == 1 and "is more than the limit of 10 pixels; raise it with --max-pixels" in done.err
+    assert img2img("data", "check", pairs, "--for", "pairs").status == 0
+
+
 def test_long_lists_are_shortened(img2img: Callable[..., Any], pairs: Path) -> None:
     done = img2img("data", "check", pairs, "--for", "pairs")
     assert "    and 21 more (--json lists all)" in done.err.splitlines()

@@ -96,6 +96,11 @@ def test_small_and_broken_photos_are_skipped_and_reported(img2img: Run, folder: 
     assert "bad.png" in done.err and "skipped photos smaller than the 32 px crop: 1" in done.err
 
 
+def test_the_limit_of_pixels_is_an_option(img2img: Run, folder: Path, tmp_path: Path) -> None:
+    done = img2img("degrade", folder, "-o", tmp_path / "sheet.png", "--max-pixels", "10")
+    assert done.status == 2 and "is more than the limit of 10 pixels; raise it with --max-pixels" in done.err
+
+
 @pytest.mark.parametrize(
     ("args", "message"),
     [

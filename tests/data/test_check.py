@@ -23,6 +23,7 @@ class PhotoData(Section):
     validation: tuple[Path, ...] = ()
     crop: int = 16
     white: int | None = None
+    max_pixels: int | None = None
 
 
 def smooth(path: Path, seed: int, size: tuple[int, int] = (96, 96), mode: str = "RGB") -> Path:
@@ -222,12 +223,12 @@ def test_twelve_bits_stored_in_sixteen_are_reported_and_rescaled(tmp_path: Path)
         tifffile.imwrite(tmp_path / f"{number}.tif", values)
     dark = found(check.check(PhotoData(folders=(tmp_path,))), "16-bit, but")
     assert "values 0 to 4095 are used: nearly black. For pictures of 12 bits, set data.white = 4095" in dark.text
-    assert folders.dark_note(folders.find([tmp_path]), None) == [
+    assert folders.dark_note(folders.find([tmp_path]), folders.Reading()) == [
         "warning: 16-bit pictures use only values up to 4095: nearly black; --set data.white=4095"
     ]
-    assert folders.dark_note(folders.find([tmp_path]), 4095) == []
+    assert folders.dark_note(folders.find([tmp_path]), folders.Reading(4095)) == []
     assert folders.read_rgb(tmp_path / "0.tif")[0, :2, 0].tolist() == [16, 8]
-    assert folders.read_rgb(tmp_path / "0.tif", 4095)[0, :2, 0].tolist() == [255, 128]
+    assert folders.read_rgb(tmp_path / "0.tif", folders.Reading(4095))[0, :2, 0].tolist() == [255, 128]
 
 
 def test_values_above_white_are_reported(tmp_path: Path) -> None:
@@ -240,10 +241,6 @@ def test_values_above_white_are_reported(tmp_path: Path) -> None:
 def test_a_picture_beyond_the_limit_can_be_allowed(tmp_path: Path) -> None:
     for number in range(3):
         smooth(tmp_path / f"{number}.png", number)
-    folders.limit_pixels(1000)
-    try:
-        report = check.check(PhotoData(folders=(tmp_path,)))
-        assert "raise it with --max-pixels" in found(report, "3 pictures are not readable").files[0]
-    finally:
-        folders.limit_pixels(None)
+    report = check.check(PhotoData(folders=(tmp_path,), max_pixels=1000))
+    assert "raise it with --max-pixels" in found(report, "3 pictures are not readable").files[0]
     assert check.check(PhotoData(folders=(tmp_path,))).trainable

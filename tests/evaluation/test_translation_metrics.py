@@ -113,6 +113,21 @@ def test_without_training_pairs_there_is_no_nearest_baseline(
     assert str(found["command"]).endswith("--count 3")
 
 
+def test_the_limit_of_pixels_is_an_option(
+    img2img: Callable[..., Any], pairs: Path, drawings: Path, tmp_path: Path
+) -> None:
+    one = onnx_nets.pointwise(tmp_path / "root.onnx", "Sqrt", task="translate")
+    several = onnx_nets.domains(tmp_path / "tinted.onnx", COLOURS)
+    larger = onnx_nets.compact(tmp_path / "larger.onnx", scale=2)
+    filler = onnx_nets.filler(tmp_path / "red.onnx", (1.0, 0.0, 0.0))
+    day, night = (drawings / name for name in tuple(COLOURS)[:2])
+    unpaired = ["--real", night, "--train", day, "--train", night, "--count", 8]
+    cases = (one, pairs, []), (several, drawings, []), (larger, drawings, []), (filler, drawings, [])
+    for model, data, more in (*cases, (larger, drawings, ["--no-reference"]), (one, day, unpaired)):
+        done = img2img("evaluate", model, "--data", data, *more, "--max-pixels", 10, "--device", "cpu")
+        assert done.status == 1 and "is more than the limit of 10 pixels" in done.err, (model, done.err)
+
+
 def test_targets_of_another_size_are_resized_to_the_input(tmp_path: Path) -> None:
     for side, size in (("A", 24), ("B", 48)):
         (tmp_path / side).mkdir()

@@ -4,7 +4,6 @@ import pytest
 import torch
 from torch.utils.data import Dataset
 
-from img2img.data import folders
 from img2img.errors import DataError
 from img2img.methods.method import Batch
 from img2img.training.stream import Steps, load_batches
@@ -38,23 +37,3 @@ def test_processes_share_a_batch() -> None:
     shares = [list(Steps(2, 5, 6, process=p, processes=3)) for p in range(3)]
     together = [sorted(a + b + c) for a, b, c in zip(*shares, strict=True)]
     assert together == list(Steps(2, 5, 6))
-
-
-class Limits(Dataset[Batch]):
-    def __getitem__(self, index: int) -> Batch:
-        return {"limit": torch.tensor(folders.max_pixels())}
-
-
-@pytest.mark.parametrize("method", ["fork", "spawn"])
-def test_workers_get_the_limit_of_pixels(method: str) -> None:
-    import torch.multiprocessing
-
-    before = torch.multiprocessing.get_start_method()
-    torch.multiprocessing.set_start_method(method, force=True)
-    folders.limit_pixels(123)
-    try:
-        batches = load_batches(Limits(), Steps(0, 2, 1), workers=1, pin_memory=False)
-        assert [int(batch["limit"][0]) for batch in batches] == [123, 123]
-    finally:
-        folders.limit_pixels(None)
-        torch.multiprocessing.set_start_method(before, force=True)

@@ -1,4 +1,4 @@
-"""The training loop, the same for every method: steps, logging, validation, checkpoints, resume."""
+"""The training loop, the same for every method: steps, validation, checkpoints, resume."""
 
 import math
 import time
@@ -6,29 +6,24 @@ from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 from accelerate.utils import set_seed
-from PIL.Image import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from img2img import exchange
-from img2img.atomic import atomic
 from img2img.errors import CheckpointError, Interrupted, PictureError, TrainingError
 from img2img.methods.config import RunConfig
-from img2img.methods.method import Batch, Method, Validation
-from img2img.runtime.image import pillow
+from img2img.methods.method import Batch, Method
 from img2img.runtime.network.card import Card
 from img2img.training import limits, start
 from img2img.training.checkpoints import Checkpoint, Store
-from img2img.training.curves import curves
 from img2img.training.engine import Engine
 from img2img.training.health import Health
 from img2img.training.listener import Listener, SilentListener
+from img2img.training.record import Record
 from img2img.training.run import Run, check_folder
-from img2img.training.sheets import contact_sheet
 from img2img.training.stop import StopRequest, stop_signals
 from img2img.training.stream import Steps, load_batches
 
@@ -155,7 +150,7 @@ class _Training:
         self.fits = False
         self.outcome = Outcome(0, config.steps, {})
         self.initial: Checkpoint | None = None
-        self.board: Any = None
+        self.record: Record | None = None
 
     def restore(self) -> None:
         """Continue from the last good checkpoint, if there is one."""
@@ -166,9 +161,7 @@ class _Training:
         if self.initial:  # training changes the networks, and must not change this copy
             copies = {n: {k: v.to("cpu", copy=True) for k, v in w.items()} for n, w in self.initial.weights.items()}
             self.initial.weights = copies
-        if self.main:
-            self.run.rewind_log(self.step)
-        self.board = _board(self.run, self.step) if self.main else None
+        self.record = Record(self.run, self.step) if self.main else None
 
     def run_steps(self, stop: StopRequest, deadline: float, max_steps: int | None) -> None:
         """Take steps until the last one, the deadline, or a request to stop. The state is saved in every case."""
@@ -243,9 +236,8 @@ class _Training:
             # With fp16 a gradient may overflow: the loss scaling skips that update.
             if not all(math.isfinite(v) for n, v in losses.items() if not n.startswith("gradient/")):
                 return None
-            if self.main:
-                self.run.log(self.step, losses | {"rate": rate})
-                _write(self.board, self.step, losses | {"rate": rate}, "train")
+            if self.record:
+                self.record.losses(self.step, losses | {"rate": rate})
                 for warning in self.health.logged(losses):
                     self._warn(warning)
         self.outcome.seconds += time.monotonic() - began
@@ -278,19 +270,12 @@ class _Training:
         return moved
 
     def _validate(self) -> float | None:
-        if not self.main:
+        if not self.record:
             return 0.0  # every process must know that there was a validation
-        validation: Validation = self.method.validate(self.engine.evaluation_networks())
+        validation = self.method.validate(self.engine.evaluation_networks())
         self.engine.train()
         self.figures = validation.figures
-        self.run.log(self.step, {"validation": self.figures})
-        _write(self.board, self.step, self.figures, "validation")
-        if validation.rows:
-            sheet = contact_sheet(validation.columns, validation.rows)
-            _save_picture(sheet, self.run.folder / "samples" / f"step-{self.step:08d}.png")
-        drawn = curves(self.run.log_file.read_text(encoding="utf-8", errors="replace").splitlines())
-        if drawn:
-            _save_picture(drawn, self.run.folder / "curves.png")
+        self.record.validation(self.step, validation)
         figure = self.figures[self.method.headline]
         best = self.run.store.best()
         self.listener.validated(self.step, self.figures, best=best is None or figure > best[1])
@@ -340,8 +325,8 @@ class _Training:
             )
         self._restore(checkpoint)
         self.rollbacks, self.engine.slowdown = rollbacks, slowdown
-        if self.main:
-            self.run.rewind_log(self.step)
+        if self.record:
+            self.record.rewind(self.step)
         self._warn(
             f"warning: a loss is not finite at step {at}: returning to step {self.step} with "
             f"{slowdown:g} of the learning rate"
@@ -349,15 +334,13 @@ class _Training:
 
     def _warn(self, text: str) -> None:
         self.listener.note(text)
-        if self.main:
-            self.run.log(self.step, {"warning": text})
-            if self.board:
-                self.board.add_text("health", text, self.step)
+        if self.record:
+            self.record.warning(self.step, text)
 
     def _close(self) -> None:
-        if self.board:
-            self.board.close()
-            self.board = None
+        if self.record:
+            self.record.close()
+            self.record = None
 
 
 def _continuing(step: int, steps: int) -> str:
@@ -366,20 +349,3 @@ def _continuing(step: int, steps: int) -> str:
     if step == steps:
         return f"this run is finished: all {steps} steps are done. To train on, raise --steps"
     return f"this run has taken {step} steps already, more than {steps}. To train on, set --steps above {step}"
-
-
-def _save_picture(picture: Image, path: Path) -> None:
-    with atomic(path) as file:
-        pillow.save(picture, file, "PNG")
-
-
-def _board(run: Run, step: int) -> Any:
-    from torch.utils.tensorboard import SummaryWriter
-
-    return SummaryWriter(str(run.folder / "events"), purge_step=step + 1 if step else None)
-
-
-def _write(board: Any, step: int, figures: dict[str, float], group: str) -> None:
-    if board:
-        for name, value in figures.items():
-            board.add_scalar(f"{group}/{name}", value, step)

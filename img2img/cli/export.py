@@ -144,9 +144,7 @@ def export(
         return
     pictures = tuple(calibrate or ())
     mode: Any = None if norm_mode is None else norm_mode.value
-    options = run.ExportOptions(
-        precision.value, mode, dropout, pictures, max_drop, name, storage.value, max_pixels
-    )
+    options = run.ExportOptions(precision.value, mode, dropout, pictures, max_drop, name, storage.value, max_pixels)
     if from_model:
         written = [run.from_model(models.find(source), file, options)]
     else:

@@ -26,9 +26,7 @@ def photos(folders: list[Path], *, held_out: bool = False, count: int | None = N
     return spread(hold_out(paths)[1] if held_out else paths, count)
 
 
-def evaluate(
-    candidates: Mapping[str, Upscale], paths: Iterable[Path], reading: Reading = Reading()
-) -> Iterator[Case]:
+def evaluate(candidates: Mapping[str, Upscale], paths: Iterable[Path], reading: Reading = Reading()) -> Iterator[Case]:
     """PSNR on Y of the input and of each candidate, for every photo with each of the standard faults.
 
     `psnr_y_FAULT` belongs to one fault, and `psnr_y` is the mean over all. The noise is the same every time.

@@ -45,9 +45,7 @@ class StorageReport:
         }
 
 
-def store(
-    source: Path, target: Path, folders: Sequence[Path] = (), *, max_pixels: int | None = None
-) -> StorageReport:
+def store(source: Path, target: Path, folders: Sequence[Path] = (), *, max_pixels: int | None = None) -> StorageReport:
     """Write the fp32 model file `source` to `target` with 16-bit weights. Its card keeps its metrics.
 
     Args:

@@ -45,7 +45,7 @@ def listed() -> list[str]:
 
 
 def test_the_table_lists_the_files_that_one_photo_passes_through(tmp_path: Path) -> None:
-    Image.linear_gradient("L").convert("RGB").save(tmp_path / "photo.jpg")
+    Image.linear_gradient("L").convert("RGB").save(tmp_path / "photo.jpg", quality=95)
     script = [sys.executable, "-c", TRACE, "upscale", "photo.jpg"]
     environment = {**os.environ, "IMG2IMG_CACHE": str(tmp_path / "cache")}
     for _ in range(2):  # the first one computes the digest of the model
@@ -55,4 +55,4 @@ def test_the_table_lists_the_files_that_one_photo_passes_through(tmp_path: Path)
         assert done.returncode == 0, done.stderr
         (tmp_path / "photo_x4.jpg").unlink()
     assert sorted(done.stdout.split()) == sorted(listed())
-    assert len(listed()) <= 25
+    assert len(listed()) <= 26

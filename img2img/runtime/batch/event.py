@@ -9,6 +9,9 @@ from typing import Literal, Protocol
 from img2img.errors import OUT_OF_FILES, Img2ImgError, is_out_of_files
 from img2img.runtime.files.jobs import Job
 
+COMPRESSED = 85
+"""JPEGs below this quality have artefacts that enlarging makes visible."""
+
 
 class Cancelled(BaseException):
     """The batch is being stopped. No Exception, so that nothing on the way takes it for a failed tile or file."""

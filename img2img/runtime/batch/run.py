@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, closing, nullcontext
 from typing import TYPE_CHECKING, Any
 
-from img2img.runtime.batch.event import ProgressListener, SilentListener
+from img2img.runtime.batch.event import COMPRESSED, ProgressListener, SilentListener
 from img2img.runtime.batch.run_job import Batch, JobItem, PictureFiles, Steps, Stop, decided_event, run_job
 from img2img.runtime.tasks.checked import CheckedTask
 from img2img.runtime.tasks.settings import Engine
@@ -34,9 +34,9 @@ def run(batch: Batch, watch: ProgressListener | None = None, *, hashes: bool = T
     suggest: Suggestions | None = None
     with closing(_events(batch, watch or SilentListener(), hashes)) as events:
         for event in events:
-            if event.status == "done" and event.jpeg_quality is not None:
+            if event.status == "done" and (event.jpeg_quality or 100) < COMPRESSED:
                 suggest = suggest or _suggestions(batch)
-                yield dataclasses.replace(event, suggestion=suggest(event.jpeg_quality))
+                yield dataclasses.replace(event, suggestion=suggest.cleaner)
             else:
                 yield event
             if event.status == "failed" and batch.settings.fail_fast:
@@ -44,7 +44,7 @@ def run(batch: Batch, watch: ProgressListener | None = None, *, hashes: bool = T
 
 
 def _suggestions(batch: Batch) -> Suggestions:
-    from img2img.runtime.tasks.suggestions import Suggestions  # only batches with JPEGs need it
+    from img2img.runtime.tasks.suggestions import Suggestions  # only compressed photos need it
 
     return Suggestions(batch.task, batch.model_choice)
 

@@ -8,26 +8,20 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from img2img.runtime.tasks.task import ModelChoice, Task
 
-COMPRESSED = 85
-"""JPEGs below this quality have artefacts that enlarging makes visible."""
-
 
 class Suggestions:
     """Suggests a model that also cleans compressed photos, to those who use a model for clean photos.
 
-    Looks at cards only if a compressed photo is met.
+    Looks at cards only when it is asked.
     """
 
     def __init__(self, task: Task, model_choice: ModelChoice) -> None:
         self._task = task
         self._model_choice = model_choice
 
-    def __call__(self, jpeg_quality: int | None) -> str | None:
-        """The name of a model that suits a photo of this quality better; None if there is none, or no need."""
-        return self._cleaner if jpeg_quality is not None and jpeg_quality < COMPRESSED else None
-
     @cached_property
-    def _cleaner(self) -> str | None:
+    def cleaner(self) -> str | None:
+        """The name of a model that suits compressed photos better; None if there is none."""
         from img2img.runtime.network import models
 
         card = self._model_choice.card

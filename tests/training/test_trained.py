@@ -93,7 +93,7 @@ def test_the_better_norm_mode_is_used_and_reported(painter: Path, monkeypatch: p
     assert figures["paper"] == pytest.approx(validated, abs=1e-3), "as the run itself measured it"
     for better, worse in (("paper", "running"), ("running", "paper")):
         found = {better: 1.0, worse: 0.0}
-        monkeypatch.setattr("img2img.training.trained.norm_figures", lambda *args, found=found: found)
+        monkeypatch.setattr("img2img.training.trained.norm_figures", lambda *args, found=found, **_: found)
         notes: list[str] = []
         assert norm_mode(export.read(painter, None, notes.append)) == better
         assert notes[0].startswith(f"norm mode {better}: ssim on the held-out pictures is paper")

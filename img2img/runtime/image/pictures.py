@@ -18,7 +18,7 @@ from PIL import Image, ImageFile
 
 from img2img.errors import PictureError
 from img2img.runtime.image import colour as colours
-from img2img.runtime.image import decoding, exif, iptc, jpeg_checks, jpeg_quality, metadata, pillow, special_files, xmp
+from img2img.runtime.image import decoding, exif, iptc, jpeg_checks, metadata, pillow, special_files, xmp
 from img2img.runtime.image.colour_tags import NO_TAGS, PQ, ColourTags
 from img2img.runtime.image.decoding import Decoded
 from img2img.runtime.image.depth import to_8_bits
@@ -147,6 +147,8 @@ def _read(source: Path | BinaryIO, max_pixels: int, first_frame: bool) -> Pictur
 
 
 def _read_jpeg(fresh: Opener, max_pixels: int) -> Decoded:
+    from img2img.runtime.image import jpeg_quality
+
     places: dict[int, int] = {}
     resources = None
     if ours := [one for one in jpeg_checks.segments(fresh(), strict=True) if one.marker == jpeg_checks.APP13]:

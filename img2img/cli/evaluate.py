@@ -38,7 +38,10 @@ def evaluate(
                   direction, and the share of results whose style a classifier recognises; the classifier is trained
                   first, on the real drawings. Unpaired pictures (--real): the share that such a classifier assigns
                   to the target domain, KID in its features (not scaled by 100 or 1000) and sliced Wasserstein
-                  distance, against a copy of the input and real pictures.
+                  distance, against a copy of the input and real pictures. Colours (models trained with data.layout =
+                  photos): chroma L1, mean chroma and PSNR of photos coloured from grey, the share of pixels whose
+                  luminance has changed, and KID in the features of a classifier that is trained first, against the
+                  grey photos.
 
     Sharpness and border are relative to the truth. Sharpness below 1 is blurred, above 1 noisy; a border far above 1
     is visible.

@@ -12,10 +12,10 @@ from img2img.text import show
 if TYPE_CHECKING:
     from img2img.evaluation.results import Case
 
-LOWER = ("l1", "niqe")  # less is better
+LOWER = ("l1", "chroma_l1", "niqe")  # less is better
 DISTANCES = ("kid", "fid", "swd")
 """How names of figures begin that sets of pictures have, and no picture alone; less is better."""
-SHORT = {"niqe": ".2f", "recognised": ".0%", "sharpness": ".2f", "border": ".2f"}
+SHORT = {"niqe": ".2f", "recognised": ".0%", "sharpness": ".2f", "border": ".2f", "chroma_ratio": ".2f"}
 NAME = 28
 
 

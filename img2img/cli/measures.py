@@ -98,8 +98,8 @@ class EvaluateOptions:
         (),
         panel=TRANSLATION,
         metavar="FOLDER",
-        help="Training data. Pairs: for the nearest neighbour. Styles: for the classifier. With --real, give it twice: "
-        "source domain, then target domain. Default: all that --held-out does not hold out.",
+        help="Training data. Pairs: for the nearest neighbour. Styles and colours: for the classifier. With --real, "
+        "give it twice: source domain, then target domain. Default: all that --held-out does not hold out.",
     )
     real: Path | None = option(
         None,
@@ -184,11 +184,10 @@ class EvaluateOptions:
             return self._upscaling(models, folders, reading, card.scale)
         if self.real is not None:
             return self._unpaired(models, folders, reading, self.real)
-        return (
-            self._styles(models, folders, reading, card.domains)
-            if card.domains
-            else self._pairs(models, folders, reading)
-        )
+        if card.domains:
+            return self._styles(models, folders, reading, card.domains)
+        measure = self._colours if card.extra.get("input") == "grey" else self._pairs
+        return measure(models, folders, reading)
 
     def command(self, models: list[str], folders: list[Path]) -> str:
         """The command that measured the last of `models` on a data set, without machine-specific paths."""
@@ -322,6 +321,32 @@ class EvaluateOptions:
             ("l1", "ssim"),
             translation.evaluate_pairs(ways, found, reading),
             self._held,
+        )
+
+    def _colours(self, models: dict[str, LoadedModel], folders: list[Path], reading: Reading) -> Measure:
+        from img2img.evaluation import colorization, domain_classifier
+
+        found = colorization.photos(folders, train=list(self.train), held_out=self.held_out, count=self.count)
+        classifier = None
+        beside: dict[str, float | str] = {}
+        if found.training:
+            console.say("training a classifier on the training photos, in colour, in grey and in other hues")
+            steps = self.classifier_steps or domain_classifier.STEPS
+            classifier = colorization.train_classifier(
+                found.training, seed=self.seed, steps=steps, threads=self.threads, reading=reading
+            )
+            beside["features"] = "kid_own: a classifier trained on the spot on photos in colour, grey and other hues"
+        else:
+            console.say("no training photos: skipping KID (use --held-out or --train FOLDER)")
+        comparison = colorization.Comparison(self._translations(models), found, classifier, reading)
+        return Measure(
+            f"chroma L1 (0..1, lower is better) and mean chroma relative to the photo, of "
+            f"{count_of(len(found.measured), 'photo')} coloured from grey; copy: the grey photo; {found.about}",
+            ("chroma_l1", "chroma_ratio"),
+            comparison.cases(),
+            self._held,
+            beside,
+            comparison.set_figures,
         )
 
     def _styles(

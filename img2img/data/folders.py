@@ -172,11 +172,11 @@ class _Subset(Sequence[NDArray[np.uint8]]):
         return self.whole[self.places[place]]
 
 
-def hold_out(paths: list[Path]) -> tuple[list[Path], list[Path]]:
+def hold_out(paths: list[Path], most: int = 12) -> tuple[list[Path], list[Path]]:
     """Split into training and validation pictures.
 
-    Holds out the last twentieth of every folder, 1 to 12 pictures in total. They are a contiguous block at the end of
-    the sorted names, so that tiles of one photo rarely end up on both sides.
+    Holds out the last twentieth of every folder, 1 to `most` pictures in total. They are a contiguous block at the end
+    of the sorted names, so that tiles of one photo rarely end up on both sides.
 
     Raises:
         DataError: there are fewer than two pictures.
@@ -185,7 +185,7 @@ def hold_out(paths: list[Path]) -> tuple[list[Path], list[Path]]:
         raise DataError(
             "one picture cannot serve for both training and validation; add more, or give --validation FOLDER"
         )
-    count = min(max(len(paths) // 20, 1), 12)
+    count = min(max(len(paths) // 20, 1), most)
     by_folder: dict[Path, list[Path]] = {}
     for path in paths:
         by_folder.setdefault(path.parent, []).append(path)

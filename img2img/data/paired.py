@@ -13,8 +13,9 @@ from img2img.data import folders, jitter, labels, layouts, order, orientation
 from img2img.data.augment import augment_pair
 from img2img.data.cache import Cache, read_all
 from img2img.data.folders import Reading
-from img2img.data.jitter import JitterSection, Window
+from img2img.data.jitter import Window
 from img2img.data.pairs import Pair, PairedData, Pairs, find_pairs
+from img2img.data.photos import window_side
 from img2img.errors import DataError
 from img2img.text import count_of
 
@@ -46,7 +47,7 @@ class PairedCrops(Dataset[dict[str, Tensor]]):
     """
 
     def __init__(
-        self, pairs: Sequence[tuple[Pixels, Pixels]], settings: JitterSection, *, seed: int, labels: bool = False
+        self, pairs: Sequence[tuple[Pixels, Pixels]], settings: PairedData, *, seed: int, labels: bool = False
     ) -> None:
         self.pairs = pairs
         self.labels = labels
@@ -59,9 +60,17 @@ class PairedCrops(Dataset[dict[str, Tensor]]):
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         source, target = self.pairs[order.shuffled_index(self.seed, index, len(self.pairs))]
         rng = order.generator(self.seed, index)
-        window = Window.draw(rng, source, self.settings.crop, flip=self.settings.flip)
+        side = self.settings.crop
+        # Without shrinking, draws no extra random number, so that the crops of older runs do not change.
+        if self.settings.shrink != (1.0, 1.0):
+            side = window_side(source, side, rng.uniform(*self.settings.shrink))
+        window = Window.draw(rng, source, side, flip=self.settings.flip)
         source, target = augment_pair(self.settings.augment, rng, source, target, labels=self.labels)
-        return {"input": jitter.to_tensor(window.cut(source)), "target": jitter.to_tensor(window.cut(target))}
+        crop = self.settings.crop
+        return {
+            "input": jitter.to_tensor(jitter.resize(window.cut(source), crop, crop, labels=self.labels)),
+            "target": jitter.to_tensor(jitter.resize(window.cut(target), crop, crop)),
+        }
 
 
 @dataclass(frozen=True)
@@ -187,6 +196,8 @@ def label_palette(pairs: Pairs, data: PairedData) -> Pixels | None:
 
 def describe(data: PairedData, palette: Pixels | None) -> str:
     """Summarise how the pictures are used, for the user."""
+    if data.derived:
+        return "inputs are the photos in grey; targets are the photos"
     if palette is not None:
         kind = f"label maps of {len(palette)} classes, encoded one-hot"
         if data.input == "auto":

@@ -4,16 +4,17 @@ import csv
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from img2img.data import folders, layouts
 from img2img.data.folders import Reading
 from img2img.data.jitter import JitterSection
 from img2img.data.layouts import NamedPicture
+from img2img.data.ranges import Factors
 from img2img.errors import DataError
 from img2img.runtime.files.source import PICTURE_SUFFIXES, on_disk
 from img2img.runtime.files.walk import is_picture
@@ -22,7 +23,7 @@ from img2img.runtime.image.pictures import DEFAULT_MAX_PIXELS
 from img2img.text import count_of, nfc
 
 Direction = Literal["AtoB", "BtoA"]
-Layout = Literal["auto", "folders", "side-by-side", "table"]
+Layout = Literal["auto", "folders", "side-by-side", "table", "photos"]
 Missing = Literal["fail", "skip"]
 
 WIDE = 1.6
@@ -34,20 +35,43 @@ class PairedData(JitterSection):
 
     folders: tuple[Path, ...] = Field(
         min_length=1,
-        max_length=2,
         description="one folder with A and B (A/ B/, trainA/ trainB/, or side-by-side pictures), two folders (A, then "
-        "B), or a CSV file with two columns of paths",
+        "B), or a CSV file with two columns of paths; layout = photos: folders of photos",
     )
     validation: tuple[Path, ...] = Field(
-        default=(), max_length=2, description="held-out pairs, given like folders; empty: val or test, or a twentieth"
+        default=(), description="held-out pairs, given like folders; empty: val or test, or a twentieth"
     )
-    layout: Layout = Field(default="auto", description="how the pairs are stored; auto: detect")
+    layout: Layout = Field(
+        default="auto",
+        description="how the pairs are stored; auto: detect; photos: each photo is a target, and its input is made "
+        "from it, so it needs input = grey",
+    )
     direction: Direction = Field(default="AtoB", description="direction of the translation")
     missing: Missing = Field(default="fail", description="if a picture has no partner: fail or skip it")
     input: Literal["auto", "picture", "grey", "labels"] = Field(
         default="auto", description="kind of input: colour picture, grey, or label map (encoded one-hot); auto: detect"
     )
     target: Literal["picture", "grey"] = Field(default="picture", description="kind of output: colour picture or grey")
+    shrink: Factors = Field(
+        default=(1.0, 1.0),
+        description="smallest and largest factor by which pictures are shrunk, after load, before they are cropped",
+    )
+
+    @model_validator(mode="after")
+    def _layout_fits(self) -> Self:
+        if self.derived and (self.input, self.target) != ("grey", "picture"):
+            raise ValueError(
+                "layout = photos makes grey inputs of colour photos: set input = grey and target = picture"
+            )
+        for name in () if self.derived else ("folders", "validation"):
+            if (count := len(getattr(self, name))) > 2:
+                raise ValueError(f"{name} has {count} items, but pairs are in one folder or in two, first A, then B")
+        return self
+
+    @property
+    def derived(self) -> str | None:
+        """The kind of input, if it is made from the target; None if pairs are stored."""
+        return self.input if self.layout == "photos" else None
 
 
 class Part(NamedTuple):
@@ -104,7 +128,9 @@ def find_pairs(
     - one folder with `trainA trainB`, perhaps with `valA valB` or `testA testB`;
     - two folders, first A, then B;
     - a folder of side-by-side pictures, A left and B right, perhaps in `train`, `val` and `test`;
-    - a CSV file with two columns of paths, A and B, relative to the file, perhaps with a header.
+    - a CSV file with two columns of paths, A and B, relative to the file, perhaps with a header;
+    - any number of folders of photos, if `layout` says so: each photo is its own partner. The last twentieth of each
+      folder is held out, so that neighbouring tiles of one photo stay together.
 
     A picture's name is its path below the folder without extension; extensions and sizes may differ. Without a held-out
     part (`val` before `test`, or the pairs of `validation`), `layouts.held_out_names` chooses one.
@@ -116,6 +142,8 @@ def find_pairs(
     for source in sources:
         if not source.exists():
             raise DataError(f"{source}: no such folder or file")
+    if layout == "photos":
+        return _photos(sources, validation)
     train, test, words, skipped = _find(sources, layout, missing)
     notes = [f"skipped, without a partner: {count_of(skipped, 'picture')}"] if skipped else []
     if validation:
@@ -129,6 +157,17 @@ def find_pairs(
     if direction == "BtoA":
         train, test = ([Pair(name, b, a) for name, a, b in pairs] for pairs in (train, test))
     return Pairs(train, test, f"{words}; {'A to B' if direction == 'AtoB' else 'B to A'}", notes)
+
+
+def _photos(sources: Sequence[Path], validation: Sequence[Path]) -> Pairs:
+    names = {one.path: one.name for folder in (*sources, *validation) for one in layouts.named_pictures(folder)}
+    paths, held = folders.find(sources), folders.find(validation)
+    words = f"held out: {', '.join(map(str, validation))}"
+    if not held:
+        paths, held = folders.hold_out(paths, layouts.MAX_HELD_OUT)
+        words = "held out: the last twentieth of each folder"
+    train, test = ([Pair(names[path], Part(path), Part(path)) for path in side] for side in (paths, held))
+    return Pairs(train, test, f"inputs are made from the photos; {words}")
 
 
 Found = tuple[list[Pair], list[Pair], str, int]
@@ -182,7 +221,8 @@ def _side_by_side(folder: Path, *, sure: bool) -> Found:
         inside = layouts.list_first(path.name for path in layouts.subfolders(folder))
         raise DataError(
             f"{folder}: no pairs found; it contains {f'the folders {inside}' if inside else 'no pictures'}. "
-            "Give two folders, first A, then B, a folder with A and B or trainA and trainB, or side-by-side pictures"
+            "Give two folders, first A, then B, a folder with A and B or trainA and trainB, or side-by-side pictures; "
+            "or set data.layout = photos and data.input = grey to colour grey versions of photos"
         )
     held = next((h for word in layouts.HELD_OUT_FOLDERS if (h := layouts.child(folder, word))), None) if train else None
     words = "side-by-side pictures, A is the left half and B the right"
@@ -191,7 +231,8 @@ def _side_by_side(folder: Path, *, sure: bool) -> Found:
     if not sure and (wide := _wide_share(parts[0])) < 0.5:
         raise DataError(
             f"{folder}: no pairs found; {1 - wide:.0%} of its pictures are too narrow to be two side by side. "
-            "Give two folders, first A, then B, or set data.layout = side-by-side if they are"
+            "Give two folders, first A, then B, or set data.layout = side-by-side if they are; "
+            "or set data.layout = photos and data.input = grey to colour grey versions of photos"
         )
     return parts[0], parts[1], words, 0
 

@@ -80,11 +80,12 @@ def plan(data: Any) -> Plan:
 
 def _plan_pairs(data: PairedData) -> Plan:
     pairs = paired.find(data)
+    groups = ("photos",) if data.derived else ("input", "target")
     entries = [
         Entry(group, split, part)
         for split, members in _splits(pairs.train, pairs.test)
         for pair in members
-        for group, part in (("input", pair.input), ("target", pair.target))
+        for group, part in zip(groups, (pair.target,) if data.derived else (pair.input, pair.target), strict=True)
     ]
     palette = paired.label_palette(pairs, data)
     counts = f"{count_of(len(pairs.train), 'training pair')}, {len(pairs.test)} held out"

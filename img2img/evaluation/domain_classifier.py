@@ -58,6 +58,7 @@ class DomainClassifier:
 def train(
     domains: Sequence[Sequence[Path]],
     *,
+    readers: Sequence[Callable[[Path, Reading], Picture]] | None = None,
     seed: int = 0,
     steps: int = STEPS,
     threads: int | None = None,
@@ -75,6 +76,7 @@ def train(
 
     Args:
         domains: the files of each domain.
+        readers: for each domain, how a picture is read or made from its file. None: `read_rgb` for all.
         threads: limits the CPU threads of torch, for the whole process.
         tick: called with each step and its loss.
 
@@ -87,7 +89,8 @@ def train(
     if threads:
         torch.set_num_threads(min(threads, os.cpu_count() or 1))
     chosen = [at_most(paths, [nfc(path.stem) for path in paths], MAX_PICTURES) for paths in domains]
-    pictures = [[_resized(read_rgb(path, reading)) for path in paths] for paths in chosen]
+    readers = readers or [read_rgb] * len(domains)
+    pictures = [[_resized(read(path, reading)) for path in paths] for read, paths in zip(readers, chosen, strict=True)]
     rng = np.random.default_rng(seed)
     orders = [_endless_order(len(paths), rng) for paths in chosen]
     with torch.random.fork_rng(devices=[]):

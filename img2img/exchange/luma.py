@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from img2img.exchange.wrappers import luma
+from img2img.objectives.colour import luma
 from img2img.runtime.network.adapter import CHROMA_CONTEXT
 
 

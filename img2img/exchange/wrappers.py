@@ -8,14 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-LUMA_WEIGHTS = (0.299, 0.587, 0.114)
-"""ITU-R BT.601, which Pillow also uses to turn RGB into grey."""
-
-
-def luma(image: Tensor) -> Tensor:
-    """RGB `[N, 3, H, W]` as grey `[N, 1, H, W]`."""
-    red, green, blue = LUMA_WEIGHTS
-    return red * image[:, :1] + green * image[:, 1:2] + blue * image[:, 2:]
+from img2img.objectives.colour import luma
 
 
 class TranslationWrapper(nn.Module):

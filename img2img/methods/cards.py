@@ -14,7 +14,11 @@ def card_of(
 
     `data.white` becomes the card's key `white`, so that evaluation reads pictures as training did.
 
-    If the data section resizes whole pictures before it crops them (`load`), the card's `side` is the size of the crop.
+    If inputs are made from the targets, the card's key `input` says which kind they are, so that evaluation makes them
+    as training did.
+
+    If the data section resizes whole pictures before it crops them (`load`), the card's `side` is the size of the crop,
+    unless the network resizes pictures itself (`any_size`).
 
     Args:
         config: the run's `RunConfig`, whose data section has `folders`. Its `card` section takes priority.
@@ -22,12 +26,13 @@ def card_of(
         suffix: appended to the name, for methods that write several models.
         facts: further fields of the card. The network may state its own `multiple` and `minimum`.
     """
-    white = getattr(config.data, "white", None)
+    of_data = {"white": getattr(config.data, "white", None), "input": getattr(config.data, "derived", None)}
+    any_size = getattr(network, "any_size", False)
     known: dict[str, Any] = {
         "scale": 1,
         "multiple": getattr(network, "multiple", 1),
         "minimum": getattr(network, "minimum", 1),
-        "side": config.data.crop if getattr(config.data, "load", 0) > 0 else None,
+        "side": config.data.crop if getattr(config.data, "load", 0) > 0 and not any_size else None,
     }
     return Card(
         name=f"{config.card.name or name}{suffix}",
@@ -36,6 +41,6 @@ def card_of(
         parameters=sum(parameter.numel() for parameter in network.parameters()),
         licence=config.card.licence or "",
         trained_on=config.card.trained_on or tuple(folder.name for folder in config.data.folders),
-        extra={"white": white} if white is not None else {},
+        extra={key: value for key, value in of_data.items() if value is not None},
         **(known | facts),
     )

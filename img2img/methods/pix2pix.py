@@ -84,7 +84,11 @@ class Pix2Pix(Method):
             raise ConfigError(
                 "generator.options.residual = true: a residual cannot be added to a label map; set it to false"
             )
-        defaults = {"downs": UNet.depth(config.data.crop)} if config.generator.name == "unet" else {}
+        defaults = {}
+        if config.generator.name == "unet":
+            defaults = {"downs": UNet.depth(config.data.crop)}
+        elif config.generator.name == "chroma-unet":
+            defaults = {"side": config.data.crop}
         self.networks = {
             "generator": config.build(config.generator, fixed={"inputs": inputs, "outputs": outputs}, defaults=defaults)
         }

@@ -25,6 +25,7 @@ NETWORKS = {
     "resnet": "img2img.networks.resnet:ResNet",
     "stargan": "img2img.networks.stargan:StarGANGenerator",
     "pix2pixhd": "img2img.networks.pix2pixhd:GlobalGenerator",
+    "chroma-unet": "img2img.networks.chroma_unet:ChromaUNet",
     "context-encoder": "img2img.networks.context_encoder:ContextEncoder",
     "gated": "img2img.networks.gated:GatedGenerator",
     # discriminators

@@ -18,7 +18,7 @@ def card_of(
     as training did.
 
     If the data section resizes whole pictures before it crops them (`load`), the card's `side` is the size of the crop,
-    unless the network resizes pictures itself (`any_size`).
+    unless the network `keeps_luminance`. Such a network resizes pictures itself.
 
     Args:
         config: the run's `RunConfig`, whose data section has `folders`. Its `card` section takes priority.
@@ -26,13 +26,17 @@ def card_of(
         suffix: appended to the name, for methods that write several models.
         facts: further fields of the card. The network may state its own `multiple` and `minimum`.
     """
-    of_data = {"white": getattr(config.data, "white", None), "input": getattr(config.data, "derived", None)}
-    any_size = getattr(network, "any_size", False)
+    keeps_luminance = getattr(network, "keeps_luminance", False)
+    extra = {
+        "white": getattr(config.data, "white", None),
+        "input": getattr(config.data, "derived", None),
+        "keeps": "luminance" if keeps_luminance else None,
+    }
     known: dict[str, Any] = {
         "scale": 1,
         "multiple": getattr(network, "multiple", 1),
         "minimum": getattr(network, "minimum", 1),
-        "side": config.data.crop if getattr(config.data, "load", 0) > 0 and not any_size else None,
+        "side": config.data.crop if getattr(config.data, "load", 0) > 0 and not keeps_luminance else None,
     }
     return Card(
         name=f"{config.card.name or name}{suffix}",
@@ -41,6 +45,6 @@ def card_of(
         parameters=sum(parameter.numel() for parameter in network.parameters()),
         licence=config.card.licence or "",
         trained_on=config.card.trained_on or tuple(folder.name for folder in config.data.folders),
-        extra={key: value for key, value in of_data.items() if value is not None},
+        extra={key: value for key, value in extra.items() if value is not None},
         **(known | facts),
     )

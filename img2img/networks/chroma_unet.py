@@ -43,13 +43,13 @@ class ChromaUNet(nn.Module):
     Input `[N, inputs, H, W]`, output `[N, 3, H, W]`, both -1..1. The luminance of both is equal up to rounding.
 
     Attributes:
-        any_size: results do not depend on the size at which a picture is given, so it need not be resized.
+        keeps_luminance: results have the luminance of the input, and the network resizes pictures itself.
 
     Raises:
         ConfigError: an argument is out of range.
     """
 
-    any_size = True
+    keeps_luminance = True
 
     def __init__(
         self,

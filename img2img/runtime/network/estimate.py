@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from img2img.errors import UsageError
-from img2img.runtime.network import memory, models
+from img2img.runtime.network import input_size, memory, models
 from img2img.runtime.network.speed import Speed, measure
 from img2img.text import parse_duration, parse_memory, show_duration, show_memory
 
@@ -234,6 +234,8 @@ def _windows(card: "Card", size: tuple[int, int], tile: "Tile") -> tuple[int, in
 
     grid = Grid(card)
     limit = grid.limit(tile)
+    if input_size.keeps_luminance(card):
+        size = input_size.at_most(size, input_size.MOST_PIXELS)
     across, down = (
         grid.spans(max(round_up(length, grid.multiple), grid.minimum), limit, even=tile == AUTO) for length in size
     )

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import numpy.typing as npt
 
 from img2img.errors import UsageError
+from img2img.runtime.network.card import Card
 from img2img.runtime.network.inference_errors import OutOfMemory
 
 Pixels = npt.NDArray[Any]
@@ -14,11 +15,15 @@ Pixels = npt.NDArray[Any]
 Size = int | Literal["keep", "fit"]
 """A side in pixels, "keep" or "fit". Both use the picture's own size, but "keep" fails if memory does not suffice.
 "fit" then shrinks the picture, and it scales pictures to the training size that are far from it
-(see `near_training_size`)."""
+(see `near_training_size`), and large ones to `MOST_PIXELS` if the network `keeps_luminance`."""
 
 _SMALLEST = 64  # pixels; smaller pictures show nothing useful
 _MAX_RATIO = 2  # a network trained on whole pictures works up to this factor from its training size
 _STEP = math.sqrt(0.5)  # factor on the sides that halves the pixels, and so roughly the memory
+MOST_PIXELS = 1 << 22
+"""Most pixels that a network sees with "fit", if its results keep the luminance of the picture. More would take memory
+and add nothing: the eye sees colours less sharply than luminance."""
+
 _ADVICE = "run it at a smaller size (--size 512, or --size fit); the result keeps the picture's size"
 
 
@@ -45,6 +50,16 @@ def near_training_size(size: tuple[int, int], side: int | None, *, note: Callabl
         return size
     note(f"run at the training size, {side} px, and resized back to {shorter} px (--size keep runs it unscaled)")
     return scaled(size, side / shorter)
+
+
+def keeps_luminance(card: Card) -> bool:
+    """Whether results have the luminance of the picture, so that a smaller copy is enough to find the colours."""
+    return card.extra.get("keeps") == "luminance"
+
+
+def at_most(size: tuple[int, int], pixels: int) -> tuple[int, int]:
+    """Scale `size` down to at most about `pixels` pixels."""
+    return scaled(size, min(1.0, math.sqrt(pixels / math.prod(size))))
 
 
 def run_until_it_fits(

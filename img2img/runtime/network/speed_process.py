@@ -17,12 +17,13 @@ import numpy as np
 
 from img2img.errors import Img2ImgError
 from img2img.pool import Pool
-from img2img.runtime.network import memory, session
+from img2img.runtime.network import input_size, memory, session
 from img2img.runtime.network.grid import grids, round_up
 from img2img.runtime.network.session import Floats, LoadedModel
 from img2img.threads import off_main
 
 _FIRST, _SMALLEST, _LARGEST = 32, 64, 256  # sides of windows, in pixels
+_LARGEST_OF_FIXED_WORK = 1024
 _MAX_SECONDS_PER_RUN = 0.5  # if a run takes longer, a smaller window is used
 _TOTAL_SECONDS, _MAX_RUNS = 0.4, 5  # runs are repeated for so many seconds, or so many times
 _RUNS_PER_THREAD = 2  # when threads run side by side
@@ -41,6 +42,8 @@ def measure(path: Path, device: str, threads: int, assume: Mapping[str, str]) ->
     wanted, pixels = _LARGEST, math.prod(window)
     while wanted > _SMALLEST and seconds * math.prod(_window(first, wanted)) / pixels > _MAX_SECONDS_PER_RUN:
         wanted //= 2
+    if input_size.keeps_luminance(first.card):  # most of its work has one size, which small windows would count fully
+        wanted = _LARGEST_OF_FIXED_WORK
     # How well the allocator fills its regions varies with the size by up to 1.4 times, so use the mean of two windows.
     windows = dict.fromkeys(_window(first, side) for side in (wanted * 3 // 4, wanted))
     taken, kept = [], []  # sessions are kept: the next one would reuse the memory of a released one

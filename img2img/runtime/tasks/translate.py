@@ -20,6 +20,7 @@ from img2img.runtime.files.naming import Naming
 from img2img.runtime.image import blending, hdr
 from img2img.runtime.image import colour as colours
 from img2img.runtime.image.alpha import bleed, over
+from img2img.runtime.image.luminance import with_luminance_of
 from img2img.runtime.image.pictures import Picture
 from img2img.runtime.image.resize import lanczos
 from img2img.runtime.network import input_size
@@ -149,8 +150,9 @@ def translate(
     """Translate a picture. The result has the picture's size, whatever the stride and scale of the network.
 
     A network whose every output pixel depends on the whole picture (context null) sees it in one piece, padded by
-    reflection to the sides that it can have; others see tiles. Colour is spread under full transparency first, and
-    the alpha channel stays the same.
+    reflection to the sides that it can have; others see tiles. If results keep the luminance of the picture (the card
+    says so), the network may see a smaller copy, and only its colours are enlarged. Colour is spread under full
+    transparency first, and the alpha channel stays the same.
 
     Args:
         model: a loaded model that needs no mask.
@@ -204,10 +206,16 @@ def _translated(
         report = None if progress is None else rescaled(progress, seen[0] * seen[1], width * height)
         return run_tiled(model, lanczos(colour, seen), tile=tile, progress=report, note=notes.append)
 
+    keeps_luminance = input_size.keeps_luminance(model.card)
     seen = picture.size if isinstance(size, str) else input_size.scaled(picture.size, size / min(picture.size))
     if size == "fit":
         seen = input_size.near_training_size(seen, model.card.side, note=notes.append)
-    result = lanczos(input_size.run_until_it_fits(run, seen, shrink=size == "fit", note=notes.append), picture.size)
+        seen = input_size.at_most(seen, input_size.MOST_PIXELS) if keeps_luminance else seen
+    result = input_size.run_until_it_fits(run, seen, shrink=size == "fit", note=notes.append)
+    if keeps_luminance and result.shape != colour.shape:
+        result = with_luminance_of(colour, result)
+    else:
+        result = lanczos(result, picture.size)
     result = blending.blend(colour, result, strength)
     return dataclasses.replace(picture, colour=result, icc=icc, notes=tuple(notes))
 

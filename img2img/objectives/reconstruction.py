@@ -45,17 +45,22 @@ class Frequency(nn.Module):
 
 
 class Chroma(nn.Module):
-    """Mean absolute difference of Cb and Cr, weighted by how colourful the truth is.
+    """Mean absolute difference of Cb and Cr, in which colourful pixels and rare hues count more.
 
-    Most pixels of photos are nearly grey. A plain L1 therefore learns to paint in grey and brown. Zhang et al. 2016,
-    "Colorful Image Colorization", section 2.2, give rare colours more weight; here the weight of a pixel is a mixture
-    of 1 and its chroma divided by the mean chroma of the batch. `[N, 3, H, W]`, RGB.
+    Most pixels of photos are nearly grey, and most of the others are brown or orange. A plain L1 therefore learns to
+    paint in grey and brown. Zhang et al. 2016, "Colorful Image Colorization", section 2.2 and equation 4, weight each
+    of 313 colours by 1 / ((1 - lambda) p + lambda / Q), where p is its share and Q the number of colours, with lambda =
+    1/2. Here the weight of a pixel is a mixture of 1 and its chroma times that of its hue, in 12 sectors, whose shares
+    are those of the chroma in the batch. So a pixel's weight does not jump where grey begins, and no table of photos is
+    needed. `[N, 3, H, W]`, RGB.
 
     Args:
         even: share of the weight that all pixels get alike, 0 to 1.
     """
 
-    def __init__(self, even: float = 0.3) -> None:
+    HUES = 12
+
+    def __init__(self, even: float = 0.5) -> None:
         super().__init__()
         self.even = even
 
@@ -63,9 +68,18 @@ class Chroma(nn.Module):
         if truth.shape[1] != 3:
             raise ConfigError("objectives.chroma compares colours, but the pictures are grey; set its weight to 0")
         wanted = chroma(truth.float())
-        colourful = wanted.square().sum(1, keepdim=True).sqrt()
-        weight = self.even + (1 - self.even) * colourful / colourful.mean().clamp_min(1e-6)
-        return (weight * (chroma(result.float()) - wanted).abs()).mean()
+        distance = (chroma(result.float()) - wanted).abs().mean(1)
+        return (self._weights(wanted) * distance).mean()
+
+    def _weights(self, wanted: Tensor) -> Tensor:
+        """Return the weight of each pixel, `[N, H, W]`, with a mean of 1, for the chroma `[N, 2, H, W]`."""
+        colourful = wanted.square().sum(1).sqrt()
+        turns = torch.atan2(wanted[:, 1], wanted[:, 0]) / (2 * torch.pi) + 0.5
+        hue = (turns * self.HUES).long().clamp_max(self.HUES - 1)
+        amounts = torch.bincount(hue.flatten(), colourful.flatten(), self.HUES)
+        shares = amounts / amounts.sum().clamp_min(1e-6)
+        weight = colourful / (0.5 * shares + 0.5 / self.HUES)[hue]
+        return self.even + (1 - self.even) * weight / weight.mean().clamp_min(1e-6)
 
 
 class TotalVariation(nn.Module):

@@ -156,6 +156,16 @@ def test_pairs_of_different_shapes_and_odd_side_by_side_pictures_are_reported(tm
     assert not report.trainable and found(report, "odd width").files == [str(tmp_path / "ab" / "4.png")]
 
 
+def test_photos_whose_inputs_are_made_from_them_are_one_group(tmp_path: Path) -> None:
+    for number in range(12):
+        smooth(tmp_path / f"{number:02}.png", number, size=(96, 72))
+    smooth(tmp_path / "grey.png", 99, size=(96, 72), mode="L")
+    report = check.check(PairedData(folders=(tmp_path,), layout="photos", input="grey", load=0, crop=64))
+    assert report.trainable and {group.name for group in report.groups} == {"photos"}
+    assert "inputs are the photos in grey; targets are the photos" in report.summary
+    assert found(report, "1 picture is without colour, out of 13 in photos").level == "note"
+
+
 def test_domains_with_few_pictures_are_reported(tmp_path: Path) -> None:
     for style, count in (("ink", 12), ("oil", 5)):
         for number in range(count):

@@ -259,6 +259,49 @@ def test_grey_inputs_and_targets_have_one_channel(sides: Callable[..., None], tm
     assert read.input_as_rgb(read.held_out[0].input).shape == (16, 16, 3)
 
 
+def test_photos_alone_give_grey_inputs(photo: Photo, tmp_path: Path) -> None:
+    for number in range(40):
+        photo(tmp_path / ("cats" if number % 2 else "dogs") / f"{number:02}.png", (30, 20), seed=number)
+    folders = (tmp_path / "cats", tmp_path / "dogs")
+    data = PairedData(folders=folders, layout="photos", input="grey", load=0, crop=16, shrink=(0.8, 1.0))
+    read = PairedSet.read(data, seed=0)
+    assert (read.input_channels, read.target_channels, read.palette) == (1, 3, None)
+    item = read.dataset[3]
+    assert item["input"].shape == (1, 16, 16) and item["target"].shape == (3, 16, 16)
+    luma = (item["target"].float() * torch.tensor([0.299, 0.587, 0.114])[:, None, None]).sum(0)
+    assert (item["input"][0].float() - luma).abs().max() < 3  # both were resized and rounded
+    # The last of each folder, so that neighbouring tiles of one photo stay together.
+    assert [held.name for held in read.held_out] == ["39", "38"]
+    other = PairedData(**{**data.model_dump(), "validation": (tmp_path / "dogs",), "folders": (tmp_path / "cats",)})
+    assert len(PairedSet.read(other, seed=0).held_out) == 20
+
+
+def test_crops_are_cut_from_pictures_of_several_sizes(tmp_path: Path) -> None:
+    """A ramp that rises by 4 per pixel rises faster in a crop that was shrunk."""
+    for side in "AB":
+        (tmp_path / side).mkdir()
+        for number in range(3):
+            ramp = np.broadcast_to(np.arange(40, dtype=np.uint8)[:, None, None] * 4, (40, 40, 3))
+            Image.fromarray(np.ascontiguousarray(ramp)).save(tmp_path / side / f"{number}.png")
+    dataset = paired(tmp_path, load=0, crop=20, shrink=(0.5, 1.0)).dataset
+    assert all(torch.equal(item["input"], item["target"]) for item in (dataset[index] for index in range(6)))
+    rises = {int(dataset[index]["input"][0, 12, 0]) - int(dataset[index]["input"][0, 8, 0]) for index in range(20)}
+    assert min(rises) < 22 and max(rises) > 26 and min(rises) >= 15 and max(rises) <= 33
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"layout": "photos"}, "set input = grey and target = picture"),
+        ({"layout": "photos", "input": "grey", "target": "grey"}, "set input = grey and target = picture"),
+        ({"folders": ["a", "b", "c"]}, "folders has 3 items, but pairs are in one folder or in two"),
+    ],
+)
+def test_layouts_and_kinds_that_do_not_fit_are_refused(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        PairedData.model_validate({"folders": ["a"], **changes})
+
+
 def test_broken_pictures_are_found_before_the_first_step(sides: Callable[..., None], tmp_path: Path) -> None:
     sides(tmp_path / "A", tmp_path / "B")
     with pytest.raises(

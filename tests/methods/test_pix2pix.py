@@ -205,3 +205,38 @@ def test_the_model_file_clips_results_of_a_residual_generator(pairs: Path, tmp_p
         raw = model.network(torch.from_numpy(image)).numpy()
     assert raw.max() > 1.2 and raw.min() < -0.2
     assert np.abs(result - raw.clip(0, 1)).max() < 1e-4
+
+
+def test_grey_versions_of_photos_are_coloured_from_the_photos_alone(tmp_path: Path) -> None:
+    photos = trials.photos(tmp_path / "photos", count=8, size=48)
+    settings = config(
+        photos,
+        data={
+            "folders": [str(photos)],
+            "layout": "photos",
+            "input": "grey",
+            "load": 40,
+            "crop": 32,
+            "shrink": [0.8, 1],
+        },
+        generator={"name": "chroma-unet", "options": {"features": 4, "downs": 3}},
+        objectives={"l1": 50.0, "chroma": 50.0},
+        conditional=False,
+    )
+    trials.check_resume(Pix2Pix, settings, tmp_path, stop=4)
+    method = Pix2Pix(settings)
+    assert method.networks["generator"].side == 32
+    session = trials.export(method, tmp_path)[""]
+    card = Card.from_json(session.get_modelmeta().custom_metadata_map[METADATA_KEY], where="model")
+    assert (card.multiple, card.context, card.side) == (1, None, None)
+    assert card.extra == {"input": "grey", "keeps": "luminance"}
+    image = np.random.default_rng(0).random((1, 3, 17, 50), np.float32)
+    (result,) = session.run(["result"], {"image": image})
+    weights = np.array([0.299, 0.587, 0.114], np.float32)[:, None, None]
+    assert np.abs(((result - image) * weights).sum(1)).max() < 1e-5
+
+
+def test_a_network_that_colours_needs_grey_inputs(pairs: Path) -> None:
+    data = {"folders": [str(pairs)], "load": 36, "crop": 32, "target": "grey"}
+    with pytest.raises(ConfigError, match="chroma-unet turns a grey picture into a colour picture, not 3 channels"):
+        Pix2Pix(config(pairs, data=data, generator={"name": "chroma-unet", "options": {"features": 4, "downs": 3}}))

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from img2img import objectives
 from img2img.errors import ConfigError
+from img2img.objectives.colour import chroma as chroma_of
 from img2img.objectives.reconstruction import MaskedReconstruction
 
 RESULT = torch.tensor([[[[0.0, 1.0], [0.5, 0.0]]]])
@@ -84,3 +85,32 @@ def test_masked_rejects_total_variation_and_negative_weights() -> None:
         MaskedReconstruction(objectives.build("tv"))
     with pytest.raises(ConfigError, match="must not be negative: hole = -1"):
         MaskedReconstruction(objectives.build("l1"), hole=-1)
+
+
+def test_chroma_ignores_luminance_and_equals_hand_computed_values() -> None:
+    chroma = objectives.build("chroma", even=1.0)
+    grey, white, red = (
+        torch.tensor(c).reshape(1, 3, 1, 1).expand(1, 3, 2, 2) for c in ([0.3] * 3, [1.0] * 3, [1.0, 0, 0])
+    )
+    assert chroma(grey, white).item() == pytest.approx(0, abs=1e-6)
+    # Red has Cb = -0.299 / 1.772 and Cr = 0.701 / 1.402.
+    assert chroma(grey, red).item() == pytest.approx((0.299 / 1.772 + 0.701 / 1.402) / 2, rel=1e-5)
+    assert chroma(red, red).item() == 0
+
+
+def test_chroma_gives_pixels_of_a_rare_hue_more_weight_up_to_a_limit() -> None:
+    """Zhang et al. 2016, equation 4, with lambda = 1/2 and 12 hues."""
+    truth = torch.full((1, 3, 10, 10), 0.5)
+    truth[:, :, 1:] = torch.tensor([0.8, 0.4, 0.2])[None, :, None, None]  # 90 orange pixels
+    truth[:, :, 0, :5] = torch.tensor([0.2, 0.4, 0.8])[None, :, None]  # 5 blue ones; 5 are grey
+    weights = objectives.build("chroma", even=0.0)._weights(chroma_of(truth))[0]
+    assert weights.mean().item() == pytest.approx(1)
+    assert weights[0, 5:].max() == 0
+    orange, blue = weights[1:].mean(), weights[0, :5].mean()
+    assert 4 < blue / orange < 18
+    assert torch.allclose(objectives.build("chroma", even=1.0)._weights(chroma_of(truth)), torch.ones(1, 10, 10))
+
+
+def test_chroma_refuses_grey_pictures() -> None:
+    with pytest.raises(ConfigError, match="the pictures are grey; set its weight to 0"):
+        objectives.build("chroma")(RESULT, TRUTH)

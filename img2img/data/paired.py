@@ -26,7 +26,7 @@ MAX_HELD_OUT = 200
 
 
 class HeldOutPair(NamedTuple):
-    """A held-out pair: `input` and `target`, uint8 `[crop, crop, C]`.
+    """A held-out pair: `input` and `target`, uint8 `[S, S, C]`. S is `crop`, or `load` if inputs are made from targets.
 
     For label maps, `input` has one channel, the class.
     """
@@ -148,8 +148,12 @@ class Reader:
     def load_whole(self, pair: Pair) -> tuple[Pixels, Pixels]:
         source, target = pair.read(Reading.of(self.data))
         frame = jitter.whole_frame_size(source, self.data, name=pair.input.path)
+        side = self.data.crop
+        if self.data.derived and self.data.load:
+            # Crops are parts of photos, and networks that colour see whole photos later: show them at the larger size.
+            frame, side = jitter.frame_size(source, self.data, name=pair.input.path), self.data.load
         source, target = self._both(pair, source, target, frame)
-        return jitter.crop_centre(source, self.data.crop), jitter.crop_centre(target, self.data.crop)
+        return jitter.crop_centre(source, side), jitter.crop_centre(target, side)
 
     def _both(self, pair: Pair, source: Pixels, target: Pixels, frame: tuple[int, int]) -> tuple[Pixels, Pixels]:
         if self.palette is not None:

@@ -14,6 +14,8 @@ from img2img.data.paired import PairedSet
 from img2img.data.pairs import PairedData
 from img2img.data.ranges import BatchSize, Steps
 from img2img.errors import ConfigError
+from img2img.evaluation import colorization
+from img2img.evaluation.results import mean
 from img2img.exchange.wrappers import TranslationWrapper
 from img2img.methods.adversarial import AdversarialLoss, Scorer, add_discriminators
 from img2img.methods.cards import card_of
@@ -136,7 +138,8 @@ class Pix2Pix(Method):
     def validate(self, networks: Networks) -> Validation:
         """Measure the distances of results to truths.
 
-        If the inputs are pictures, figures ending in `_input` are the distances of the inputs themselves.
+        If the inputs are pictures, figures ending in `_input` are the distances of the inputs themselves. If they are
+        made from the targets, there are also figures of chroma (`evaluation.colorization.figures`).
         """
         generator = inference_copy(networks["generator"], self.config.norm_mode)
         device = next(generator.parameters()).device
@@ -146,6 +149,9 @@ class Pix2Pix(Method):
             results += to_pictures(generator(self._to_input(source)))
         truths = [to_rgb(held.target) for held in self.data.held_out]
         figures = distances(results, truths) | {"diversity": diversity(results, truths)}
+        if self.config.data.derived:
+            colours = mean(colorization.figures(*pair) for pair in zip(results, truths, strict=True))
+            figures |= {name: colours[name] for name in ("chroma_l1", "chroma_ratio")}
         sources = [self.data.input_as_rgb(held.input) for held in self.data.held_out]
         if self.palette is None:
             copied = distances(sources, truths)

@@ -272,6 +272,8 @@ def test_photos_alone_give_grey_inputs(photo: Photo, tmp_path: Path) -> None:
     assert (item["input"][0].float() - luma).abs().max() < 3  # both were resized and rounded
     # The last of each folder, so that neighbouring tiles of one photo stay together.
     assert [held.name for held in read.held_out] == ["39", "38"]
+    whole = PairedSet.read(data.model_copy(update={"load": 18, "aspect": "keep"}), seed=0)
+    assert whole.held_out[0].target.shape == (18, 18, 3)  # as large as training sees whole photos
     other = PairedData(**{**data.model_dump(), "validation": (tmp_path / "dogs",), "folders": (tmp_path / "cats",)})
     assert len(PairedSet.read(other, seed=0).held_out) == 20
 

@@ -226,6 +226,9 @@ def test_grey_versions_of_photos_are_coloured_from_the_photos_alone(tmp_path: Pa
     trials.check_resume(Pix2Pix, settings, tmp_path, stop=4)
     method = Pix2Pix(settings)
     assert method.networks["generator"].side == 32
+    found = method.validate(method.networks)
+    assert 0 < found.figures["chroma_l1"] < 1 and found.figures["chroma_ratio"] > 0
+    assert found.rows[0][0].shape == (40, 40, 3)
     session = trials.export(method, tmp_path)[""]
     card = Card.from_json(session.get_modelmeta().custom_metadata_map[METADATA_KEY], where="model")
     assert (card.multiple, card.context, card.side) == (1, None, None)

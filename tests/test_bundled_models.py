@@ -9,9 +9,13 @@ from shared_data import shared
 
 from img2img.data.bicubic import imresize
 from img2img.data.folders import read_rgb
+from img2img.evaluation import colorization
 from img2img.evaluation import super_resolution as sr
+from img2img.evaluation.results import value
+from img2img.runtime.image.pictures import Picture
 from img2img.runtime.network import models, session, tiling, verify
 from img2img.runtime.network.card import fits, json_schema
+from img2img.runtime.tasks.translate import translate
 
 ROOT = Path(__file__).parents[1]
 BUNDLED = sorted((ROOT / "weights").glob("*.onnx"))
@@ -21,6 +25,7 @@ LARGEST = {  # parameters
     "upscale-x4-best": 1_600_000,
     "upscale-x4-real": 1_300_000,
     "inpaint": 5_000_000,
+    "colorize": 3_000_000,
     "emoji-styles": 5_000_000,
 }
 
@@ -77,6 +82,19 @@ def test_the_example_photos_come_out_better_than_by_bicubic(path: Path, photo: s
     assert ours.psnr_y > bicubic.psnr_y + 0.5
     assert ours.ssim_y > bicubic.ssim_y
     assert np.abs(result.mean((0, 1)) - truth.mean((0, 1))).max() < 1.0  # no colour cast
+
+
+@pytest.mark.parametrize("photo", ["olives", "cake", "sandwich"])
+def test_colours_of_the_example_photos_leave_their_luminance_alone(photo: str) -> None:
+    truth = read_rgb(ROOT / "examples" / f"{photo}.jpg")
+    grey = colorization.grey(truth)
+    model = session.load(ROOT / "weights" / "colorize.onnx")
+    result = translate(model, Picture(grey), size="fit").colour
+    found = {name: value(figure) for name, figure in colorization.figures(result, grey).items()}
+    assert found["luma_off"] == 0
+    assert value(colorization.figures(result, truth)["chroma_ratio"]) > 0.15  # in colour
+    other = translate(model, Picture(truth), size="fit").colour  # of a colour photo, only the luminance counts
+    assert np.abs(other.astype(int) - result).mean() < 1
 
 
 @pytest.mark.parametrize("path", FAITHFUL, ids=lambda path: path.stem)

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from img2img.atomic import atomic
 from img2img.errors import ExportError
 from img2img.exchange import dropout, inputs, receptive_field
+from img2img.exchange.patch_search import TRANSLATIONS, with_functions_inlined
 from img2img.exchange.prelu import split_prelu
 from img2img.runtime.network import card_writing, devices
 from img2img.runtime.network.card import Card
@@ -126,10 +127,11 @@ def _to_onnx(network: ClampedNetwork, card: Card) -> onnx.ModelProto:
                 input_names=list(given),
                 output_names=["result"],
                 dynamic_shapes=_dynamic_shapes(given, card),
+                custom_translation_table=TRANSLATIONS,
                 verbose=False,
             )
         assert program is not None
-        model: onnx.ModelProto = program.model_proto
+        model = with_functions_inlined(program.model_proto)
     except Exception as error:
         raise ExportError(f"the network cannot be exported to ONNX: {_reason(error)}") from error
     return _without_source_locations(model)

@@ -75,14 +75,16 @@ def inpaint(
         ),
     ] = 3,
     size: Annotated[
-        str,
+        str | None,
         typer.Option(
             metavar="N|keep|fit",
             help="Largest side at which the network sees a hole and its surroundings. Larger windows are reduced, and "
-            "the filling is enlarged again. keep: never reduce. fit: reduce only if memory runs out.",
+            "the filling is enlarged again. keep: never reduce. fit: reduce only if memory runs out. Default: 2048 for "
+            "models that copy patches (the bundled one does), 512 for others.",
+            show_default=False,
             rich_help_panel="Model",
         ),
-    ] = "512",
+    ] = None,
     dry_run: options.DryRun = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -110,7 +112,7 @@ def inpaint(
         boxes=tuple(_box(text) for text in box or []),
         dilate=dilate,
         feather=feather,
-        size=options.parse_size(size),
+        size=None if size is None else options.parse_size(size),
         max_pixels=settings.max_pixels,
         strength=settings.strength,
     )

@@ -30,6 +30,10 @@ OPSET = 18
 TOLERANCE = 2e-4
 """Largest allowed difference from torch, values 0..1: a twentieth of an 8-bit step."""
 
+TOLERANCE_OF_CHOICES = 2e-3
+"""Largest allowed mean difference for networks that choose what they copy: half an 8-bit step. Of two patches that fit
+equally well, each program may choose another."""
+
 
 @dataclass(frozen=True)
 class Verification:
@@ -82,11 +86,13 @@ def export(
 
     Raises:
         ExportError: the export fails, or the result of onnxruntime differs from that of torch by more than
-            `TOLERANCE`; nothing is written.
+            `TOLERANCE` (`TOLERANCE_OF_CHOICES` for networks that choose); nothing is written.
         ModelError, BrokenOutput: as `card_writing.with_card_and_selftest`; nothing is written.
     """
     wrapped = ClampedNetwork(network).cpu().float().eval()
-    if context == "measured":
+    if context == "measured" and card.resizes:
+        context = None
+    elif context == "measured":
         try:
             context = receptive_field.measure(wrapped.network, card)
         except ValueError:
@@ -195,8 +201,11 @@ def _verify(network: ClampedNetwork, data: bytes, card: Card, context: int | Non
         difference = np.abs(result - expected)
         largest = max(largest, float(difference.max()))
         means.append(float(difference.mean()))
-    if not largest <= TOLERANCE:
-        raise ExportError(f"the exported file differs from the network by {largest:.2g}; {TOLERANCE:.2g} is allowed")
+    chooses = any(getattr(one, "chooses", False) for one in network.modules())
+    found, allowed = (max(means), TOLERANCE_OF_CHOICES) if chooses else (largest, TOLERANCE)
+    if not found <= allowed:
+        kind = "on average by" if chooses else "by"
+        raise ExportError(f"the exported file differs from the network {kind} {found:.2g}; {allowed:.2g} is allowed")
     return Verification(sizes, largest, float(np.mean(means)), context)
 
 

@@ -4,7 +4,6 @@ These are onnxscript functions: Python that is translated, not run. Names are th
 explanations. `tests/exchange/test_patch_search.py` shows that both give the same result.
 """
 
-# ruff: noqa: E501
 # mypy: ignore-errors
 
 from collections.abc import Callable
@@ -14,8 +13,8 @@ import numpy as np
 import onnx
 import onnx.inliner
 import torch
-from onnxscript import opset18 as op
 from onnxscript import FLOAT, INT64, script
+from onnxscript import opset18 as op
 from onnxscript.values import OnnxFunction, Opset
 
 from img2img.networks.patch_search import COHERENCE, GUIDE, PATCH, RADIUS, REACH, UNKNOWN, USE, WEAK_GUIDE
@@ -96,7 +95,9 @@ def patch_inherit(coarser, touched, every, side):
     two = op.Constant(value_int=2)
     half = op.Div(side, two)
     start, row, column = patch_split(touched, side)
-    parent = op.Add(op.Div(start, op.Constant(value_int=4)), op.Add(op.Mul(op.Div(row, two), half), op.Div(column, two)))
+    parent = op.Add(
+        op.Div(start, op.Constant(value_int=4)), op.Add(op.Mul(op.Div(row, two), half), op.Div(column, two))
+    )
     place = op.Gather(op.Reshape(coarser, op.Constant(value_ints=[-1])), parent)
     y = op.Add(op.Mul(op.Div(place, half), two), op.Mod(row, two))
     x = op.Add(op.Mul(op.Mod(place, half), two), op.Mod(column, two))
@@ -126,7 +127,9 @@ def patch_average(image, pixels, sources, inside, around, counted, side):
     proposed = op.ReduceSum(op.Mul(op.Gather(pixels, place), counted), axes, keepdims=0)
     mean = op.Round(op.Div(proposed, op.ReduceSum(counted, axes, keepdims=0)))
     filled = op.ScatterElements(pixels, inside, mean, axis=0)
-    rows = op.Concat(op.Shape(image, start=0, end=1), op.Shape(image, start=2, end=4), op.Constant(value_ints=[3]), axis=0)
+    rows = op.Concat(
+        op.Shape(image, start=0, end=1), op.Shape(image, start=2, end=4), op.Constant(value_ints=[3]), axis=0
+    )
     return op.Transpose(op.Reshape(filled, rows), perm=[0, 3, 1, 2])
 
 

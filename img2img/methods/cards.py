@@ -24,7 +24,7 @@ def card_of(
         config: the run's `RunConfig`, whose data section has `folders`. Its `card` section takes priority.
         name: model name, if the configuration has none.
         suffix: appended to the name, for methods that write several models.
-        facts: further fields of the card. The network may state its own `multiple` and `minimum`.
+        facts: further fields of the card. The network may state its own `multiple`, `minimum` and `resizes`.
     """
     keeps_luminance = getattr(network, "keeps_luminance", False)
     extra = {
@@ -36,6 +36,7 @@ def card_of(
         "scale": 1,
         "multiple": getattr(network, "multiple", 1),
         "minimum": getattr(network, "minimum", 1),
+        "resizes": getattr(network, "resizes", False),
         "side": config.data.crop if getattr(config.data, "load", 0) > 0 and not keeps_luminance else None,
     }
     return Card(

@@ -28,6 +28,7 @@ NETWORKS = {
     "chroma-unet": "img2img.networks.chroma_unet:ChromaUNet",
     "context-encoder": "img2img.networks.context_encoder:ContextEncoder",
     "gated": "img2img.networks.gated:GatedGenerator",
+    "patch-copying": "img2img.networks.patch_copying:PatchCopyingGenerator",
     # discriminators
     "patchgan": "img2img.networks.patchgan:PatchGAN",
     "pixelgan": "img2img.networks.patchgan:PixelGAN",

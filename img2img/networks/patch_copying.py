@@ -28,10 +28,12 @@ class PatchCopyingGenerator(nn.Module):
 
     Attributes:
         multiple, minimum: constraints on H and W; none in use, those of the U-Net in training.
-        whole: True: every pixel of the result may depend on the whole picture.
+        resizes: True: the module reduces pictures itself.
+        chooses: True: it chooses patches, so a rounding error can change what is copied.
     """
 
-    whole = True
+    resizes = True
+    chooses = True
 
     def __init__(
         self, size: int = 256, features: int = 24, downs: int = 5, norm: str = "batch", upsampling: str = "resize"

@@ -134,11 +134,10 @@ class _Places:
         # Outside the picture, everything is unknown.
         framed = F.pad(hole, (RADIUS,) * 4, value=1.0)
         self.unknown = UNKNOWN * F.avg_pool2d(framed, PATCH, 1).flatten()
-        like = {"device": hole.device}
-        offsets = torch.arange(-RADIUS, RADIUS + 1, **like)
+        offsets = torch.arange(-RADIUS, RADIUS + 1, device=hole.device)
         self.down, self.right = offsets.repeat_interleave(PATCH), offsets.repeat(PATCH)
-        self.directions = torch.tensor((0, 0, 0, 1, -1), **like), torch.tensor((0, 1, -1, 0, 0), **like)
-        self.reluctance = torch.tensor((COHERENCE, 1, 1, 1, 1), dtype=hole.dtype, **like)[:, None]
+        self.directions = torch.tensor(((0, 0, 0, 1, -1), (0, 1, -1, 0, 0)), device=hole.device)
+        self.reluctance = torch.tensor((COHERENCE, 1, 1, 1, 1), dtype=hole.dtype, device=hole.device)[:, None]
         inside = (hole.flatten() > 0).nonzero()
         start, row, column = self._split(inside)
         y, x = row - self.down, column - self.right

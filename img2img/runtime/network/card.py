@@ -43,6 +43,7 @@ class Card:
     minimum: int = 1  # smallest H and W, in pixels
     context: int | None = None  # input pixels around a tile that affect its result; None: the whole picture does
     side: int | None = None  # shorter side of the training pictures, in pixels; None: any size, or unknown
+    resizes: bool = False  # True: the network reduces pictures to its own size itself
     input_quality: str | None = None  # "clean" or "degraded": the photos that it is for; None: unknown
     domains: tuple[str, ...] = ()  # names of the columns of the input `domain`
     exclusive: bool = False  # True: a picture belongs to exactly one domain
@@ -192,6 +193,12 @@ _RULES: dict[str, _Rule] = {
         {"type": ["integer", "null"], "minimum": 1, "maximum": _MAX_SIDE},
         "Shorter side, in pixels, of the whole pictures that the model was trained on. At other sizes, the network sees"
         " a smaller or larger part of an object at once. Null: unknown, or any size.",
+    ),
+    "resizes": _Rule(
+        "true or false",
+        {"type": "boolean"},
+        "The network itself reduces pictures to the size that it knows. What it copies from the picture keeps its full"
+        " resolution, so give it large pictures as they are.",
     ),
     "input_quality": _Rule(
         "clean, degraded or null",

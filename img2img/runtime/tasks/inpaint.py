@@ -66,7 +66,7 @@ class InpaintTask(Task):
     boxes: tuple[tuple[int, int, int, int], ...] = ()
     dilate: int = 0
     feather: int = 3
-    size: Size = 512
+    size: Size | None = None
     max_pixels: int | None = None
     masks: dict[Location | None, Path] = dataclasses.field(default_factory=dict, repr=False)
 
@@ -170,6 +170,9 @@ def _is_mask(where: Path, path: Location, root: Location | None) -> bool:
 Pixels = npt.NDArray[Any]
 
 DEFAULT_SIZE = 512
+"""Largest side of a window in pixels, for networks that see it as it is."""
+RESIZING_SIZE = 2048
+"""The same for networks that reduce it themselves."""
 DEFAULT_FEATHER = 3
 
 
@@ -178,7 +181,7 @@ def inpaint(
     picture: Picture,
     mask: Mask,
     *,
-    size: Size = DEFAULT_SIZE,
+    size: Size | None = None,
     dilate: int = 0,
     feather: int = DEFAULT_FEATHER,
     strength: float = 1.0,
@@ -195,8 +198,8 @@ def inpaint(
         model: a loaded model for inpainting.
         picture: any size, 8 or 16 bits; depth, channels, alpha, format, EXIF and ICC profile are kept.
         mask: bool [H, W], true where to fill.
-        size: largest side of a window in pixels; larger windows are reduced and the filling is enlarged again. See
-            `input_size.Size` for other values.
+        size: largest side of a window in pixels; larger windows are reduced and the filling is enlarged again. None:
+            512, or 2048 if the network reduces pictures itself. See `input_size.Size` for other values.
         dilate: number of pixels to grow the mask by.
         feather: width of the blended rim inside the (grown) mask, in pixels.
         strength: 0 returns the picture, 1 the network's result; values in between blend the two.
@@ -207,6 +210,8 @@ def inpaint(
         PictureError: the mask differs in size from the picture, or covers all of it.
         OutOfMemory, BrokenOutput, ModelError: from the network.
     """
+    if size is None:
+        size = RESIZING_SIZE if model.card.resizes else DEFAULT_SIZE
     _check(model, size, dilate, feather, strength)
     run = partial(
         _filled, model, mask=mask, size=size, dilate=dilate, feather=feather, strength=strength, progress=progress

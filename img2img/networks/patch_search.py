@@ -29,7 +29,7 @@ GUIDE_SIDE = 32
 """Side in pixels to which the coarse picture is reduced when it guides the search, because its detail is not real."""
 COHERENCE = 1.1
 """The offset of a neighbour wins although it is up to this factor worse, so that large pieces are copied whole."""
-USE = 0.2 * 255**2
+USE = 0.05 * 255**2
 """Cost of each earlier use of a patch, so that no patch fills a hole alone (Simakov et al. 2008 ask for as much)."""
 UNKNOWN = 1e4 * 255**2
 """Cost of a patch that is all hole. A patch with fewer unknown pixels costs less, and one without any nothing."""

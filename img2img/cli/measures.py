@@ -256,11 +256,14 @@ class EvaluateOptions:
         side = inpainting.SIDE if self.side is None else self.side or None
         ways = rivals | {name: inpainting.from_model(model) for name, model in models.items()}
         seen = f"{count_of(len(paths), 'photo')}, {f'reduced to {side} pixels' if side else 'whole'}"
+        comparison = inpainting.Comparison(ways, inpainting.holes(paths, side=side, reading=reading))
         return Measure(
-            f"PSNR (dB) and SSIM in the hole; {seen}, with {len(inpainting.HOLES)} holes each",
+            "PSNR (dB) and SSIM in the hole, and sliced Wasserstein distance of all results (lower is better); "
+            f"{seen}, with {len(inpainting.HOLES)} holes each",
             ("psnr", "ssim"),
-            inpainting.evaluate(ways, inpainting.holes(paths, side=side, reading=reading)),
+            comparison.cases(),
             self._held,
+            whole=comparison.set_figures,
         )
 
     def _translations(self, models: dict[str, LoadedModel]) -> dict[str, Translate]:

@@ -141,7 +141,7 @@ def test_a_model_is_measured_on_the_results_that_users_get(
     assert lines[0].split() == ["picture", *names, "red"]
     first = [line.split()[0] if line else "" for line in lines]
     assert first == ["picture", "0", "0", "2", "2", "mean", "", "mean", *names, "red"]
-    assert lines[7].split() == ["mean", "psnr", "ssim", "l1", "sharpness", "border"]
+    assert lines[7].split() == ["mean", "psnr", "ssim", "l1", "sharpness", "border", "swd"]
     assert "better than telea in 0" in done.err and "2 photos, reduced to 256 pixels, with 2 holes each" in done.err
 
     *rows, last = [json.loads(line) for line in img2img(*args, "--json").out.splitlines()]
@@ -191,3 +191,26 @@ def test_usage_errors_are_one_line_with_status_2(
     done = img2img("evaluate", here / "red.onnx", "--data", photos, *args, "--device", "cpu")
     assert done.status == 2 and message in done.err and done.out == b""
     assert [path.name for path in here.iterdir()] == ["red.onnx"]
+
+
+def test_the_distance_of_all_results_prefers_texture_to_blur() -> None:
+    rng = np.random.default_rng(0)
+    photos = [rng.integers(0, 256, (64, 64, 3), dtype=np.uint8) for _ in range(4)]
+    mask = np.zeros((64, 64), np.uint8)
+    mask[16:48, 16:48] = 1
+
+    def fill_with(texture: bool) -> inpainting.Fill:
+        def fill(photo: inpainting.Picture, hole: inpainting.Mask) -> inpainting.Picture:
+            new = photo[::-1, ::-1] if texture else np.full_like(photo, 128)
+            return np.where(hole[:, :, None] > 0, new, photo)
+
+        return fill
+
+    ways = {"texture": fill_with(True), "blur": fill_with(False)}
+    comparison = inpainting.Comparison(ways, [inpainting.Hole(str(n), photo, mask) for n, photo in enumerate(photos)])
+    cases = list(comparison.cases())
+    whole = comparison.set_figures()
+    assert np.mean([case.figures["blur"]["psnr"] for case in cases]) > np.mean(
+        [case.figures["texture"]["psnr"] for case in cases]
+    )
+    assert whole["texture"]["swd"] < 0.5 * whole["blur"]["swd"]

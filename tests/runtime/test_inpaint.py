@@ -17,7 +17,7 @@ from img2img.runtime.image.pictures import Picture
 from img2img.runtime.network.inference_errors import OutOfMemory
 from img2img.runtime.network.session import load
 from img2img.runtime.tasks import masks
-from img2img.runtime.tasks.inpaint import DEFAULT_FEATHER, DEFAULT_SIZE, inpaint
+from img2img.runtime.tasks.inpaint import DEFAULT_FEATHER, DEFAULT_SIZE, RESIZING_SIZE, inpaint
 
 TEAL = (0.0, 0.6, 0.6)
 
@@ -210,7 +210,16 @@ def test_the_commands_defaults_are_those_of_the_function():
     import inspect
 
     options = inspect.signature(command.inpaint).parameters
-    assert (options["size"].default, options["feather"].default) == (str(DEFAULT_SIZE), DEFAULT_FEATHER)
+    assert (options["size"].default, options["feather"].default) == (None, DEFAULT_FEATHER)
+    assert f"Default: {RESIZING_SIZE} for" in options["size"].annotation.__metadata__[0].help
+
+
+@pytest.mark.parametrize(("resizes", "side"), [(False, DEFAULT_SIZE), (True, 600)])
+def test_networks_that_resize_pictures_themselves_see_large_windows_as_they_are(tmp_path, resizes, side):
+    model = Watching(load(onnx_nets.filler(tmp_path / "red.onnx", (1.0, 0.0, 0.0), resizes=resizes)))
+    inpaint(model, Picture(noise(700, 700, 3)), hole((700, 700), (200, 200, 500, 500)))
+    ((image, _),) = model.seen
+    assert max(image.shape) == side
 
 
 # --- arithmetic on masks

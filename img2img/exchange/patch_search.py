@@ -17,7 +17,7 @@ from onnxscript import FLOAT, INT64, script
 from onnxscript import opset18 as op
 from onnxscript.values import OnnxFunction, Opset
 
-from img2img.networks.patch_search import COHERENCE, GUIDE, PATCH, RADIUS, REACH, UNKNOWN, USE, WEAK_GUIDE
+from img2img.networks.patch_search import COHERENCE, GUIDE, LEAST_TRUST, PATCH, RADIUS, REACH, UNKNOWN, USE, WEAK_GUIDE
 
 _ours = Opset("img2img", 1)
 
@@ -33,6 +33,8 @@ _RIGHT = _tensor(np.tile(np.arange(-RADIUS, RADIUS + 1), PATCH))
 _NEIGHBOURS_DOWN = _tensor([[0], [0], [0], [1], [-1]])
 _NEIGHBOURS_RIGHT = _tensor([[0], [1], [-1], [0], [0]])
 _RELUCTANCE = _tensor([[COHERENCE], [1], [1], [1], [1]], np.float32)
+_ONES = _tensor(np.ones((1, 1, PATCH, PATCH)), np.float32)
+_PADS = [RADIUS] * 4
 _REACH = _tensor(REACH)
 _REACHES = len(REACH)
 _ROWS = _tensor([-1, 3 * PATCH**2 + 3])
@@ -114,8 +116,12 @@ def patch_over(hole, side):
     zero = op.Constant(value_int=0)
     rows = op.And(op.GreaterOrEqual(y, zero), op.Less(y, side))
     columns = op.And(op.GreaterOrEqual(x, zero), op.Less(x, side))
-    counted = op.Unsqueeze(op.Cast(op.And(rows, columns), to=1), op.Constant(value_ints=[2]))
-    return op.Tile(inside, op.Constant(value_ints=[1, 3])), patch_join(start, y, x, side), counted
+    known = op.Conv(op.Sub(op.Constant(value_float=1.0), hole), op.Constant(value=_ONES), pads=_PADS)
+    trust = op.Add(op.Reshape(known, op.Constant(value_ints=[-1])), op.Constant(value_float=float(LEAST_TRUST)))
+    around = patch_join(start, y, x, side)
+    counted = op.Mul(op.Gather(trust, around), op.Cast(op.And(rows, columns), to=1))
+    weights = op.Unsqueeze(counted, op.Constant(value_ints=[2]))
+    return op.Tile(inside, op.Constant(value_ints=[1, 3])), around, weights
 
 
 @script(_ours, default_opset=op)

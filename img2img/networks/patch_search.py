@@ -31,6 +31,9 @@ COHERENCE = 1.1
 """The offset of a neighbour wins although it is up to this factor worse, so that large pieces are copied whole."""
 USE = 0.05 * 255**2
 """Cost of each earlier use of a patch, so that no patch fills a hole alone (Simakov et al. 2008 ask for as much)."""
+LEAST_TRUST = 2
+"""Weight of a patch in the hole. Every known pixel in a patch adds 1, so that known borders decide what grows inwards
+(Wexler, Shechtman and Irani 2007, section 3.1, do the same with distances)."""
 UNKNOWN = 1e4 * 255**2
 """Cost of a patch that is all hole. A patch with fewer unknown pixels costs less, and one without any nothing."""
 
@@ -122,7 +125,8 @@ class _Places:
         touched: the centres of patches that touch the hole.
         unknown: `[N * S * S]`, the cost of the unknown pixels of each patch.
         inside: the pixels in the hole, three times, `[pixels, 3]`.
-        around, counted: `[pixels, 49]`, the patches over each of them, and 0 for those outside the picture.
+        around: `[pixels, 49]`, the patches over each of them.
+        counted: `[pixels, 49, 1]`, their weights. 0 for those outside the picture.
     """
 
     def __init__(self, image: Tensor, hole: Tensor) -> None:
@@ -142,7 +146,9 @@ class _Places:
         start, row, column = self._split(inside)
         y, x = row - self.down, column - self.right
         within = (y >= 0) & (y < self.side) & (x >= 0) & (x < self.side)
-        self.around, self.counted = self._join(start, y, x), within.to(hole.dtype)[:, :, None]
+        self.around = self._join(start, y, x)
+        trust = LEAST_TRUST + F.avg_pool2d(1 - hole, PATCH, 1, RADIUS, divisor_override=1).flatten()
+        self.counted = (trust[self.around] * within)[:, :, None]
         self.inside = inside.expand(-1, 3)
 
     def _split(self, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -93,14 +93,15 @@ def _add_noise(picture: steps.Floats, noise: CameraNoise, rng: np.random.Generat
 
 
 def _compress(picture: steps.Floats, config: JpegNoiseConfig, rng: np.random.Generator) -> steps.Floats:
-    """Compress once or twice. The earlier time, the picture starts at another place of the block grid.
+    """Compress once, or twice like a photo that was saved, cropped, and saved again.
 
-    That is what a photo has been through that was saved, cropped, and saved again.
+    The picture starts at a random place of the block grid. If crops always started at a corner of a block, networks
+    would learn where blocks end from the padding at the edge of the crop, and see no blocks in whole photos.
     """
-    if rng.random() < config.twice:
+    for _ in range(2 if rng.random() < config.twice else 1):
         top, left = (int(shift) for shift in rng.integers(0, BLOCK, 2))
         picture = _compress_once(_shifted(picture, top, left), config, rng)[top:, left:]
-    return _compress_once(picture, config, rng)
+    return picture
 
 
 def _shifted(picture: steps.Floats, top: int, left: int) -> steps.Floats:

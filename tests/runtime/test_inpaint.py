@@ -15,9 +15,10 @@ from img2img.runtime.files.source import Source
 from img2img.runtime.image import holes
 from img2img.runtime.image.pictures import Picture
 from img2img.runtime.network.inference_errors import OutOfMemory
+from img2img.runtime.network.input_size import MOST_SIDE
 from img2img.runtime.network.session import load
 from img2img.runtime.tasks import masks
-from img2img.runtime.tasks.inpaint import DEFAULT_FEATHER, DEFAULT_SIZE, RESIZING_SIZE, inpaint
+from img2img.runtime.tasks.inpaint import DEFAULT_FEATHER, DEFAULT_SIZE, inpaint
 
 TEAL = (0.0, 0.6, 0.6)
 
@@ -211,7 +212,7 @@ def test_the_commands_defaults_are_those_of_the_function():
 
     options = inspect.signature(command.inpaint).parameters
     assert (options["size"].default, options["feather"].default) == (None, DEFAULT_FEATHER)
-    assert f"Default: {RESIZING_SIZE} for" in options["size"].annotation.__metadata__[0].help
+    assert f"Default: {MOST_SIDE} for" in options["size"].annotation.__metadata__[0].help
 
 
 @pytest.mark.parametrize(("resizes", "side"), [(False, DEFAULT_SIZE), (True, 600)])
@@ -220,6 +221,18 @@ def test_networks_that_resize_pictures_themselves_see_large_windows_as_they_are(
     inpaint(model, Picture(noise(700, 700, 3)), hole((700, 700), (200, 200, 500, 500)))
     ((image, _),) = model.seen
     assert max(image.shape) == side
+
+
+@pytest.mark.parametrize("resizes", [False, True])
+def test_networks_that_copy_see_transparent_pixels_as_holes(tmp_path, resizes):
+    model = Watching(load(onnx_nets.filler(tmp_path / "red.onnx", (1.0, 0.0, 0.0), resizes=resizes)))
+    alpha = np.full((64, 64), 255, np.uint8)
+    alpha[:, 40:] = 0
+    filled = hole((64, 64), (10, 10, 30, 30))
+    inpaint(model, Picture(noise(64, 64, 3), alpha=alpha), filled)
+    ((_, mask),) = model.seen
+    expected = filled | (alpha == 0) if resizes else filled
+    assert (mask[:64, :64] == expected).all()
 
 
 # --- arithmetic on masks

@@ -65,7 +65,7 @@ def network_pixels(card: "Card", size: tuple[int, int], tile: "Tile" = "auto") -
         UsageError: see `Grid.limit`.
     """
     across, down, count = _windows(card, size, tile)
-    return across * down * count
+    return max(across * down * count, input_size.OWN_WORK if card.resizes else 0)
 
 
 def seconds(
@@ -236,6 +236,8 @@ def _windows(card: "Card", size: tuple[int, int], tile: "Tile") -> tuple[int, in
     limit = grid.limit(tile)
     if input_size.keeps_luminance(card):
         size = input_size.at_most(size, input_size.MOST_PIXELS)
+    if card.resizes and max(size) > input_size.MOST_SIDE:
+        size = input_size.scaled(size, input_size.MOST_SIDE / max(size))
     across, down = (
         grid.spans(max(round_up(length, grid.multiple), grid.minimum), limit, even=tile == AUTO) for length in size
     )
@@ -247,7 +249,7 @@ def _window_pixels(speed: Speed, card: "Card", size: tuple[int, int], tile: "Til
     if speed.window is not None:
         return speed.window[0] * speed.window[1]
     across, down, _ = _windows(card, size, tile)
-    return across * down
+    return max(across * down, input_size.OWN_WORK if card.resizes else 0)
 
 
 def _memory_of_program(speed: Speed) -> int:

@@ -17,6 +17,12 @@ Size = int | Literal["keep", "fit"]
 "fit" then shrinks the picture, and it scales pictures to the training size that are far from it
 (see `near_training_size`), and large ones to `MOST_PIXELS` if the network `keeps_luminance`."""
 
+MOST_SIDE = 2048
+"""Largest side in pixels of windows with holes for networks that reduce pictures themselves (the card's `resizes`)."""
+
+OWN_WORK = 1024 * 1024
+"""Pixels up to which such a network takes the same time and memory, because it works at its own size."""
+
 _SMALLEST = 64  # pixels; smaller pictures show nothing useful
 _MAX_RATIO = 2  # a network trained on whole pictures works up to this factor from its training size
 _STEP = math.sqrt(0.5)  # factor on the sides that halves the pixels, and so roughly the memory

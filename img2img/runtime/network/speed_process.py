@@ -42,7 +42,8 @@ def measure(path: Path, device: str, threads: int, assume: Mapping[str, str]) ->
     wanted, pixels = _LARGEST, math.prod(window)
     while wanted > _SMALLEST and seconds * math.prod(_window(first, wanted)) / pixels > _MAX_SECONDS_PER_RUN:
         wanted //= 2
-    if input_size.keeps_luminance(first.card):  # most of its work has one size, which small windows would count fully
+    # Most work of these networks has one size, which small windows would count fully.
+    if input_size.keeps_luminance(first.card) or first.card.resizes:
         wanted = _LARGEST_OF_FIXED_WORK
     # How well the allocator fills its regions varies with the size by up to 1.4 times, so use the mean of two windows.
     windows = dict.fromkeys(_window(first, side) for side in (wanted * 3 // 4, wanted))

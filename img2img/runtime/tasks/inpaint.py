@@ -83,6 +83,9 @@ class InpaintTask(Task):
 
         return models.find(settings.model) if settings.model is not None else models.for_task("inpaint")
 
+    def with_card(self, card: Card) -> Self:
+        return dataclasses.replace(self, size=_default_size(card)) if self.size is None else self
+
     def namings(self, card: Card, settings: Settings) -> list[Naming]:
         name = naming.safe_name(card.name)
         return [Naming(f"_{name}", settings.output, settings.format, model=card.name)]
@@ -170,9 +173,7 @@ def _is_mask(where: Path, path: Location, root: Location | None) -> bool:
 Pixels = npt.NDArray[Any]
 
 DEFAULT_SIZE = 512
-"""Largest side of a window in pixels, for networks that see it as it is."""
-RESIZING_SIZE = 2048
-"""The same for networks that reduce it themselves."""
+"""Largest side of a window in pixels, for networks that do not reduce it themselves."""
 DEFAULT_FEATHER = 3
 
 
@@ -210,8 +211,7 @@ def inpaint(
         PictureError: the mask differs in size from the picture, or covers all of it.
         OutOfMemory, BrokenOutput, ModelError: from the network.
     """
-    if size is None:
-        size = RESIZING_SIZE if model.card.resizes else DEFAULT_SIZE
+    size = _default_size(model.card) if size is None else size
     _check(model, size, dilate, feather, strength)
     run = partial(
         _filled, model, mask=mask, size=size, dilate=dilate, feather=feather, strength=strength, progress=progress
@@ -251,7 +251,9 @@ def _filled(
     for patch, area in zip(patches, areas, strict=True):
         place = patch.window.place
         view = bleed(colour[place], known[place].astype(colour.dtype))
-        filled = _of_window(model, view, hole[place], size, notes)
+        # A network that copies must not copy what only stands in for transparent pixels.
+        unknown = ~known[place] if model.card.resizes else hole[place]
+        filled = _of_window(model, view, unknown, size, notes)
         # The depth is that of this patch alone: no other hole touches it.
         share = holes.depth(patch.own, feather + 1) / np.float32(feather + 1)
         new = blending.blend(colour[place], blending.blend(view, filled, share), strength)
@@ -260,6 +262,10 @@ def _filled(
         if report is not None:
             report(area)
     return dataclasses.replace(picture, colour=colour, notes=tuple(notes))
+
+
+def _default_size(card: Card) -> int:
+    return input_size.MOST_SIDE if card.resizes else DEFAULT_SIZE
 
 
 def _check(model: Network, size: Size, dilate: int, feather: int, strength: float) -> None:

@@ -142,7 +142,9 @@ def choose_model(
     # The 8-bit file replaces a model only if the user named no file.
     path = models.for_device(path, settings.device)
     threads, assumed = settings.threads, settings.assumed()
-    return ModelChoice(path, task.name, settings.device, threads, assumed, notify, verify=settings.verify)
+    return ModelChoice(
+        path, task.name, settings.device, threads, assumed, notify, verify=settings.verify, doing=task.doing
+    )
 
 
 def _plan_all(

@@ -59,6 +59,7 @@ class InpaintTask(Task):
     """
 
     name: ClassVar[str] = "inpaint"
+    doing: ClassVar[str] = "inpainting"
 
     mask: str | None = None
     key: tuple[int, int, int] | None = None

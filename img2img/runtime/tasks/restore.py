@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from img2img.errors import ModelError, UsageError
 from img2img.runtime.files.naming import Naming
@@ -21,6 +21,8 @@ DEFAULT_MODEL = "restore"
 @dataclass(frozen=True, kw_only=True)
 class RestoreTask(UpscaleTask):
     """`UpscaleTask` with another default model and other names for results. The model must keep the size."""
+
+    doing: ClassVar[str] = "restoring"
 
     def find_model(self, settings: Settings, pixels: Callable[[], float | None]) -> Path:
         from img2img.runtime.network import models

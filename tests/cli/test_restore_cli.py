@@ -51,7 +51,8 @@ def test_without_an_installed_model_it_says_how_to_get_one(img2img: Run, photo: 
     photo(here / "a.png")
     done = img2img("restore", "a.png")
     assert done.status == 2
-    assert "no model named 'restore' is installed: name a file with --model" in done.err
+    assert "no model named 'restore' is installed, and none is bundled yet" in done.err
+    assert "examples/restore.toml" in done.err and "--model" in done.err
 
 
 def test_the_message_about_a_model_for_another_task_names_this_one(img2img: Run, photo: Photo, here: Path) -> None:

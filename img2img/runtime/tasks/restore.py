@@ -29,8 +29,8 @@ class RestoreTask(UpscaleTask):
 
         if settings.model is None and not models.is_installed(DEFAULT_MODEL):
             raise ModelError(
-                f"no model named {DEFAULT_MODEL!r} is installed: name a file with --model, such as one that "
-                "'img2img train real-esrgan --scale 1' wrote"
+                f"no model named {DEFAULT_MODEL!r} is installed, and none is bundled yet: train one with the recipe "
+                "examples/restore.toml, and name its file with --model"
             )
         return models.find(settings.model or DEFAULT_MODEL)
 

@@ -26,7 +26,7 @@ def stream(
     """Stream frames of `size` ("640x360") from stdin to stdout. `wrong`: options that --raw does not support."""
     from img2img.runtime.batch import plan, sharing
     from img2img.runtime.files.jobs import Job
-    from img2img.runtime.tasks.checked import CheckedTask
+    from img2img.runtime.tasks.checked import CheckedTask, check_color_fix
 
     wrong = {
         **wrong,
@@ -46,6 +46,8 @@ def stream(
     notify = None if quiet else console.say
     model_choice = plan.choose_model(task, settings, lambda: None, notify)
     task = task.with_card(model_choice.card)
+    if settings.color_fix:
+        check_color_fix(model_choice.card)
     namings = task.namings(model_choice.card, settings)
     if len(namings) > 1:
         raise UsageError(f"--raw needs one result per frame, not {len(namings)}: choose one with --to")

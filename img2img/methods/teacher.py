@@ -12,6 +12,9 @@ from img2img.errors import ConfigError, DeviceError, ModelError, UsageError
 from img2img.runtime.network import card_writing, models, session
 from img2img.runtime.network.session import LoadedModel
 
+TASK = "upscale"
+"""The task of the students, and so of their teachers. Restoring is upscaling by 1."""
+
 DIGITS = 12
 """Digits of the digest that messages and cards show."""
 
@@ -37,8 +40,8 @@ class Teacher:
         facts: what identifies it: `name`, and `sha256`, the digest of the network without its card.
 
     Raises:
-        ConfigError: there is no such model, it cannot be loaded, it has another scale, or it needs more than a picture
-            of `side` pixels.
+        ConfigError: there is no such model, it cannot be loaded, it is for another task, it has another scale, or it
+            needs more than a picture of `side` pixels.
     """
 
     def __init__(self, model: str, *, scale: int, side: int) -> None:
@@ -46,9 +49,15 @@ class Teacher:
         try:
             path = models.find(model)
             self.model: LoadedModel = session.load(path, threads=torch.get_num_threads())
+            card = models.read_card(path)
             self.facts: dict[str, Any] = {"name": self.model.name, "sha256": card_writing.digest(path)}
         except (ModelError, DeviceError, UsageError) as error:
             raise ConfigError(f"{self.setting}: {error}") from error
+        if card is not None and card.task != TASK:  # probing does not know what the network is for
+            raise ConfigError(
+                f"{self.setting}: {card.name} is a model for {card.task!r}, but the student is one for {TASK!r}; "
+                f"name a model for {TASK!r}"
+            )
         self._check(scale, side)
 
     def _check(self, scale: int, side: int) -> None:

@@ -51,7 +51,15 @@ def test_without_an_installed_model_it_says_how_to_get_one(img2img: Run, photo: 
     photo(here / "a.png")
     done = img2img("restore", "a.png")
     assert done.status == 2
-    assert "no model named 'restore' is installed: name a file with --model" in done.err
+    assert "no model named 'restore' is installed, and none is bundled yet" in done.err
+    assert "examples/restore.toml" in done.err and "--model" in done.err
+
+
+def test_the_message_about_a_model_for_another_task_names_this_one(img2img: Run, photo: Photo, here: Path) -> None:
+    photo(here / "a.png")
+    onnx_nets.filler(here / "filler.onnx")
+    done = img2img("restore", "a.png", "-m", "filler.onnx")
+    assert done.status == 2 and "this model is for 'inpaint', not for restoring: img2img inpaint takes it" in done.err
 
 
 def test_a_model_that_enlarges_is_refused(img2img: Run, photo: Photo, here: Path) -> None:

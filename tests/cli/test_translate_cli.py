@@ -11,6 +11,9 @@ import pytest
 from conftest import Outcome, files
 from PIL import Image
 
+import img2img as package
+from img2img.errors import UsageError
+
 Run = Callable[..., Outcome]
 Photo = Callable[..., Path]
 
@@ -202,6 +205,26 @@ def test_a_usage_error_is_one_clear_line_and_status_2(
     done = img2img("translate", *args, stdin=b"")
     assert done.status == 2 and done.out == b"" and files(here) == ["a.png", "filler.onnx"]
     assert done.err.startswith("error: ") and done.err.count("\n") == 1 and expected in done.err
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_a_model_that_adds_colours_refuses_to_take_them_away_again(img2img: Run, here: Path, mode: str) -> None:
+    onnx_nets.pointwise(here / "hues.onnx", task="translate", name="hues", context=None, keeps="luminance")
+    Image.new(mode, (9, 7), 100 if mode == "L" else (100, 90, 80)).save(here / "a.png")
+    said = "hues adds colours, and --color-fix would take them away again; omit it"
+    refused = img2img("translate", "a.png", "-m", "hues.onnx", "--color-fix")
+    assert refused == Outcome(2, b"", f"error: {said}\n") and files(here) == ["a.png", "hues.onnx"]
+    with pytest.raises(UsageError, match=said):
+        list(package.batch("a.png", task="translate", model="hues.onnx", color_fix=True))
+    streamed = img2img("translate", "-m", "hues.onnx", "--color-fix", "--raw", "9x7", stdin=bytes(9 * 7 * 3))
+    assert streamed.status == 2 and said in streamed.err
+    assert img2img("translate", "a.png", "-m", "hues.onnx").status == 0
+
+
+def test_the_colours_of_a_grey_photo_can_be_corrected(img2img: Run, here: Path) -> None:
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 50), np.uint8)).save(here / "a.png")
+    done = img2img("translate", "a.png", "-m", "tints", "--to", "red", "--color-fix")
+    assert done == Outcome(0, b"", "") and opened(here / "a_red.png").size == (50, 40)
 
 
 def test_the_only_installed_model_need_not_be_named(

@@ -150,9 +150,10 @@ def test_teachers_that_do_not_fit_are_refused(tmp_path: Path) -> None:
 
     folder = tmp_path
     refused(onnx_nets.compact(folder / "x4.onnx", scale=4), r"x4\.onnx: it enlarges 4 times, but scale = 2; name a")
-    refused(onnx_nets.filler(folder / "filler.onnx"), "needs a mask in addition to a picture")
+    refused(onnx_nets.filler(folder / "filler.onnx"), "filler is a model for 'inpaint', but the student is one for 'up")
     painted = onnx_nets.domains(folder / "styles.onnx", {"red": (1, 0, 0), "blue": (0, 0, 1)})
-    refused(painted, "needs a domain in addition to a picture")
+    refused(painted, "styles is a model for 'translate', but the student is one for 'upscale'")
+    refused("colorize", "teacher = colorize: colorize is a model for 'translate'")
     even = onnx_nets.compact(folder / "even.onnx", scale=2, multiple=4)
     refused(even, r"sides of multiples of 4, at least 1, but data\.crop / scale is 18", side=18)
     refused(folder / "none.onnx", "teacher = .*: .* no such model file")

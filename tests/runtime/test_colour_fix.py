@@ -158,6 +158,12 @@ def test_edges_get_no_ringing_and_no_halo():
     assert apart(fixed, source).max() <= 1
 
 
+def test_a_grey_source_counts_as_all_three_channels_of_a_colour_result():
+    grey = pixels(photo(80, 70, 1))
+    result = pixels(np.repeat(grey / 255, 3, axis=2) * np.array([1.0, 0.9, 0.8]))
+    assert np.array_equal(match_colours(result, grey), match_colours(result, np.repeat(grey, 3, axis=2)))
+
+
 def test_grey_in_three_equal_channels_stays_grey():
     grey = np.repeat(pixels(photo(80, 70, 1)), 3, axis=2)
     fixed = match_colours(pixels(grey / 255 * 0.9 + 0.05), grey)

@@ -189,7 +189,7 @@ def test_an_empty_mask_changes_nothing_and_says_so(teal):
     [
         ((9, 9), hole((9, 8)), {}, PictureError, "the mask has 8x9 pixels, the photo 9x9"),
         ((9, 9), ~hole((9, 9)), {}, PictureError, "the wrong way round"),
-        ((9, 9), hole((9, 9), (1, 1, 2, 2)), {"dilate": 20}, PictureError, "covers the whole"),
+        ((9, 9), hole((9, 9), (1, 1, 2, 2)), {"dilate": 20}, PictureError, "the mask, grown by 20 pixels, covers the"),
         ((9, 9), hole((9, 9)), {"dilate": -1}, UsageError, "dilate"),
         ((9, 9), hole((9, 9)), {"feather": -1}, UsageError, "feather"),
         ((9, 9), hole((9, 9)), {"strength": 2}, UsageError, "strength"),

@@ -22,6 +22,7 @@ from img2img.runtime.files.naming import Naming, is_template
 from img2img.runtime.files.source import SYSTEM_FILES, Source
 from img2img.runtime.files.storage_uri import Location, StorageFile, is_uri, relative_to, without_file_scheme
 from img2img.runtime.network import models
+from img2img.runtime.tasks.checked import check_color_fix
 from img2img.runtime.tasks.settings import Settings
 from img2img.runtime.tasks.task import ModelChoice, Task
 from img2img.text import show
@@ -65,6 +66,8 @@ def prepare(
 
     model_choice = choose_model(task, settings, pixels, notify)
     task = task.with_card(model_choice.card)
+    if settings.color_fix:
+        check_color_fix(model_choice.card)
     namings = task.namings(model_choice.card, settings)
     job = None if path is None else _job_for_new_file(path, namings, settings)
     if job is not None:
@@ -142,7 +145,9 @@ def choose_model(
     # The 8-bit file replaces a model only if the user named no file.
     path = models.for_device(path, settings.device)
     threads, assumed = settings.threads, settings.assumed()
-    return ModelChoice(path, task.name, settings.device, threads, assumed, notify, verify=settings.verify)
+    return ModelChoice(
+        path, task.name, settings.device, threads, assumed, notify, verify=settings.verify, doing=task.doing
+    )
 
 
 def _plan_all(

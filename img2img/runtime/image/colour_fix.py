@@ -35,13 +35,15 @@ def match_colours(result: Pixels, source: Pixels) -> Pixels:
 
     Args:
         result: uint8 or uint16 [H, W, C], a network's result for the source.
-        source: the same type and C, any size. It must show the same content from border to border.
+        source: the same type, any size, and the same C, or 1: grey counts as all three channels. It must show the same
+            content from border to border.
 
     Returns:
         A new array like `result`. It is computed in bands: nothing else is as large as the picture.
     """
     height, width, channels = result.shape
     largest = np.iinfo(result.dtype).max
+    source = np.broadcast_to(source, (*source.shape[:2], channels))
     size, step = _cells(result, source), largest / 255
     old_cells, wanted = reduce_to_cells(result, size), reduce_to_cells(source, size)
     fits = [_fit(old_cells[..., channel], wanted[..., channel], step) for channel in range(channels)]

@@ -12,15 +12,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from img2img.errors import UsageError
 from img2img.runtime.files.jobs import Job
 from img2img.runtime.image.alpha import bleed
 from img2img.runtime.image.colour_fix import match_colours, reduce_to_cells
 from img2img.runtime.image.pictures import Picture
+from img2img.runtime.network import input_size
 from img2img.runtime.network.inference_errors import BrokenOutput, OutOfMemory
 from img2img.runtime.network.tiling import Progress
 from img2img.runtime.tasks.task import ModelChoice, Task
 
 if TYPE_CHECKING:
+    from img2img.runtime.network.card import Card
     from img2img.runtime.network.network import Network
 
 Pixels = npt.NDArray[Any]  # uint8 or uint16 [H, W, C]
@@ -41,6 +44,12 @@ _NEAR = 32  # a value this close to black or white may become black or white: a 
 _BROKEN_SHARE = 0.01  # of the cells; a tile of 500x500 pixels covers 4 % of a picture of 2500x2500
 _CLIPPED_SHARE = 0.98  # of the values
 _CELL, _CELLS, _SAMPLES = 8, 32, 8  # minimum pixels per cell side, maximum cells per side, samples per cell side
+
+
+def check_color_fix(card: Card) -> None:
+    """Raise UsageError if the colours of results are not meant to be those of the pictures."""
+    if input_size.keeps_luminance(card):
+        raise UsageError(f"{card.name} adds colours, and --color-fix would take them away again; omit it")
 
 
 @dataclass

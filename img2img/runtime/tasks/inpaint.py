@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 
 ALPHA = "alpha"
+MASK = "the mask"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +60,7 @@ class InpaintTask(Task):
     """
 
     name: ClassVar[str] = "inpaint"
+    doing: ClassVar[str] = "inpainting"
 
     mask: str | None = None
     key: tuple[int, int, int] | None = None
@@ -160,7 +162,19 @@ class InpaintTask(Task):
             feather=self.feather,
             strength=self.strength,
             progress=progress,
+            selection=self._selection(job),
         )
+
+    def _selection(self, job: Job) -> str:
+        """What selects the holes of this photo, for messages."""
+        parts = {
+            MASK: job.source in self.masks,
+            "the transparency": self.mask == ALPHA,
+            "the colour": self.key is not None,
+            "the box": len(self.boxes) == 1,
+            "the boxes": len(self.boxes) > 1,
+        }
+        return " and ".join(part for part, is_used in parts.items() if is_used)
 
 
 def _is_mask(where: Path, path: Location, root: Location | None) -> bool:
@@ -187,6 +201,7 @@ def inpaint(
     feather: int = DEFAULT_FEATHER,
     strength: float = 1.0,
     progress: Progress | None = None,
+    selection: str = MASK,
 ) -> Picture:
     """Fill the holes of a picture. All other pixels stay the same, bit for bit.
 
@@ -205,6 +220,7 @@ def inpaint(
         feather: width of the blended rim inside the (grown) mask, in pixels.
         strength: 0 returns the picture, 1 the network's result; values in between blend the two.
         progress: receives numbers of pixels that add up to the picture's.
+        selection: where `mask` comes from, for messages: "the box", for example.
 
     Raises:
         UsageError: the model is not for inpainting or needs further inputs, or an option is out of range.
@@ -214,7 +230,15 @@ def inpaint(
     size = _default_size(model.card) if size is None else size
     _check(model, size, dilate, feather, strength)
     run = partial(
-        _filled, model, mask=mask, size=size, dilate=dilate, feather=feather, strength=strength, progress=progress
+        _filled,
+        model,
+        mask=mask,
+        size=size,
+        dilate=dilate,
+        feather=feather,
+        strength=strength,
+        progress=progress,
+        selection=selection,
     )
     return hdr.in_working_range(run, picture) if picture.is_pq else run(picture)
 
@@ -229,6 +253,7 @@ def _filled(
     feather: int,
     strength: float,
     progress: Progress | None,
+    selection: str,
 ) -> Picture:
     width, height = picture.size
     if mask.shape != (height, width):
@@ -236,7 +261,7 @@ def _filled(
     hole = holes.grow(mask, dilate)
     notes = list(picture.notes)
     if hole.all():
-        raise PictureError("the mask covers the whole photo: white means fill; is it the wrong way round?")
+        raise PictureError(_covers_all(selection, dilate if not mask.all() else 0))
     if not hole.any():
         notes.append("the mask is empty: nothing was filled")
         if progress is not None:
@@ -266,6 +291,16 @@ def _filled(
 
 def _default_size(card: Card) -> int:
     return input_size.MOST_SIDE if card.resizes else DEFAULT_SIZE
+
+
+def _covers_all(selection: str, dilate: int) -> str:
+    """The message that nothing is left to fill the holes from. `dilate`: 0 if they cover all without it."""
+    covers = "cover" if " and " in selection or selection.endswith("boxes") else "covers"
+    if dilate:
+        return f"{selection}, grown by {dilate} pixels, {covers} the whole photo: use a smaller dilate"
+    if selection == MASK:
+        return f"{selection} {covers} the whole photo: white means fill; is it the wrong way round?"
+    return f"{selection} {covers} the whole photo: nothing is left to fill it from"
 
 
 def _check(model: Network, size: Size, dilate: int, feather: int, strength: float) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from img2img.errors import ModelError, UsageError
 from img2img.runtime.files.naming import Naming
@@ -22,13 +22,15 @@ DEFAULT_MODEL = "restore"
 class RestoreTask(UpscaleTask):
     """`UpscaleTask` with another default model and other names for results. The model must keep the size."""
 
+    doing: ClassVar[str] = "restoring"
+
     def find_model(self, settings: Settings, pixels: Callable[[], float | None]) -> Path:
         from img2img.runtime.network import models
 
         if settings.model is None and not models.is_installed(DEFAULT_MODEL):
             raise ModelError(
-                f"no model named {DEFAULT_MODEL!r} is installed: name a file with --model, such as one that "
-                "'img2img train real-esrgan --scale 1' wrote"
+                f"no model named {DEFAULT_MODEL!r} is installed, and none is bundled yet: train one with the recipe "
+                "examples/restore.toml, and name its file with --model"
             )
         return models.find(settings.model or DEFAULT_MODEL)
 

@@ -27,9 +27,6 @@ if TYPE_CHECKING:
     from img2img.runtime.tasks.settings import Settings
 
 
-_DOING = {"upscale": "upscaling", "translate": "translating", "inpaint": "inpainting"}
-
-
 @dataclass(frozen=True, kw_only=True)
 class Task(ABC):
     """What to do with every picture of a batch, with its options. Can be pickled and compared.
@@ -38,11 +35,13 @@ class Task(ABC):
     from any thread.
 
     Attributes:
+        doing: the task as a noun, for messages.
         strength: 0 gives the picture, 1 the network's result, numbers between them a blend.
         tile: see `tiling.Tile`.
     """
 
     name: ClassVar[str]
+    doing: ClassVar[str]
 
     strength: float = 1.0
     tile: Tile = "auto"
@@ -107,6 +106,7 @@ class ModelChoice:
 
     Attributes:
         notify: receives the model's notes when it is loaded.
+        doing: see `Task`.
         runs, split, verify: see `session.load` and `share`.
 
     Raises:
@@ -123,6 +123,7 @@ class ModelChoice:
     runs: int | None = None
     split: bool | None = None
     verify: bool = False
+    doing: str = ""
 
     def __post_init__(self) -> None:
         self._model: LoadedModel | None = None
@@ -131,9 +132,8 @@ class ModelChoice:
         self._card = models.read_card(self.path)
         if self._card is not None and self._card.task != self.task:
             other = self._card.task
-            raise ModelError(
-                f"{self.path}: this model is for {other!r}, not for {_DOING[self.task]}: img2img {other} takes it"
-            )
+            wanted = self.doing or repr(self.task)
+            raise ModelError(f"{self.path}: this model is for {other!r}, not for {wanted}: img2img {other} takes it")
         if self._card is None and self.task == "inpaint":
             raise ModelError(f"{self.path}: it has no img2img card, so that it is not known to take a mask")
 

@@ -55,6 +55,7 @@ class TranslateTask(Task):
     """
 
     name: ClassVar[str] = "translate"
+    doing: ClassVar[str] = "translating"
 
     to: tuple[str, ...] = ()
     size: Size = "fit"

@@ -49,6 +49,7 @@ class UpscaleTask(Task):
     """
 
     name: ClassVar[str] = "upscale"
+    doing: ClassVar[str] = "upscaling"
 
     scale: float | None = None
     budget: str | None = None

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from img2img.atomic import atomic
 from img2img.errors import ExportError
 from img2img.exchange import dropout, inputs, receptive_field
+from img2img.exchange.choices import chooses
 from img2img.exchange.patch_search import TRANSLATIONS, with_functions_inlined
 from img2img.exchange.prelu import split_prelu
 from img2img.runtime.network import card_writing, devices
@@ -201,10 +202,10 @@ def _verify(network: ClampedNetwork, data: bytes, card: Card, context: int | Non
         difference = np.abs(result - expected)
         largest = max(largest, float(difference.max()))
         means.append(float(difference.mean()))
-    chooses = any(getattr(one, "chooses", False) for one in network.modules())
-    found, allowed = (max(means), TOLERANCE_OF_CHOICES) if chooses else (largest, TOLERANCE)
+    by_choice = chooses(network)
+    found, allowed = (max(means), TOLERANCE_OF_CHOICES) if by_choice else (largest, TOLERANCE)
     if not found <= allowed:
-        kind = "on average by" if chooses else "by"
+        kind = "on average by" if by_choice else "by"
         raise ExportError(f"the exported file differs from the network {kind} {found:.2g}; {allowed:.2g} is allowed")
     return Verification(sizes, largest, float(np.mean(means)), context)
 

@@ -12,6 +12,7 @@ from img2img import exchange
 from img2img.atomic import atomic
 from img2img.errors import ConfigError, DataError, UsageError
 from img2img.exchange import (
+    choices,
     dropout,
     half_precision,
     half_storage,
@@ -87,9 +88,14 @@ def from_run(place: Path, target: Path, options: ExportOptions, note: Callable[[
     Raises:
         ConfigError, CheckpointError: as `trained.read`, or `options` do not fit the run.
         DataError: there are no pictures to calibrate on.
+        UsageError: a model cannot have the precision (`choices`).
         ExportError: a model fails its checks.
     """
-    found = read(place, options.norm_mode, note, max_pixels=options.max_pixels)
+    found = trained.read(place, norm_mode=options.norm_mode)
+    if options.precision != "fp32":
+        for one in found.models:
+            choices.require_fp32(one.network, one.card.name)
+    found = _completed(found, place, options.norm_mode, note, options.max_pixels)
     pending: list[tuple[Path, ExportedFile]] = []
     with tempfile.TemporaryDirectory() as folder:
         for one in found.models:
@@ -119,7 +125,7 @@ def from_model(source: Path, target: Path, options: ExportOptions) -> ExportedFi
     `options` for norm mode and dropout do not apply.
 
     Raises:
-        UsageError: nothing would change, or int8 has no pictures.
+        UsageError: nothing would change, int8 has no pictures, or the model cannot have the precision (`choices`).
         ModelError, DataError, ExportError: as `quantise.quantise`, `half_precision.convert_to_fp16` and
             `half_storage.store`.
     """
@@ -127,6 +133,8 @@ def from_model(source: Path, target: Path, options: ExportOptions) -> ExportedFi
         raise UsageError(
             f"{source} is a model file already; convert it with --precision int8 or fp16, or --storage fp16"
         )
+    if options.precision != "fp32":
+        choices.require_fp32_file(source)
     if options.precision == "int8" and not options.pictures:
         raise UsageError("int8 needs pictures like those that the model is for: --calibrate FOLDER")
     with tempfile.TemporaryDirectory() as folder:
@@ -163,7 +171,13 @@ def read(
     Raises:
         CheckpointError: as `trained.read`, or running statistics that a model uses are not finite.
     """
-    found = trained.read(place, norm_mode=norm_mode)
+    return _completed(trained.read(place, norm_mode=norm_mode), place, norm_mode, note, max_pixels)
+
+
+def _completed(
+    found: TrainedRun, place: Path, norm_mode: NormMode | None, note: Callable[[str], None], max_pixels: int | None
+) -> TrainedRun:
+    """What `read` does after loading."""
     if norm_mode is None and trained.has_batch_norm(found):
         found = trained.with_norm_mode(found, _better_norm_mode(found, place, note, max_pixels))
     trained.check_statistics(found, place, note)

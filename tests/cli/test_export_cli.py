@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import onnx
 import onnx_nets
 import pytest
 import trials
@@ -108,6 +109,29 @@ def test_usage_errors_are_one_line_and_write_nothing(
     assert list(here.iterdir()) == []
 
 
+@pytest.mark.parametrize("precision", ["fp16", "int8"])
+def test_networks_that_choose_patches_stay_in_fp32(precision: str, here: Path, img2img: Callable[..., Any]) -> None:
+    photos = trials.photos(here / "photos", size=48)
+    generator = {"name": "patch-copying", "options": {"size": 32, "features": 4, "downs": 2}}
+    recipe: Any = methods.find("inpaint").recipe
+    data = {"folders": [str(photos)], "crop": 32}
+    values = {"data": data, "generator": generator, "batch": 2, "steps": 1, "validate_every": 1}
+    trials.train_to_end(
+        methods.find("inpaint"), recipe.parse(recipe.with_defaults(values), where="test"), here / "mine"
+    )
+    done = img2img("export", "mine", "-p", precision, "--calibrate", "photos", "-o", "out.onnx")
+    assert done.status == 2 and "chooses patches by sums that need 32 bits: export it as fp32" in done.err
+    assert len(done.err.splitlines()) == 1 and not (here / "out.onnx").exists()
+
+
+def test_a_loop_is_found_without_help_of_the_card(img2img: Callable[..., Any], here: Path) -> None:
+    model = onnx.load(models.bundled_folder() / "inpaint.onnx")
+    del model.metadata_props[:]
+    onnx.save(model, here / "bare.onnx")
+    done = img2img("export", "bare.onnx", "-p", "fp16")
+    assert done.status == 2 and "bare chooses patches by sums that need 32 bits" in done.err
+
+
 @pytest.mark.parametrize(
     ("source", "args", "message"),
     [
@@ -121,6 +145,8 @@ def test_usage_errors_are_one_line_and_write_nothing(
         ("net.onnx", ["--to", "pth"], "cannot be combined with --to"),
         ("bare.onnx", ["-p", "fp16"], "bare.onnx: has no card"),
         ("nothing.onnx", ["-p", "fp16"], "nothing.onnx"),
+        ("mine.onnx", ["-p", "fp16"], "mine chooses patches by sums that need 32 bits: export it as fp32"),
+        ("mine.onnx", ["-p", "int8"], "mine chooses patches by sums that need 32 bits: export it as fp32"),
         ("some/run", [], "some/run: neither a run folder nor a checkpoint"),
         ("net.pth", [], "net.pth"),
     ],
@@ -130,6 +156,7 @@ def test_unsuitable_sources_are_refused(
 ) -> None:
     onnx_nets.compact(here / "net.onnx")
     onnx_nets.compact(here / "bare.onnx", with_card=False)
+    onnx_nets.filler(here / "mine.onnx", resizes=True)
     (here / "net.pth").write_bytes(b"x")
     before = sorted(here.iterdir())
     done = img2img("export", source, *args, "-o", "model.pth" if "--to" in args else "model.onnx")

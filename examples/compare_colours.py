@@ -3,7 +3,7 @@
 python examples/compare_colours.py OUT.jpg MODEL [MODEL ...] --data FOLDER [--rows 3] [--side 200] [--names L1,GAN]
 
 The last model decides: photos are sorted by the chroma L1 of its result minus that of the grey photo. With --old
-FOLDER, the sheet shows old grey photos instead, of which nobody knows the colours.
+FOLDER, the sheet shows old grey photos instead. Nobody knows their colours.
 """
 
 import argparse

@@ -45,6 +45,11 @@ class Shares(Section):
             raise ValueError(f"the probabilities must sum to 1, not {sum(shares.values()):g}: {listed}")
         return self
 
+    def draw(self, rng: np.random.Generator) -> str:
+        """Draw the name of a case."""
+        shares = self.model_dump()
+        return str(rng.choice(list(shares), p=np.array(list(shares.values())) / sum(shares.values())))
+
 
 class KernelShares(Shares):
     isotropic: Probability = Field(default=0.45, description="Gaussian, isotropic")
@@ -96,8 +101,7 @@ def draw_kernel(blur: Blur, rng: np.random.Generator) -> kernels.Kernel:
     side = draw_side(blur.sides, rng)
     if rng.random() < blur.sinc:
         return kernels.sinc(side, rng.uniform(*(blur.cutoff_large if side >= LARGE else blur.cutoff)))
-    shares = blur.kernels.model_dump()
-    name = str(rng.choice(list(shares), p=np.array(list(shares.values())) / sum(shares.values())))
+    name = blur.kernels.draw(rng)
     shape = {"sigma": rng.uniform(*blur.sigma)}
     if name.endswith("anisotropic"):
         shape |= {"across": rng.uniform(*blur.sigma), "angle": rng.uniform(-math.pi, math.pi)}

@@ -71,8 +71,7 @@ class JpegNoise:
 
     def __call__(self, high: Pixels, rng: np.random.Generator) -> Pixels:
         config = self.config
-        shares = config.faults.model_dump()
-        fault = str(rng.choice(list(shares), p=np.array(list(shares.values())) / sum(shares.values())))
+        fault = config.faults.draw(rng)
         if fault == "none":
             return high
         picture = steps.from_rgb(high)

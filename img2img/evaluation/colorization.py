@@ -83,7 +83,7 @@ class Comparison:
     """Colours the grey versions of photos, and compares the results with the photos.
 
     Args:
-        candidates: models, each of which colours a grey picture `[H, W, 3]`.
+        candidates: by name, a function that colours a grey picture `[H, W, 3]`.
         classifier: made by `train_classifier`; None: no distances between sets.
     """
 

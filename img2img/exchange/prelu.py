@@ -1,10 +1,10 @@
 """Replace PReLU with operators that onnxruntime runs fast on CPUs."""
 
-from collections.abc import Iterable, Iterator
-
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper
+
+from img2img.exchange.weight_storage import names_read
 
 
 def split_prelu(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -26,17 +26,9 @@ def split_prelu(model: onnx.ModelProto) -> onnx.ModelProto:
         nodes.append(helper.make_node("Min", [hidden, f"{name}_zero"], [f"{name}_below"], f"{name}_min"))
         nodes.append(helper.make_node("Mul", [f"{name}_below", f"{name}_slope"], [f"{name}_bent"], f"{name}_mul"))
         nodes.append(helper.make_node("Add", [hidden, f"{name}_bent"], [name], f"{name}_add"))
-    used = set(_inputs(nodes))
+    used = set(names_read(nodes))
     kept = [one for one in model.graph.initializer if one.name in used]
     del model.graph.node[:], model.graph.initializer[:]
     model.graph.node.extend(nodes)
     model.graph.initializer.extend(kept)
     return model
-
-
-def _inputs(nodes: Iterable[onnx.NodeProto]) -> Iterator[str]:
-    """The names of all inputs, also of nodes in the bodies of loops, which see the values around them."""
-    for node in nodes:
-        yield from node.input
-        for attribute in node.attribute:
-            yield from _inputs(attribute.g.node)

@@ -61,7 +61,7 @@ def restore(model: onnx.ModelProto) -> int:
     for cast in casts:
         values = numpy_helper.to_array(halves[cast.input[0]]).astype(np.float32)
         restored.setdefault(cast.input[0], []).append(numpy_helper.from_array(values, cast.output[0]))
-    used = set(_names_read(nodes))
+    used = set(names_read(nodes))
     stored = []
     for weight in graph.initializer:
         if weight.name not in restored or weight.name in used:
@@ -83,13 +83,13 @@ def _shortened(weight: onnx.TensorProto) -> onnx.TensorProto | None:
     return numpy_helper.from_array(short) if np.isfinite(short).all() else None
 
 
-def _names_read(nodes: Iterable[onnx.NodeProto]) -> Iterator[str]:
+def names_read(nodes: Iterable[onnx.NodeProto]) -> Iterator[str]:
     """The tensors that operators read, also those in nested graphs."""
     for node in nodes:
         yield from node.input
         for attribute in node.attribute:
             for graph in (attribute.g, *attribute.graphs):
-                yield from _names_read(graph.node)
+                yield from names_read(graph.node)
 
 
 def _target_type(cast: onnx.NodeProto) -> int:

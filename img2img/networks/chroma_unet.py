@@ -32,7 +32,7 @@ class ChromaUNet(nn.Module):
     In training mode, the picture itself is the canvas: crops are square, and their size may vary.
 
     Args:
-        inputs: 1 for grey, 3 for RGB, of which only the luminance is used.
+        inputs: 1 for grey, 3 for RGB. The network only uses the luminance of RGB.
         outputs: 3.
         features: channels after the first halving; they double with each one, up to `widest` times as many.
         downs: halvings, 3 to 7.

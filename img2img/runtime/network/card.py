@@ -203,8 +203,8 @@ _RULES: dict[str, _Rule] = {
     "input_quality": _Rule(
         "clean, degraded or null",
         {"type": ["string", "null"], "enum": ["clean", "degraded", None]},
-        "The photos that the model is for. clean: it keeps what is there, also noise and compression artefacts."
-        " degraded: it removes them. Null: unknown, or it makes no difference.",
+        "The photos that the model is for. clean: it keeps everything in the photo, including noise and compression"
+        " artefacts. degraded: it removes them. Null: unknown, or it makes no difference.",
     ),
     "domains": _Rule(
         "a list of strings", _TEXTS, "Names of the columns of the input `domain`; empty if there is no such input."

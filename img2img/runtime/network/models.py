@@ -185,7 +185,7 @@ def candidates(task: str, scale: float | None = None, *, device: str = "auto") -
 
 
 def for_degraded_input(card: Card, *, but: Path) -> str | None:
-    """The name of an installed model that does the same as that of `card`, and is meant for degraded photos.
+    """The name of an installed model for degraded photos, with the task, scale and domains of `card`.
 
     Bundled models come first, then those with more parameters. None if there is no such model besides `but`.
     """

@@ -72,9 +72,7 @@ def convert_to_fp16(
     """
     card = model_files.float_card(source)
     flat_samples = samples.flat(card)
-    tried = samples.synthetic(card)
-    if folders:
-        tried += samples.of_pictures(folders, card, PICTURES, max_pixels=max_pixels)
+    tried = samples.to_compare(card, folders, PICTURES, max_pixels=max_pixels)
     model, fp32_operators = _converted(model_files.load(source), [*tried, *flat_samples])
     session, fp32_session = samples.session(model.SerializeToString()), samples.session(source)
     found, expected = samples.results(session, tried), samples.results(fp32_session, tried)

@@ -65,9 +65,7 @@ def store(source: Path, target: Path, folders: Sequence[Path] = (), *, max_pixel
     count = weight_storage.shorten(model)
     if not count:
         raise ExportError(f"{source}: it has no weights that 16 bits would make smaller", path=source)
-    tried = samples.synthetic(card)
-    if folders:
-        tried += samples.of_pictures(folders, card, PICTURES, max_pixels=max_pixels)
+    tried = samples.to_compare(card, folders, PICTURES, max_pixels=max_pixels)
     session, fp32_session = samples.session(model.SerializeToString()), samples.session(source)
     found, expected = samples.results(session, tried), samples.results(fp32_session, tried)
     psnr = min(samples.psnr_between([ours], [theirs]) for ours, theirs in zip(found, expected, strict=True))

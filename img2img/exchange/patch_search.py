@@ -154,17 +154,24 @@ def patch_in_pictures(sources, image, side):
 
 
 @script(_ours, default_opset=op)
+def patch_start(image, hole, guide, coarser, side):
+    """What both kinds of search begin with: pixels, touched, own, cost and sources."""
+    pixels = patch_pixels(image)
+    touched = patch_touched(hole)
+    own = patch_features(image, guide)
+    cost = op.Add(op.ReduceSumSquare(own, op.Constant(value_ints=[1]), keepdims=0), patch_unknown(hole))
+    sources = patch_inherit(coarser, touched, patch_every(pixels), side)
+    return pixels, touched, own, cost, sources
+
+
+@script(_ours, default_opset=op)
 def search_everywhere(image: FLOAT, hole: FLOAT, guide: FLOAT, coarser: INT64, iterations: int) -> INT64:
     """`search_everywhere`."""
     side = patch_side(image)
     area = op.Reshape(op.Mul(side, side), op.Constant(value_ints=[1]))
-    pixels = patch_pixels(image)
-    every = patch_every(pixels)
-    touched = patch_touched(hole)
-    inside, around, counted = patch_over(hole, side)
     weighted = op.Mul(guide, op.Constant(value_float=float(GUIDE)))
-    own = patch_features(image, weighted)
-    cost = op.Add(op.ReduceSumSquare(own, op.Constant(value_ints=[1]), keepdims=0), patch_unknown(hole))
+    pixels, touched, own, cost, sources = patch_start(image, hole, weighted, coarser, side)
+    inside, around, counted = patch_over(hole, side)
     minus = op.Constant(value_ints=[-1])
     one = op.Constant(value_ints=[1])
     width = op.Shape(own, start=1, end=2)
@@ -173,7 +180,6 @@ def search_everywhere(image: FLOAT, hole: FLOAT, guide: FLOAT, coarser: INT64, i
     batch = op.Range(op.Constant(value_int=0), op.Squeeze(op.Shape(image, start=0, end=1)), op.Constant(value_int=1))
     starts = op.Unsqueeze(op.Mul(batch, area), one)
     once = op.Expand(op.Constant(value_float=1.0), op.Shape(touched))
-    sources = patch_inherit(coarser, touched, every, side)
     uses = op.Mul(cost, op.Constant(value_float=0.0))
     for _i in range(op.Constant(value_int=iterations)):
         features = patch_features(patch_average(image, pixels, sources, inside, around, counted, side), weighted)
@@ -190,16 +196,11 @@ def search_everywhere(image: FLOAT, hole: FLOAT, guide: FLOAT, coarser: INT64, i
 def propagate(image: FLOAT, hole: FLOAT, guide: FLOAT, coarser: INT64, iterations: int) -> INT64:
     """`propagate`."""
     side = patch_side(image)
-    pixels = patch_pixels(image)
-    every = patch_every(pixels)
-    touched = patch_touched(hole)
-    inside, around, counted = patch_over(hole, side)
     weighted = op.Mul(guide, op.Constant(value_float=float(WEAK_GUIDE)))
-    own = patch_features(image, weighted)
+    pixels, touched, own, cost, sources = patch_start(image, hole, weighted, coarser, side)
+    inside, around, counted = patch_over(hole, side)
     axis = op.Constant(value_ints=[1])
-    cost = op.Add(op.ReduceSumSquare(own, axis, keepdims=0), patch_unknown(hole))
     start, row, column = patch_split(touched, side)
-    sources = patch_inherit(coarser, touched, every, side)
     for _i in range(op.Constant(value_int=iterations)):
         features = patch_features(patch_average(image, pixels, sources, inside, around, counted, side), weighted)
         wanted = op.Gather(features, touched)

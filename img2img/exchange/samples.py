@@ -95,6 +95,11 @@ def synthetic(card: Card) -> list[Sample]:
     return [_sample(np.ascontiguousarray(picture, np.uint8), 0, card, rng) for picture in pictures]
 
 
+def to_compare(card: Card, folders: Sequence[Path], count: int, *, max_pixels: int | None = None) -> list[Sample]:
+    """`synthetic` samples, and `count` from `folders` if there are any. Raises what `of_pictures` raises."""
+    return synthetic(card) + (of_pictures(folders, card, count, max_pixels=max_pixels) if folders else [])
+
+
 def flat(card: Card) -> list[Sample]:
     """Pictures of a single colour: black, white, grey and red.
 

@@ -313,14 +313,15 @@ class SuperResolution(Method):
         ]
         truths = [truth for _, truth in self.validation]
         both = [(luma(result), luma(truth)) for result, truth in zip(results, truths, strict=True)]
+        quality = [min(psnr(*pair, border=scale), MAX_PSNR) for pair in both]
         figures = {
-            "psnr_y": float(np.mean([min(psnr(a, b, border=scale), MAX_PSNR) for a, b in both])),
+            "psnr_y": float(np.mean(quality)),
             "ssim_y": float(np.mean([ssim(a, b, border=scale) for a, b in both])),
         }
         for fault in dict.fromkeys(self.faults):
             gains = [
-                min(psnr(*pair, border=scale), MAX_PSNR) - min(psnr(luma(low), pair[1], border=scale), MAX_PSNR)
-                for pair, (low, _), name in zip(both, self.validation, self.faults, strict=True)
+                ours - min(psnr(luma(low), truth, border=scale), MAX_PSNR)
+                for ours, (_, truth), (low, _), name in zip(quality, both, self.validation, self.faults, strict=True)
                 if name == fault
             ]
             figures[f"gain_{fault}"] = float(np.mean(gains))

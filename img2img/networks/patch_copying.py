@@ -43,7 +43,7 @@ class PatchCopyingGenerator(nn.Module):
         self.multiple = self.minimum = 1
         self.coarse = UNet(4, 3, features, downs, norm=norm, dropout=False, upsampling=upsampling)
 
-    def forward(self, image: Tensor, mask: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+    def forward(self, image: Tensor, mask: Tensor) -> Tensor:
         """Fill the hole.
 
         Args:
@@ -51,7 +51,7 @@ class PatchCopyingGenerator(nn.Module):
             mask: `[N, 1, H, W]`, 1 = fill, 0 = keep.
 
         Returns:
-            In training, the U-Net's picture `[N, 3, H, W]`, -1..1. In use, this picture (enlarged) and the filled one.
+            `[N, 3, H, W]`, -1..1: in training, what the U-Net paints; in use, the picture with patches copied.
         """
         if self.training:
             filled: Tensor = self.coarse(torch.cat((image, mask), 1))
@@ -59,7 +59,7 @@ class PatchCopyingGenerator(nn.Module):
         with torch.autocast(image.device.type, enabled=False):
             return self._copy(image.float(), mask.float())
 
-    def _copy(self, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    def _copy(self, image: Tensor, mask: Tensor) -> Tensor:
         small, hole = _shrink(image, mask, self.size)
         guess = self.coarse(torch.cat((small * (1 - hole), hole), 1))
         levels = _pyramid(image, mask, small * (1 - hole) + guess * hole)
@@ -67,8 +67,7 @@ class PatchCopyingGenerator(nn.Module):
         sources = search(levels)
         copied = _paste(image, sources)
         copied = copied + _resize(_correction(finest, sources) / 127.5, (image.shape[2], image.shape[3]))
-        coarse = _resize(guess, (image.shape[2], image.shape[3]))
-        return coarse, copied.clamp(-1, 1)
+        return copied.clamp(-1, 1)
 
     def initial_state_from(self, state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], str] | None:
         """Weights from a U-Net that was trained for inpainting without copying. None: `state` can be loaded as it is.

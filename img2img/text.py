@@ -60,6 +60,21 @@ def parse_memory(text: str, option: str = "--max-memory") -> int:
     return int(size)
 
 
+def parse_side(text: str, option: str, others: str) -> int:
+    """Parse a side in pixels, given for `option`. `others`: further values of the option, for the message.
+
+    Raises:
+        UsageError: the text is not a whole number greater than 0.
+    """
+    try:
+        side = int(text)
+    except ValueError:
+        side = 0
+    if side < 1:
+        raise UsageError(f"{option} {text}: use {others}, or a side in pixels such as 256")
+    return side
+
+
 _UNITS = {"s": 1, "sec": 1, "second": 1, "m": 60, "min": 60, "minute": 60, "h": 3600, "hour": 3600}
 
 

@@ -14,7 +14,7 @@ import typer
 
 from img2img.errors import ExitStatus, UsageError
 from img2img.runtime.tasks.settings import MAX_PIXELS, PANELS
-from img2img.text import show
+from img2img.text import parse_side, show
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Kind = TypeVar("Kind")
@@ -136,13 +136,7 @@ def parse_size(text: str) -> int | Literal["keep", "fit"]:
         return "keep"
     if text == "fit":
         return "fit"
-    try:
-        side = int(text)
-    except ValueError:
-        side = 0
-    if side < 1:
-        raise UsageError(f"--size {text}: use keep, fit, or a side in pixels such as 256")
-    return side
+    return parse_side(text, "--size", "keep, fit")
 
 
 def parse_colour(text: str, option: str) -> tuple[int, int, int]:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from img2img.errors import UsageError
 from img2img.runtime.network.card import Card
+from img2img.text import parse_side
 from img2img.threads import Cores
 
 if TYPE_CHECKING:
@@ -25,13 +26,7 @@ def parse_tile(text: str) -> Tile:
     """The value of --tile: auto, none, or a side. Raises UsageError."""
     if text in ("auto", "none"):
         return AUTO if text == "auto" else None
-    try:
-        side = int(text)
-    except ValueError:
-        side = 0
-    if side < 1:
-        raise UsageError(f"--tile {text}: use auto, none, or a side in pixels such as 256")
-    return side
+    return parse_side(text, "--tile", "auto, none")
 
 
 CONTEXT_ADVICE = "--assume context=N allows tiles (N: number of pixels around a tile that affect its result)"

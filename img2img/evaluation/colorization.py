@@ -16,10 +16,11 @@ from img2img.evaluation.kernel_distance import kid
 from img2img.evaluation.metrics import psnr
 from img2img.evaluation.results import MAX_PSNR, Case, Figure, Picture, Ratio, spread
 from img2img.evaluation.translation import Translate
+from img2img.runtime.image.luminance import LUMA_WEIGHTS
 
 Floats = NDArray[np.float32]
 
-TO_YCBCR = np.array([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]], np.float32)
+TO_YCBCR = np.array([LUMA_WEIGHTS, [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]], np.float32)
 """ITU-R BT.601, full range, as in JPEG."""
 
 

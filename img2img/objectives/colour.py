@@ -3,8 +3,7 @@
 import torch
 from torch import Tensor
 
-LUMA_WEIGHTS = (0.299, 0.587, 0.114)
-"""ITU-R BT.601, which Pillow also uses to turn RGB into grey."""
+from img2img.runtime.image.luminance import LUMA_WEIGHTS
 
 
 def luma(image: Tensor) -> Tensor:

@@ -9,8 +9,10 @@ from PIL import Image
 Pixels = npt.NDArray[Any]  # uint8 or uint16 [H, W, 3]
 Floats = npt.NDArray[np.float32]
 
-LUMA_WEIGHTS = np.array([0.299, 0.587, 0.114], np.float32)
+LUMA_WEIGHTS = (0.299, 0.587, 0.114)
 """ITU-R BT.601, as Pillow and JPEG turn RGB into grey."""
+
+_WEIGHTS = np.array(LUMA_WEIGHTS, np.float32)
 
 _BAND = 1 << 19  # pixels of the result that are processed at once, a few MB of floats
 
@@ -33,14 +35,14 @@ def with_luminance_of(picture: Pixels, coloured: Pixels) -> Pixels:
     height, width = picture.shape[:2]
     rows, columns = coloured.shape[:2]
     largest = np.float32(np.iinfo(picture.dtype).max)
-    changes = coloured - (coloured.astype(np.float32) @ LUMA_WEIGHTS)[..., None]
+    changes = coloured - (coloured.astype(np.float32) @ _WEIGHTS)[..., None]
     result = np.empty_like(picture)
     step = max(1, _BAND // width)
     for top in range(0, height, step):
         bottom = min(top + step, height)
         box = (0, top * rows / height, columns, min(bottom * rows / height, rows))
         change = np.stack([_enlarged(changes[..., c], (width, bottom - top), box) for c in range(3)], axis=2)
-        luma = picture[top:bottom].astype(np.float32) @ LUMA_WEIGHTS
+        luma = picture[top:bottom].astype(np.float32) @ _WEIGHTS
         above, below = (np.maximum(one, 1e-3) for one in (change.max(2), -change.min(2)))
         factor = np.minimum((largest - luma) / above, luma / below).clip(0, 1)
         change *= factor[..., None]

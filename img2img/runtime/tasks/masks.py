@@ -14,10 +14,11 @@ from img2img.runtime.files.storage_uri import relative_to
 from img2img.runtime.image import pictures
 from img2img.runtime.image.alpha import bleed
 from img2img.runtime.image.holes import Mask
+from img2img.runtime.image.luminance import LUMA_WEIGHTS
 from img2img.runtime.image.pictures import Picture
 from img2img.text import nfc, show
 
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601, as Pillow turns RGB into grey
+_LUMA = np.array(LUMA_WEIGHTS, np.float32)
 
 
 @dataclass(frozen=True, slots=True)

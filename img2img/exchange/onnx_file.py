@@ -1,11 +1,13 @@
 """Export a torch network to an ONNX file with a card. It is written only if onnxruntime reproduces the network."""
 
 import dataclasses
+import gc
 import io
 import logging
 import math
 import warnings
-from contextlib import redirect_stdout
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -123,7 +125,7 @@ def _to_onnx(network: ClampedNetwork, card: Card) -> onnx.ModelProto:
     for name in ("torch.onnx", "torch._guards"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
-        with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
+        with warnings.catch_warnings(), redirect_stdout(io.StringIO()), _without_garbage_collection():
             warnings.simplefilter("ignore")
             program = torch.onnx.export(
                 network,
@@ -142,6 +144,23 @@ def _to_onnx(network: ClampedNetwork, card: Card) -> onnx.ModelProto:
     except Exception as error:
         raise ExportError(f"the network cannot be exported to ONNX: {_reason(error)}") from error
     return _without_source_locations(model)
+
+
+@contextmanager
+def _without_garbage_collection() -> Iterator[None]:
+    """Let no collection run meanwhile.
+
+    The exporter parses Python code. In Python 3.11, `ast.parse` fails with "AST constructor recursion depth mismatch"
+    if another thread parses code during it, as formatting a traceback does. Threads switch there only while a
+    collection calls finalisers, the only Python code that runs inside `ast.parse`.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _dynamic_shapes(given: inputs.Inputs, card: Card) -> tuple[Any, ...]:

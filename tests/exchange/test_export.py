@@ -1,5 +1,10 @@
 """An exported file equals its network and has a card. If it does not equal the network, it is not written."""
 
+import ast
+import gc
+import threading
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -75,6 +80,29 @@ def test_a_file_that_differs_from_its_network_is_not_written(tmp_path: Path) -> 
     with pytest.raises(ExportError, match="differs from the network"):
         exchange.export(Unstable(), card(1), tmp_path / "model.onnx")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_thread_that_parses_code_meanwhile_does_not_fail_the_export(tmp_path: Path) -> None:
+    ended = threading.Event()
+
+    def parse() -> None:  # in Python 3.11, formatting a traceback does
+        while not ended.is_set():
+            with suppress(SystemError):
+                ast.parse("x = 1")
+
+    def switch_threads(*_: object) -> None:
+        time.sleep(1e-4)
+
+    thread = threading.Thread(target=parse)
+    thread.start()
+    gc.callbacks.append(switch_threads)
+    try:
+        exchange.export(tiny(2), card(2), tmp_path / "model.onnx")
+    finally:
+        gc.callbacks.remove(switch_threads)
+        ended.set()
+        thread.join()
+    assert gc.isenabled()
 
 
 def test_a_network_that_cannot_be_exported_is_a_clear_error(tmp_path: Path) -> None:

@@ -121,7 +121,7 @@ def train(
     resolved = method_type.recipe.parse(values, where="settings")
     if source is not None and source != config:
         _check_data_is_there(resolved, folder)
-    elif (folder / "config.toml").exists() and not quiet:
+    elif (folder / "config.toml").exists() and _settings_of_run(folder) is None and not quiet:
         console.say(f"{folder} has no checkpoint to continue from: starting anew, with the settings of this command")
 
     if smoke:

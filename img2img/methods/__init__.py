@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 METHODS = {
     "pix2pix": "img2img.methods.pix2pix:Pix2Pix",
     "cyclegan": "img2img.methods.cyclegan:CycleGAN",
+    "cut": "img2img.methods.cut:CUT",
+    "fastcut": "img2img.methods.cut:FastCUT",
     "stargan": "img2img.methods.stargan:StarGAN",
     "srgan": "img2img.methods.srgan:SRGAN",
     "esrgan": "img2img.methods.esrgan:ESRGAN",

@@ -11,12 +11,12 @@ from torch.utils.data import Dataset
 from img2img import objectives
 from img2img.data.ranges import BatchSize, Steps
 from img2img.data.unpaired import UnpairedData, UnpairedSet
-from img2img.evaluation.sliced_wasserstein import sliced_wasserstein
 from img2img.exchange.wrappers import TranslationWrapper
+from img2img.methods import unpaired
 from img2img.methods.adversarial import add_discriminators
 from img2img.methods.cards import card_of
 from img2img.methods.config import AdversarialConfig, NetworkConfig, ScheduleConfig
-from img2img.methods.figures import Picture, distances, diversity, spread, to_pictures, to_signed
+from img2img.methods.figures import Picture, spread, to_signed
 from img2img.methods.gan import GANConfig, check_crop
 from img2img.methods.method import Batch, Facts, Method, ModelExport, Networks, OptimiserSpec, Step, Validation
 from img2img.methods.pool import Pool
@@ -158,16 +158,10 @@ class CycleGAN(Method):
         for way, (source, target) in DIRECTIONS.items():
             there = inference_copy(networks[f"generator_{source}{target}"], self.config.norm_mode)
             back = inference_copy(networks[f"generator_{target}{source}"], self.config.norm_mode)
-            results, cycles = _there_and_back(there, back, real[source])
-            figures[f"swd_{way}"] = sliced_wasserstein(results, real[target])
-            figures[f"swd_{way}_input"] = sliced_wasserstein(real[source], real[target])
-            figures[f"diversity_{way}"] = diversity(results, real[target])
-            pairs = [(s, t) if source == "a" else (t, s) for s, t in self.data.truth]
-            if pairs:
-                truths = [real[target][t] for _, t in pairs]
-                ours = distances([results[s] for s, _ in pairs], truths)
-                copied = distances([real[source][s] for s, _ in pairs], truths)
-                figures |= {f"l1_{way}": ours["l1"], f"l1_{way}_input": copied["l1"], f"ssim_{way}": ours["ssim"]}
+            results = unpaired.translate(there, real[source])
+            cycles = unpaired.translate(back, results)
+            truth = [(s, t) if source == "a" else (t, s) for s, t in self.data.truth]
+            figures |= unpaired.measure(results, real[source], real[target], truth, f"_{way}")
             rows += spread([list(row) for row in zip(real[source], results, cycles, strict=True)], SHEET_ROWS)
         figures["diversity"] = min(figures[f"diversity_{way}"] for way in DIRECTIONS)
         figures["closeness"] = -(figures["swd_AtoB"] + figures["swd_BtoA"]) / 2
@@ -188,17 +182,3 @@ class CycleGAN(Method):
             )
             models.append(ModelExport(TranslationWrapper(generator), card, suffix=f".{way}"))
         return models
-
-
-def _there_and_back(
-    there: nn.Module, back: nn.Module, sources: Sequence[Picture]
-) -> tuple[list[Picture], list[Picture]]:
-    """Translate each source, and translate the result back."""
-    device = next(there.parameters()).device
-    results: list[Picture] = []
-    cycles: list[Picture] = []
-    for source in sources:
-        fake = there(to_signed(torch.from_numpy(source).permute(2, 0, 1)[None].to(device)))
-        results += to_pictures(fake)
-        cycles += to_pictures(back(fake))
-    return results, cycles

@@ -3,6 +3,7 @@
 from torch import Tensor, nn
 
 from img2img.errors import ConfigError
+from img2img.networks.blur_pool import BlurPool
 from img2img.networks.norms import needs_bias, norm_layer
 from img2img.networks.sizes import check_size
 
@@ -29,6 +30,7 @@ class PatchGAN(nn.Module):
         features: channels of the first layer; they double with each layer, up to 8 * features.
         layers: convolutions with stride 2, 1 to 6. The paper's 70 x 70 patches need 3, see `receptive_field`.
         norm: "batch", "instance" or "none" (gradient penalties need "instance" or "none").
+        blur: halve with `BlurPool` after convolutions with stride 1, as in CUT (Park et al. 2020).
 
     Input `[N, inputs, H, W]`, values -1..1, sides at least `minimum`; output `[N, 1, h, w]`, logits, high is real, with
     h = H // 2**layers - 2 and w likewise.
@@ -40,18 +42,23 @@ class PatchGAN(nn.Module):
         ConfigError: `layers` is out of range, or the norm is unknown.
     """
 
-    def __init__(self, inputs: int = 3, features: int = 64, layers: int = 3, norm: str = "batch") -> None:
+    def __init__(
+        self, inputs: int = 3, features: int = 64, layers: int = 3, norm: str = "batch", blur: bool = False
+    ) -> None:
         super().__init__()
         if not 1 <= layers <= 6:
             raise ConfigError(f"patchgan: layers = {layers} must be between 1 and 6")
         self.minimum = 3 * 2**layers
-        sequence: list[nn.Module] = [nn.Conv2d(inputs, features, 4, 2, 1), nn.LeakyReLU(0.2)]
+        halving = 1 if blur else 2
+        sequence: list[nn.Module] = [nn.Conv2d(inputs, features, 4, halving, 1), nn.LeakyReLU(0.2)]
+        sequence += [BlurPool(features)] if blur else []
         width = features
         for i in range(1, layers + 1):
             wider = features * min(2**i, 8)
-            stride = 2 if i < layers else 1
+            stride = halving if i < layers else 1
             sequence.append(nn.Conv2d(width, wider, 4, stride, 1, bias=needs_bias(norm)))
             sequence += [norm_layer(norm, wider), nn.LeakyReLU(0.2)]
+            sequence += [BlurPool(wider)] if blur and i < layers else []
             width = wider
         sequence.append(nn.Conv2d(width, 1, 4, 1, 1))
         self.model = nn.Sequential(*sequence)

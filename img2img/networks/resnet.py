@@ -2,6 +2,7 @@
 
 from torch import Tensor, nn
 
+from img2img.networks.blur_pool import BlurPool
 from img2img.networks.norms import needs_bias, norm_layer
 from img2img.networks.sizes import check_size
 from img2img.networks.upsampling import upsampling_layer
@@ -46,11 +47,15 @@ class ResNet(nn.Module):
         norm: "batch", "instance" or "none".
         dropout: 50 % dropout inside every block. It shifts the keys after it by one.
         upsampling: "transpose" or "resize".
+        blur: halve with `BlurPool` and double with bilinear interpolation, next to convolutions with stride 1, as in
+            CUT (Park et al. 2020). It replaces `upsampling` and shifts the keys.
 
     Input `[N, inputs, H, W]`, values -1..1, H and W multiples of 4, at least 8; output `[N, outputs, H, W]`, -1..1.
 
     Attributes:
         multiple, minimum: constraints on H and W, in pixels.
+        encoder_layers: the layers whose features CUT compares, in the order in which they run: the padded picture, both
+            halving convolutions, the first and the fifth block (Park et al. 2020, appendix C.2).
 
     Raises:
         ConfigError: a norm or upsampling is unknown.
@@ -69,17 +74,28 @@ class ResNet(nn.Module):
         norm: str = "instance",
         dropout: bool = False,
         upsampling: str = "transpose",
+        blur: bool = False,
     ) -> None:
         super().__init__()
         bias = needs_bias(norm)
         layers: list[nn.Module] = [nn.ReflectionPad2d(3), nn.Conv2d(inputs, features, 7, bias=bias)]
         layers += [norm_layer(norm, features), nn.ReLU()]
         for width in (features, 2 * features):
-            layers.append(nn.Conv2d(width, 2 * width, 3, 2, 1, bias=bias))
+            layers.append(nn.Conv2d(width, 2 * width, 3, 1 if blur else 2, 1, bias=bias))
             layers += [norm_layer(norm, 2 * width), nn.ReLU()]
+            layers += [BlurPool(2 * width)] if blur else []
+        halving = [place for place, layer in enumerate(layers) if isinstance(layer, nn.Conv2d)][1:]
+        chosen = [0, *halving, *(len(layers) + number for number in (0, 4) if number < blocks)]
+        self.encoder_layers = tuple(f"model.{place}" for place in chosen)
         layers += [ResNetBlock(4 * features, norm=norm, dropout=dropout) for _ in range(blocks)]
         for width in (2 * features, features):
-            layers.append(upsampling_layer(upsampling, 2 * width, width, kernel=3, bias=bias))
+            if blur:
+                layers += [
+                    nn.Upsample(scale_factor=2, mode="bilinear"),
+                    nn.Conv2d(2 * width, width, 3, 1, 1, bias=bias),
+                ]
+            else:
+                layers.append(upsampling_layer(upsampling, 2 * width, width, kernel=3, bias=bias))
             layers += [norm_layer(norm, width), nn.ReLU()]
         layers += [nn.ReflectionPad2d(3), nn.Conv2d(features, outputs, 7), nn.Tanh()]
         self.model = nn.Sequential(*layers)

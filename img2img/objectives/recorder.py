@@ -25,6 +25,8 @@ class Recorder:
             scores = discriminator(picture)
         scores, features = Recorder(discriminator)(picture)
 
+    `encode` stops the network after the last of `layers`.
+
     Args:
         network: any discriminator, also multi-scale or wrapped for distribution. Hooks do not run in compiled code; for
             a compiled network, the recorder hooks the original, so call the original or the recorder.
@@ -48,12 +50,28 @@ class Recorder:
         self._handles: list[RemovableHandle] = []
         self._features: list[Tensor] = []
         self._recorded: list[tuple[nn.Module, Tensor]] = []
+        self._stops = False
 
     def __call__(self, *inputs: Any, **named: Any) -> tuple[Any, list[Tensor]]:
         """Return the network's result and the activations on the way to it."""
         with self as features:
             result = self.network(*inputs, **named)
         return result, features
+
+    def encode(self, *inputs: Any) -> list[Tensor]:
+        """Return the activations of `layers` only. What the network would compute after the last of them is left out.
+
+        `layers` must be given in the order in which they run, and each runs once.
+        """
+        self._stops = True
+        try:
+            with self:
+                self.network(*inputs)
+        except _AllRecorded as recorded:
+            return recorded.features
+        finally:
+            self._stops = False
+        raise ConfigError("a layer whose features are compared did not run")
 
     def __enter__(self) -> list[Tensor]:
         self._features = []
@@ -74,7 +92,9 @@ class Recorder:
         for layer in self.layers:
             if layer not in modules or not layer:
                 names = ", ".join(name for name in modules if name)
-                raise ConfigError(f"the discriminator has no layer '{layer}' for feature matching; choose from {names}")
+                raise ConfigError(
+                    f"layer '{layer}', whose features are to be compared, does not exist; choose from {names}"
+                )
         return [modules[layer] for layer in self.layers]
 
     def _default_modules(self) -> list[nn.Module]:
@@ -85,8 +105,10 @@ class Recorder:
 
     def _record(self, module: nn.Module, inputs: Any, output: Any) -> None:
         if not isinstance(output, Tensor):
-            raise ConfigError(f"layer {type(module).__name__} does not return a tensor; feature matching cannot use it")
+            raise ConfigError(f"layer {type(module).__name__} does not return a tensor; it cannot be recorded")
         self._recorded.append((module, output))
+        if self._stops and len(self._recorded) == len(self._watched):
+            raise _AllRecorded([tensor for _, tensor in self._recorded])
 
     def _finish(self, module: nn.Module, inputs: Any, output: Any) -> None:
         self._features += [tensor for _, tensor in self._recorded] if self.layers else self._select(output)
@@ -99,6 +121,14 @@ class Recorder:
         found = activations or [tensor for _, tensor in before]
         scores = {tensor.untyped_storage().data_ptr() for tensor in _tensors(output)}
         return [tensor for tensor in found if tensor.untyped_storage().data_ptr() not in scores]
+
+
+class _AllRecorded(Exception):
+    """Leaves the network as soon as all layers have been recorded."""
+
+    def __init__(self, features: list[Tensor]) -> None:
+        super().__init__()
+        self.features = features
 
 
 def _tensors(output: Any) -> list[Tensor]:

@@ -64,6 +64,8 @@ def test_the_same_command_on_a_finished_run_succeeds(
     again = img2img("train", "esrgan", "--out", out, "--resume", "--device", "cpu")
     assert again.returncode == 0, again.stderr
     assert "this run is finished: all 4 steps are done" in again.stderr and "continuing" not in again.stderr
+    same = img2img("train", "esrgan", "--out", out, "--config", out / "config.toml", "--device", "cpu")
+    assert "this run is finished" in same.stderr and "starting anew" not in same.stderr
 
 
 def test_another_method_a_moved_folder_and_a_file_are_told_apart(

@@ -183,7 +183,9 @@ def test_named_layers_are_recorded_in_the_order_in_which_they_run() -> None:
     network, picture = layered(), torch.rand(1, 3, 9, 9)
     _, features = Recorder(network, ["4", "0"])(picture)
     assert [f.shape[1] for f in features] == [4, 1]
-    with pytest.raises(ConfigError, match="no layer '9' for feature matching; choose from 0, 1, 2, 3, 4"):
+    with pytest.raises(
+        ConfigError, match="layer '9', whose features are to be compared, does not exist; choose from 0, 1, 2, 3, 4"
+    ):
         Recorder(network, ["9"])
 
 
@@ -236,3 +238,17 @@ def test_feature_matching_alone_trains_a_generator() -> None:
         optimiser.step()
         losses.append(loss.item())
     assert losses[-1] < 0.1 * losses[0]
+
+
+def test_encoding_stops_after_the_last_layer() -> None:
+    ran = []
+    network = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 4), nn.Linear(4, 5))
+    for layer in network:
+        layer.register_forward_hook(lambda module, *_: ran.append(module))
+    picture = torch.rand(1, 2)
+    recorder = Recorder(network, ["0", "2"])
+    first, second = recorder.encode(picture)
+    assert ran == list(network[:3])
+    assert torch.equal(first, network[0](picture)) and torch.equal(second, network[:3](picture))
+    scores, features = recorder(picture)
+    assert scores.shape == (1, 5) and len(features) == 2, "it still records whole runs"

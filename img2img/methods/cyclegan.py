@@ -1,10 +1,10 @@
 """CycleGAN: Zhu et al. 2017, "Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial Networks"."""
 
 from collections.abc import Generator, Sequence
-from typing import Literal
+from typing import Literal, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
@@ -15,7 +15,7 @@ from img2img.evaluation.sliced_wasserstein import sliced_wasserstein
 from img2img.exchange.wrappers import TranslationWrapper
 from img2img.methods.adversarial import add_discriminators
 from img2img.methods.cards import card_of
-from img2img.methods.config import AdversarialConfig, NetworkConfig, ScheduleConfig
+from img2img.methods.config import AdversarialConfig, MatchingConfig, NetworkConfig, ScheduleConfig
 from img2img.methods.figures import Picture, distances, diversity, spread, to_pictures, to_signed
 from img2img.methods.gan import GANConfig, check_crop
 from img2img.methods.method import Batch, Facts, Method, ModelExport, Networks, OptimiserSpec, Step, Validation
@@ -32,6 +32,8 @@ DIRECTIONS = {"AtoB": ("a", "b"), "BtoA": ("b", "a")}
 class Config(GANConfig):
     """Section 4 and appendix 7: ResNet-9 and 70x70 PatchGANs, LSGAN + 10 cycle + 5 identity, replay pools of 50."""
 
+    matching_kinds = ("mean",)
+
     method: Literal["cyclegan"] = Field(default="cyclegan", description="method")
     data: UnpairedData = Field(description="two folders of pictures")
     generator: NetworkConfig = Field(default=NetworkConfig(name="resnet"), description="both generators")
@@ -39,12 +41,15 @@ class Config(GANConfig):
         default=NetworkConfig(name="patchgan", options={"norm": "instance"}), description="both discriminators"
     )
     adversarial: AdversarialConfig = Field(default=AdversarialConfig(name="lsgan"), description="adversarial objective")
+    matching: MatchingConfig = MatchingConfig(kind="mean")
     objective: Literal["l1", "l2", "charbonnier"] = Field(
         default="l1", description="distance in the cycle and identity losses (equation 2)"
     )
     cycle: float = Field(default=10.0, ge=0, description="weight of the cycle loss, G(F(b)) = b and F(G(a)) = a")
     identity: float = Field(
-        default=0.5, ge=0, description="weight of the identity loss, G(b) = b and F(a) = a, relative to the cycle loss"
+        default=0.5,
+        ge=0,
+        description="weight of the identity loss, G(b) = b and F(a) = a, as a fraction of `cycle`; 0 if `cycle` is",
     )
     pool: int = Field(
         default=50, ge=0, le=100_000, description="earlier results in the replay pool of each discriminator"
@@ -56,6 +61,24 @@ class Config(GANConfig):
     steps: Steps = Field(default=200_000, description="training steps; the paper trains for 200 epochs")
     batch: BatchSize = Field(default=1, description="pictures per side and step, over all processes")
     schedule: ScheduleConfig = ScheduleConfig(shape="linear", flat=0.5)
+
+    @model_validator(mode="after")
+    def _identity_has_an_effect(self) -> Self:
+        if self.identity and not self.cycle:
+            raise ValueError(
+                f"identity = {self.identity:g} is a fraction of cycle, and cycle is 0: set identity to 0 too"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _matches_batches(self) -> Self:
+        parts = f" in accumulate = {self.accumulate} parts" if self.accumulate > 1 else ""
+        if self.matching.weight and self.batch // self.accumulate < 2:
+            raise ValueError(
+                f"batch = {self.batch}{parts}: matching.weight compares the mean features of a batch, and needs 2 "
+                "pictures or more; single pictures of two domains have nothing to match"
+            )
+        return self
 
 
 class CycleGAN(Method):
@@ -89,7 +112,7 @@ class CycleGAN(Method):
             network = config.build(config.discriminator, fixed={"inputs": 3}, defaults={"size": config.data.crop})
             check_crop(config.data.crop, config.discriminator, network)
             built[name] = network
-        self.adversarial = add_discriminators(self, config, built)
+        self.adversarial = add_discriminators(self, config, built, halve=True)
         self.distance: nn.Module = objectives.build(config.objective)
 
     def load(self) -> Dataset[Batch]:
@@ -115,8 +138,7 @@ class CycleGAN(Method):
                 loss, more = self.adversarial[name].discriminator_loss(networks[name], real[side], shown)
                 losses.append(loss)
                 figures |= {f"{figure}_{side}": value for figure, value in more.items()}
-            # The official code halves the loss to slow the discriminators down.
-            yield "discriminator", 0.5 * torch.stack(losses).sum()
+            yield "discriminator", torch.stack(losses).sum()
         for name in ("accuracy_real", "accuracy_fake"):
             figures[name] = (figures.pop(f"{name}_a") + figures.pop(f"{name}_b")) / 2
         return figures | self.adversarial["discriminator_b"].gradient()
@@ -132,7 +154,7 @@ class CycleGAN(Method):
             name = f"discriminator_{target}"
             adversarial, more = self.adversarial[name].generator_loss(networks[name], fake[target], real[target])
             terms = {"cycle": config.cycle * self.distance(back(fake[target]), real[source])} if config.cycle else {}
-            if config.identity and config.cycle:
+            if config.identity:
                 same = self.distance(there(real[target]), real[target])
                 terms["identity"] = config.cycle * config.identity * same
             figures |= {f"{figure}_{target}": value for figure, value in more.items()}

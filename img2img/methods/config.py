@@ -95,7 +95,9 @@ class AdversarialConfig(Section):
     """Adversarial objective and gradient penalty."""
 
     name: str = Field(description="adversarial objective", json_schema_extra=_one_of(ADVERSARIAL))
-    weight: float = Field(default=1.0, ge=0, description="weight in the generator's loss")
+    weight: float = Field(
+        default=1.0, ge=0, description="weight in the generator's loss, a sum over the scales of the discriminator"
+    )
     options: dict[str, float | str | bool] = Field(default={}, description="arguments of the objective")
     penalty: str | None = Field(
         default=None,
@@ -113,7 +115,13 @@ class MatchingConfig(Section):
     (Salimans et al. 2016).
     """
 
-    weight: float = Field(default=0.0, ge=0, description="weight in the generator's loss; 0: off")
+    weight: float = Field(
+        default=0.0,
+        ge=0,
+        description="weight in the generator's loss; 0: off. The loss is a mean over each layer, a sum over the layers "
+        "and a mean over the scales, as in pix2pixHD. Bao et al. 2017 (CVAE-GAN) take half the sum over a layer: with "
+        "l2 and an 8x8x512 layer, their weight of 1 is 16384 here",
+    )
     kind: Literal["mean", "class-mean", "pairwise"] = Field(
         default="pairwise",
         description="what to match: batch means (mean), moving means per class (class-mean), or each result with its "

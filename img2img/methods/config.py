@@ -52,9 +52,11 @@ class NetworkConfig(Section):
 class OptimiserConfig(Section):
     """Optimiser and learning rate."""
 
-    name: Literal["adam", "adamw"] = Field(default="adam", description="optimiser")
+    name: Literal["adam", "adamw", "rmsprop", "sgd"] = Field(default="adam", description="optimiser")
     rate: PositiveFloat = Field(default=2e-4, description="peak learning rate")
-    betas: tuple[float, float] = Field(default=(0.9, 0.99), description="Adam's betas")
+    betas: tuple[float, float] = Field(default=(0.9, 0.99), description="adam and adamw: betas")
+    decay: float = Field(default=0.9, ge=0, lt=1, description="rmsprop: decay of the mean squared gradient")
+    momentum: float = Field(default=0.0, ge=0, lt=1, description="rmsprop and sgd: momentum")
     weight_decay: float = Field(default=0.0, ge=0, description="weight decay")
     clip: float | None = Field(default=None, gt=0, description="maximum gradient norm; none: no clipping")
 

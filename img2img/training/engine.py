@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from img2img.errors import CheckpointError, ConfigError, DeviceError
 from img2img.methods.config import OptimiserConfig, RunConfig
-from img2img.methods.method import Batch, Method
+from img2img.methods.method import Batch, Method, OptimiserSpec
 from img2img.networks import EAGER
 from img2img.training.averages import Average
 from img2img.training.checkpoints import Checkpoint
@@ -79,6 +79,7 @@ class Engine:
             name: [p for group in optimiser.param_groups for p in group["params"]]
             for name, optimiser in self.optimisers.items()
         }
+        self._bounded = {name: _bounded(method, moved) for name, moved in method.optimisers.items()}
 
     def unwrapped(self, name: str) -> nn.Module:
         """Return the network called `name` without the wrapper of torch.compile."""
@@ -141,8 +142,8 @@ class Engine:
         optimiser.step()
         if moved.bound is not None:
             with torch.no_grad():
-                torch._foreach_clamp_min_(self._parameters[name], -moved.bound)
-                torch._foreach_clamp_max_(self._parameters[name], moved.bound)
+                torch._foreach_clamp_min_(self._bounded[name], -moved.bound)
+                torch._foreach_clamp_max_(self._bounded[name], moved.bound)
         return norms
 
     def _average_gradients(self, gradients: list[Tensor]) -> None:
@@ -269,6 +270,13 @@ def _precision(wanted: str, device: str) -> str:
     # neither that nor AMX tiles emulates bf16 and takes three times as long.
     native = torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
     return "bf16" if native else "fp32"
+
+
+def _bounded(method: Method, moved: OptimiserSpec) -> list[Tensor]:
+    """Return the weights that `moved.bound` clips."""
+    named = [(f"{name}.{key}", p) for name in moved.networks for key, p in method.networks[name].named_parameters()]
+    free = tuple(f"{part}." for part in moved.unbounded)
+    return [p for key, p in named if p.requires_grad and not key.startswith(free)]
 
 
 def _optimiser(config: OptimiserConfig, method: Method, moved: tuple[str, ...]) -> torch.optim.Optimizer:

@@ -21,6 +21,7 @@ from img2img.training.listener import SilentListener
 from img2img.training.loop import train
 
 COLOURS = {"red": (220, 40, 40), "green": (40, 200, 60), "blue": (50, 60, 220)}
+COLOURS |= {"A": COLOURS["red"], "B": COLOURS["blue"]}
 
 
 def shape(seed: int, colour: tuple[int, int, int], size: int = 40, *, outline: bool = False) -> Image.Image:

@@ -116,7 +116,7 @@ class CycleGAN(Method):
         self.distance: nn.Module = objectives.build(config.objective)
 
     def load(self) -> Dataset[Batch]:
-        self.data = UnpairedSet.read(self.config.data, seed=self.config.seed)
+        self.data = UnpairedSet.read(self.config.data, seed=self.config.seed, held_out=self.config.validate_pictures)
         self.notes += self.data.notes
         return self.data.dataset
 

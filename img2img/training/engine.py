@@ -192,7 +192,10 @@ class Engine:
             network.train()
 
     def checkpoint(self, step: int, extra: dict[str, Any]) -> Checkpoint:
-        """Return everything that `restore` needs to continue after `step` steps. Every process must call it."""
+        """Return everything that `restore` needs to continue after `step` steps. Every process must call it.
+
+        Further training changes its tensors. `copied` keeps them.
+        """
         weights = {name: self.unwrapped(name).state_dict() for name in self.networks}
         weights |= {f"{name}.ema": average.module.state_dict() for name, average in self.averages.items()}
         own = {name: part.state_dict() for name, part in self.method.state.items()}
@@ -251,6 +254,33 @@ class Engine:
 
 def _part(batch: Batch, k: int, parts: int) -> Batch:
     return batch if parts == 1 else {name: value.chunk(parts)[k] for name, value in batch.items()}
+
+
+def copied(checkpoint: Checkpoint, over: Checkpoint | None = None) -> Checkpoint:
+    """Return a copy of `checkpoint` in main memory, which training does not change.
+
+    Args:
+        over: an earlier copy that is no longer needed. Its memory is used again, which saves half of the time.
+    """
+    return Checkpoint(
+        checkpoint.step,
+        _copy(checkpoint.weights, over and over.weights),
+        _copy(checkpoint.state, over and over.state),
+    )
+
+
+def _copy(value: Any, over: Any) -> Any:
+    if isinstance(value, Tensor):
+        if isinstance(over, Tensor) and (over.shape, over.dtype) == (value.shape, value.dtype):
+            return over.copy_(value)
+        return value.detach().to("cpu", copy=True)
+    if isinstance(value, dict):
+        known = over if isinstance(over, dict) else {}
+        return {key: _copy(one, known.get(key)) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        others = over if isinstance(over, list | tuple) and len(over) == len(value) else [None] * len(value)
+        return type(value)(_copy(one, other) for one, other in zip(value, others, strict=True))
+    return value
 
 
 def _on_cpu(value: Any) -> Any:

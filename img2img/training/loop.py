@@ -87,6 +87,7 @@ def train(
     threads: int | None = None,
     max_minutes: float | None = None,
     max_steps: int | None = None,
+    measure_context: bool = True,
 ) -> Outcome:
     """Train until `config.steps`, from scratch or from where the run in `folder` stopped.
 
@@ -96,6 +97,8 @@ def train(
         threads: limit on the CPU threads of torch, for the whole process.
         max_minutes, max_steps: stop earlier, after this many minutes or steps of this call. The models are still
             written.
+        measure_context: whether the cards of the models say how much of the picture a result depends on. That takes
+            minutes for deep networks; without it, models run on whole pictures.
 
     Raises:
         ConfigError, DataError: before the first step. The message names the key or the file.
@@ -117,7 +120,7 @@ def train(
         with stop_signals() as stop:
             training.stop = stop
             training.run_steps(started + 60 * max_minutes if max_minutes is not None else math.inf, max_steps)
-        return training.finish()
+        return training.finish(measure_context=measure_context)
     except KeyboardInterrupt as error:  # a second Ctrl-C, or one while the models are written
         raise Interrupted(training.saved_work()) from error
     except (MemoryError, torch.OutOfMemoryError) as error:
@@ -218,7 +221,7 @@ class _Training:
         purpose = "continue" if saved[-1] < steps else "write the model"
         return f"stopped after step {saved[-1]} of {steps}, which is saved; run the same command to {purpose}"
 
-    def finish(self) -> Outcome:
+    def finish(self, *, measure_context: bool) -> Outcome:
         """Write the models of a run that was not interrupted."""
         self._close()
         self.outcome.step, self.outcome.figures = self.step, self.figures
@@ -226,7 +229,7 @@ class _Training:
         if self.main:
             for model in self.method.models(self.engine.evaluation_networks()):
                 target = self.run.folder / f"model{model.suffix}.onnx"
-                exchange.export(model.network, model.card, target)
+                exchange.export(model.network, model.card, target, context="measured" if measure_context else None)
                 self.outcome.models[target] = model.card
         self.engine.accelerator.wait_for_everyone()
         self.engine.accelerator.end_training()
@@ -326,7 +329,7 @@ class _Training:
     @property
     def _alone(self) -> bool:
         """Whether no other process takes part. Several processes stop together, after a step."""
-        return self.engine.accelerator.num_processes == 1
+        return int(self.engine.accelerator.num_processes) == 1
 
     def _at_once(self) -> AbstractContextManager[None]:
         return self.stop.at_once() if self._alone else nullcontext()

@@ -21,6 +21,7 @@ from img2img.training.listener import SilentListener
 from img2img.training.loop import train
 
 COLOURS = {"red": (220, 40, 40), "green": (40, 200, 60), "blue": (50, 60, 220)}
+COLOURS |= {"A": COLOURS["red"], "B": COLOURS["blue"]}
 
 
 def shape(seed: int, colour: tuple[int, int, int], size: int = 40, *, outline: bool = False) -> Image.Image:
@@ -98,7 +99,7 @@ def check_resume(method: type[Method], config: RunConfig, place: Path, stop: int
     """
     whole, broken = place / "whole", place / "broken"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("img2img.exchange.export", lambda *args: None)
+        patch.setattr("img2img.exchange.export", lambda *args, **named: None)
         train(method, config, whole, SilentListener(), device="cpu")
         with pytest.raises(Interrupted):
             train(method, config, broken, StopAfter(stop), device="cpu")
@@ -113,7 +114,7 @@ def check_resume(method: type[Method], config: RunConfig, place: Path, stop: int
 def train_to_end(method: type[Method], config: RunConfig, run: Path) -> list[dict[str, float]]:
     """Train to the end, without export. Return the figures of the validations."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("img2img.exchange.export", lambda *args: None)
+        patch.setattr("img2img.exchange.export", lambda *args, **named: None)
         train(method, config, run, SilentListener(), device="cpu")
     return [entry["validation"] for entry in log(run) if "validation" in entry]
 

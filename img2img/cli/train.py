@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from img2img.cli import console, options, run_settings, trainer
-from img2img.errors import ConfigError, ExitStatus
+from img2img.errors import ConfigError, ExitStatus, Interrupted
 from img2img.methods import METHODS
 from img2img.text import count_of, show, show_duration
 
@@ -23,6 +25,11 @@ if TYPE_CHECKING:
     from img2img.training.loop import Outcome
 
 SMOKE_STEPS = 3
+SMOKE_MINUTES = 0.25
+"""After this time, a smoke run takes no second or third step."""
+
+SMOKE_PICTURES = 2
+"""Held-out pictures that a smoke run validates on."""
 
 
 def train(
@@ -55,7 +62,7 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Fail if --out holds no run to continue.")] = False,
     smoke: Annotated[
         bool,
-        typer.Option("--smoke", help="Test the run with three steps, validation and export; keep nothing."),
+        typer.Option("--smoke", help="Test the run: up to three steps, a validation, an export; keep nothing."),
     ] = False,
     device: Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Where to train.")] = "auto",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads. [default: all cores]")] = None,
@@ -112,22 +119,39 @@ def train(
     elif (folder / "config.toml").exists() and run_settings.of_run(folder) is None and not quiet:
         console.say(f"{folder} has no checkpoint to continue from: starting anew, with the settings of this command")
 
-    if smoke:
-        _smoke(method_type, resolved, device, threads)
-        _exit_process()
-        return
+    with _quick_exit():
+        if smoke:
+            _smoke(method_type, resolved, device, threads)
+        else:
+            _train(method_type, resolved, folder, quiet, device=device, threads=threads, max_minutes=max_minutes)
+    _exit_process()
+
+
+def _train(method_type: type[Method], config: RunConfig, folder: Path, quiet: bool, **limits: Any) -> None:
     from img2img.training.listener import SilentListener
     from img2img.training.loop import train as run
 
-    listener = SilentListener() if quiet else Watcher(resolved.steps)
+    listener = SilentListener() if quiet else Watcher(config.steps)
     try:
-        outcome = run(method_type, resolved, folder, listener, device=device, threads=threads, max_minutes=max_minutes)
+        outcome = run(method_type, config, folder, listener, **limits)
     finally:
         if isinstance(listener, Watcher):
             listener.close()
     if not quiet:
         _report(outcome, listener.note)
-    _exit_process()
+
+
+@contextmanager
+def _quick_exit() -> Iterator[None]:
+    """Let an interrupt inside the block end the process without the interpreter's last search for garbage.
+
+    After training it would look at a million objects of torch, which takes seconds.
+    """
+    try:
+        yield
+    except (Interrupted, KeyboardInterrupt):
+        gc.freeze()
+        raise
 
 
 def _report(outcome: Outcome, say: Callable[[str], None]) -> None:
@@ -168,10 +192,24 @@ def _smoke(method_type: type[Method], config: RunConfig, device: str, threads: i
             self.times.append(time.monotonic())
 
     listener = Timed(config.steps)
+    config = config.model_copy(update={"validate_pictures": SMOKE_PICTURES})
     with tempfile.TemporaryDirectory() as place:
-        outcome = run(
-            method_type, config, Path(place) / "smoke", listener, device=device, threads=threads, max_steps=SMOKE_STEPS
-        )
+        try:
+            outcome = run(
+                method_type,
+                config,
+                Path(place) / "smoke",
+                listener,
+                device=device,
+                threads=threads,
+                max_minutes=SMOKE_MINUTES,
+                max_steps=SMOKE_STEPS,
+                measure_context=False,
+            )
+        except Interrupted as error:
+            raise Interrupted("stopped; --smoke keeps nothing") from error
+        finally:
+            listener.close()
     seconds = min(after - before for before, after in pairwise(listener.times))
     used = f"{memory.peak() / 2**30:.1f} GB of memory"
     if outcome.gpu_bytes:

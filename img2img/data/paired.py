@@ -22,7 +22,7 @@ from img2img.text import count_of
 Pixels = NDArray[np.uint8]
 
 MAX_HELD_OUT = 200
-"""Number of held-out pairs kept for validation. From a larger test set, they are chosen by a hash of their names."""
+"""Number of held-out pairs kept for validation at most. From more, they are chosen by a hash of their names."""
 
 
 class HeldOutPair(NamedTuple):
@@ -94,8 +94,8 @@ class PairedSet:
     notes: list[str]
 
     @classmethod
-    def read(cls, data: PairedData, *, seed: int) -> Self:
-        """Find, check and decode the pairs of `data`.
+    def read(cls, data: PairedData, *, seed: int, held_out: int = MAX_HELD_OUT) -> Self:
+        """Find, check and decode the pairs of `data`, with at most `held_out` held-out pairs.
 
         Raises:
             DataError: see `find_pairs`; or a picture cannot be read, is smaller than the crop with `load` 0, or is not
@@ -105,7 +105,7 @@ class PairedSet:
         palette = label_palette(pairs, data)
         reader = Reader(data, palette)
         cache = Cache(pairs.train, reader.load, limit_mb=data.cache_mb)
-        test = layouts.at_most(pairs.test, [pair.name for pair in pairs.test], MAX_HELD_OUT)
+        test = layouts.at_most(pairs.test, [pair.name for pair in pairs.test], min(held_out, MAX_HELD_OUT))
         held = [HeldOutPair(p.name, *both) for p, both in zip(test, read_all(test, reader.load_whole), strict=True)]
         counts = f"{count_of(len(pairs.train), 'training pair')}, {len(pairs.test)} held out"
         if len(test) < len(pairs.test):

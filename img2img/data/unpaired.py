@@ -25,7 +25,7 @@ Pixels = NDArray[np.uint8]
 Truth = Literal["auto", "names", "none"]
 
 MAX_HELD_OUT = 200
-"""Number of held-out pictures per side kept for validation."""
+"""Largest number of held-out pictures per side kept for validation."""
 
 
 class UnpairedData(JitterSection):
@@ -108,8 +108,8 @@ class UnpairedSet:
     notes: list[str]
 
     @classmethod
-    def read(cls, data: UnpairedData, *, seed: int) -> Self:
-        """Find, check and decode the pictures of `data`.
+    def read(cls, data: UnpairedData, *, seed: int, held_out: int = MAX_HELD_OUT) -> Self:
+        """Find, check and decode the pictures of `data`, with at most `held_out` held-out pictures per side.
 
         Raises:
             DataError: see `find_unpaired`; or a picture cannot be read, or is smaller than the crop with `load` 0.
@@ -118,7 +118,7 @@ class UnpairedSet:
         found = find_unpaired(data.folders, validation=data.validation)
         limit = (default_limit_mb() if data.cache_mb is None else data.cache_mb) // 2
         a, b = (Cache([n.path for n in side], Reader(data).load, limit_mb=limit) for side in found.train)
-        chosen = [layouts.at_most(side, [n.name for n in side], MAX_HELD_OUT) for side in found.held_out]
+        chosen = [layouts.at_most(side, [n.name for n in side], min(held_out, MAX_HELD_OUT)) for side in found.held_out]
         held_a, held_b = (
             [HeldOutPicture(named.name, picture) for named, picture in zip(side, _whole(side, data), strict=True)]
             for side in chosen

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +21,18 @@ Scorer = Callable[[Tensor], Tensor | list[Tensor]]
 """From pictures to scores: a discriminator, with its condition already filled in where it has one."""
 
 _NORMS_OVER_THE_BATCH = (nn.BatchNorm1d, nn.BatchNorm2d)
+
+
+@runtime_checkable
+class WithClassifier(Protocol):
+    """A discriminator that also classifies.
+
+    Attributes:
+        classifier_parts: names of the parts that only the classification uses. They do not belong to the critic, so a
+            bound on its weights does not apply to them. A trunk that both share belongs to the critic.
+    """
+
+    classifier_parts: tuple[str, ...]
 
 
 def add_discriminators(
@@ -59,7 +72,15 @@ def add_discriminators(
         losses[name] = AdversarialLoss(config.adversarial, config.matching, network, augment, halve=halve)
     bound = next(iter(losses.values())).bound  # set by the objective, which is the same for all
     method.networks.update(discriminators)
-    method.optimisers["discriminator"] = OptimiserSpec(tuple(discriminators), config.discriminator_optimiser, bound)
+    unbounded = tuple(
+        f"{name}.{part}"
+        for name, network in discriminators.items()
+        if isinstance(network, WithClassifier)
+        for part in network.classifier_parts
+    )
+    method.optimisers["discriminator"] = OptimiserSpec(
+        tuple(discriminators), config.discriminator_optimiser, bound, unbounded
+    )
     method.batches = config.adversarial.discriminator_steps
     state = {
         part + name.removeprefix("discriminator"): value

@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field, NonNegativeInt, PositiveFloat, PositiveIn
 from pydantic.config import JsonDict
 
 from img2img.atomic import atomic
-from img2img.data.ranges import BatchSize, Steps
+from img2img.data.ranges import BatchSize, Count, Steps
 from img2img.errors import ConfigError
 from img2img.methods import faults
 from img2img.methods.schema import json_schema
@@ -186,6 +186,11 @@ class RunConfig(Section):
     log_every: Steps = Field(default=50, description="steps between log lines in log.jsonl")
     validate_every: Steps = Field(
         default=500, description="steps between validations, which also write a contact sheet"
+    )
+    validate_pictures: Count = Field(
+        default=50,
+        description="held-out pictures of a validation at most (cyclegan: per side; stargan: each is translated into "
+        "every domain). A method may use fewer. `img2img evaluate` measures all",
     )
     checkpoint_every: Steps = Field(default=500, description="steps between checkpoints")
     keep: Steps = Field(default=3, description="recent checkpoints to keep in addition to the best one")

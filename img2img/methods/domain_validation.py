@@ -29,6 +29,8 @@ class DomainValidation:
     Args:
         data: the domains, with held-out pictures.
         classify: decides which domain logits are right.
+        most: largest number of pictures to translate, over all domains. More are used if these show no translation that
+            can be measured.
 
     Attributes:
         sources: the held-out pictures to translate, evenly chosen, domains in turn.
@@ -37,14 +39,15 @@ class DomainValidation:
         DataError: no domain has held-out pictures both in it and outside it.
     """
 
-    def __init__(self, data: DomainSet, classify: ClassificationLoss) -> None:
+    def __init__(self, data: DomainSet, classify: ClassificationLoss, most: int) -> None:
         self.data = data
         self.classify = classify
         self.columns = len(data.domains)
-        self.sources = self._sources()
-        self._measurable = [
-            column for column in range(self.columns) if self._translatable_into(column) and self._real_pictures(column)
-        ]
+        self.sources = self._sources(most)
+        self._measurable = self._measurable_columns()
+        if not self._measurable:
+            self.sources = self._sources()
+            self._measurable = self._measurable_columns()
         if not self._measurable:
             raise DataError(
                 f"no domain of {', '.join(data.domains)} has held-out pictures both in it and outside it: "
@@ -104,12 +107,19 @@ class DomainValidation:
     def _set_of(self, column: int) -> int:
         return next(number for number, block in enumerate(self.data.blocks) if column < block.stop)
 
-    def _sources(self) -> list[HeldOutPicture]:
-        """Choose the held-out pictures to translate, evenly, domains in turn."""
+    def _sources(self, most: int | None = None) -> list[HeldOutPicture]:
+        """Choose the held-out pictures to translate, at most `most`, evenly, domains in turn."""
         groups = self._groups()
-        most = min(MAX_HELD_OUT, max(TRANSLATIONS // (self.columns * len(groups)), 2))
-        rounds = zip_longest(*(spread(group, most) for group in groups))
-        return [held for one_of_each in rounds for held in one_of_each if held is not None]
+        of_each = min(MAX_HELD_OUT, max(TRANSLATIONS // (self.columns * len(groups)), 2))
+        if most is not None:
+            of_each = min(of_each, max(most // len(groups), 1))
+        rounds = zip_longest(*(spread(group, of_each) for group in groups))
+        return [held for one_of_each in rounds for held in one_of_each if held is not None][:most]
+
+    def _measurable_columns(self) -> list[int]:
+        """Return the domains into which a source can be translated, and which have real pictures to compare with."""
+        columns = range(self.columns)
+        return [column for column in columns if self._translatable_into(column) and self._real_pictures(column)]
 
     def _sheet_sources(self) -> list[int]:
         """Return the indices of the sources to show, each another thing of another domain."""

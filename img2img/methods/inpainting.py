@@ -125,7 +125,8 @@ class Inpainting(Method):
         else:
             paths, held = folders.hold_out(paths)
         photos = folders.Photos.read(paths, smallest=data.crop, limit_mb=data.cache_mb, reading=reading)
-        held_photos = folders.Photos.read(spread(held, MAX_HELD_OUT), smallest=data.crop, reading=reading)
+        held = spread(held, min(MAX_HELD_OUT, self.config.validate_pictures))
+        held_photos = folders.Photos.read(held, smallest=data.crop, reading=reading)
         self.held_out = held_out_crops(held_photos.pixels, masks, size=data.crop, shrink=data.shrink)
         self.notes.append(f"{count_of(len(photos.paths), 'training photo')}, {len(self.held_out)} held out")
         if small := len(photos.small) + len(held_photos.small):

@@ -113,7 +113,12 @@ class DiscriminatorWithClassifier(nn.Module):
         domains: number of logits.
         size: smallest side of the pictures. There are five halvings, fewer below 32 px.
         features: channels of the first layer. They double at each halving, up to 8 * features.
+
+    Attributes:
+        classifier_parts: the parts that only the classification uses.
     """
+
+    classifier_parts = ("classifier",)
 
     def __init__(self, discriminator: nn.Module, domains: int, size: int, features: int = 32) -> None:
         super().__init__()

@@ -36,12 +36,14 @@ update.
 class OptimiserSpec(NamedTuple):
     """The networks that one optimiser updates, by their names in `Method.networks`, and its settings.
 
-    `bound` clips every weight to [-bound, bound] after each step (Arjovsky et al. 2017, algorithm 1).
+    `bound` clips every weight to [-bound, bound] after each step (Arjovsky et al. 2017, algorithm 1), except those of
+    the parts in `unbounded`, such as "discriminator.classifier".
     """
 
     networks: tuple[str, ...]
     config: OptimiserConfig
     bound: float | None = None
+    unbounded: tuple[str, ...] = ()
 
 
 class Stateful(Protocol):

@@ -72,7 +72,7 @@ class Pix2Pix(Method):
         self.config = config
         self.notes = []
         if facts is None:
-            self.data = PairedSet.read(config.data, seed=config.seed)
+            self.data = PairedSet.read(config.data, seed=config.seed, held_out=config.validate_pictures)
             self.notes += self.data.notes
             facts = {
                 "inputs": self.data.input_channels,

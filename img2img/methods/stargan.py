@@ -145,7 +145,7 @@ class StarGAN(Method):
         self.pair_distance = objectives.build(config.objective)
 
     def load(self) -> Dataset[Batch]:
-        self.domain_validation = DomainValidation(self.data, self.classify)
+        self.domain_validation = DomainValidation(self.data, self.classify, self.config.validate_pictures)
         return self.data.dataset
 
     def step(self, networks: Networks, batches: Sequence[Batch]) -> Step:

@@ -225,7 +225,8 @@ class SuperResolution(Method):
         photos = folders.Photos.read(paths, smallest=data.crop, limit_mb=data.cache_mb, reading=reading)
         unit = config.scale * self.multiple
         least = math.ceil((11 + 2 * config.scale) / unit) * unit  # SSIM's window inside the border
-        kept = folders.Photos.read(held[:MAX_HELD_OUT], smallest=max(8 * config.scale, least), reading=reading)
+        held = held[: min(MAX_HELD_OUT, config.validate_pictures)]
+        kept = folders.Photos.read(held, smallest=max(8 * config.scale, least), reading=reading)
         self.validation, self.faults = held_out_photos.degraded(
             [held_out_photos.centre(photo, unit) for photo in kept.pixels], degrade, config.seed
         )

@@ -175,7 +175,7 @@ class UnpairedGAN(Method):
         self.adversarial = add_discriminators(self, config, built, halve=True)
 
     def load(self) -> Dataset[Batch]:
-        self.data = UnpairedSet.read(self.config.data, seed=self.config.seed)
+        self.data = UnpairedSet.read(self.config.data, seed=self.config.seed, held_out=self.config.validate_pictures)
         self.notes += self.data.notes
         return self.data.dataset
 

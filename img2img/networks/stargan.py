@@ -103,12 +103,17 @@ class StarGANDiscriminator(nn.Module):
         layers: halvings.
         channels: channels of the picture.
 
+    Attributes:
+        classifier_parts: the layers that only the classification uses.
+
     Input `[N, channels, size, size]`, values -1..1. Output the source map `[N, 1, size / 2**layers, size / 2**layers]`
     (unbounded, high is real) and the domain logits `[N, domains]`.
 
     Raises:
         ConfigError: `size` cannot be halved `layers` times.
     """
+
+    classifier_parts = ("conv2",)
 
     def __init__(self, domains: int, size: int = 128, features: int = 64, layers: int = 6, channels: int = 3) -> None:
         super().__init__()

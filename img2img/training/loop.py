@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,18 +19,24 @@ from img2img.methods.method import Batch, Method
 from img2img.runtime.network.card import Card
 from img2img.training import limits, start
 from img2img.training.checkpoints import Checkpoint, Store
-from img2img.training.engine import Engine
+from img2img.training.engine import Engine, copied
 from img2img.training.health import Health
 from img2img.training.listener import Listener, SilentListener
 from img2img.training.record import Record
 from img2img.training.run import Run, check_folder
-from img2img.training.stop import StopRequest, stop_signals
+from img2img.training.stop import Stopped, StopRequest, signals_during_backward, stop_signals
 from img2img.training.stream import Steps, load_batches
 
 ROLLBACKS = 3
 """How often a run returns to its last checkpoint after a loss that is not finite. Each time the learning rates are
 halved.
 """
+
+SLOW_STEP = 2.0
+"""Seconds. If a step took longer, the next one can be abandoned: the loop keeps a copy of the state before it."""
+
+COPY_SHARE = 0.05
+"""Largest share of a step that the copy may take. Otherwise, steps are finished."""
 
 
 @dataclass
@@ -81,6 +87,7 @@ def train(
     threads: int | None = None,
     max_minutes: float | None = None,
     max_steps: int | None = None,
+    measure_context: bool = True,
 ) -> Outcome:
     """Train until `config.steps`, from scratch or from where the run in `folder` stopped.
 
@@ -90,6 +97,8 @@ def train(
         threads: limit on the CPU threads of torch, for the whole process.
         max_minutes, max_steps: stop earlier, after this many minutes or steps of this call. The models are still
             written.
+        measure_context: whether the cards of the models say how much of the picture a result depends on. That takes
+            minutes for deep networks; without it, models run on whole pictures.
 
     Raises:
         ConfigError, DataError: before the first step. The message names the key or the file.
@@ -109,8 +118,9 @@ def train(
     try:
         training.restore()
         with stop_signals() as stop:
-            training.run_steps(stop, started + 60 * max_minutes if max_minutes is not None else math.inf, max_steps)
-        return training.finish()
+            training.stop = stop
+            training.run_steps(started + 60 * max_minutes if max_minutes is not None else math.inf, max_steps)
+        return training.finish(measure_context=measure_context)
     except KeyboardInterrupt as error:  # a second Ctrl-C, or one while the models are written
         raise Interrupted(training.saved_work()) from error
     except (MemoryError, torch.OutOfMemoryError) as error:
@@ -148,6 +158,11 @@ class _Training:
         self.health = Health()
         self.rollbacks = 0
         self.fits = False
+        self.stop = StopRequest()
+        self.validation_due = False
+        self.seconds_of_step, self.seconds_of_copy = math.inf, 0.0
+        self.before: Checkpoint | None = None
+        self.abandoned = False
         self.outcome = Outcome(0, config.steps, {})
         self.initial: Checkpoint | None = None
         self.record: Record | None = None
@@ -157,16 +172,24 @@ class _Training:
         if self.run.store.steps():
             self._restore(self._last_good())
             self.listener.note(_continuing(self.step, self.config.steps))
-        self.initial = self._checkpoint() if not self.step else None
-        if self.initial:  # training changes the networks, and must not change this copy
-            copies = {n: {k: v.to("cpu", copy=True) for k, v in w.items()} for n, w in self.initial.weights.items()}
-            self.initial.weights = copies
+        self.initial = copied(self._checkpoint()) if not self.step else None
         self.record = Record(self.run, self.step) if self.main else None
 
-    def run_steps(self, stop: StopRequest, deadline: float, max_steps: int | None) -> None:
+    def run_steps(self, deadline: float, max_steps: int | None) -> None:
         """Take steps until the last one, the deadline, or a request to stop. The state is saved in every case."""
+        try:
+            self._take_steps(deadline, max_steps)
+        except Stopped:
+            self._save_before_stop()
+        if self.engine.any_process(self.stop.is_set):
+            self._close()
+            raise Interrupted(self.saved_work())
+
+    def _take_steps(self, deadline: float, max_steps: int | None) -> None:
         end = self.config.steps if max_steps is None else min(self.step + max_steps, self.config.steps)
         self.listener.started(self.step, self.config.steps)
+        if self.validation_due:  # the run was stopped before or during it
+            self._save(self._validate())
         stopped = False
         while self.step < end and not stopped:
             for batches in self._batches():
@@ -175,10 +198,11 @@ class _Training:
                     self._roll_back()
                     break
                 self.listener.stepped(self.step, losses)
-                stopped = self.engine.any_process(stop.is_set)
+                stopped = self.engine.any_process(self.stop.is_set)
                 last = stopped or self.engine.any_process(self.step >= end or time.monotonic() > deadline)
                 figure = None
-                if self.step % self.config.validate_every == 0 or (last and not stopped):
+                self.validation_due = self.step % self.config.validate_every == 0 or (last and not stopped)
+                if self.validation_due and not stopped:
                     figure = self._validate()
                 if self.step % self.config.checkpoint_every == 0 or figure is not None or last:
                     if not self._finite():
@@ -188,9 +212,6 @@ class _Training:
                 if last:
                     end = self.step
                     break
-        if stopped or self.engine.any_process(stop.is_set):
-            self._close()
-            raise Interrupted(self.saved_work())
 
     def saved_work(self) -> str:
         """Return what an interrupted run has saved, and how to continue it."""
@@ -200,7 +221,7 @@ class _Training:
         purpose = "continue" if saved[-1] < steps else "write the model"
         return f"stopped after step {saved[-1]} of {steps}, which is saved; run the same command to {purpose}"
 
-    def finish(self) -> Outcome:
+    def finish(self, *, measure_context: bool) -> Outcome:
         """Write the models of a run that was not interrupted."""
         self._close()
         self.outcome.step, self.outcome.figures = self.step, self.figures
@@ -208,24 +229,38 @@ class _Training:
         if self.main:
             for model in self.method.models(self.engine.evaluation_networks()):
                 target = self.run.folder / f"model{model.suffix}.onnx"
-                exchange.export(model.network, model.card, target)
+                exchange.export(model.network, model.card, target, context="measured" if measure_context else None)
                 self.outcome.models[target] = model.card
         self.engine.accelerator.wait_for_everyone()
         self.engine.accelerator.end_training()
         return self.outcome
 
     def _run_step(self, batches: list[Batch]) -> dict[str, float] | None:
-        """Take one step. Return the figures to log, empty between log lines, or None if they are not finite."""
+        """Take one step. Return the figures to log, empty between log lines, or None if they are not finite.
+
+        Raises:
+            Stopped: the user has asked to stop in the middle of the step. Then `before` holds the state to save.
+        """
         began = time.monotonic()
         log = (self.step + 1) % self.config.log_every == 0
         rate = self.engine.set_rates(self.step)
         self.engine.seed(self.step)
         self.method.step_number = self.step
-        # The first step shows whether a step fits into the memory.
-        guard = nullcontext() if self.fits else limits.memory_guard(self.config, self.engine.accelerator.device)
-        with guard:
+        with ExitStack() as around:
+            if not self.fits:  # the first step shows whether a step fits into the memory
+                around.enter_context(limits.memory_guard(self.config, self.engine.accelerator.device))
+            slow = self.seconds_of_step > max(SLOW_STEP, self.seconds_of_copy / COPY_SHARE)
+            if slow and self._alone:
+                # A half-taken step cannot be saved. Before the first one, the state is on the disk, or nothing is lost.
+                if self.fits:
+                    self.before = copied(self._checkpoint(), self.before)
+                    self.seconds_of_copy = time.monotonic() - began
+                if not self.config.compile:  # hooks would compile the networks again
+                    around.enter_context(signals_during_backward())
+                self.abandoned = True
+                around.enter_context(self.stop.at_once())
             figures = self.engine.step(batches, measure=log)
-        self.fits = True
+        self.fits, self.abandoned = True, False
         norms = {name: figures.pop(name) for name in list(figures) if name.startswith("gradient/")}
         self.sums.add(figures)
         self.engine.update_averages()
@@ -241,7 +276,8 @@ class _Training:
                 self.record.losses(self.step, losses | {"rate": rate})
                 for warning in self.health.logged(losses):
                     self._warn(warning)
-        self.outcome.seconds += time.monotonic() - began
+        self.seconds_of_step = time.monotonic() - began
+        self.outcome.seconds += self.seconds_of_step
         return losses
 
     def _batches(self) -> Iterator[list[Batch]]:
@@ -258,7 +294,8 @@ class _Training:
         loader = load_batches(self.dataset, order, workers=workers, pin_memory=on_gpu)
         for _ in range(self.step, config.steps):
             began = time.monotonic()
-            batches = [self._to_device(next(loader)) for _ in range(count)]
+            with self._at_once():
+                batches = [self._to_device(next(loader)) for _ in range(count)]
             waited = time.monotonic() - began
             self.outcome.seconds += waited
             self.outcome.waiting += waited
@@ -272,8 +309,11 @@ class _Training:
 
     def _validate(self) -> float | None:
         if not self.record:
+            self.validation_due = False
             return 0.0  # every process must know that there was a validation
-        validation = self.method.validate(self.engine.evaluation_networks())
+        with self._at_once():
+            validation = self.method.validate(self.engine.evaluation_networks())
+        self.validation_due = False
         self.engine.train()
         self.figures = validation.figures
         self.record.validation(self.step, validation)
@@ -287,9 +327,27 @@ class _Training:
     def _finite(self) -> bool:
         return all(math.isfinite(value) for value in self.engine.mean(self.sums.means()).values())
 
+    @property
+    def _alone(self) -> bool:
+        """Whether no other process takes part. Several processes stop together, after a step."""
+        return int(self.engine.accelerator.num_processes) == 1
+
+    def _at_once(self) -> AbstractContextManager[None]:
+        return self.stop.at_once() if self._alone else nullcontext()
+
+    def _save_before_stop(self) -> None:
+        """Save the state before the step that was abandoned, or the present one, unless it is on the disk already."""
+        checkpoint = self.before if self.abandoned else self._checkpoint()
+        if checkpoint is None or not checkpoint.step or checkpoint.step in self.run.store.steps():
+            return
+        totals: dict[str, Tensor] = checkpoint.state["extra"]["totals"]
+        if all(math.isfinite(total) for total in totals.values()):
+            self.run.store.save(checkpoint)
+
     def _checkpoint(self) -> Checkpoint:
         totals = {name: total.cpu() for name, total in self.sums.totals.items()}
         extra = {"figures": self.figures, "count": self.sums.count, "totals": totals, "rollbacks": self.rollbacks}
+        extra["validation_due"] = self.validation_due
         return self.engine.checkpoint(self.step, extra)
 
     def _save(self, figure: float | None) -> None:
@@ -307,6 +365,7 @@ class _Training:
         try:
             extra = self.engine.restore(checkpoint)
             self.step, self.figures, self.rollbacks = checkpoint.step, extra["figures"], extra["rollbacks"]
+            self.validation_due = extra.get("validation_due", False)
             totals = {name: total.to(device) for name, total in extra["totals"].items()}
             self.sums = _RunningMeans(extra["count"], totals)
         except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:

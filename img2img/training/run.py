@@ -31,7 +31,7 @@ PICTURES = "pictures.json"
 """The pictures that the run knows (`data.inventory`), as JSON."""
 
 CHANGEABLE = {
-    *("steps", "workers", "log_every", "validate_every", "checkpoint_every", "keep", "compile"),
+    *("steps", "workers", "log_every", "validate_every", "validate_pictures", "checkpoint_every", "keep", "compile"),
     *("data.cache_mb", "data.max_pixels"),
 }
 """Keys that may change when a run continues: they affect how long it runs and what it reports, and not what it learns.

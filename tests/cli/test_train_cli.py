@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import numpy as np
@@ -13,7 +14,9 @@ import pytest
 import trials
 from PIL import Image
 
+from img2img.cli import train as command
 from img2img.runtime.network import session
+from img2img.training.loop import Outcome
 
 TINY = ["--set", "generator.options.features=8", "--set", "generator.options.convs=1", "--set", "batch=2"]
 
@@ -196,6 +199,24 @@ def test_smoke_tests_everything_and_keeps_nothing(photos: Path, tmp_path: Path) 
     assert "it works: data, 3 steps, validation and export of 1 model; " in done.stderr
     assert "all 20000 steps will take about" in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_smoke_validates_on_two_pictures_and_measures_no_context(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: dict[str, Any] = {}
+
+    def run(method: Any, config: Any, folder: Path, listener: Any, **options: Any) -> Outcome:
+        seen.update(options, pictures=config.validate_pictures, crop=config.data.crop)
+        listener.started(0, config.steps)
+        listener.stepped(1, {})
+        return Outcome(1, config.steps, {})
+
+    monkeypatch.setattr("img2img.training.loop.train", run)
+    monkeypatch.chdir(tmp_path)
+    command.train("esrgan", data=[photos], smoke=True)
+    assert (seen["pictures"], seen["crop"]) == (2, 144), "the crop is that of the real run"
+    assert seen["max_steps"] == 3 and seen["max_minutes"] < 1 and not seen["measure_context"]
 
 
 def test_the_adversarial_stage_starts_from_the_fidelity_run_with_its_network(

@@ -53,7 +53,7 @@ class Toy(Method):
         self.averaged = ("generator",)
 
     def load(self) -> Dataset[Batch]:
-        self.data = PairedSet.read(self.config.data, seed=self.config.seed)
+        self.data = PairedSet.read(self.config.data, seed=self.config.seed, held_out=self.config.validate_pictures)
         return self.data.dataset
 
     def step(self, networks: Networks, batches: Sequence[Batch]) -> Step:

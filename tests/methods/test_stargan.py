@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import signal
 from pathlib import Path
 
@@ -557,6 +558,27 @@ def test_held_out_pictures_of_no_use_are_an_error(table: Path, tmp_path: Path) -
     (tmp_path / "list.csv").write_text(f"picture,a,b\n{rows}")
     with pytest.raises(DataError, match=r"no domain of a, b has held-out pictures .* set data\.validation"):
         StarGAN(config(tmp_path)).load()
+
+
+@pytest.mark.parametrize("name", ["stargan-discriminator", "patchgan"])
+def test_the_bound_of_wgan_applies_to_the_critic_and_not_to_the_classifier(name: str, folders: Path) -> None:
+    options = {"features": 4, "layers": 3} if name == "stargan-discriminator" else {"features": 4, "layers": 1}
+    changes = {
+        "adversarial": {"name": "wgan", "discriminator_steps": 1},
+        "discriminator": {"name": name, "options": options},
+        "discriminator_optimiser": {"rate": 5e-3},
+        "batch": 12,
+    }
+    torch.manual_seed(0)
+    method = StarGAN(config(folders, **changes))
+    engine = Engine(method, method.config, "cpu")
+    figures = [engine.step([one]) for one in batches(method, 40)]
+    weights = dict(method.networks["discriminator"].named_parameters())
+    classifier = {key for key in weights if key.startswith(("conv2.", "classifier."))}
+    assert all(weight.abs().max() <= 0.01 for key, weight in weights.items() if key not in classifier)
+    assert any(weight.abs().max() > 0.02 for key, weight in weights.items() if key in classifier)
+    last = np.mean([float(one["classification_real"]) for one in figures[-5:]])
+    assert last < 0.7 * math.log(3), "it learns; guessing costs log 3"
 
 
 def test_the_classification_makes_the_generator_follow_its_label(folders: Path) -> None:

@@ -162,7 +162,7 @@ def test_both_directions_of_a_cyclegan_are_blended(tmp_path: Path, monkeypatch: 
     with pytest.raises(UsageError, match="a has 2 models: export it and blend one of the files"):
         blend_any(a, tmp_path / "file.onnx", 0.5, tmp_path / "x.onnx", print)
     (data / "red").rename(data / "gone")
-    monkeypatch.setattr("img2img.exchange.export", lambda *args: None)
+    monkeypatch.setattr("img2img.exchange.export", lambda *args, **named: None)
     assert len(blend(a, b, 0.5, tmp_path / "again.onnx")) == 2, "a blend needs no data"
 
 

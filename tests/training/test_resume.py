@@ -134,7 +134,7 @@ def test_a_batch_that_fills_the_memory_is_refused(
 def test_an_interrupt_while_the_model_is_written_says_that_the_steps_are_saved(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupted(*args: object) -> None:
+    def interrupted(*args: object, **named: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from img2img.runtime.network.card import Card
+from img2img.runtime.network.grid import round_up
 
 Inputs = dict[str, NDArray[np.float32]]
 """Input name -> values."""
@@ -55,4 +56,4 @@ def smallest_side(card: Card, at_least: int) -> int:
 def reference_side(card: Card, at_least: int) -> int:
     """The smallest side of at least `at_least` pixels that a model with this card accepts for its reference."""
     assert card.reference is not None
-    return math.ceil(max(at_least, card.reference["minimum"]) / card.reference["multiple"]) * card.reference["multiple"]
+    return round_up(max(at_least, card.reference["minimum"]), card.reference["multiple"])

@@ -30,6 +30,7 @@ class Styled(nn.Module):
         torch.manual_seed(0)
         self.names, self.strength = names, strength
         self.first = nn.Conv2d(3, features, 3, padding=1)
+        self.middle = nn.Conv2d(features, features, 1)
         self.last = nn.Conv2d(features, 3, 3, padding=1)
         self.encode = nn.Conv2d(3, 2 * features, 4, stride=4)
         self.map = nn.Linear(5, 2 * features)
@@ -45,7 +46,7 @@ class Styled(nn.Module):
         for code in codes:
             gain, bias = (code * self.strength)[:, :, None, None].chunk(2, 1)
             x = x * (1 + gain) + bias
-        result: Tensor = self.last(x.relu()).tanh()
+        result: Tensor = self.last(self.middle(x.relu()).relu()).tanh()
         return result
 
 

@@ -1,14 +1,15 @@
 """`img2img translate --reference` and `--samples` as a person meets them."""
 
-import importlib.util
 import json
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnx_nets
 import pytest
 from conftest import Outcome, files
+from onnx import TensorProto, helper
 from PIL import Image
 
 from img2img.runtime.tasks import latents
@@ -81,9 +82,6 @@ def test_each_sample_has_a_name_of_its_own(img2img: Run, here: Path, options: li
 def test_samples_of_a_model_with_domains_have_both_in_their_names(img2img: Run, here: Path) -> None:
     described = {"domains": ["red", "green"], "latent": {"length": 3, "distribution": "normal"}}
     onnx_nets.domains(here / "net.onnx", COLOURS)
-    import onnx
-    from onnx import TensorProto, helper
-
     model = onnx.load(here / "net.onnx")
     model.graph.input.append(helper.make_tensor_value_info("latent", TensorProto.FLOAT, ["N", 3]))
     card = json.loads(model.metadata_props[0].value) | described
@@ -235,6 +233,22 @@ def test_one_bad_picture_is_named_and_the_others_are_done(img2img: Run, photo: P
     assert files(here / "in_style") == ["a.png", "c.png"]
 
 
+def test_a_broken_result_is_made_again_with_the_same_reference_and_sample(img2img: Run, here: Path) -> None:
+    onnx_nets.styled(here / "net.onnx", reference=1, latent=3, described={"name": "net"})
+    model = onnx.load(here / "net.onnx")
+    last = model.graph.node[-1]
+    last.op_type, last.output[0] = "Neg", "negative"
+    model.graph.node.append(helper.make_node("Sqrt", ["negative"], ["result"]))
+    card = json.loads(model.metadata_props[0].value) | {"precision": "fp16"}
+    helper.set_model_props(model, {"img2img": json.dumps(card)})
+    onnx.save(model, here / "net.fp16.onnx")
+    call = ("translate", "a.png", "--reference", "s.png", "--samples", "1")
+    assert img2img(*call, "-m", "net.onnx", "-o", "right.png") == Outcome(0, b"", "")
+    done = img2img(*call, "-m", "net.fp16.onnx", "-o", "again.png")
+    assert done.status == 0 and "done again in full precision on the CPU" in done.err
+    assert pixel(here / "again.png") == pixel(here / "right.png")
+
+
 def test_a_limit_of_memory_a_check_for_seams_and_small_tiles_work_with_a_reference(img2img: Run, here: Path) -> None:
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (90, 70, 3), np.uint8)).save(here / "a.png")
     call = ("translate", "a.png", "-m", "both", "--reference", "s.png", "--samples", "1")
@@ -274,15 +288,3 @@ def test_the_installed_command_writes_samples(command: Run, here: Path) -> None:
     done = command("translate", here / "a.png", "-m", "both", "--reference", here / "s.png", "--samples", "2")
     assert done == Outcome(0, b"", "")
     assert files(here) == ["a.png", "a_both_1.png", "a_both_2.png", "s.png"]
-
-
-@pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs Ray: pip install 'img2img[ray]'")
-def test_workers_of_a_cluster_give_the_same_samples(command: Run, here: Path) -> None:
-    (here / "in").mkdir()
-    for name in "ab":
-        Image.new("RGB", (4, 4), GREY).save(here / f"in/{name}.png")
-    call = ("translate", "in", "-m", "both", "--reference", "s.png", "--samples", "2", "--seed", "3")
-    assert command(*call, "-o", "local/").status == 0
-    assert command(*call, "-o", "ray/", "--engine", "ray", "--threads", "1").status == 0
-    for name in ("1/a", "1/b", "2/a", "2/b"):
-        assert pixel(here / f"ray/{name}.png") == pixel(here / f"local/{name}.png")

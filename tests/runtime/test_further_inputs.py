@@ -8,6 +8,7 @@ import pytest
 
 from img2img.errors import ModelError
 from img2img.runtime.network import selftest, speed_process, verify
+from img2img.runtime.network.buffered_session import BufferedSession
 from img2img.runtime.network.card import Card
 from img2img.runtime.network.session import load
 from img2img.runtime.network.tiling import run_tiled
@@ -93,6 +94,20 @@ def test_every_tile_gets_the_whole_reference_and_the_latent(tmp_path):
     assert np.array_equal(run_tiled(bound, colour, tile=16), whole)
     assert bound.pixels_at_once == 0, "several copies of the reference would take memory"
     assert not np.array_equal(whole, run_tiled(bound.with_inputs(reference=noise(1, 3, 8, 8) / 9), colour, tile=16))
+
+
+def test_runs_on_kept_buffers_use_the_reference_and_code_of_each_run(tmp_path):
+    path = onnx_nets.styled(tmp_path / "net.onnx", reference=1, latent=3)
+    plain, kept = load(path, device="cpu"), load(path, device="cpu")
+    kept._buffered = BufferedSession(kept._session, "cpu")  # as on CUDA
+    for turn in range(6):
+        given = {
+            "reference": noise(1, 3, 4 + turn % 2, 5) / (turn + 1),
+            "latent": np.full((1, 3), turn / 9, np.float32),
+        }
+        image = noise(1, 3, 6, 7)
+        bound = kept.with_inputs(**given)
+        assert np.array_equal(bound.infer(image), plain.infer(image, **given))
 
 
 @pytest.mark.parametrize("further", [{"reference": 8}, {"latent": 5}, {"reference": 4, "latent": 2}])

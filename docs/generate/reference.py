@@ -135,7 +135,7 @@ def batch_options() -> str:
         meanings = described(inspect.getdoc(task) or "", "Attributes")
         options = _context(task.name).command.params
         meanings |= {one.name: one.help for one in options if getattr(one, "help", None)}
-        for name in (*shared, "wanted", "masks"):  # the last two are set by the program
+        for name in (*shared, "wanted", "style", "masks"):  # the last three are set by the program
             meanings.pop(name, None)
         parts += [f"#### Task {task.name}", _fields(task, meanings)]
     return "\n\n".join(parts)

@@ -24,7 +24,8 @@ def forecast(batch: Batch) -> str:
     speed = model_choice.speed()
     shared = sharing.share(batch.task, model_choice, settings, len(batch.to_do), lambda: sizes)
     share = min(len(batch.to_do), SAMPLE) / len(batch.to_do)
-    pixels = sum(estimate.network_pixels(model_choice.card, size, shared.tile) for size in sizes) / share
+    beside = batch.task.pixels_beside
+    pixels = sum(estimate.network_pixels(model_choice.card, size, shared.tile, beside=beside) for size in sizes) / share
     seconds = estimate.seconds(speed, pixels, side_by_side=not shared.one_by_one)
     largest = max(sizes, key=lambda size: size[0] * size[1])
     scale = batch.task.area_factor(model_choice.card) ** 0.5
@@ -36,6 +37,7 @@ def forecast(batch: Batch) -> str:
         scale=scale,
         pictures=shared.pictures,
         runs=shared.runs,
+        beside=beside,
     )
     megapixels = sum(width * height for width, height in sizes) / share / 1e6
     return (

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from img2img.evaluation.results import Case
     from img2img.evaluation.translation import Translate
     from img2img.evaluation.upscaling import Upscale
+    from img2img.runtime.network.card import Card
+    from img2img.runtime.network.input_size import Size
     from img2img.runtime.network.session import LoadedModel
+    from img2img.types import Floats
 
 UPSCALING, INPAINTING, TRANSLATION = "Upscaling", "Inpainting", "Translation"
 
@@ -108,6 +111,12 @@ class EvaluateOptions:
         help="For unpaired data: real pictures of the target domain to compare the results with.",
     )
     to: str = option("", panel=TRANSLATION, metavar="DOMAIN", help="With --real: the target domain of the model.")
+    reference: Path | None = option(
+        None,
+        panel=TRANSLATION,
+        metavar="FILE",
+        help="The reference picture of all results, for models that take one. A latent code is zeros.",
+    )
     features: str = option(
         "",
         panel=TRANSLATION,
@@ -145,6 +154,12 @@ class EvaluateOptions:
             raise UsageError(f"{given[0]} requires --real, real pictures of the target domain")
         elif task == "translate" and model.card.domains and not model.card.exclusive:
             raise ModelError(f"{model.path}: its domains are not exclusive, so no folder has the true pictures")
+        if task != "translate" and model.card.reference is not None:
+            raise ModelError(f"{model.path}: evaluate supports references only for models that translate")
+        if task == "translate":
+            from img2img.runtime.tasks import references
+
+            references.check(model.card, is_given=self.reference is not None)
         if task == "inpaint" and model.card.domains:
             raise ModelError(f"{model.path}: evaluate does not support a mask and a domain together")
         if self.niqe is not None and not self.no_reference:
@@ -270,7 +285,17 @@ class EvaluateOptions:
         from img2img.evaluation import translation
 
         size = options.parse_size(self.size)
-        return {name: translation.from_model(model, size) for name, model in models.items()}
+        ways = {}
+        for name, model in models.items():
+            takes_none = self.reference is None or model.card.reference is None  # a rival may take none
+            reference = None if takes_none else self._reference(model.card, size)
+            ways[name] = translation.from_model(model, size, reference)
+        return ways
+
+    def _reference(self, card: Card, size: Size) -> Floats:
+        from img2img.runtime.tasks import references
+
+        return references.read(str(self.reference), card, size, max_pixels=self.max_pixels).values
 
     def _recogniser(self, sides: Sequence[Sequence[Path]], reading: Reading) -> DomainClassifier:
         from img2img.evaluation import domain_classifier

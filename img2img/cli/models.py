@@ -18,6 +18,7 @@ from img2img.runtime.network.models import Installed
 from img2img.text import count_of, show
 
 if TYPE_CHECKING:
+    from img2img.runtime.network.card import Card
     from img2img.runtime.network.header import Header, Tensor
 
 ACTIONS = ("list", "info", "verify", "schema")
@@ -169,6 +170,8 @@ def _facts(model: Installed, found: Header, size: int) -> list[tuple[str, str]]:
         ("task", card.task if card.scale == 1 else f"{card.task}, x{card.scale}"),
         ("method", card.method),
         ("domains", ", ".join(card.domains) + (" (exclusive)" if card.exclusive and card.domains else "")),
+        ("reference", _reference(card)),
+        ("latent code", _latent(card)),
         ("sides", least),
         ("context", "the whole picture" if card.context is None else f"{card.context} pixels around"),
         ("training size", "" if card.side is None else f"{card.side} pixels"),
@@ -182,6 +185,20 @@ def _facts(model: Installed, found: Header, size: int) -> list[tuple[str, str]]:
     ]
     named = [("name", card.name)] if card.name != model.name else []
     return [*rows, *named, *((show(key), show(value)) for key, value in about if value), *versions]
+
+
+def _reference(card: Card) -> str:
+    if card.reference is None:
+        return ""
+    about, multiple, minimum = (card.reference[key] for key in ("about", "multiple", "minimum"))
+    sides = f"sides are multiples of {multiple}, at least {max(minimum, multiple)} pixels (--reference)"
+    return f"{about}; {sides}" if about else sides
+
+
+def _latent(card: Card) -> str:
+    if card.latent is None:
+        return ""
+    return f"{card.latent['length']} values, distribution {card.latent['distribution']} (--samples)"
 
 
 def _shape(tensor: Tensor) -> str:

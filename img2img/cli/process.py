@@ -119,9 +119,10 @@ class NoProgress:
 class Report:
     """Reports the events of a batch and determines the exit status.
 
-    With `as_json`, stdout gets one object per file (keys: status, input, output, size, result_size, seconds, hash,
-    warnings, error, jpeg_quality, suggestion) and a final one with the status "summary", the number of all `warnings`,
-    and the `notes` about the whole batch. File names keep their bytes: bytes that are not UTF-8 become lone surrogates,
+    With `as_json`, stdout gets one object per file (keys: status, input, output, domain, size, result_size, seconds,
+    hash, warnings, error, jpeg_quality, suggestion) and a final one with the status "summary", the number of all
+    `warnings`, and the `notes` about the whole batch. `domain` tells several results of one picture apart: a target
+    domain, or the number of a sample. File names keep their bytes: bytes that are not UTF-8 become lone surrogates,
     which Python's os.fsencode converts back.
 
     Errors are always printed on stderr, and notes unless `quiet` is set. Skipped files, and the summary if
@@ -239,6 +240,7 @@ def _record(event: Event) -> dict[str, Any]:
         "status": event.status,
         "input": "-" if job.source is None else str(job.source),
         "output": str(job.target) if job.target is not None else None,
+        "domain": job.domain or None,
         "size": event.size,
         "result_size": event.result_size,
         "seconds": round(event.seconds, 3),

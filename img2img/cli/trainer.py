@@ -52,5 +52,6 @@ def limit(max_pixels: int | None) -> list[str]:
 def usage(model: Path, card: Card) -> str:
     """Return the command that uses a model file."""
     to = f" --to {shlex.quote(card.domains[0])}" if card.domains else ""
+    reference = " --reference REFERENCE" if card.reference is not None else ""
     command = "restore" if card.task == "upscale" and card.scale == 1 else card.task
-    return f"img2img {command} {INPUTS[card.task]} --model {shlex.quote(str(model))}{to}"
+    return f"img2img {command} {INPUTS[card.task]} --model {shlex.quote(str(model))}{to}{reference}"

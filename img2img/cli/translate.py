@@ -25,11 +25,48 @@ def translate(
             rich_help_panel="Model",
         ),
     ] = None,
+    reference: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="A second picture for models that take one, for example in the wanted style. 'img2img models info' "
+            "says what it is. All pictures get the same one.",
+            show_default=False,
+            rich_help_panel="Model",
+        ),
+    ] = None,
+    samples: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Write N different results per picture, for models with a latent code (PHOTO_MODEL_1.png ...). In "
+            "templates, {domain} is the number. Sample 1 has the same code for every picture. Default: one result, "
+            "with a code of zeros.",
+            show_default=False,
+            rich_help_panel="Model",
+        ),
+    ] = None,
+    seed: Annotated[
+        int,
+        typer.Option(
+            min=0, metavar="N", help="Random seed of --samples. Another seed gives others.", rich_help_panel="Model"
+        ),
+    ] = 0,
+    truncation: Annotated[
+        float | None,
+        typer.Option(
+            metavar="T",
+            help="With --samples: draw values of the code again that are larger than T (or smaller than -T). Small "
+            "numbers give more usual and less varied results. Default: no limit.",
+            show_default=False,
+            rich_help_panel="Model",
+        ),
+    ] = None,
     grid: Annotated[
         bool,
         typer.Option(
             "--grid",
-            help="Write one contact sheet per picture: the picture and its results in all domains.",
+            help="Write one contact sheet per picture: the picture and its results in all domains, or its samples.",
             rich_help_panel="Output",
         ),
     ] = False,
@@ -77,6 +114,8 @@ def translate(
     img2img translate a.png -m styles.onnx --to all -o out/ writes out/DOMAIN/a.png for each domain
     img2img translate big.jpg -m RUN/model.onnx --size 256  runs at the training size
     img2img translate emoji.png -m emoji-styles --to blob --background white
+    img2img translate photos/ -m RUN/model.onnx --reference style.png
+    img2img translate a.png -m RUN/model.onnx --samples 8 --seed 1  writes a_MODEL_1.png to a_MODEL_8.png
 
     The result has the size of the picture and keeps transparency, 16 bits, EXIF and the ICC profile. Grey pictures
     become colour pictures.
@@ -88,6 +127,11 @@ def translate(
     settings = Settings(**given)
     task = TranslateTask(
         to=tuple(to or ()),
+        reference=reference,
+        samples=samples,
+        seed=seed,
+        truncation=truncation,
+        max_pixels=settings.max_pixels,
         sheet=grid,
         direction=direction,
         size=options.parse_size(size),

@@ -50,7 +50,7 @@ def stream(
         check_color_fix(model_choice.card)
     namings = task.namings(model_choice.card, settings)
     if len(namings) > 1:
-        raise UsageError(f"--raw needs one result per frame, not {len(namings)}: choose one with --to")
+        raise UsageError(f"--raw needs one result per frame, not {len(namings)}: choose one with --to or --samples 1")
     job = Job(None, None, domain=namings[0].domain)
 
     def apply() -> Callable[[Picture], Picture]:

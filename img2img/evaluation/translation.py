@@ -19,6 +19,7 @@ from img2img.runtime.image.resize import lanczos
 if TYPE_CHECKING:
     from img2img.runtime.network.input_size import Size
     from img2img.runtime.network.network import Network
+    from img2img.types import Floats
 
 Translate = Callable[[Picture, str], Picture]
 """Translates a picture to a domain. The domain is "" if the model has only one."""
@@ -51,13 +52,19 @@ def figures(result: Picture, truth: Picture) -> dict[str, Figure]:
     }
 
 
-def from_model(model: "Network", size: "Size" = "keep") -> Translate:
-    """Translate like `img2img translate`, with this `--size`."""
+def from_model(model: "Network", size: "Size" = "keep", reference: "Floats | None" = None) -> Translate:
+    """Translate like `img2img translate`, with this `--size` and, for models that take one, this reference.
+
+    A latent code is zeros.
+
+    Args:
+        reference: see `runtime.tasks.translate.translate`.
+    """
     from img2img.runtime.image import pictures as runtime
     from img2img.runtime.tasks import translate
 
     def run(picture: Picture, to: str) -> Picture:
-        result = translate.translate(model, runtime.Picture(picture), to=to or (), size=size)
+        result = translate.translate(model, runtime.Picture(picture), to=to or (), size=size, reference=reference)
         return np.asarray(result.colour, np.uint8)
 
     return run

@@ -16,7 +16,7 @@ from img2img.exchange.listing import first_names
 from img2img.exchange.prelu import split_prelu
 from img2img.runtime.network.card import Card
 
-SAME_IN_BOTH = ("task", "scale", "multiple", "domains", "exclusive")
+SAME_IN_BOTH = ("task", "scale", "multiple", "domains", "exclusive", "reference", "latent")
 """Entries that must be equal in both cards."""
 
 FLOATS = (TensorProto.FLOAT, TensorProto.DOUBLE)

@@ -81,8 +81,8 @@ def export(
     A network with live dropout is compared with its dropout disabled.
 
     Args:
-        network: takes `[N, 3, H, W]` 0..1 and the other inputs that `card` describes (mask, domain). Returns
-            `[N, 3, H * card.scale, W * card.scale]`. N, H and W stay dynamic.
+        network: takes `[N, 3, H, W]` 0..1 and the other inputs of `card.inputs`, in this order. Returns
+            `[N, 3, H * card.scale, W * card.scale]`. N, H and W, and the sides of a reference, stay dynamic.
         card: `context`, `created_with`, the digest and the self-test are filled in.
         context: the context in the card. "measured": measure it, which takes minutes for deep networks. None: the
             whole picture.
@@ -121,7 +121,12 @@ def export(
 def _to_onnx(network: ClampedNetwork, card: Card) -> onnx.ModelProto:
     # At least twice the multiple: if a side shrinks to 1 inside the network, the exporter takes it to be always 1.
     side = max(inputs.smallest_side(card, 16), 2 * card.multiple)
-    given = inputs.random(card, 2, side, side + card.multiple, np.random.default_rng(0))
+    reference = None
+    if card.reference is not None:
+        step = card.reference["multiple"]
+        least = inputs.reference_side(card, max(24, 2 * step))
+        reference = least + step, least
+    given = inputs.random(card, 2, side, side + card.multiple, np.random.default_rng(0), reference=reference)
     for name in ("torch.onnx", "torch._guards"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
@@ -166,12 +171,18 @@ def _without_garbage_collection() -> Iterator[None]:
 def _dynamic_shapes(given: inputs.Inputs, card: Card) -> tuple[Any, ...]:
     """The dynamic dimensions of each input, in the form of `ClampedNetwork.forward`: image, then a tuple of others."""
     batch = torch.export.Dim("n")
-    sides: dict[int, Any] = {}
-    for axis, name in ((2, "h"), (3, "w")):
-        dimension = torch.export.Dim(name)
-        sides[axis] = dimension * card.multiple if card.multiple > 1 else dimension
-    image, *others = ({0: batch} | (sides if value.ndim == 4 else {}) for value in given.values())
+    sides = _dynamic_sides("h", "w", card.multiple)
+    sides_of = {name: sides for name in ("image", "mask")}
+    if card.reference is not None:
+        sides_of["reference"] = _dynamic_sides("reference_h", "reference_w", card.reference["multiple"])
+    image, *others = ({0: batch} | sides_of.get(name, {}) for name in given)
     return (image, tuple(others)) if others else (image,)
+
+
+def _dynamic_sides(height: str, width: str, multiple: int) -> dict[int, Any]:
+    """Axis -> dynamic dimension."""
+    found = {axis: torch.export.Dim(name) for axis, name in ((2, height), (3, width))}
+    return {axis: dimension * multiple if multiple > 1 else dimension for axis, dimension in found.items()}
 
 
 def _reason(error: Exception) -> str:

@@ -11,7 +11,8 @@ def outer_convolutions(graph: onnx.GraphProto) -> set[str]:
 
 
 def _first_convolutions(graph: onnx.GraphProto) -> set[str]:
-    inputs = {one.name for one in graph.input}
+    # A latent code is no picture: the features that it modulates may be quantised.
+    inputs = {one.name for one in graph.input if one.name != "latent"}
     behind: dict[str, bool] = {}  # tensor -> a convolution lies between it and every input
 
     def is_behind(tensor: str) -> bool:

@@ -40,7 +40,8 @@ def of_pictures(folders: Iterable[Path], card: Card, count: int, *, max_pixels: 
     """`count` windows, taken in turn from the pictures below `folders`.
 
     For upscaling, windows are reduced by `card.scale` as in the papers (MATLAB's bicubic), and the original is the
-    truth. For inpainting they get a hole, and for several domains a random one each.
+    truth. For inpainting they get a hole, and for several domains a random one each. A model that needs a reference
+    gets the window itself, mirrored.
 
     Pictures with more than `max_pixels` are refused; None: the usual limit.
 
@@ -133,6 +134,9 @@ def _sample(picture: NDArray[np.uint8], shrink: int, card: Card, rng: np.random.
     height, width = low.shape[:2]
     given = inputs.random(card, 1, height, width, rng)
     given["image"] = (low.transpose(2, 0, 1)[None] / 255).astype(np.float32)
+    if shrink and "reference" in given:  # a real picture: noise would give activations that never occur
+        rows, columns = (np.arange(inputs.reference_side(card, length)) % length for length in (height, width))
+        given["reference"] = np.ascontiguousarray(given["image"][:, :, rows[:, None], columns[::-1]])
     return Sample(given, picture if shrink and card.task == "upscale" else None)
 
 

@@ -3,6 +3,8 @@
 docs/model-file.md describes the inputs and outputs of a model file.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -44,19 +46,44 @@ class TranslationWrapper(nn.Module):
         return image * 2 - 1
 
 
-class DomainWrapper(nn.Module):
-    """Turns a generator of (picture -1..1, label `[N, K]`) into one of (`image` RGB 0..1, `domain` `[N, K]`).
+class ConditionalWrapper(nn.Module):
+    """Turns a generator of (picture -1..1, further inputs) into one of (`image` RGB 0..1, further inputs).
+
+    The further inputs are those of a model file, in the order of docs/model-file.md: `domain` `[N, K]`, `reference`
+    `[N, 3, h, w]` and `latent` `[N, L]`. The generator gets a reference in -1..1, and the others as they are.
 
     Does not clamp, like `TranslationWrapper`.
+
+    Args:
+        generator: called as `generator(picture, *further)`; returns `[N, 3, H, W]`, -1..1.
+        names: names of its further inputs, for example `("reference",)` or `("domain", "latent")`.
+
+    Raises:
+        ValueError: a name is unknown, or the order is not that of the model file.
     """
 
-    def __init__(self, generator: nn.Module) -> None:
-        super().__init__()
-        self.generator = generator
+    ORDER = ("domain", "reference", "latent")
 
-    def forward(self, image: Tensor, domain: Tensor) -> Tensor:
-        result: Tensor = self.generator(image * 2 - 1, domain)
+    def __init__(self, generator: nn.Module, names: Sequence[str]) -> None:
+        super().__init__()
+        if list(names) != [name for name in self.ORDER if name in names]:
+            raise ValueError(f"the further inputs must be some of {', '.join(self.ORDER)}, in this order, not {names}")
+        self.generator = generator
+        self.names = tuple(names)
+
+    def forward(self, image: Tensor, *further: Tensor) -> Tensor:
+        given = [
+            value * 2 - 1 if name == "reference" else value for name, value in zip(self.names, further, strict=True)
+        ]
+        result: Tensor = self.generator(image * 2 - 1, *given)
         return result.add(1).div(2)
+
+
+class DomainWrapper(ConditionalWrapper):
+    """Turns a generator of (picture -1..1, label `[N, K]`) into one of (`image` RGB 0..1, `domain` `[N, K]`)."""
+
+    def __init__(self, generator: nn.Module) -> None:
+        super().__init__(generator, ("domain",))
 
 
 class InpaintingWrapper(nn.Module):

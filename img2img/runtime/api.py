@@ -27,7 +27,13 @@ __all__ = ["Event", "Model", "batch", "load"]
 
 Name = str | os.PathLike[str]
 
-_OPTIONS_OF_TASK = {"upscale": ("scale", "tile"), "translate": ("tile", "to", "size"), "inpaint": ("mask", "size")}
+_OPTIONS_OF_TASK = {
+    "upscale": ("scale", "tile"),
+    "translate": ("tile", "to", "reference", "latent", "size"),
+    "inpaint": ("mask", "size"),
+}
+
+_DEFAULTS = {"scale": None, "tile": "auto", "to": (), "reference": None, "latent": None, "mask": None, "size": None}
 
 
 class Model:
@@ -80,6 +86,8 @@ class Model:
         scale: float | None = None,
         tile: Tile = "auto",
         to: str | Sequence[str] = (),
+        reference: Image.Image | Name | None = None,
+        latent: Sequence[float] | Floats | None = None,
         mask: Image.Image | Name | None = None,
         size: Size | None = None,
         strength: float = 1.0,
@@ -91,6 +99,10 @@ class Model:
             scale: upscaling only: enlargement factor; None: the model's own.
             tile: upscaling and translation: "auto", a side in pixels, or None to run the whole picture at once.
             to: translation only: a domain of the model, or several if they do not exclude each other.
+            reference: translation only, required by models that take one: a second picture, for example in the wanted
+                style. Grey becomes colour, and transparent pixels lie on white.
+            latent: translation only: the latent code of models that take one, as many numbers as the card says. None:
+                zeros.
             mask: inpainting only, required: a picture of the same size that is white where to fill, or "alpha" to
                 fill what is transparent.
             size: translation and inpainting: "keep", "fit" or a side in pixels; see `translate.translate` and
@@ -103,14 +115,16 @@ class Model:
             Pillow's `save` finds them.
 
         Raises:
-            PictureError: the picture or the mask cannot be read, or their sizes differ.
-            UsageError: the model needs another argument, or does not support one that was given.
+            PictureError: the picture, the reference or the mask cannot be read, or the mask has another size.
+            UsageError: the model needs another argument, or does not support one that was given, or the latent code has
+                the wrong length.
             OutOfMemory, BrokenOutput, ModelError: as `infer`.
         """
         from img2img.runtime.image import pictures
 
         task = self.card.task
-        options: dict[str, Any] = self._supported(task, scale=scale, tile=tile, to=to, mask=mask, size=size)
+        given = {"scale": scale, "tile": tile, "to": to, "reference": reference, "latent": latent, "mask": mask}
+        options: dict[str, Any] = self._supported(task, **given, size=size)
         options["strength"] = strength
         source = _opened(picture)
         with self.network.cores.busy():
@@ -122,8 +136,15 @@ class Model:
 
             return upscale(self.network, source, **options)
         if task == "translate":
+            from img2img.runtime.tasks import latents, references
             from img2img.runtime.tasks.translate import translate
 
+            if "reference" in options:
+                references.check(self.card, is_given=True)
+                size = options.get("size", "keep")
+                options["reference"] = references.to_input(_opened(options["reference"]), self.card, size)
+            if "latent" in options:
+                options["latent"] = latents.of_values(options["latent"], self.card)
             return translate(self.network, source, **options)
         from img2img.runtime.tasks import masks
         from img2img.runtime.tasks.inpaint import inpaint
@@ -139,14 +160,16 @@ class Model:
 
     def _supported(self, task: str, **given: Any) -> dict[str, Any]:
         """The arguments that differ from their defaults. Raises UsageError if the task does not support one."""
-        defaults = {"scale": None, "tile": "auto", "to": (), "mask": None, "size": None}
-        options = {
-            name: value for name, value in given.items() if value is not defaults[name] and value != defaults[name]
-        }
+        options = {name: value for name, value in given.items() if not _is_default(name, value)}
         unsupported = [name for name in options if name not in _OPTIONS_OF_TASK[task]]
         if unsupported:
             raise UsageError(f"{self.name} is for {task!r} and does not support {', '.join(unsupported)}")
         return options
+
+
+def _is_default(name: str, value: Any) -> bool:
+    default = _DEFAULTS[name]
+    return value is default or (isinstance(value, type(default)) and bool(value == default))
 
 
 def load(
@@ -201,9 +224,9 @@ def batch(
         task: None: the task of the model, or "upscale" if there is no model either.
         model: a name or an ONNX file; None: the default model of the task.
         output: a file, a folder or a template; None: next to the inputs.
-        options: options of the task (`scale`, `tile`; `to`, `size`; `mask`, `boxes`, `dilate`, ...: the fields of
-            `UpscaleTask`, `TranslateTask` and `InpaintTask`) and of every batch (`recursive`, `existing`, `format`,
-            `quality`, `device`, `strength`, ...: the fields of `Settings`).
+        options: options of the task (`scale`, `tile`; `to`, `reference`, `samples`, `seed`, `size`, ...; `mask`,
+            `boxes`, `dilate`, ...: the fields of `UpscaleTask`, `TranslateTask` and `InpaintTask`) and of every batch
+            (`recursive`, `existing`, `format`, `quality`, `device`, `strength`, ...: the fields of `Settings`).
 
     Raises:
         UsageError: the task does not have an option, or a value is out of range.
@@ -249,15 +272,18 @@ def _task(name: str, options: dict[str, Any], settings: Settings) -> Task:
     if name not in kinds:
         raise UsageError(f"unknown task {name!r}; tasks: {', '.join(kinds)}")
     kind = kinds[name]
-    known = set(kind.__dataclass_fields__) - {"wanted", "masks", "strength"}
+    known = set(kind.__dataclass_fields__) - {"wanted", "style", "masks", "strength"}
     known -= {"scale", "budget"} if kind is RestoreTask else set()
     if unknown := sorted(set(options) - known):
         raise UsageError(f"{name} has no option {unknown[0]!r}; options: {', '.join(sorted(known))}")
     if isinstance(options.get("to"), str):
         options["to"] = (options["to"],)
     options = {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
-    if options.get("mask") is not None:
-        options["mask"] = os.fspath(options["mask"])
+    for file in ("mask", "reference"):
+        if options.get(file) is not None:
+            options[file] = os.fspath(options[file])
+    if "max_pixels" in known:  # of masks and references, as of the pictures
+        options["max_pixels"] = settings.max_pixels
     return kind(strength=settings.strength, **options)
 
 

@@ -102,7 +102,7 @@ def test_every_key_of_the_card_is_in_the_page_on_the_model_file(reference: Modul
 
 def test_every_option_of_a_batch_is_in_the_python_reference(reference: ModuleType) -> None:
     page = reference.fill((ROOT / "docs" / "reference" / "python.md").read_text(encoding="utf-8"))
-    for key in (*Settings.__dataclass_fields__, "scale", "tile", "to", "size", "mask", "boxes"):
+    for key in (*Settings.__dataclass_fields__, "scale", "tile", "to", "reference", "samples", "size", "mask", "boxes"):
         assert re.search(rf"^\| `{key}` \| .+ \| .+ \| \S.* \|$", page, re.MULTILINE), key
 
 

@@ -201,3 +201,34 @@ def test_attributes_cannot_be_measured_against_a_truth(
     model = onnx_nets.domains(tmp_path / "faces.onnx", COLOURS, exclusive=False)
     done = img2img("evaluate", model, "--data", drawings, "--device", "cpu")
     assert done.status == 2 and "its domains are not exclusive" in done.err
+
+
+def test_a_model_with_a_reference_is_measured_with_one_reference_for_all(
+    img2img: Callable[..., Any], pairs: Path, tmp_path: Path
+) -> None:
+    model = onnx_nets.styled(tmp_path / "styled.onnx", reference=4, latent=3)
+    Image.new("RGB", (8, 8), (10, 200, 30)).save(tmp_path / "style.png")
+    plain = onnx_nets.pointwise(tmp_path / "root.onnx", "Sqrt", task="translate")
+    call = ("evaluate", model, "--data", pairs, "--count", 3, "--device", "cpu", "--against", plain)
+    done = img2img(*call, "--reference", tmp_path / "style.png", "--record")
+    assert done.status == 0, done.err
+    ((_, found),) = session.load(model).card.metrics.items()
+    assert "--reference" in str(found["command"]) and found["cases"] == 3
+    source = noise(0)
+    run = translation.from_model(session.load(model), reference=np.full((1, 3, 4, 4), 0.5, np.float32))
+    assert np.abs(run(source, "").astype(float) - (source / 2 + 127.5 / 2)).max() <= 1
+
+
+def test_a_reference_must_fit_the_model(img2img: Callable[..., Any], pairs: Path, tmp_path: Path) -> None:
+    styled = onnx_nets.styled(tmp_path / "styled.onnx", reference=4)
+    plain = onnx_nets.pointwise(tmp_path / "root.onnx", "Sqrt", task="translate")
+    larger = onnx_nets.styled(tmp_path / "larger.onnx", reference=4, described={"task": "upscale"})
+    cases = (
+        (styled, [], "needs a reference picture"),
+        (styled, ["--reference", tmp_path / "gone.png"], "cannot read"),
+        (plain, ["--reference", tmp_path / "gone.png"], "root takes no reference"),
+        (larger, [], "only for models that translate"),
+    )
+    for model, more, message in cases:
+        done = img2img("evaluate", model, "--data", pairs, "--count", 3, "--device", "cpu", *more)
+        assert done.status == 2 and message in done.err, done.err

@@ -206,6 +206,40 @@ def domains(path: Path, colours: dict[str, tuple[float, float, float]], *, multi
     return g.save(path, g.clip(x), 1, card(**made), {"domain": ["N", len(colours)]})
 
 
+def styled(
+    path: Path,
+    *,
+    reference: int = 0,
+    latent: int = 0,
+    multiple: int = 1,
+    described: dict[str, Any] | None = None,
+    with_card: bool = True,
+) -> Path:
+    """image / 2, plus half the mean colour of `reference`, plus 0.1 times the values of `latent`. Context 0.
+
+    Args:
+        reference: multiple of the sides of the reference; it fails on others. 0: no such input.
+        latent: number of values; value i belongs to channel i mod 3. 0: no such input.
+        described: changes of the card.
+    """
+    g = _Graph(0)
+    x = g.op("Mul", _stride(g, "image", multiple), g.constant(np.float32(0.5)))
+    made = card(scale=1, task="translate", name=path.stem, multiple=multiple, minimum=multiple)
+    further: dict[str, list[str | int]] = {}
+    if reference:
+        mean = g.op("ReduceMean", _stride(g, "reference", reference), axes=[2, 3], keepdims=1)
+        x = g.op("Add", x, g.op("Mul", mean, g.constant(np.float32(0.5))))
+        further["reference"] = ["N", 3, "h", "w"]
+        made["reference"] = {"about": "its mean colour", "multiple": reference, "minimum": reference}
+    if latent:
+        weights = np.tile(np.eye(3, dtype=np.float32) / 10, (latent, 1))[:latent]
+        tint = g.op("MatMul", "latent", g.constant(weights))
+        x = g.op("Add", x, g.op("Unsqueeze", tint, g.constant(np.array([2, 3]))))
+        further["latent"] = ["N", latent]
+        made["latent"] = {"length": latent, "distribution": "normal"}
+    return g.save(path, g.clip(x), 1, card(**(made | (described or {}))) if with_card else None, further)
+
+
 def filler(
     path: Path,
     colour: tuple[float, float, float] | None = None,

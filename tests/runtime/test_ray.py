@@ -28,6 +28,7 @@ from img2img.runtime.files.storage_uri import StorageFile
 from img2img.runtime.network import model_digest
 from img2img.runtime.tasks.settings import Engine, Settings
 from img2img.runtime.tasks.task import ModelChoice, Task
+from img2img.runtime.tasks.translate import TranslateTask
 from img2img.runtime.tasks.upscale import UpscaleTask
 
 pytestmark = [
@@ -159,6 +160,23 @@ def test_metadata_permissions_and_times_are_those_of_one_process(tmp_path: Path,
         assert contents(there) == contents(here) and (b"hello" in contents(there)["a.jpg"]) is not strip
         status = (there / "a.jpg").stat()
         assert status.st_mtime_ns == 10**18 and status.st_mode & 0o777 == 0o640
+
+
+@pytest.mark.usefixtures("cluster")
+def test_workers_get_the_reference_and_draw_the_same_samples(tmp_path: Path, photos: Path) -> None:
+    import onnx_nets
+
+    model = onnx_nets.styled(tmp_path / "both.onnx", reference=1, latent=3)
+    Image.new("RGB", (9, 5), (200, 100, 0)).save(tmp_path / "style.png")
+    task = TranslateTask(reference=str(tmp_path / "style.png"), samples=2, seed=3)
+    for engine in Engine:
+        made = batch(photos, tmp_path / engine, model, task=task, engine=engine)
+        (tmp_path / "style.png").rename(tmp_path / "away.png")  # it was read when the batch was planned
+        assert sum(event.status == "done" for event in run.run(made)) == 16
+        (tmp_path / "away.png").rename(tmp_path / "style.png")
+    names = [path.relative_to(tmp_path / "local") for path in (tmp_path / "local").rglob("*.png")]
+    assert len(names) == 16
+    assert all((tmp_path / "local" / name).read_bytes() == (tmp_path / "ray" / name).read_bytes() for name in names)
 
 
 @pytest.mark.usefixtures("cluster")

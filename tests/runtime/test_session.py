@@ -167,7 +167,7 @@ def test_a_card_given_by_hand_serves_a_file_without_one(tmp_path):
         ({"image": ANY}, {"y": ANY}, {"scale": 1}, "an output named 'result', its outputs are 'y'"),
         ({"image": ANY}, {"result": ANY}, {"scale": 1, "task": "inpaint"}, "named 'mask'"),
         ({"image": ANY}, {"result": ANY}, {"scale": 1, "domains": ["a"]}, "named 'domain'"),
-        ({"image": ANY, "domain": ["N", 3]}, {"result": ANY}, {"scale": 1, "domains": ["a"]}, "1 channels"),
+        ({"image": ANY, "domain": ["N", 3]}, {"result": ANY}, {"scale": 1, "domains": ["a"]}, "1 columns"),
         ({"image": ANY, "noise": ["N", 9]}, {"result": ANY}, {"scale": 1}, "does not explain: 'noise'"),
     ],
 )

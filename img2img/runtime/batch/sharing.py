@@ -121,6 +121,7 @@ def _within(
                 scale=scale,
                 pictures=sharing.pictures,
                 runs=sharing.runs,
+                beside=task.pixels_beside,
             )
         except UsageError:
             if sharing is wanted[-1]:
@@ -157,7 +158,7 @@ def refuse_too_large(
     known = [(size[0] * size[1], index, size) for index, size in found if size is not None]
     for _, index, size in sorted(known, reverse=True):
         try:
-            estimate.tile_for(model_choice.speed(), card, most, size, scale=scale)
+            estimate.tile_for(model_choice.speed(), card, most, size, scale=scale, beside=task.pixels_beside)
         except UsageError as error:
             jobs[index] = dataclasses.replace(jobs[index], problem=PictureError(str(error)))
         else:

@@ -25,9 +25,19 @@ _LARGEST = 65535
 
 def in_working_range(task: Callable[[Picture], Picture], picture: Picture) -> Picture:
     """Run a task on a PQ picture (`Picture.is_pq`) in the range that networks know."""
-    peak = max(float(_light(np.array(picture.colour.max() / np.iinfo(picture.colour.dtype).max))), WHITE) / WHITE
-    shown = _shown(picture, peak)
-    return _stored(task(shown), shown, picture, peak)
+    peak = _peak(picture)
+    converted = _shown(picture, peak)
+    return _stored(task(converted), converted, picture, peak)
+
+
+def shown(picture: Picture) -> Picture:
+    """A PQ picture in sRGB with 16 bits, as networks see it."""
+    return _shown(picture, _peak(picture))
+
+
+def _peak(picture: Picture) -> float:
+    """The brightest value of a PQ picture, in multiples of WHITE, at least 1."""
+    return max(float(_light(np.array(picture.colour.max() / np.iinfo(picture.colour.dtype).max))), WHITE) / WHITE
 
 
 def _shown(picture: Picture, peak: float) -> Picture:

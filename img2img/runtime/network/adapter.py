@@ -30,6 +30,8 @@ _TYPES: dict[str, np.dtype[Any]] = {
 }
 # ITU-R BT.601, as in the super-resolution papers: networks with one channel are trained on this Y.
 _LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
+FURTHER_INPUTS = ("reference", "latent")
+"""Inputs that a network without a card may have besides the picture; see docs/model-file.md."""
 CHROMA_CONTEXT = 2  # input pixels on each side that the bicubic resize of the colours reads
 
 
@@ -161,11 +163,13 @@ def declared_adapter(session: Any, path: Path) -> tuple[Adapter, FixedSize | Non
     Raises:
         ModelError: the network does not map one picture to one picture; the message says what it has instead.
     """
-    inputs, outputs = session.get_inputs(), session.get_outputs()
+    further = {one.name: one for one in session.get_inputs() if one.name in FURTHER_INPUTS}
+    inputs = [one for one in session.get_inputs() if one.name not in further]
+    outputs = session.get_outputs()
     if len(inputs) != 1 or len(outputs) != 1:
         raise ModelError(
             f"{path}: a model without an img2img card needs exactly one input and one output; it has {len(inputs)} and"
-            f" {len(outputs)}; export it with img2img"
+            f" {len(outputs)} (besides {' and '.join(FURTHER_INPUTS)}); export it with img2img"
         )
     for one in (inputs[0], outputs[0]):
         if one.type not in _TYPES:
@@ -183,6 +187,7 @@ def declared_adapter(session: Any, path: Path) -> tuple[Adapter, FixedSize | Non
             f"{path}: {image.name!r} must have 1 or 3 channels, its shape is {show_shape(image.shape)}; networks that"
             " take more than a picture are not supported"
         )
+    _check_further(further, image, path)
     adapter = Adapter(
         input_name=image.name,
         output_name=outputs[0].name,
@@ -191,6 +196,19 @@ def declared_adapter(session: Any, path: Path) -> tuple[Adapter, FixedSize | Non
         input_channels_last=channels_last,
     )
     return adapter, fixed_size(axes, image.name, path)
+
+
+def _check_further(further: Mapping[str, Any], image: Any, path: Path) -> None:
+    """Check a `reference`, which must be like the picture but for its size, and a `latent`, which must be [N, L]."""
+    reference, latent = (further.get(name) for name in FURTHER_INPUTS)
+    if reference is not None:
+        sides = [side for side in reference.shape or [] if isinstance(side, int) and side not in (1, 3)]
+        if reference.type != image.type or len(reference.shape or ()) != len(image.shape or ()) or sides:
+            raise ModelError(f"{path}: 'reference' must be like {image.name!r}, with dynamic height and width")
+    if latent is not None:
+        is_row = len(latent.shape or ()) == 2 and isinstance(latent.shape[1], int)
+        if latent.type != "tensor(float)" or not is_row:
+            raise ModelError(f"{path}: 'latent' must be float32 with a fixed length, not {show_shape(latent.shape)}")
 
 
 def fixed_size(sides: list[Any], name: str, path: Path) -> FixedSize | None:

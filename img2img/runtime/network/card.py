@@ -24,6 +24,7 @@ _MAX_SCALE = 64
 _MAX_SIDE = 65536
 _MAX_NUMBER = 1e30  # integers in Python have no limit, and larger ones become no float
 _MAX_PARAMETERS = 10**15
+_MAX_LATENT = 65536
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +48,8 @@ class Card:
     input_quality: str | None = None  # "clean" or "degraded": the photos that it is for; None: unknown
     domains: tuple[str, ...] = ()  # names of the columns of the input `domain`
     exclusive: bool = False  # True: a picture belongs to exactly one domain
+    reference: dict[str, Any] | None = None  # the input `reference`: about, multiple, minimum; None: no such input
+    latent: dict[str, Any] | None = None  # the input `latent`: length, distribution; None: no such input
     precision: str = "fp32"  # of the computation; inputs and outputs are always float32
     parameters: int = 0
     licence: str = ""
@@ -65,6 +68,20 @@ class Card:
                 object.__setattr__(self, key, value)
             if not fits(value, rule.schema):
                 raise ModelError(f"card: {key!r} must be {rule.expected}, not {_shown(value)}")
+
+    @property
+    def inputs(self) -> dict[str, tuple[int | str, ...]]:
+        """Name -> shape of every input of the model, in the order of docs/model-file.md. A letter is a dynamic side."""
+        found: dict[str, tuple[int | str, ...]] = {"image": ("N", 3, "H", "W")}
+        if self.task == "inpaint":
+            found["mask"] = ("N", 1, "H", "W")
+        if self.domains:
+            found["domain"] = ("N", len(self.domains))
+        if self.reference is not None:
+            found["reference"] = ("N", 3, "h", "w")
+        if self.latent is not None:
+            found["latent"] = ("N", self.latent["length"])
+        return found
 
     @classmethod
     def from_json(cls, text: str, *, where: str) -> "Card":
@@ -145,6 +162,23 @@ _TEXT: dict[str, Any] = {"type": "string"}
 _TEXTS: dict[str, Any] = {"type": "array", "items": _TEXT}
 _SIDE = _integer(1, _MAX_SIDE)
 _FIGURES: dict[str, Any] = {"type": "object", "additionalProperties": {"type": ["number", "string"]}}
+_REFERENCE: dict[str, Any] = {
+    "type": ["object", "null"],
+    "properties": {
+        "about": _TEXT | {"description": "What it is, for people: 'a picture in the wanted style'."},
+        "multiple": _SIDE | {"description": "h and w must be multiples of this number: pad by reflection."},
+        "minimum": _SIDE | {"description": "Smallest h and w, in pixels."},
+    },
+    "required": ["about", "multiple", "minimum"],
+}
+_LATENT: dict[str, Any] = {
+    "type": ["object", "null"],
+    "properties": {
+        "length": _integer(1, _MAX_LATENT) | {"description": "Number of values, L."},
+        "distribution": _TEXT | {"enum": ["normal"], "description": "normal: independent, mean 0 and variance 1."},
+    },
+    "required": ["length", "distribution"],
+}
 _SELFTEST: dict[str, Any] = {
     "type": ["object", "null"],
     "properties": {
@@ -212,6 +246,18 @@ _RULES: dict[str, _Rule] = {
     "exclusive": _Rule(
         "true or false", {"type": "boolean"}, "A picture belongs to exactly one domain: `domain` is one-hot."
     ),
+    "reference": _Rule(
+        "null, or an object of about (a string), and of multiple and minimum from 1 to 65536",
+        _REFERENCE,
+        "The input `reference`: a second picture, RGB 0..1, with sides of its own (h, w). It is required and is never"
+        " cut into tiles: every tile gets the whole reference. Null: there is no such input.",
+    ),
+    "latent": _Rule(
+        f"null, or an object of length from 1 to {_MAX_LATENT} and the distribution 'normal'",
+        _LATENT,
+        "The input `latent`: a style code of L numbers. Draw them from the distribution for varied results, or pass"
+        " zeros. Null: there is no such input.",
+    ),
     "precision": _Rule(
         "a string",
         _TEXT,
@@ -243,6 +289,8 @@ _RULES: dict[str, _Rule] = {
         " y div 5 is odd, else 0, v = (5u + 2e + (3xx + 5yy + 7xy) mod 256) div 8. The image at row y, column x,"
         " channel c (red 0, green 1, blue 2) is v / 255. The input `mask` is 1 where H/4 <= y < 3H/4 and"
         " W/3 <= x < 2W/3, and 0 elsewhere. The input `domain` is 1 in its first column and 0 in the others. The"
+        " input `reference` is the same computed picture with red and blue exchanged, and its own h and w: the smallest"
+        " allowed sides of at least 40 and 24. The input `latent` is ((5i) mod 9 - 4) / 4 at index i. The"
         " fingerprint: cut the result into 4x4 blocks at multiples of a quarter of its sides, rounded down. For each"
         " block and channel, the first byte is 255 times the mean; the second is 255 times the mean absolute difference"
         " between a pixel and its left neighbour inside the block; both are rounded. Null: unknown, or the results vary"

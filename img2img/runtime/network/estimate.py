@@ -58,14 +58,16 @@ class ModelForBudget:
     note: str | None = None
 
 
-def network_pixels(card: "Card", size: tuple[int, int], tile: "Tile" = "auto") -> int:
+def network_pixels(card: "Card", size: tuple[int, int], tile: "Tile" = "auto", *, beside: int = 0) -> int:
     """Pixels that the network processes for a picture of `size` = (width, height), including the context of each tile.
+
+    beside: see `peak_memory`.
 
     Raises:
         UsageError: see `Grid.limit`.
     """
     across, down, count = _windows(card, size, tile)
-    return max(across * down * count, input_size.OWN_WORK if card.resizes else 0)
+    return max((across * down + beside) * count, input_size.OWN_WORK if card.resizes else 0)
 
 
 def seconds(
@@ -117,15 +119,17 @@ def peak_memory(
     depth: int = 1,
     pictures: int = 1,
     runs: int = 1,
+    beside: int = 0,
 ) -> int:
     """Peak memory of the process in bytes, for pictures of `size`. Accurate to 25 %.
 
     Args:
         scale: enlargement factor of the result; None: the model's own.
         runs: number of runs of the network at the same time.
+        beside: pixels of other pictures that every run takes: the whole reference.
         See `picture_memory` for the other arguments.
     """
-    window = _window_pixels(speed, card, size, tile)
+    window = _window_pixels(speed, card, size, tile) + beside
     held = _memory_of_pictures(card, size, scale, channels, depth, pictures)
     return _memory_of_program(speed) + held + int(runs * speed.bytes_per_pixel * window)
 
@@ -141,6 +145,7 @@ def tile_for(
     depth: int = 1,
     pictures: int = 1,
     runs: int = 1,
+    beside: int = 0,
 ) -> "Tile":
     """The largest tile that keeps the process under `limit` bytes, but not larger than the automatic tile.
 
@@ -159,7 +164,7 @@ def tile_for(
     fixed = _memory_of_program(speed) + _memory_of_pictures(card, size, scale, channels, depth, pictures)
 
     def needed(tile: "Tile") -> int:
-        window = _window_pixels(speed, card, size, tile)
+        window = _window_pixels(speed, card, size, tile) + beside
         return fixed + int(runs * speed.bytes_per_pixel * _FRAGMENTATION * window)
 
     grid = Grid(card)

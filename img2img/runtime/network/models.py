@@ -276,7 +276,10 @@ def _is_same_network(reduced: Path, plain: Path, precision: str) -> bool:
         return False
     if ours is None or theirs is None or ours.precision != precision or theirs.precision != "fp32":
         return False
-    return all(getattr(ours, key) == getattr(theirs, key) for key in ("name", "task", "scale", "parameters", "domains"))
+    return all(
+        getattr(ours, key) == getattr(theirs, key)
+        for key in ("name", "task", "scale", "parameters", "inputs", "domains")
+    )
 
 
 def _hint(wanted: str, names: list[str]) -> str:

@@ -40,7 +40,7 @@ class Network(Protocol):
         ...
 
     def with_inputs(self, **others: Floats) -> Self:
-        """The same network with some of its further inputs (`mask`, `domain`) already given."""
+        """The same network with some of its further inputs (see `Card.inputs`) already given."""
         ...
 
     def with_card(self, card: Card) -> Self:

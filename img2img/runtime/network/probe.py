@@ -39,6 +39,7 @@ _SIDES = {
     128: (128, 128),
     256: (256, 256),
 }
+_REFERENCE_SIDE = 128  # a multiple of all but the largest
 _NAMES = {"1": "0..1", "255": "0..255", "signed": "-1..1"}
 # Largest root mean square difference (of 1) of a result that resembles the picture. A black result differs by 0.55,
 # and values 0..255 read as 0..1 by more than 100; networks that translate between domains reach 0.3.
@@ -98,6 +99,7 @@ def probe(session: Any, path: Path, assumed: Assumptions) -> ProbeResult:
         context = reach if _is_local(session, adapter, scale, reach, fixed or (side, side)) else None
     if context is not None and adapter.channels == 1 and scale > 1:
         context = max(context, CHROMA_CONTEXT)
+    further = {one.name: one.shape for one in session.get_inputs()}
     card = Card(
         name=path.stem,
         task=assumed.task or ("upscale" if scale > 1 else "translate"),
@@ -105,6 +107,8 @@ def probe(session: Any, path: Path, assumed: Assumptions) -> ProbeResult:
         multiple=multiple,
         minimum=multiple,
         context=context,
+        reference={"about": "", "multiple": multiple, "minimum": multiple} if "reference" in further else None,
+        latent={"length": further["latent"][1], "distribution": "normal"} if "latent" in further else None,
     )
     return ProbeResult(card, adapter, fixed, (_note(path, card, adapter, fixed, assumed, others),))
 
@@ -293,6 +297,12 @@ def _compare(planes: Floats, image: Floats) -> tuple[Floats, float]:
 
 def _run(session: Any, adapter: Adapter, image: Floats) -> npt.NDArray[Any]:
     feeds = {adapter.input_name: adapter.to_network(image)}
+    for one in session.get_inputs():
+        if one.name == "reference":
+            reference = _picture_for(_REFERENCE_SIDE, _REFERENCE_SIDE, adapter.channels)
+            feeds[one.name] = dataclasses.replace(adapter, offset=0).to_network(reference)
+        elif one.name == "latent":
+            feeds[one.name] = np.zeros((1, one.shape[1]), np.float32)
     result: npt.NDArray[Any] = session.run([adapter.output_name], feeds)[0]
     return result
 
@@ -316,6 +326,10 @@ def _note(
         found.append(f"sides are multiples of {card.multiple}")
     if adapter.offset:
         found.append(f"no padding (extended by {adapter.offset} pixels on each side)")
+    if card.reference is not None:
+        found.append("a reference picture")
+    if card.latent is not None:
+        found.append(f"a latent code of {card.latent['length']} values")
     if card.context is None and fixed is None:
         found.append("no tiles (--assume context=N allows them)")
     return f"{path.name} has no img2img card; probing found scale {card.scale}, {', '.join(found)}"

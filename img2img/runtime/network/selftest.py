@@ -14,6 +14,7 @@ import numpy.typing as npt
 from img2img.errors import ModelError
 from img2img.runtime.network import devices, inference_errors
 from img2img.runtime.network.card import MAX_SELFTEST_SIDE, Card
+from img2img.runtime.network.grid import round_up
 from img2img.runtime.network.inference_errors import BrokenOutput
 
 Floats = npt.NDArray[np.float32]
@@ -29,6 +30,7 @@ BLOCKS = 4
 """Blocks along each side of the result."""
 
 _SIDES = (32, 48)  # not square, to detect a turned result; the smallest sides with meaningful blocks
+_REFERENCE_SIDES = (40, 24)
 
 
 def size(card: Card, fixed: Sides | None = None) -> Sides | None:
@@ -37,8 +39,20 @@ def size(card: Card, fixed: Sides | None = None) -> Sides | None:
     Args:
         fixed: the only size that the model accepts; None: any size.
     """
-    height, width = fixed or (-(-max(side, card.minimum) // card.multiple) * card.multiple for side in _SIDES)
-    return (height, width) if max(height, width) <= MAX_SELFTEST_SIDE else None
+    height, width = fixed or _sides(_SIDES, card.minimum, card.multiple)
+    largest = max(height, width, *(reference_size(card) if card.reference is not None else ()))
+    return (height, width) if largest <= MAX_SELFTEST_SIDE else None
+
+
+def reference_size(card: Card) -> Sides:
+    """h and w of the test picture for the input `reference`."""
+    assert card.reference is not None
+    return _sides(_REFERENCE_SIDES, card.reference["minimum"], card.reference["multiple"])
+
+
+def _sides(wanted: Sides, minimum: int, multiple: int) -> Sides:
+    height, width = (round_up(max(side, minimum), multiple) for side in wanted)
+    return height, width
 
 
 def fits(card: Card) -> bool:
@@ -61,14 +75,19 @@ def picture(height: int, width: int) -> Floats:
 
 
 def inputs(card: Card, height: int, width: int) -> Inputs:
-    """The inputs for a model with this card: the picture, a hole in its middle, the first domain."""
-    given = {"image": picture(height, width)}
-    if card.task == "inpaint":
+    """The inputs for a model with this card: the picture, a hole in its middle, the first domain, and so on."""
+    given, wanted = {"image": picture(height, width)}, card.inputs
+    if "mask" in wanted:
         mask = np.zeros((1, 1, height, width), np.float32)
         mask[:, :, height // 4 : 3 * height // 4, width // 3 : 2 * width // 3] = 1
         given["mask"] = mask
-    if card.domains:
+    if "domain" in wanted:
         given["domain"] = np.eye(1, len(card.domains), dtype=np.float32)
+    if "reference" in wanted:
+        given["reference"] = np.ascontiguousarray(picture(*reference_size(card))[:, ::-1])
+    if card.latent is not None:
+        steps = np.arange(card.latent["length"])[None] * 5 % 9 - 4
+        given["latent"] = np.asarray(steps / 4, np.float32)
     return given
 
 

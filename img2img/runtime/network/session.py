@@ -3,6 +3,7 @@
 import copy
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +29,6 @@ Floats = npt.NDArray[np.float32]
 _PIXELS_AT_ONCE = 512 * 512
 
 _MAX_RUNS = 8
-
-# Optional inputs of docs/model-file.md, for later methods.
-_OPTIONAL_INPUTS = {"reference", "latent"}
 
 
 class LoadedModel:
@@ -74,6 +72,7 @@ class LoadedModel:
         self._others: dict[str, Floats] = {}
         inputs = {one.name: one for one in session.get_inputs()}
         outputs = [one.name for one in session.get_outputs()]
+        self._latent = _length_of_latent(card, inputs)
         # In a file without a card, the single input and the single output may have any name.
         self._image = "image" if "image" in inputs else next(iter(inputs))
         self._result = "result" if "result" in outputs else outputs[0]
@@ -96,6 +95,8 @@ class LoadedModel:
         """The same model with some of its further inputs already given (see `infer`)."""
         model = copy.copy(self)
         model._others = {**self._others, **others}
+        if "reference" in others:  # each tile gets the whole reference, and several copies would take memory
+            model.pixels_at_once = 0
         return model
 
     def with_card(self, card: Card) -> "LoadedModel":
@@ -122,8 +123,9 @@ class LoadedModel:
 
         Args:
             image: float32 [N, 3, H, W], RGB in 0..1; H and W multiples of `card.multiple`, at least `card.minimum`.
-            others: the model's further inputs, by name: `mask` float32 [N, 1, H, W], `domain` float32 [N, K]. An input
-                given to `with_inputs` for one picture is repeated for all N.
+            others: the model's further inputs, by name: `mask` float32 [N, 1, H, W], `domain` float32 [N, K],
+                `reference` float32 [N, 3, h, w] RGB in 0..1, `latent` float32 [N, L]. An input given to `with_inputs`
+                for one picture is repeated for all N. A missing `latent` is zeros.
 
         Returns:
             float32 [N, 3, H * scale, W * scale], RGB in 0..1 (a network without a card may overshoot slightly).
@@ -137,7 +139,12 @@ class LoadedModel:
         feeds = {self._image: image if self.adapter is None else self.adapter.to_network(image)}
         for name, other in self._others.items():
             feeds[name] = other.repeat(n, axis=0) if len(other) == 1 and n > 1 else other
-        result = self._run(feeds | others)
+        feeds |= others
+        if self._latent and "latent" not in feeds:
+            feeds["latent"] = np.zeros((n, self._latent), np.float32)
+        if self.adapter is not None and "reference" in feeds:
+            feeds["reference"] = replace(self.adapter, offset=0).to_network(feeds["reference"])
+        result = self._run(feeds)
         if self.adapter is not None:
             size = height * self.card.scale, width * self.card.scale
             result, channels = self.adapter.from_network(result, size), self.adapter.channels
@@ -269,23 +276,21 @@ def check_interface(session: Any, card: Card, path: Path) -> FixedSize | None:
         ModelError: an input or the output is missing or wrong; the message names it.
     """
     inputs = {one.name: one for one in session.get_inputs()}
-    wanted = {"image": 3}
-    if card.task == "inpaint":
-        wanted["mask"] = 1
-    if card.domains:
-        wanted["domain"] = len(card.domains)
-    for name, channels in wanted.items():
+    wanted = card.inputs
+    if length := _length_of_latent(card, inputs):
+        wanted["latent"] = ("N", length)
+    for name, shape in wanted.items():
         if name not in inputs:
             raise ModelError(
                 f"{path}: a model for {card.task!r} needs an input named {name!r}, its inputs are {_list(inputs)}"
             )
-        _check_tensor(inputs[name], channels, 2 if name == "domain" else 4, path)
-    if unknown := set(inputs) - set(wanted) - _OPTIONAL_INPUTS:
+        _check_tensor(inputs[name], shape, path)
+    if unknown := set(inputs) - set(wanted):
         raise ModelError(f"{path}: it has inputs that its card does not explain: {_list(unknown)}")
     outputs = {one.name: one for one in session.get_outputs()}
     if "result" not in outputs:
         raise ModelError(f"{path}: it needs an output named 'result', its outputs are {_list(outputs)}")
-    _check_tensor(outputs["result"], 3, 4, path)
+    _check_tensor(outputs["result"], ("N", 3, "H", "W"), path)
     image = inputs["image"]
     sides = image.shape[2:]
     fixed = fixed_size(sides, image.name, path) if any(isinstance(side, int) for side in sides) else None
@@ -303,18 +308,33 @@ def check_interface(session: Any, card: Card, path: Path) -> FixedSize | None:
     return fixed
 
 
-def _check_tensor(tensor: Any, channels: int, rank: int, path: Path) -> None:
-    """Check onnxruntime's description of a tensor. Variable dimensions have names or None instead of numbers."""
+def _length_of_latent(card: Card, inputs: Mapping[str, Any]) -> int:
+    """Number of values of the input `latent`; 0: there is none. The card of an older file does not mention it."""
+    if card.latent is not None:
+        return int(card.latent["length"])
+    shape = inputs["latent"].shape if "latent" in inputs else []
+    return shape[1] if len(shape) == 2 and isinstance(shape[1], int) else 0
+
+
+def _check_tensor(tensor: Any, expected: Sequence[int | str], path: Path) -> None:
+    """Check onnxruntime's description of a tensor. Variable dimensions have names or None instead of numbers.
+
+    expected: see `Card.inputs`. The sides H and W may be fixed, and the caller checks them.
+    """
     what = f"{path}: {tensor.name!r}"
     if tensor.type != "tensor(float)":
         raise ModelError(f"{what} must be float32, not {tensor.type}")
     shape = tensor.shape
     if not shape:  # the exporter declared no shape; the first run will show it
         return
-    if len(shape) != rank:
-        raise ModelError(f"{what} must have {rank} dimensions, not {len(shape)}")
-    if isinstance(shape[1], int) and shape[1] != channels:
-        raise ModelError(f"{what} must have {channels} channels, not {shape[1]}")
+    if len(shape) != len(expected):
+        raise ModelError(f"{what} must have {len(expected)} dimensions, not {len(shape)}")
+    if isinstance(shape[1], int) and shape[1] != expected[1]:
+        raise ModelError(
+            f"{what} must have {expected[1]} {'channels' if len(shape) == 4 else 'columns'}, not {shape[1]}"
+        )
+    if "h" in expected and any(isinstance(side, int) for side in shape[2:]):
+        raise ModelError(f"{what} has a fixed size ({show_shape(shape)}): export it with dynamic h and w")
     if isinstance(shape[0], int) and shape[0] != 1:
         raise ModelError(f"{what} only takes {shape[0]} pictures at a time: export it with dynamic N")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,28 +16,28 @@ from img2img.runtime.image.pictures import Picture
 from img2img.runtime.network.tiling import Progress, rescaled
 
 Pixels = npt.NDArray[Any]
-Domains = Mapping[str, tuple[str, ...]]
+Wanted = TypeVar("Wanted")
 
 _GAP = 8  # pixels between cells
 _TEXT_SHARE = 12  # height of a cell / height of its label
 _SMALLEST_TEXT, _LARGEST_TEXT = 12, 48  # pixels
 
 
-def of_domains(
-    picture: Picture, domains: Domains, run: Callable[[tuple[str, ...], Progress], Picture], progress: Progress
+def of_results(
+    picture: Picture, wanted: Mapping[str, Wanted], run: Callable[[Wanted, Progress], Picture], progress: Progress
 ) -> Picture:
-    """Combine the picture and its results in `domains` into one opaque RGB picture of the same bit depth, on white.
+    """Combine the picture and its results into one opaque RGB picture of the same bit depth, on white.
 
     Args:
-        domains: maps the name of each result to the domains that produce it.
+        wanted: maps the name of each result to what `run` needs to compute it.
         run: computes one result. Its progress adds up to the number of pixels in the picture.
     """
     area = picture.size[0] * picture.size[1]
-    report = rescaled(progress, area * len(domains), area)
+    report = rescaled(progress, area * len(wanted), area)
     notes = list(picture.notes)
     cells = [("input", _opaque(picture))]
-    for name, domain in domains.items():
-        result = run(domain, report)
+    for name, one in wanted.items():
+        result = run(one, report)
         notes += [note for note in result.notes if note not in notes]
         cells.append((name, _opaque(result)))
     icc = picture.icc if picture.colour.shape[2] == 3 else None

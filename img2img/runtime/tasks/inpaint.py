@@ -86,6 +86,7 @@ class InpaintTask(Task):
         return models.find(settings.model) if settings.model is not None else models.for_task("inpaint")
 
     def with_card(self, card: Card) -> Self:
+        _require_mask_only(card)
         return dataclasses.replace(self, size=_default_size(card)) if self.size is None else self
 
     def namings(self, card: Card, settings: Settings) -> list[Naming]:
@@ -289,6 +290,12 @@ def _filled(
     return dataclasses.replace(picture, colour=colour, notes=tuple(notes))
 
 
+def _require_mask_only(card: Card) -> None:
+    for name in ("domain", "reference"):
+        if name in card.inputs:
+            raise UsageError(f"{card.name} needs a {name} beside the mask")
+
+
 def _default_size(card: Card) -> int:
     return input_size.MOST_SIDE if card.resizes else DEFAULT_SIZE
 
@@ -307,8 +314,7 @@ def _check(model: Network, size: Size, dilate: int, feather: int, strength: floa
     card = model.card
     if card.task != "inpaint":
         raise UsageError(f"{card.name} is for {card.task!r}: it takes no mask")
-    if card.domains:
-        raise UsageError(f"{card.name} needs a domain beside the mask")
+    _require_mask_only(card)
     input_size.check_size(size)
     blending.check_strength(strength)
     for name, value in (("dilate", dilate), ("feather", feather)):

@@ -37,7 +37,7 @@ class RestoreTask(UpscaleTask):
     def with_card(self, card: Card) -> Self:
         if card.scale != 1:
             raise UsageError(f"{card.name} enlarges {card.scale} times: img2img upscale takes it")
-        return self
+        return super().with_card(card)
 
     def namings(self, card: Card, settings: Settings) -> list[Naming]:
         return [Naming(f"_{card.name or DEFAULT_MODEL}", settings.output, settings.format, model=card.name)]

@@ -76,6 +76,11 @@ class Task(ABC):
         """The model with its further inputs for this job, so that it only needs the picture."""
         return model
 
+    @property
+    def pixels_beside(self) -> int:
+        """Pixels of other pictures that every run of the network takes beside its window."""
+        return 0
+
     def area_factor(self, card: Card) -> float:
         """Number of pixels of a result for each pixel of its picture."""
         return 1.0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -27,8 +26,9 @@ from img2img.runtime.network import input_size
 from img2img.runtime.network.card import Card
 from img2img.runtime.network.input_size import Size
 from img2img.runtime.network.tiling import AUTO, Progress, Tile, rescaled, run_tiled
+from img2img.runtime.tasks import latents, references, results
+from img2img.runtime.tasks.results import Result
 from img2img.runtime.tasks.task import Task
-from img2img.text import nfc
 
 if TYPE_CHECKING:
     from img2img.runtime.image.pictures import Picture
@@ -36,10 +36,8 @@ if TYPE_CHECKING:
     from img2img.runtime.network.input_size import Size
     from img2img.runtime.network.network import Network
     from img2img.runtime.network.tiling import Progress
+    from img2img.runtime.tasks.references import Reference
     from img2img.runtime.tasks.settings import Settings
-
-
-ALL = "all"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,10 +46,18 @@ class TranslateTask(Task):
     Attributes:
         to: a domain of the model, several that can be combined, or "all" for one result per domain.
         size: how the network sees a picture, see `input_size.Size`.
-        sheet: make one contact sheet of the picture and its results in all domains.
+        sheet: make one contact sheet of the picture and its results in all domains, or of its samples.
         background: colour behind transparent pictures, RGB 0..255; None: keep the alpha channel.
         direction: of a run folder that holds several models, what stands between `model.` and `.onnx`.
-        wanted: made by `fitted`: what each result is called in file names -> the domains that make it.
+        reference: for models that take one, a second picture: a path or a URI.
+        samples: number of results of each picture, each with a latent code of its own; None: one, with zeros.
+        seed, truncation: see `latents.draw`.
+        max_pixels: limit for the reference.
+        style: the reference, read by `with_card`.
+        wanted: made by `with_card`: what each result is called in file names -> what makes it.
+
+    Raises:
+        UsageError: `samples`, `seed` or `truncation` is out of range.
     """
 
     name: ClassVar[str] = "translate"
@@ -62,7 +68,16 @@ class TranslateTask(Task):
     sheet: bool = False
     background: tuple[int, int, int] | None = None
     direction: str | None = None
-    wanted: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    reference: str | None = None
+    samples: int | None = None
+    seed: int = 0
+    truncation: float | None = None
+    max_pixels: int | None = None
+    style: Reference | None = dataclasses.field(default=None, repr=False)
+    wanted: dict[str, Result] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        latents.check(self.samples, self.seed, self.truncation)
 
     def find_model(self, settings: Settings, pixels: Callable[[], float | None]) -> Path:
         from img2img.runtime.network import models
@@ -77,9 +92,20 @@ class TranslateTask(Task):
         from img2img.runtime.network.grid import Grid
 
         Grid(card).limit(self.tile)  # tiles for a network that cannot have them: said once, and not for each picture
-        if self.sheet and not card.domains:
+        if self.samples is not None and card.latent is None:
+            raise UsageError(f"{card.name} takes no latent code, so its results do not vary: omit --samples")
+        if self.sheet and self.samples is None and not card.domains:
+            if card.latent is not None:
+                raise UsageError(f"--grid shows samples of {card.name}: say how many with --samples N")
             raise UsageError(f"--grid shows all domains of a model, and {card.name} has none")
-        return dataclasses.replace(self, wanted=_wanted(card, ("all",) if self.sheet and not self.to else self.to))
+        style = None
+        if self.reference is None:
+            references.check(card, is_given=False)
+        else:
+            style = references.read(self.reference, card, self.size, max_pixels=self.max_pixels)
+        all_domains = self.sheet and bool(card.domains) and not self.to
+        wanted = results.of_picture(card, (results.ALL,) if all_domains else self.to, self.samples)
+        return dataclasses.replace(self, wanted=wanted, style=style)
 
     def namings(self, card: Card, settings: Settings) -> list[Naming]:
         name = naming.safe_name(card.name)
@@ -87,24 +113,41 @@ class TranslateTask(Task):
             return [Naming("_grid", settings.output, settings.format, model=card.name, domain="grid")]
         several = len(self.wanted) > 1
         found = []
-        for domain in self.wanted:
+        for domain, result in self.wanted.items():
             output = settings.output
             if several and output is not None and naming.output_folder(output) is not None:
                 # The names are kept, so that the folder has to notify them apart.
                 output = f"{output.rstrip('/')}/{domain}/"
-            found.append(Naming(f"_{domain or name}", output, settings.format, model=card.name, domain=domain))
+            suffix = domain if result.to else "_".join(filter(None, (name, domain)))
+            found.append(Naming(f"_{suffix}", output, settings.format, model=card.name, domain=domain))
         return found
 
     def bind(self, model: Network, job: Job) -> Network:
-        label = label_of(model.card, self.wanted[job.domain] if not self.sheet else next(iter(self.wanted.values())))
-        return model if label is None else model.with_inputs(domain=label)
+        result = next(iter(self.wanted.values())) if self.sheet else self.wanted[job.domain]
+        return _bound(model, result.to, self._reference, self._latent(model.card, result))
+
+    @property
+    def _reference(self) -> Floats | None:
+        return None if self.style is None else self.style.values
+
+    @property
+    def pixels_beside(self) -> int:
+        return 0 if self.style is None else self.style.pixels
+
+    def _latent(self, card: Card, result: Result) -> Floats | None:
+        if result.sample is None or card.latent is None:
+            return None
+        length = card.latent["length"]
+        return latents.draw(length, seed=self.seed, number=result.sample, truncation=self.truncation)
 
     def apply(self, model: Network, job: Job, picture: Picture, progress: Progress) -> Picture:
-        def run(to: tuple[str, ...], told: Progress) -> Picture:
+        def run(result: Result, told: Progress) -> Picture:
             return translate(
                 model,
                 picture,
-                to=to,
+                to=result.to,
+                reference=self._reference,
+                latent=self._latent(model.card, result),
                 size=self.size,
                 tile=self.tile,
                 strength=self.strength,
@@ -115,22 +158,22 @@ class TranslateTask(Task):
         if self.sheet:
             from img2img.runtime.tasks import contact_sheet
 
-            return contact_sheet.of_domains(picture, self.wanted, run, progress)
+            return contact_sheet.of_results(picture, self.wanted, run, progress)
         return run(self.wanted[job.domain], progress)
 
-
-def _wanted(card: Card, to: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
-    """The results of each picture: the part of the file name that identifies a result -> its domains."""
-    if ALL in to and ALL not in card.domains:
-        if len(to) > 1:
-            raise UsageError("--to all cannot be combined with other domains")
-        if card.domains:
-            named: dict[str, tuple[str, ...]] = {naming.safe_name(domain): (domain,) for domain in card.domains}
-            if len(named) < len(card.domains):
-                raise UsageError("two domains would get the same file name: run them one at a time, with --to and -o")
-            return named
-    label_of(card, to)
-    return {naming.safe_name("_".join(to)) if to else "": to}
+    def journal_key(self, job: Job) -> dict[str, Any]:
+        facts = super().journal_key(job)
+        for name in ("reference", "samples", "seed", "truncation", "max_pixels", "style"):
+            del facts[name]
+        # Older journals do not know references and samples, so these are left out where there are none.
+        facts["wanted"] = {name: result.to for name, result in self.wanted.items()}
+        if self.style is not None:
+            facts["reference"] = self.style.sha256
+        if self.samples is not None:
+            facts |= {"seed": self.seed, "truncation": self.truncation}
+            if not self.sheet:  # a sample does not depend on how many there are
+                facts["wanted"] = self.wanted[job.domain]
+        return facts
 
 
 Pixels = npt.NDArray[Any]
@@ -142,6 +185,8 @@ def translate(
     picture: Picture,
     *,
     to: str | Sequence[str] = (),
+    reference: Floats | None = None,
+    latent: Floats | None = None,
     size: Size = "keep",
     tile: Tile = AUTO,
     strength: float = 1.0,
@@ -160,6 +205,9 @@ def translate(
         picture: of any size from 1x1 on, 8 or 16 bits; its depth, format, EXIF and ICC profile are kept. Grey becomes
             colour.
         to: the target domain, or several if the model's domains can be combined; empty for a model without domains.
+        reference: the reference picture as `references.to_input` makes it, float32 [1, 3, h, w], 0..1; required by
+            models that take one. None for others.
+        latent: a latent code, float32 [1, L], for models that take one. None: zeros.
         size: what the network sees: a number is the shorter side in pixels (models are best at the size they were
             trained at), from which the result is scaled back; see `input_size.Size`.
         tile: see `tiling.Tile`.
@@ -177,8 +225,7 @@ def translate(
         raise UsageError(f"{card.name} needs a mask in addition to the picture")
     blending.check_strength(strength)
     input_size.check_size(size)
-    label = label_of(card, to)
-    runner = model if label is None else model.with_inputs(domain=label)
+    runner = _bound(model, to, reference, latent)
     run = partial(
         _translated, runner, size=size, tile=tile, strength=strength, background=background, progress=progress
     )
@@ -221,30 +268,15 @@ def _translated(
     return dataclasses.replace(picture, colour=result, icc=icc, notes=tuple(notes))
 
 
-def label_of(card: Card, to: str | Sequence[str]) -> Floats | None:
-    """The input `domain`, float32 [1, K], with a one in each column that `to` names. None if the model has no domains.
-
-    Raises:
-        UsageError: `to` is empty although the model has domains, names an unknown domain or several exclusive ones,
-            or the model has no domains.
-    """
-    wanted = [nfc(name) for name in ([to] if isinstance(to, str) else to)]
-    domains = [nfc(name) for name in card.domains]
-    known = ", ".join(card.domains)
-    if not card.domains:
-        if wanted:
-            raise UsageError(f"{card.name} has one direction and no domains: omit --to {wanted[0]}")
-        return None
-    if not wanted:
-        raise UsageError(f"{card.name} has several domains; choose one with --to: {known}")
-    for name in wanted:
-        if name not in domains:
-            close = difflib.get_close_matches(name, domains, n=1)
-            guess = f"did you mean {close[0]!r}? it has" if close else "it has"
-            raise UsageError(f"{card.name} has no domain {name!r}; {guess} {known}")
-    if card.exclusive and len(set(wanted)) > 1:
-        raise UsageError(f"the domains of {card.name} are exclusive: choose one with --to, not {', '.join(wanted)}")
-    return np.array([[float(name in wanted) for name in domains]], np.float32)
+def _bound(model: Network, to: str | Sequence[str], reference: Floats | None, latent: Floats | None) -> Network:
+    """The model with its further inputs. Raises UsageError if they do not fit it."""
+    card = model.card
+    references.check(card, is_given=reference is not None)
+    given = {"domain": results.label_of(card, to), "reference": reference}
+    if latent is not None:
+        given["latent"] = latents.of_values(latent, card)
+    inputs = {name: values for name, values in given.items() if values is not None}
+    return model.with_inputs(**inputs) if inputs else model
 
 
 def _in_colour(picture: Picture, notes: list[str]) -> tuple[Pixels, bytes | None]:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -88,6 +88,10 @@ class UpscaleTask(Task):
             raise UsageError(f"--budget {self.budget}: {choice.note}")
         return choice.path
 
+    def with_card(self, card: Card) -> Self:
+        _require_picture_only(card)
+        return self
+
     def namings(self, card: Card, settings: Settings) -> list[Naming]:
         factor = f"{self.scale or card.scale:g}"
         return [Naming(f"_x{factor}", settings.output, settings.format, model=card.name, scale=factor)]
@@ -131,21 +135,24 @@ def upscale(
         progress: receives numbers of finished input pixels that add up to the picture's.
 
     Raises:
-        UsageError: the model also needs a mask or a domain; `scale` is not a positive number; or the model does not
-            support tiles.
+        UsageError: the model also needs a mask, a domain or a reference; `scale` is not a positive number; or the model
+            does not support tiles.
         OutOfMemory, BrokenOutput, ModelError: from the network.
     """
     card = model.card
-    if card.task == "inpaint" or card.domains:
-        raise UsageError(
-            f"{card.name} needs {'a mask' if card.task == 'inpaint' else 'a domain'} in addition to the picture"
-        )
+    _require_picture_only(card)
     if scale is not None and not (math.isfinite(scale) and scale > 0):
         raise UsageError(f"scale must be a number above 0, not {scale}")
     if strength != 1:
         blending.check_strength(strength)
     run = partial(_enlarged, model, scale=scale or card.scale, tile=tile, strength=strength, progress=progress)
     return hdr.in_working_range(run, picture) if picture.is_pq else run(picture)
+
+
+def _require_picture_only(card: Card) -> None:
+    for name in card.inputs:
+        if name not in ("image", "latent"):  # a missing latent code is zeros
+            raise UsageError(f"{card.name} needs a {name} in addition to the picture")
 
 
 def _enlarged(

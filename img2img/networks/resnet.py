@@ -2,6 +2,7 @@
 
 from torch import Tensor, nn
 
+from img2img.networks.attention import SelfAttention
 from img2img.networks.blur_pool import BlurPool
 from img2img.networks.norms import needs_bias, norm_layer
 from img2img.networks.sizes import check_size
@@ -44,11 +45,13 @@ class ResNet(nn.Module):
         inputs, outputs: channels of the two pictures.
         features: channels at full size; twice and four times as many at the smaller sizes.
         blocks: residual blocks. The paper has 9 for 256 px and more, 6 for 128 px.
-        norm: "batch", "instance" or "none".
+        norm: "batch", "instance", "layer" or "none".
         dropout: 50 % dropout inside every block. It shifts the keys after it by one.
         upsampling: "transpose" or "resize".
         blur: halve with `BlurPool` and double with bilinear interpolation, next to convolutions with stride 1, as in
             CUT (Park et al. 2020). It replaces `upsampling` and shifts the keys.
+        attention: self-attention (Zhang et al. 2019) after the residual blocks, at a quarter of the size. It shifts the
+            keys after it by one. Memory grows with the square of the pixels: 64 MiB for 256 px, 16 GiB for 1024 px.
 
     Input `[N, inputs, H, W]`, values -1..1, H and W multiples of 4, at least 8; output `[N, outputs, H, W]`, -1..1.
 
@@ -75,6 +78,7 @@ class ResNet(nn.Module):
         dropout: bool = False,
         upsampling: str = "transpose",
         blur: bool = False,
+        attention: bool = False,
     ) -> None:
         super().__init__()
         bias = needs_bias(norm)
@@ -88,6 +92,7 @@ class ResNet(nn.Module):
         chosen = [0, *halving, *(len(layers) + number for number in (0, 4) if number < blocks)]
         self.encoder_layers = tuple(f"model.{place}" for place in chosen)
         layers += [ResNetBlock(4 * features, norm=norm, dropout=dropout) for _ in range(blocks)]
+        layers += [SelfAttention(4 * features)] if attention else []
         for width in (2 * features, features):
             if blur:
                 layers += [

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from img2img.errors import ConfigError
+from img2img.networks.attention import SelfAttention
 from img2img.networks.norms import needs_bias, norm_layer
 from img2img.networks.sizes import check_size
 from img2img.networks.upsampling import upsampling_layer
@@ -12,22 +13,37 @@ from img2img.networks.upsampling import upsampling_layer
 MAX_DEPTH = 8
 """Depth of the paper's network, for 256 x 256 pixels."""
 
+ATTENTION_DEPTH = 3
+"""Self-attention comes after this many halvings, at an eighth of the size. Deeper maps have few places to relate."""
+
 
 class Level(nn.Module):
     """One halving, the levels below it, and one doubling. The input is concatenated with the result.
 
     `[N, outer, H, W]` to `[N, 2 * outer, H, W]`. `below` is the next level, or None at the bottom. There the encoder
-    has no norm: the map may be a single pixel, which a norm would set to zero.
+    has no norm: the map may be a single pixel, which a norm would set to zero. `attention` follows the halving.
     """
 
     def __init__(
-        self, outer: int, inner: int, below: nn.Module | None, *, norm: str, dropout: bool, upsample: str
+        self,
+        outer: int,
+        inner: int,
+        below: nn.Module | None,
+        *,
+        norm: str,
+        dropout: bool,
+        upsample: str,
+        attention: bool = False,
     ) -> None:
         super().__init__()
         bias = needs_bias(norm)
         layers: list[nn.Module] = [nn.LeakyReLU(0.2), nn.Conv2d(outer, inner, 4, 2, 1, bias=bias)]
         if below is not None:
-            layers += [norm_layer(norm, inner), below]
+            layers.append(norm_layer(norm, inner))
+        if attention:
+            layers.append(SelfAttention(inner))
+        if below is not None:
+            layers.append(below)
         wide = inner if below is None else 2 * inner
         layers += [nn.ReLU(), upsampling_layer(upsample, wide, outer, bias=bias), norm_layer(norm, outer)]
         if dropout:
@@ -96,13 +112,16 @@ class UNet(nn.Module):
         features: channels after the first halving; they double with each one, up to 8 * features.
         downs: halvings, 2 to 10; `depth` returns how many a size allows. The paper has 8 for 256 px, the official code
             at least 5.
-        norm: "batch", "instance" or "none".
+        norm: "batch", "instance", "layer" or "none".
         dropout: 50 % dropout after the first three decoder layers (the paper's CD512), as far as they are
             8 * features wide, and always after the first. The official PyTorch code skips the first and drops after the
             second to the fourth; the layout of the state dict is the same.
         upsampling: "transpose" or "resize".
         residual: add the output to the first `outputs` channels of the input, which must be a picture, see
             `ResidualOutermost`. Changes the layout of the state dict.
+        attention: self-attention (Zhang et al. 2019) in the encoder, after the third halving, or after the second if
+            there are only two. It shifts keys. Memory grows with the square of the pixels: 64 MiB for 512 px, 1 GiB for
+            1024 px.
 
     Input `[N, inputs, H, W]`, values -1..1, H and W multiples of `2 ** downs`; output `[N, outputs, H, W]`, -1..1, or
     unbounded if residual.
@@ -125,6 +144,7 @@ class UNet(nn.Module):
         dropout: bool = True,
         upsampling: str = "transpose",
         residual: bool = False,
+        attention: bool = False,
     ) -> None:
         super().__init__()
         if residual and inputs < outputs:
@@ -139,7 +159,15 @@ class UNet(nn.Module):
         below: nn.Module | None = None
         for i in reversed(range(1, downs)):
             drops = downs - 1 - i < dropped
-            below = Level(widths[i - 1], widths[i], below, norm=norm, dropout=drops, upsample=upsampling)
+            below = Level(
+                widths[i - 1],
+                widths[i],
+                below,
+                norm=norm,
+                dropout=drops,
+                upsample=upsampling,
+                attention=attention and i == min(ATTENTION_DEPTH, downs) - 1,
+            )
         assert below is not None
         outermost = ResidualOutermost if residual else Outermost
         self.model = outermost(inputs, outputs, features, below, norm=norm, upsample=upsampling)

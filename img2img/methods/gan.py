@@ -63,8 +63,15 @@ class GANConfig(RunConfig):
             defaults: arguments that suit the data, which the configuration may override (`size`, `downs`).
 
         Raises:
-            ConfigError: the network or an option is unknown, or an option contradicts `fixed`.
+            ConfigError: the network or an option is unknown, or an option contradicts `fixed`; or the network is asked
+                to classify, and `fixed` has no classes.
         """
+        for option in ("classes", "domains"):
+            if network.options.get(option) and option not in fixed:
+                raise ConfigError(
+                    f"network '{network.name}': {option} = {network.options[option]}, but this method has no domains; "
+                    "omit the option, or use stargan"
+                )
         known = inspect.signature(lookup("network", networks.NETWORKS, network.name)).parameters
         if "channels" in known and "inputs" not in known:
             fixed = {"channels": fixed["inputs"], **fixed}

@@ -25,6 +25,7 @@ NETWORKS = {
     "resnet": "img2img.networks.resnet:ResNet",
     "stargan": "img2img.networks.stargan:StarGANGenerator",
     "pix2pixhd": "img2img.networks.pix2pixhd:GlobalGenerator",
+    "spade": "img2img.networks.spade:SPADEGenerator",
     "chroma-unet": "img2img.networks.chroma_unet:ChromaUNet",
     "context-encoder": "img2img.networks.context_encoder:ContextEncoder",
     "gated": "img2img.networks.gated:GatedGenerator",
@@ -54,7 +55,8 @@ def build(name: str, **options: Any) -> nn.Module:
     """Build the network called `name`. `options` are its constructor's arguments.
 
     Raises:
-        ConfigError: the name or an option is unknown; the message lists the known ones. Or the options do not fit.
+        ConfigError: the name or an option is unknown; the message lists the known ones. Or an option without a default
+            is missing, or the options do not fit.
     """
     network = lookup("network", NETWORKS, name)
     known = inspect.signature(network).parameters
@@ -66,6 +68,9 @@ def build(name: str, **options: Any) -> nn.Module:
             raise ConfigError(f"network '{name}': {option} = {value} must be {_KINDS[kind]}")
         if kind is int and not 0 <= value <= MAX_OPTION:
             raise ConfigError(f"network '{name}': {option} = {value} must be from 0 to {MAX_OPTION}")
+    missing = [option for option, one in known.items() if one.default is one.empty and option not in options]
+    if missing:
+        raise ConfigError(f"network '{name}' needs {', '.join(missing)}, which is not given here; use another network")
     given = ", ".join(f"{option} = {value}" for option, value in options.items())
     try:
         with warnings.catch_warnings(action="ignore"):  # about layers without channels, which are refused below

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from img2img.cli import console, options, trainer
+from img2img.cli import console, options, run_settings, trainer
 from img2img.errors import ConfigError, ExitStatus
 from img2img.methods import METHODS
 from img2img.text import count_of, show, show_duration
@@ -81,47 +80,36 @@ def train(
     """
     trainer.need_training_packages()
     from img2img import methods
-    from img2img.methods.config import assign
 
     method_type = methods.find(method)
-    if show_config or schema:
-        recipe = method_type.recipe.of_stage({"stage": stage} if stage else {})
-        if schema:
-            _print_schema(recipe)
-        else:
-            _print_settings(recipe)
+    if schema:
+        run_settings.print_schema(method_type.recipe.of_stage({"stage": stage} if stage else {}))
         return
     folder = out or Path("runs") / method
     if smoke and resume:
         raise ConfigError("--smoke tests a new run; omit --resume")
-    source = config or _settings_of_run(folder)
-    if resume and _settings_of_run(folder) is None:
+    # Without --out, --show-config shows the recipe, also if the default folder holds a run.
+    source = config or (None if show_config and out is None else run_settings.of_run(folder))
+    if resume and run_settings.of_run(folder) is None:
         raise ConfigError(f"--resume: {folder} holds no run with a checkpoint; omit --resume to start one")
-    values = trainer.read_settings(source) if source else {}
-    _check_method(values, method, source, folder)
-    written = values.get("stage")
     shortcuts: dict[str, Any] = {"method": method, "stage": stage, "start": start, "scale": scale, "steps": steps}
-    values |= {key: str(v) if isinstance(v, Path) else v for key, v in shortcuts.items() if v is not None}
-    if data:
-        given = values.get("data", {})
-        values["data"] = {**given, "folders": [str(path) for path in data]} if isinstance(given, dict) else given
-    # The defaults of other settings depend on these two.
-    first = [one for one in assignments or [] if one.partition("=")[0].strip() in ("stage", "start")]
-    assign(values, first)
-    if written is not None and values["stage"] != written:
-        raise ConfigError(
-            f"{source}: these are settings of the {written} stage, not of the {values['stage']} stage; "
-            f"start a run of that stage with --stage {values['stage']} --start RUN"
-        )
-    values = method_type.recipe.with_defaults(values)
-    assign(values, [*(assignments or []), *trainer.limit(max_pixels)])
-    section = values.get("data", {})
-    if isinstance(section, dict) and "folders" not in section:
+    values = run_settings.combine(
+        method_type.recipe,
+        source,
+        folder,
+        {key: str(v) if isinstance(v, Path) else v for key, v in shortcuts.items() if v is not None},
+        [str(path) for path in data or []],
+        [*(assignments or []), *trainer.limit(max_pixels)],
+    )
+    if show_config:
+        run_settings.print_settings(method_type.recipe, values)
+        return
+    if not run_settings.has_data(values):
         raise ConfigError("no data: name a folder of pictures with --data")
     resolved = method_type.recipe.parse(values, where="settings")
     if source is not None and source != config:
-        _check_data_is_there(resolved, folder)
-    elif (folder / "config.toml").exists() and _settings_of_run(folder) is None and not quiet:
+        run_settings.check_data_is_there(resolved, folder)
+    elif (folder / "config.toml").exists() and run_settings.of_run(folder) is None and not quiet:
         console.say(f"{folder} has no checkpoint to continue from: starting anew, with the settings of this command")
 
     if smoke:
@@ -140,40 +128,6 @@ def train(
     if not quiet:
         _report(outcome, listener.note)
     _exit_process()
-
-
-def _settings_of_run(folder: Path) -> Path | None:
-    """Return the settings of the run in `folder`; None if it has no checkpoint, so that nothing can continue."""
-    from img2img.training.checkpoints import Store
-
-    settings = folder / "config.toml"
-    return settings if Store(folder / "checkpoints", keep=1).steps() and settings.exists() else None
-
-
-def _check_method(values: dict[str, Any], method: str, source: Path | None, folder: Path) -> None:
-    """Check that the settings in `source` are those of `method`."""
-    theirs = values.get("method", method)
-    if theirs == method:
-        return
-    if source == folder / "config.toml":
-        raise ConfigError(
-            f"{folder} holds a run of {theirs}, not of {method}; use another --out, or continue it with "
-            f"'img2img train {theirs} --out {folder}'"
-        )
-    raise ConfigError(f"{source}: these are settings of {theirs}, not of {method}")
-
-
-def _check_data_is_there(config: Any, folder: Path) -> None:
-    """Check that the data of the run in `folder` has not moved."""
-    from img2img.data.inventory import places
-
-    for key, paths in places(config.data).items():
-        if absent := [path for path in paths if not path.exists()]:
-            option = "--data" if key == "folders" else f"--set data.{key}="
-            raise ConfigError(
-                f"{absent[0]}: no such folder or file, but the run in {folder} needs it; if it has moved, name its new "
-                f"place with {option}"
-            )
 
 
 def _report(outcome: Outcome, say: Callable[[str], None]) -> None:
@@ -293,20 +247,3 @@ class Watcher:
 
     def _left(self, step: int) -> str:
         return f"{show_duration((self.steps - step) / max(self._speed(step), 1e-9))} left"
-
-
-def _print_schema(recipe: type[RunConfig]) -> None:
-    from img2img.methods.schema import json_schema
-
-    sys.stdout.write(json.dumps(json_schema(recipe), indent=2) + "\n")
-
-
-def _print_settings(section: Any, defaults: Any = None, prefix: str = "") -> None:
-    """Print every setting of a configuration class, with its meaning and its default (from the instance `defaults`)."""
-    for name, field in section.model_fields.items():
-        value = getattr(defaults, name) if defaults is not None else field.default
-        if hasattr(field.annotation, "model_fields"):
-            _print_settings(field.annotation, None if field.is_required() else value, f"{prefix}{name}.")
-        else:
-            shown = "required" if field.is_required() else value
-            sys.stdout.write(f"{prefix}{name} = {shown}\n    {field.description}\n")

@@ -10,6 +10,10 @@ if TYPE_CHECKING:
 METHODS = {
     "pix2pix": "img2img.methods.pix2pix:Pix2Pix",
     "cyclegan": "img2img.methods.cyclegan:CycleGAN",
+    "dualgan": "img2img.methods.dualgan:DualGAN",
+    "discogan": "img2img.methods.discogan:DiscoGAN",
+    "distancegan": "img2img.methods.distancegan:DistanceGAN",
+    "simgan": "img2img.methods.simgan:SimGAN",
     "cut": "img2img.methods.cut:CUT",
     "fastcut": "img2img.methods.cut:FastCUT",
     "stargan": "img2img.methods.stargan:StarGAN",

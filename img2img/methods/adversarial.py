@@ -11,6 +11,7 @@ from img2img.errors import ConfigError
 from img2img.methods.config import AdversarialConfig, MatchingConfig
 from img2img.methods.gan import GANConfig
 from img2img.methods.method import Method, OptimiserSpec, Stateful
+from img2img.networks.multi_scale import MultiScale
 from img2img.objectives.augment import Augment
 from img2img.objectives.feature_matching import FeatureMatching
 from img2img.objectives.recorder import Recorder
@@ -28,6 +29,7 @@ def add_discriminators(
     *,
     pictures: Sequence[slice] = (slice(None),),
     signed: bool = True,
+    halve: bool = False,
 ) -> dict[str, "AdversarialLoss"]:
     """Add `discriminators` to `method` and return their losses.
 
@@ -40,6 +42,7 @@ def add_discriminators(
 
         pictures: the channels of each picture in the input of a discriminator. Other channels are labels or masks.
         signed: pictures are in -1..1 instead of 0..1.
+        halve: see `AdversarialLoss`.
 
     Returns:
         The losses of each discriminator and of the generator against it, under the same names.
@@ -53,7 +56,7 @@ def add_discriminators(
         if config.discriminator_augment:
             augment = Augment(config.discriminator_augment, pictures=pictures, signed=signed)
             augment.attach(network)
-        losses[name] = AdversarialLoss(config.adversarial, config.matching, network, augment)
+        losses[name] = AdversarialLoss(config.adversarial, config.matching, network, augment, halve=halve)
     bound = next(iter(losses.values())).bound  # set by the objective, which is the same for all
     method.networks.update(discriminators)
     method.optimisers["discriminator"] = OptimiserSpec(tuple(discriminators), config.discriminator_optimiser, bound)
@@ -77,6 +80,9 @@ class AdversarialLoss:
         discriminator: checked against the objective. Feature matching records its activations.
         augment: what `discriminator` does to its input, if anything. Pictures that the loss compares one by one get the
             same random numbers.
+        halve: minimise half the discriminator's loss, to slow the discriminator down (Isola et al. 2017, section 3.3;
+            the official code of pix2pix and CycleGAN takes the mean of the losses on real and on fake pictures). No
+            effect on objectives that are such a mean already (`Adversarial.halved`): nothing is halved twice.
 
     Attributes:
         bound: bound on the weights of the discriminator (`OptimiserSpec.bound`), or None.
@@ -92,17 +98,21 @@ class AdversarialLoss:
         matching: MatchingConfig,
         discriminator: nn.Module,
         augment: Augment | None = None,
+        *,
+        halve: bool = False,
     ) -> None:
         self.config = config
         self.augment = augment
         self.objective = objectives.adversarial(config.name, **config.options)
         self.bound = self.objective.clip
+        self._share = 0.5 if halve and not self.objective.halved else 1.0
         name = config.penalty or self.objective.penalty
         self.penalty = objectives.penalty(name) if name and config.penalty_weight else None
         self._check(discriminator, name)
         self.matching = FeatureMatching(matching.kind, matching.distance) if matching.weight else None
         self.matching_weight = matching.weight
         self._recorder = Recorder(discriminator, matching.layers) if matching.weight else None
+        self._layer_weights = _layer_weights(discriminator)
         if not config.weight and not matching.weight:
             raise ConfigError("adversarial.weight and matching.weight are 0: the discriminator would have no effect")
         self.state: Mapping[str, Stateful] = {
@@ -115,7 +125,7 @@ class AdversarialLoss:
         self._gradient: Tensor | None = None
 
     def discriminator_loss(self, scorer: Scorer, real: Tensor, fake: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the loss of the discriminator, and its figures.
+        """Return the loss of the discriminator to minimise, and its figures, which are not halved.
 
         Args:
             scorer: the discriminator.
@@ -133,7 +143,7 @@ class AdversarialLoss:
             penalty = self.penalty(scorer, real, fake)
             figures["penalty"] = penalty.detach()
             loss = loss + self.config.penalty_weight * penalty
-        return loss, figures
+        return self._share * loss, figures
 
     def generator_loss(
         self, scorer: Scorer, fake: Tensor, real: Tensor, labels: Tensor | None = None
@@ -163,7 +173,8 @@ class AdversarialLoss:
                     scores_real = scorer(real)
                 with self._recorder as features_fake:
                     scores = scorer(probe)
-            matched = self.matching(features_real, features_fake, labels)
+            weights = [self._layer_weights.get(layer, 1.0) for layer in self._recorder.modules]
+            matched = self.matching(features_real, features_fake, labels, weights=weights)
             figures["matching"] = matched.detach()
             loss = loss + self.matching_weight * matched
         if self.config.weight:
@@ -199,3 +210,9 @@ class AdversarialLoss:
                 f"adversarial.penalty = {penalty} needs the gradient of each picture, but batch norm mixes the batch "
                 "(Gulrajani et al. 2017, section 4): --set discriminator.options.norm=instance or none"
             )
+
+
+def _layer_weights(discriminator: nn.Module) -> dict[nn.Module, float]:
+    """Return the weights in feature matching of the layers of multi-scale discriminators. All others have weight 1."""
+    parts = [part for part in discriminator.modules() if isinstance(part, MultiScale)]
+    return {layer: part.matching_share for part in parts for layer in part.modules()}

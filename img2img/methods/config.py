@@ -52,9 +52,11 @@ class NetworkConfig(Section):
 class OptimiserConfig(Section):
     """Optimiser and learning rate."""
 
-    name: Literal["adam", "adamw"] = Field(default="adam", description="optimiser")
+    name: Literal["adam", "adamw", "rmsprop", "sgd"] = Field(default="adam", description="optimiser")
     rate: PositiveFloat = Field(default=2e-4, description="peak learning rate")
-    betas: tuple[float, float] = Field(default=(0.9, 0.99), description="Adam's betas")
+    betas: tuple[float, float] = Field(default=(0.9, 0.99), description="adam and adamw: betas")
+    decay: float = Field(default=0.9, ge=0, lt=1, description="rmsprop: decay of the mean squared gradient")
+    momentum: float = Field(default=0.0, ge=0, lt=1, description="rmsprop and sgd: momentum")
     weight_decay: float = Field(default=0.0, ge=0, description="weight decay")
     clip: float | None = Field(default=None, gt=0, description="maximum gradient norm; none: no clipping")
 
@@ -95,7 +97,9 @@ class AdversarialConfig(Section):
     """Adversarial objective and gradient penalty."""
 
     name: str = Field(description="adversarial objective", json_schema_extra=_one_of(ADVERSARIAL))
-    weight: float = Field(default=1.0, ge=0, description="weight in the generator's loss")
+    weight: float = Field(
+        default=1.0, ge=0, description="weight in the generator's loss, a sum over the scales of the discriminator"
+    )
     options: dict[str, float | str | bool] = Field(default={}, description="arguments of the objective")
     penalty: str | None = Field(
         default=None,
@@ -113,7 +117,13 @@ class MatchingConfig(Section):
     (Salimans et al. 2016).
     """
 
-    weight: float = Field(default=0.0, ge=0, description="weight in the generator's loss; 0: off")
+    weight: float = Field(
+        default=0.0,
+        ge=0,
+        description="weight in the generator's loss; 0: off. The loss is a mean over each layer, a sum over the layers "
+        "and a mean over the scales, as in pix2pixHD. Bao et al. 2017 (CVAE-GAN) take half the sum over a layer: with "
+        "l2 and an 8x8x512 layer, their weight of 1 is 16384 here",
+    )
     kind: Literal["mean", "class-mean", "pairwise"] = Field(
         default="pairwise",
         description="what to match: batch means (mean), moving means per class (class-mean), or each result with its "

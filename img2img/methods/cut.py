@@ -121,7 +121,9 @@ class CUT(Method):
         self.contrast = PatchNCE(config.temperature)
         discriminator = config.build(config.discriminator, fixed={"inputs": 3}, defaults={"size": config.data.crop})
         check_crop(config.data.crop, config.discriminator, discriminator)
-        self.adversarial = add_discriminators(self, config, {"discriminator": discriminator})["discriminator"]
+        self.adversarial = add_discriminators(self, config, {"discriminator": discriminator}, halve=True)[
+            "discriminator"
+        ]
 
     def load(self) -> Dataset[Batch]:
         self.data = UnpairedSet.read(self.config.data, seed=self.config.seed)
@@ -141,7 +143,7 @@ class CUT(Method):
                 result = generator(given)
             loss, more = self.adversarial.discriminator_loss(discriminator, b, result)
             figures |= more
-            yield "discriminator", 0.5 * loss  # halved in the official code
+            yield "discriminator", loss
         loss, more = self.adversarial.generator_loss(discriminator, result, b)
         figures |= more
         contrast = self._compare(networks, a, result.flip(3) if mirrored else result)

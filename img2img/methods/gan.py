@@ -1,9 +1,9 @@
 """The settings of adversarial methods, and networks that fit the data."""
 
 import inspect
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import nn
 
 from img2img import networks
@@ -26,6 +26,9 @@ ADAM = OptimiserConfig(rate=2e-4, betas=(0.5, 0.999))
 class GANConfig(RunConfig):
     """A generator and a discriminator. A recipe gives the networks and the adversarial objective."""
 
+    matching_kinds: ClassVar[tuple[str, ...]] = ("mean", "pairwise")
+    """The kinds of feature matching that the data of the method allow."""
+
     generator: NetworkConfig = Field(description="generator")
     discriminator: NetworkConfig = Field(description="discriminator")
     adversarial: AdversarialConfig = Field(description="adversarial objective")
@@ -44,6 +47,17 @@ class GANConfig(RunConfig):
     gain: float = Field(
         default=0.02, gt=0, description="standard deviation of the normal initialisation, gain of the others"
     )
+
+    @model_validator(mode="after")
+    def _matchable(self) -> Self:
+        kind = self.matching.kind
+        if self.matching.weight and kind not in self.matching_kinds:
+            lacking = "pairs" if kind == "pairwise" else "classes"
+            raise ValueError(
+                f"matching.kind = {kind} needs {lacking}, and {self.method} has none: "
+                f"use {' or '.join(self.matching_kinds)}"
+            )
+        return self
 
     @property
     def has_discriminator(self) -> bool:

@@ -99,6 +99,7 @@ class Method(ABC):
         averaged: names of the networks that have a moving average. The average is validated and exported.
         batches: number of batches that `step` gets. Above 1, each discriminator update has its own batch.
         state: other state that a resume needs, by name.
+        step_number: the step that `step` takes, counted from 0. The loop sets it.
         notes: messages to show before the first step.
     """
 
@@ -113,6 +114,7 @@ class Method(ABC):
     averaged: tuple[str, ...]
     batches: int = 1
     state: Mapping[str, Stateful] = MappingProxyType({})
+    step_number: int = 0
     notes: list[str]
     facts: Facts = MappingProxyType({})
 

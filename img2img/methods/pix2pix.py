@@ -111,7 +111,8 @@ class Pix2Pix(Method):
                 pictures = (
                     [slice(inputs, None)] if self.palette is not None else [slice(0, inputs), slice(inputs, None)]
                 )
-            losses = add_discriminators(self, config, {"discriminator": discriminator}, pictures=pictures)
+            found = {"discriminator": discriminator}
+            losses = add_discriminators(self, config, found, pictures=pictures, halve=True)
             self.adversarial = losses["discriminator"]
         elif not self.terms:  # reconstruction alone is the paper's L1 baseline
             raise ConfigError("no objective has a weight above 0: there is nothing to learn from")
@@ -126,7 +127,7 @@ class Pix2Pix(Method):
             result = networks["generator"](given)
             if self.adversarial:
                 loss, figures = self.adversarial.discriminator_loss(self._scorer(networks, given), truth, result)
-                yield "discriminator", 0.5 * loss  # halved to slow the discriminator down (section 3.3)
+                yield "discriminator", loss
         terms, loss = self.terms(result, truth)
         if self.adversarial:
             adversarial, more = self.adversarial.generator_loss(self._scorer(networks, given), result, truth)

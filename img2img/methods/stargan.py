@@ -52,6 +52,8 @@ class Config(GANConfig):
     counts generator updates, a fifth of that.
     """
 
+    matching_kinds = ("class-mean", "mean")
+
     method: Literal["stargan"] = Field(default="stargan", description="method")
     data: DomainData = Field(description="pictures of several domains")
     generator: NetworkConfig = Field(
@@ -132,8 +134,6 @@ class StarGAN(Method):
                 f"batch = {config.batch} in accumulate = {config.accumulate} parts: each part needs "
                 f"{2 * self.count} pictures or more, because its pictures exchange their labels"
             )
-        if config.matching.weight and config.matching.kind == "pairwise":
-            raise ConfigError("matching.kind = pairwise needs pairs, and StarGAN has none: use class-mean or mean")
         mask_columns = self.count if self.count > 1 else 0
         self.networks = {"generator": build_labelled_generator(config, self.columns + mask_columns, config.data.crop)}
         self.optimisers = {"generator": OptimiserSpec(("generator",), config.optimiser)}

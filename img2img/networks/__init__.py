@@ -24,6 +24,7 @@ NETWORKS = {
     "unet": "img2img.networks.unet:UNet",
     "resnet": "img2img.networks.resnet:ResNet",
     "stargan": "img2img.networks.stargan:StarGANGenerator",
+    "discogan": "img2img.networks.discogan:DiscoGANGenerator",
     "pix2pixhd": "img2img.networks.pix2pixhd:GlobalGenerator",
     "spade": "img2img.networks.spade:SPADEGenerator",
     "chroma-unet": "img2img.networks.chroma_unet:ChromaUNet",

@@ -27,6 +27,8 @@ class MultiScale(nn.Module):
 
     Attributes:
         minimum: smallest side of a picture, in pixels.
+        matching_share: weight of each layer in feature matching. 4 / (layers + 1) / scales, as in the official code
+            (`pix2pixHD_model.py`): the mean over the discriminators.
 
     Raises:
         ConfigError: `layers` or `scales` is below 1, or the norm is unknown.
@@ -40,6 +42,7 @@ class MultiScale(nn.Module):
             raise ConfigError(f"multi-scale: layers = {layers} and scales = {scales} must be at least 1")
         self.layers, self.scales = layers, scales
         self.minimum = 2**scales
+        self.matching_share = 4 / (layers + 1) / scales
         for scale in range(scales):
             for i, layer in enumerate(_discriminator(inputs, features, layers, norm)):
                 self.add_module(f"scale{scale}_layer{i}", layer)

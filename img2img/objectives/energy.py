@@ -83,7 +83,7 @@ class BEGAN(Adversarial):
     @torch.no_grad()
     def _balance(self, real: Scores, fake: Scores) -> None:
         # k must be equal in all processes, because the checkpoint saves only one of them.
-        energy_real, energy_fake = mean_over_processes(torch.stack([_mean(real), _mean(fake)]))
+        energy_real, energy_fake = mean_over_processes(torch.stack([_energy(real), _energy(fake)]))
         surplus = self.gamma * energy_real - energy_fake
         # Not in place: the graph of the loss needs the old k. Also moves k to the device of the scores.
         self.k = (self.k.to(surplus) + self.rate * surplus).clamp(0, 1)
@@ -99,6 +99,7 @@ class BEGAN(Adversarial):
         return midpoint(real, fake)
 
 
-def _mean(scores: Scores) -> Tensor:
+def _energy(scores: Scores) -> Tensor:
+    """Return the mean energy over the batch, summed over the scales as in the losses."""
     each = [scores] if isinstance(scores, Tensor) else scores
-    return torch.stack([score.detach().float().mean() for score in each]).mean()
+    return torch.stack([score.detach().float().mean() for score in each]).sum()

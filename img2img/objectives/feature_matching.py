@@ -17,6 +17,9 @@ __all__ = ["FeatureMatching", "Recorder"]
 class FeatureMatching(nn.Module):
     """Distance between real and fake features, averaged within each layer and summed over the layers.
 
+    Bao et al. 2017 take half the sum over a layer instead of its mean. To use their weight with "l2", multiply it by
+    half the number of values of the layer: by 16,384 for the 8x8x512 map of their discriminator at 128 px.
+
     Gradients reach only the fake features. `Recorder` provides the features. Added to an adversarial objective, feature
     matching steadies training. As the generator's only loss, with a discriminator trained by cross-entropy, it is the
     asymmetric training of Bao et al. 2017 (CVAE-GAN, section 3).
@@ -62,6 +65,8 @@ class FeatureMatching(nn.Module):
         fake: Sequence[Tensor],
         labels: Tensor | None = None,
         fake_labels: Tensor | None = None,
+        *,
+        weights: Sequence[float] | None = None,
     ) -> Tensor:
         """Return a scalar.
 
@@ -70,6 +75,7 @@ class FeatureMatching(nn.Module):
             fake: features of generated pictures from the same layers.
             labels: for "class-mean", the classes of the real pictures: `[N, K]`, 0..1, or int64 `[N]`.
             fake_labels: classes of the fake pictures; None: the same as `labels`.
+            weights: one per layer; None: all 1.
         """
         if not real:
             raise ConfigError(
@@ -82,16 +88,22 @@ class FeatureMatching(nn.Module):
         if self.kind == "class-mean":
             if labels is None:
                 raise ValueError("class-mean feature matching needs the labels of the pictures")
-            return self._class_mean_loss(real, fake, labels, labels if fake_labels is None else fake_labels)
-        if self.kind == "mean":
-            real, fake = [features.mean(0) for features in real], [features.mean(0) for features in fake]
-        return torch.stack([self._difference(r, f).mean() for r, f in zip(real, fake, strict=True)]).sum()
+            terms = self._class_mean_terms(real, fake, labels, labels if fake_labels is None else fake_labels)
+        else:
+            if self.kind == "mean":
+                real, fake = [features.mean(0) for features in real], [features.mean(0) for features in fake]
+            terms = [self._difference(r, f).mean() for r, f in zip(real, fake, strict=True)]
+        if weights is not None:
+            terms = [weight * term for weight, term in zip(weights, terms, strict=True)]
+        return torch.stack(terms).sum()
 
     def _difference(self, real: Tensor, fake: Tensor) -> Tensor:
         difference = fake - real
         return difference.abs() if self.distance == "l1" else difference.square()
 
-    def _class_mean_loss(self, real: list[Tensor], fake: list[Tensor], labels: Tensor, fake_labels: Tensor) -> Tensor:
+    def _class_mean_terms(
+        self, real: list[Tensor], fake: list[Tensor], labels: Tensor, fake_labels: Tensor
+    ) -> list[Tensor]:
         if self.training:
             self._update_averages(real, self._membership(labels).to(real[0]))
         fake_labels = self._membership(fake_labels).to(fake[0])
@@ -103,7 +115,7 @@ class FeatureMatching(nn.Module):
             means = sums / counts.clamp_min(1e-12)[:, None]
             each = self._difference(self._average(f"centre_{i}", sums), means).mean(1)
             terms.append(torch.where(present, each, 0).sum() / present.sum().clamp_min(1))
-        return torch.stack(terms).sum()
+        return terms
 
     def _membership(self, labels: Tensor) -> Tensor:
         if labels.dim() == 2:

@@ -9,16 +9,17 @@ from torch import Tensor, nn
 
 Scores = Tensor | Sequence[Tensor]
 """The output of a discriminator: `[N]`, `[N, 1]` or a map `[N, C, h, w]`, or one of these per scale for multi-scale
-discriminators. Every value of a map and every scale has the same weight. Scores are raw: no objective expects a sigmoid
-at the end of the discriminator.
+discriminators. Every value of a map has the same weight. Scores are raw: no objective expects a sigmoid at the end of
+the discriminator.
 """
 
 
 class Adversarial(nn.Module):
     """An adversarial objective: one loss for the discriminator and one for the generator, both minimised.
 
-    Both losses are means over the batch, the map and the scales, computed in float32 or better. Subclasses define the
-    losses at one scale. An objective with state (BEGAN's k) keeps it in its state dict.
+    Both losses are means over the batch and the map, and sums over the scales (pix2pixHD, Wang et al. 2018, equation
+    3), computed in float32 or better. Subclasses define the losses at one scale. An objective with state (BEGAN's k)
+    keeps it in its state dict.
     """
 
     penalty: ClassVar[str | None] = None
@@ -32,6 +33,11 @@ class Adversarial(nn.Module):
 
     paired_samples: ClassVar[bool] = False
     """Whether `discriminator` needs the distance between each real picture and the matching fake one."""
+
+    halved: ClassVar[bool] = False
+    """Whether `discriminator`, as published, is the mean of its terms for real and for fake pictures and not their sum.
+    Methods that halve the discriminator's loss must not halve it again.
+    """
 
     needs_real: ClassVar[bool] = False
     """Whether `generator` also needs the scores of real pictures."""
@@ -47,7 +53,7 @@ class Adversarial(nn.Module):
         if self.paired_samples and distance is None:
             raise ValueError(f"{type(self).__name__} needs the distances between real and fake pictures")
         losses = [self._discriminator(r, f, distance) for r, f in zip(_scales(real), _scales(fake), strict=True)]
-        return torch.stack(losses).mean()
+        return torch.stack(losses).sum()
 
     def generator(self, fake: Scores, real: Scores | None = None) -> Tensor:
         """Return the generator's loss from the scores of its pictures, and of real pictures if `needs_real`."""
@@ -55,7 +61,7 @@ class Adversarial(nn.Module):
             raise ValueError(f"{type(self).__name__} compares fake with real: its generator loss needs real scores")
         fakes = _scales(fake)
         reals = _scales(real) if self.needs_real and real is not None else fakes  # a placeholder if not needed
-        return torch.stack([self._generator(f, r) for f, r in zip(fakes, reals, strict=True)]).mean()
+        return torch.stack([self._generator(f, r) for f, r in zip(fakes, reals, strict=True)]).sum()
 
     @torch.no_grad()
     def accuracies(self, real: Scores, fake: Scores) -> tuple[Tensor, Tensor]:

@@ -96,6 +96,7 @@ class RelativisticAverage(Adversarial):
     """
 
     needs_real: ClassVar[bool] = True
+    halved: ClassVar[bool] = True
 
     def _discriminator(self, real: Tensor, fake: Tensor, distance: Tensor | None) -> Tensor:
         return (F.softplus(fake.mean() - real).mean() + F.softplus(fake - real.mean()).mean()) / 2

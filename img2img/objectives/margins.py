@@ -25,6 +25,8 @@ class LeastSquares(Adversarial):
         ConfigError: a and b are equal.
     """
 
+    halved: ClassVar[bool] = True
+
     def __init__(self, a: float = 0.0, b: float = 1.0, c: float = 1.0) -> None:
         super().__init__()
         if a == b:

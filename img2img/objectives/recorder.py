@@ -35,6 +35,9 @@ class Recorder:
             network whose activations are functions has no such modules; then it records the outputs of all layers with
             weights except the last. The default never records the scores themselves.
 
+    Attributes:
+        modules: the layer of each activation of the last block, in the same order.
+
     Raises:
         ConfigError: the network has no such layer; the message lists its layers.
     """
@@ -47,6 +50,7 @@ class Recorder:
             inner = inner.module if isinstance(inner, DistributedDataParallel) else inner._orig_mod
         self._inner = inner
         self._watched = self._named_modules() if layers else self._default_modules()
+        self.modules: list[nn.Module] = []
         self._handles: list[RemovableHandle] = []
         self._features: list[Tensor] = []
         self._recorded: list[tuple[nn.Module, Tensor]] = []
@@ -74,7 +78,7 @@ class Recorder:
         raise ConfigError("a layer whose features are compared did not run")
 
     def __enter__(self) -> list[Tensor]:
-        self._features = []
+        self._features, self.modules = [], []
         self._handles = [module.register_forward_hook(self._record) for module in self._watched]
         self._handles.append(self._inner.register_forward_pre_hook(self._start))
         self._handles.append(self._inner.register_forward_hook(self._finish))
@@ -111,16 +115,17 @@ class Recorder:
             raise _AllRecorded([tensor for _, tensor in self._recorded])
 
     def _finish(self, module: nn.Module, inputs: Any, output: Any) -> None:
-        self._features += [tensor for _, tensor in self._recorded] if self.layers else self._select(output)
+        chosen = self._recorded if self.layers else self._select(output)
+        self.modules += [layer for layer, _ in chosen]
+        self._features += [tensor for _, tensor in chosen]
         self._recorded = []
 
-    def _select(self, output: Any) -> list[Tensor]:
+    def _select(self, output: Any) -> list[tuple[nn.Module, Tensor]]:
         last = max((i for i, (module, _) in enumerate(self._recorded) if isinstance(module, WEIGHTED)), default=0)
         before = self._recorded[:last]
-        activations = [tensor for module, tensor in before if isinstance(module, ACTIVATIONS)]
-        found = activations or [tensor for _, tensor in before]
+        found = [(layer, tensor) for layer, tensor in before if isinstance(layer, ACTIVATIONS)] or before
         scores = {tensor.untyped_storage().data_ptr() for tensor in _tensors(output)}
-        return [tensor for tensor in found if tensor.untyped_storage().data_ptr() not in scores]
+        return [(layer, tensor) for layer, tensor in found if tensor.untyped_storage().data_ptr() not in scores]
 
 
 class _AllRecorded(Exception):

@@ -24,8 +24,6 @@ from img2img.training.averages import Average
 from img2img.training.checkpoints import Checkpoint
 from img2img.training.schedule import factor
 
-OPTIMISERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
-
 
 class Engine:
     """Owns precision, device, distribution, optimisers, schedules and moving averages of a method.
@@ -273,7 +271,10 @@ def _precision(wanted: str, device: str) -> str:
 
 def _optimiser(config: OptimiserConfig, method: Method, moved: tuple[str, ...]) -> torch.optim.Optimizer:
     parameters = [p for name in moved for p in method.networks[name].parameters() if p.requires_grad]
-    optimiser: torch.optim.Optimizer = OPTIMISERS[config.name](
-        parameters, lr=config.rate, betas=config.betas, weight_decay=config.weight_decay, fused=True
-    )
-    return optimiser
+    common: dict[str, Any] = {"lr": config.rate, "weight_decay": config.weight_decay}
+    if config.name == "rmsprop":
+        return torch.optim.RMSprop(parameters, alpha=config.decay, momentum=config.momentum, **common)
+    if config.name == "sgd":
+        return torch.optim.SGD(parameters, momentum=config.momentum, fused=True, **common)
+    adam = torch.optim.Adam if config.name == "adam" else torch.optim.AdamW
+    return adam(parameters, betas=config.betas, fused=True, **common)

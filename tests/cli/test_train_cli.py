@@ -165,6 +165,29 @@ def test_show_config_explains_every_setting() -> None:
     assert "data.crop = 144" in shown
 
 
+def test_show_config_prints_the_values_that_a_run_would_use(tmp_path: Path) -> None:
+    settings = tmp_path / "mine.toml"
+    settings.write_text("[optimiser]\nrate = 3e-4\n\n[discriminator]\nname = 'multi-scale'\n")
+    args = ["--config", settings, "--steps", "7", "--set", "generator.name=resnet", "--set", "data.crop=64"]
+    shown = img2img("train", "pix2pix", *args, "--show-config").stdout.splitlines()
+    for line in (
+        "generator.name = resnet",
+        "discriminator.name = multi-scale",
+        "adversarial.name = non-saturating",
+        "adversarial.penalty = none",
+        "optimiser.rate = 0.0003",
+        "optimiser.betas = [0.5, 0.999]",
+        "objectives = {l1 = 100.0}",
+        "conditional = true",
+        "steps = 7",
+        "data.crop = 64",
+        "data.folders = required",
+    ):
+        assert line in shown, line
+    wrong = img2img("train", "pix2pix", "--show-config", "--set", "generator.nam=unet")
+    assert (wrong.returncode, wrong.stdout) == (2, "") and "did you mean 'name'?" in wrong.stderr
+
+
 def test_smoke_tests_everything_and_keeps_nothing(photos: Path, tmp_path: Path) -> None:
     words = ["--data", photos, "--smoke", "--device", "cpu", *TINY, "--set", "data.crop=32"]
     command = [sys.executable, "-m", "img2img", "train", "esrgan", *words]

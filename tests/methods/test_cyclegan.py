@@ -8,6 +8,7 @@ import pytest
 import torch
 import trials
 
+from img2img.errors import ConfigError
 from img2img.methods.cyclegan import Config, CycleGAN
 from img2img.methods.pool import Pool
 
@@ -44,8 +45,8 @@ def test_a_stopped_run_continues_exactly_with_its_pool_and_exports_both_directio
         {"generator": {"name": "unet", "options": {"features": 4, "downs": 2}}},
         {"adversarial": {"name": "wgan-gp", "discriminator_steps": 2}},
         {"identity": 0.0},
-        {"cycle": 0.0, "adversarial": {"name": "relativistic-average"}},
-        {"matching": {"weight": 1.0, "kind": "mean"}},
+        {"cycle": 0.0, "identity": 0.0, "adversarial": {"name": "relativistic-average"}},
+        {"matching": {"weight": 1.0}, "batch": 2},
         {"batch": 4, "accumulate": 2},
     ],
     ids=str,
@@ -53,6 +54,29 @@ def test_a_stopped_run_continues_exactly_with_its_pool_and_exports_both_directio
 def test_parts_can_be_combined_freely(changes: dict[str, Any], sides: Path, tmp_path: Path) -> None:
     lines = trials.train_steps(CycleGAN, config(sides, **{"log_every": 1, **changes}), tmp_path / "run")
     assert len(lines) == 2 and all(np.isfinite(line["loss"]) for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"matching": {"weight": 1.0, "kind": "pairwise"}, "batch": 2}, "needs pairs, and cyclegan has none: use mean"),
+        ({"matching": {"weight": 1.0, "kind": "class-mean"}}, "needs classes, and cyclegan has none: use mean"),
+        ({"matching": {"weight": 1.0}}, "batch = 1: matching.weight compares the mean features of a batch"),
+        ({"matching": {"weight": 1.0}, "batch": 2, "accumulate": 2}, "batch = 2 in accumulate = 2 parts: matching"),
+        ({"cycle": 0.0}, "identity = 0.5 is a fraction of cycle, and cycle is 0: set identity to 0 too"),
+    ],
+    ids=str,
+)
+def test_settings_without_a_meaning_are_refused_before_anything_is_read(
+    changes: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        config(tmp_path / "missing", **changes)
+
+
+def test_old_runs_that_do_not_match_features_can_still_be_read(sides: Path) -> None:
+    """Version 0.1 wrote matching.kind = pairwise into every configuration."""
+    assert config(sides, matching={"weight": 0.0, "kind": "pairwise"}).matching.weight == 0
 
 
 def test_it_learns_the_other_sides_colour(sides: Path, tmp_path: Path) -> None:

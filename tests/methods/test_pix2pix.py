@@ -115,6 +115,7 @@ def test_weights_of_wgans_discriminator_stay_within_the_bound(pairs: Path, tmp_p
     [
         ({"adversarial": {"name": "wgan-gp"}}, "batch norm mixes the batch.*norm=instance"),
         ({"adversarial": {"name": "began"}}, "discriminator.name=auto-encoder"),
+        ({"matching": {"weight": 1.0, "kind": "class-mean"}}, "needs classes, and pix2pix has none: use mean or pair"),
         ({"discriminator": {"name": "auto-encoder"}}, "must be ebgan or began"),
         ({"adversarial": {"weight": 0.0}, "objectives": {"l1": 0.0}}, "nothing to learn from"),
         ({"objectives": {"l3": 1.0}}, "unknown objective 'l3'; choose from l1"),

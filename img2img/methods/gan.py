@@ -37,6 +37,13 @@ class GANConfig(RunConfig):
         description="differentiable augmentation of all that the discriminator sees, real and generated (Zhao et al. "
         "2020), against overfitting on small data sets: color, translation, cutout; empty: none",
     )
+    discriminator_augment_target: float | None = Field(
+        default=None,
+        gt=-1,
+        lt=1,
+        description="adapt the probability of each augmentation, so that the mean sign of the discriminator's scores "
+        "for real pictures stays at this value (ADA, Karras et al. 2020, section 3; there 0.6); none: always augment",
+    )
     matching: MatchingConfig = MatchingConfig()
     perceptual: PerceptualConfig = PerceptualConfig()
     optimiser: OptimiserConfig = ADAM

@@ -80,6 +80,38 @@ def test_attention_minibatch_and_layer_norm_train_in_pix2pix(tmp_path: Path) -> 
     assert len(changed) >= 2 and all(value != 0 for value in changed), "attention has begun to learn"
 
 
+def ebgan(data: Path, **changes: Any) -> tuple[type[Method], RunConfig]:
+    values: dict[str, Any] = {
+        "batch": 4,
+        "generator": {"name": "unet", "options": {"features": 4, "downs": 3}},
+        "discriminator": {"name": "auto-encoder", "options": {"features": 4, "downs": 2}},
+        "adversarial": {"name": "ebgan", "pulling_away": 0.1},
+        **changes,
+    }
+    return parsed("pix2pix", [data], **values)
+
+
+def test_the_pulling_away_term_is_part_of_the_generators_loss(tmp_path: Path) -> None:
+    data = trials.paired(tmp_path / "data", size=32)
+    found = {}
+    for weight in (0.0, 0.1):
+        method, config = ebgan(data, adversarial={"name": "ebgan", "pulling_away": weight})
+        (found[weight],) = trials.train_steps(method, config, tmp_path / str(weight), 1)
+    term = found[0.1]["pulling_away"]
+    assert 0 < term <= 1 and "pulling_away" not in found[0.0]
+    assert found[0.1]["loss"] - found[0.0]["loss"] == pytest.approx(0.1 * term, rel=1e-2)
+
+
+def test_the_pulling_away_term_needs_an_auto_encoder_and_two_pictures(tmp_path: Path) -> None:
+    data = trials.paired(tmp_path / "data", size=32, count=4)
+    method, config = ebgan(data, batch=1)
+    with pytest.raises(ConfigError, match=r"adversarial.pulling_away compares pictures, but batch = 1 in"):
+        method(config)
+    method, config = ebgan(data, discriminator=PATCHES, adversarial={"name": "lsgan", "pulling_away": 0.1})
+    with pytest.raises(ConfigError, match=r"adversarial.pulling_away needs the codes of an auto-encoder"):
+        method(config)
+
+
 def stargan(tmp_path: Path, **options: Any) -> tuple[type[Method], RunConfig]:
     folder = tmp_path / "data"
     data = folder if folder.exists() else trials.domains(folder, size=32)

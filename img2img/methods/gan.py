@@ -85,7 +85,7 @@ class GANConfig(RunConfig):
 
         Raises:
             ConfigError: the network or an option is unknown, or an option contradicts `fixed`; or the network is asked
-                to classify, and `fixed` has no classes.
+                to classify, and `fixed` has no classes; or an option is a setting of the method.
         """
         for option in ("classes", "domains"):
             if network.options.get(option) and option not in fixed:
@@ -93,6 +93,10 @@ class GANConfig(RunConfig):
                     f"network '{network.name}': {option} = {network.options[option]}, but this method has no domains; "
                     "omit the option, or use stargan"
                 )
+        if "growing" in network.options:
+            raise ConfigError(
+                f"network '{network.name}': growing is a setting of the method, for example --set growing=[0.25,0.5]"
+            )
         known = inspect.signature(lookup("network", networks.NETWORKS, network.name)).parameters
         if "channels" in known and "inputs" not in known:
             fixed = {"channels": fixed["inputs"], **fixed}

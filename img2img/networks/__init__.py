@@ -85,6 +85,15 @@ def build(name: str, **options: Any) -> nn.Module:
     return built
 
 
+def has_option(name: str, option: str) -> bool:
+    """Return whether the constructor of the network called `name` has the argument `option`.
+
+    Raises:
+        ConfigError: the name is unknown; the message lists the known ones.
+    """
+    return option in inspect.signature(lookup("network", NETWORKS, name)).parameters
+
+
 class NetworkSpec(Protocol):
     """The part of a configuration that describes a network (`methods.config.NetworkConfig`)."""
 

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from img2img.errors import ConfigError
 from img2img.networks.attention import SelfAttention
 from img2img.networks.blur_pool import BlurPool
+from img2img.networks.growing import Growth
 from img2img.networks.minibatch import MinibatchDeviation
 from img2img.networks.norms import needs_bias, norm_layer
 from img2img.networks.sizes import check_size
@@ -39,6 +40,8 @@ class PatchGAN(nn.Module):
             a generator that makes one picture only. Needs batches of 2 or more.
         classes: logits of an auxiliary classifier (Odena et al. 2017), one linear layer on the mean features before
             the scores; 0: none. Only methods with domains use it, and there it is their number.
+        growing: fractions of the training at which the sides double, see the setting `growing` of a method. Adds layers
+            `growth.*`, which a fully grown network does not use.
 
     Input `[N, inputs, H, W]`, values -1..1, sides at least `minimum`; output `[N, 1, h, w]`, logits, high is real, with
     h = H // 2**layers - 2 and w likewise. With classes, a tuple of this and logits `[N, classes]`.
@@ -63,6 +66,7 @@ class PatchGAN(nn.Module):
         attention: bool = False,
         minibatch: bool = False,
         classes: int = 0,
+        growing: tuple[float, ...] = (),
     ) -> None:
         super().__init__()
         if not 1 <= layers <= 6:
@@ -73,6 +77,7 @@ class PatchGAN(nn.Module):
         halving = 1 if blur else 2
         sequence: list[nn.Module] = [nn.Conv2d(inputs, features, 4, halving, 1), nn.LeakyReLU(0.2)]
         sequence += [BlurPool(features)] if blur else []
+        self.entries, widths = [0, len(sequence)], [inputs, features]
         width = features
         for i in range(1, layers + 1):
             wider = features * min(2**i, 8)
@@ -81,20 +86,34 @@ class PatchGAN(nn.Module):
             sequence += [norm_layer(norm, wider), nn.LeakyReLU(0.2)]
             sequence += [BlurPool(wider)] if blur and i < layers else []
             sequence += [SelfAttention(wider)] if attention and i == layers - 1 else []
+            self.entries.append(len(sequence))
+            widths.append(wider)
             width = wider
         self.judged = len(sequence)
         sequence += [MinibatchDeviation()] if minibatch else []
         sequence.append(nn.Conv2d(width + minibatch, 1, 4, 1, 1))
         self.model = nn.Sequential(*sequence)
         self.classifier = nn.Linear(width, classes) if classes else None
+        # The last convolution of the loop does not halve.
+        self.growth = Growth("patchgan", growing, inputs, widths[: layers + 1]) if growing else None
 
     def forward(self, image: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         check_size(image, "patchgan", minimum=self.minimum)
+        start, hidden = self._entered(image)
         if self.classifier is None:
-            scores: Tensor = self.model(image)
+            scores: Tensor = self.model[start:](hidden) if start else self.model(hidden)
             return scores
-        hidden = self.model[: self.judged](image)
+        hidden = self.model[start : self.judged](hidden)
         return self.model[self.judged :](hidden), self.classifier(hidden.mean((2, 3)))
+
+    def _entered(self, image: Tensor) -> tuple[int, Tensor]:
+        """Return the place of the first layer to run, and its input: the picture if the network is fully grown."""
+        if self.growth is None or not self.growth.missing():
+            return 0, image
+        level, _, _, features = self.growth.encode(
+            image, lambda level, given: self.model[self.entries[level] : self.entries[level + 1]](given)
+        )
+        return self.entries[level], features
 
 
 class PixelGAN(nn.Module):

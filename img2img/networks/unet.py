@@ -6,6 +6,7 @@ from torch.nn import functional as F
 
 from img2img.errors import ConfigError
 from img2img.networks.attention import SelfAttention
+from img2img.networks.growing import Growth
 from img2img.networks.norms import needs_bias, norm_layer
 from img2img.networks.sizes import check_size
 from img2img.networks.upsampling import upsampling_layer
@@ -42,6 +43,7 @@ class Level(nn.Module):
             layers.append(norm_layer(norm, inner))
         if attention:
             layers.append(SelfAttention(inner))
+        self.below = len(layers)
         if below is not None:
             layers.append(below)
         wide = inner if below is None else 2 * inner
@@ -52,6 +54,15 @@ class Level(nn.Module):
 
     def forward(self, skip: Tensor) -> Tensor:
         return torch.cat((skip, self.model(skip)), 1)
+
+    def descend(self, skip: Tensor) -> Tensor:
+        """Return the input of the level below, which must exist."""
+        result: Tensor = self.model[: self.below](skip)
+        return result
+
+    def ascend(self, skip: Tensor, deeper: Tensor) -> Tensor:
+        """Return the result for `skip` and the result of the level below."""
+        return torch.cat((skip, self.model[self.below + 1 :](deeper)), 1)
 
 
 class Outermost(nn.Module):
@@ -72,6 +83,16 @@ class Outermost(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         result: Tensor = self.model(image)
+        return result
+
+    def descend(self, image: Tensor) -> Tensor:
+        """Return the input of the level below."""
+        result: Tensor = self.model[:1](image)
+        return result
+
+    def ascend(self, image: Tensor, deeper: Tensor) -> Tensor:
+        """Return the picture for the result of the level below. `image` is there to match `Level`."""
+        result: Tensor = self.model[2:](deeper)
         return result
 
 
@@ -122,6 +143,8 @@ class UNet(nn.Module):
         attention: self-attention (Zhang et al. 2019) in the encoder, after the third halving, or after the second if
             there are only two. It shifts keys. Memory grows with the square of the pixels: 64 MiB for 512 px, 1 GiB for
             1024 px.
+        growing: fractions of the training at which the sides double, see the setting `growing` of a method. Adds layers
+            `growth.*`, which a fully grown network does not use.
 
     Input `[N, inputs, H, W]`, values -1..1, H and W multiples of `2 ** downs`; output `[N, outputs, H, W]`, -1..1, or
     unbounded if residual.
@@ -131,7 +154,7 @@ class UNet(nn.Module):
 
     Raises:
         ConfigError: `downs` is out of range, a norm or upsampling is unknown, or the network is residual with more
-            outputs than inputs.
+            outputs than inputs or with `growing`.
     """
 
     def __init__(
@@ -145,8 +168,11 @@ class UNet(nn.Module):
         upsampling: str = "transpose",
         residual: bool = False,
         attention: bool = False,
+        growing: tuple[float, ...] = (),
     ) -> None:
         super().__init__()
+        if residual and growing:
+            raise ConfigError("unet: a residual network cannot grow; set residual = false, or leave growing empty")
         if residual and inputs < outputs:
             raise ConfigError(
                 f"unet: cannot add {outputs} output channels to {inputs} input channels; set residual = false"
@@ -171,6 +197,9 @@ class UNet(nn.Module):
         assert below is not None
         outermost = ResidualOutermost if residual else Outermost
         self.model = outermost(inputs, outputs, features, below, norm=norm, upsample=upsampling)
+        entered = [inputs, *widths[:-1]]  # after r halvings, level r begins
+        results = (outputs, [2 * width for width in entered])
+        self.growth = Growth("unet", growing, inputs, entered, results) if growing else None
 
     @staticmethod
     def depth(size: int) -> int:
@@ -186,5 +215,18 @@ class UNet(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         check_size(image, f"unet with {self.multiple.bit_length() - 1} downs", multiple=self.multiple)
+        if self.growth is not None and self.growth.missing():
+            return self._growing(self.growth, image)
         result: Tensor = self.model(image)
         return result
+
+    def _growing(self, growth: Growth, image: Tensor) -> Tensor:
+        levels = [part for part in self.modules() if isinstance(part, Outermost | Level)]
+        level, share, skip, features = growth.encode(image, lambda level, skip: levels[level].descend(skip))
+        features = levels[level](features)
+
+        def ascend() -> Tensor:
+            assert skip is not None
+            return levels[level - 1].ascend(skip, features)
+
+        return growth.decode(level, share, features, ascend)

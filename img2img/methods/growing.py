@@ -1,5 +1,6 @@
 """The setting of methods whose networks can grow during the training."""
 
+from itertools import pairwise
 from typing import Any, Self
 
 from pydantic import Field, model_validator
@@ -23,8 +24,7 @@ class GrowingConfig(GANConfig):
 
     @model_validator(mode="after")
     def _rising(self) -> Self:
-        pairs = zip(self.growing, [*self.growing[1:], 1.0], strict=True)
-        if any(not 0 <= one < following <= 1 for one, following in pairs):
+        if any(not 0 <= one < following for one, following in pairwise([*self.growing, 1.0])):
             raise ValueError(
                 f"growing = {list(self.growing)} must rise from 0 to below 1: they are fractions of the steps"
             )

@@ -13,12 +13,16 @@ from img2img.networks.spectral import fold_spectral_norm
 WRAPPER_PREFIX = "generator."
 """Prefix of the keys of a generator that is wrapped to take labels or a mask."""
 
+GROWTH_PREFIX = "growth."
+"""Prefix of the keys of layers that a fully grown network does not use (`networks.growing`)."""
+
 ENDINGS = {"pth": (".pth", ".pt", ".ckpt"), "safetensors": (".safetensors",)}
 """Format -> file endings, the most common one first."""
 
 
 def official_state_dict(network: nn.Module) -> dict[str, Tensor]:
-    """The state dict of `network` in its published layout, with branches and spectral norm folded and wrappers removed.
+    """The state dict of `network` in its published layout, with branches and spectral norm folded, and without
+    wrappers and layers for growing.
 
     Args:
         network: one of a method's networks as it is trained, not one that is prepared for export. The networks of
@@ -26,7 +30,8 @@ def official_state_dict(network: nn.Module) -> dict[str, Tensor]:
     """
     folded = getattr(network, "folded", None)
     plain: nn.Module = folded() if folded else fold_spectral_norm(copy.deepcopy(network))
-    state = {key: value.detach().cpu().clone().contiguous() for key, value in plain.state_dict().items()}
+    kept = {key: value for key, value in plain.state_dict().items() if not key.startswith(GROWTH_PREFIX)}
+    state = {key: value.detach().cpu().clone().contiguous() for key, value in kept.items()}
     if state and all(key.startswith(WRAPPER_PREFIX) for key in state):
         state = {key.removeprefix(WRAPPER_PREFIX): value for key, value in state.items()}
     return state

@@ -12,9 +12,12 @@ from img2img.errors import ConfigError
 from img2img.methods.config import AdversarialConfig, MatchingConfig
 from img2img.methods.gan import GANConfig
 from img2img.methods.method import Method, OptimiserSpec, Stateful
+from img2img.networks.auto_encoder import AutoEncoder
 from img2img.networks.multi_scale import MultiScale
+from img2img.objectives.adaptive import AdaptiveProbability
 from img2img.objectives.augment import Augment
 from img2img.objectives.feature_matching import FeatureMatching
+from img2img.objectives.pulling_away import PullingAway
 from img2img.objectives.recorder import Recorder
 
 Scorer = Callable[[Tensor], Tensor | list[Tensor]]
@@ -61,13 +64,26 @@ def add_discriminators(
         The losses of each discriminator and of the generator against it, under the same names.
 
     Raises:
-        ConfigError: objective, penalty and discriminator do not fit together.
+        ConfigError: objective, penalty and discriminator do not fit together, or settings of the augmentation do not.
     """
+    if config.discriminator_augment_target is not None and not config.discriminator_augment:
+        raise ConfigError(
+            "discriminator_augment_target adapts augmentations, but discriminator_augment is empty: "
+            "set it to color, translation, cutout"
+        )
+    if config.adversarial.pulling_away and config.batch // config.accumulate < 2:
+        raise ConfigError(
+            f"adversarial.pulling_away compares pictures, but batch = {config.batch} in accumulate = "
+            f"{config.accumulate} parts leaves one picture in each part: raise batch"
+        )
     losses = {}
     for name, network in discriminators.items():
         augment = None
         if config.discriminator_augment:
-            augment = Augment(config.discriminator_augment, pictures=pictures, signed=signed)
+            target = config.discriminator_augment_target
+            probability = None if target is None else AdaptiveProbability(target, config.batch)
+            kinds = config.discriminator_augment
+            augment = Augment(kinds, pictures=pictures, signed=signed, probability=probability)
             augment.attach(network)
         losses[name] = AdversarialLoss(config.adversarial, config.matching, network, augment, halve=halve)
     bound = next(iter(losses.values())).bound  # set by the objective, which is the same for all
@@ -136,12 +152,20 @@ class AdversarialLoss:
         self._layer_weights = _layer_weights(discriminator)
         if not config.weight and not matching.weight:
             raise ConfigError("adversarial.weight and matching.weight are 0: the discriminator would have no effect")
+        self._probability = None if augment is None else augment.probability
+        self._codes = _codes(discriminator) if config.pulling_away else None
+        self._pulling_away = PullingAway()
         self.state: Mapping[str, Stateful] = {
             name: part
-            for name, part in (("objective", self.objective), ("matching", self.matching))
+            for name, part in (
+                ("objective", self.objective),
+                ("matching", self.matching),
+                ("augment", self._probability),
+            )
             if part is not None
         }
-        if self.penalty is not None or self._recorder is not None or augment is not None:
+        watched = self._recorder is not None or self._codes is not None
+        if self.penalty is not None or watched or augment is not None:
             setattr(discriminator, networks.EAGER, True)
         self._gradient: Tensor | None = None
 
@@ -160,6 +184,9 @@ class AdversarialLoss:
         loss = self.objective.discriminator(scores_real, scores_fake, distance)
         right_real, right_fake = self.objective.accuracies(scores_real, scores_fake)
         figures = {"discriminator": loss.detach(), "accuracy_real": right_real, "accuracy_fake": right_fake}
+        if self._probability is not None:
+            self._probability.update(right_real, len(real))
+            figures["augment"] = self._probability.p
         if self.penalty is not None:
             penalty = self.penalty(scorer, real, fake)
             figures["penalty"] = penalty.detach()
@@ -182,6 +209,9 @@ class AdversarialLoss:
         loss = fake.new_zeros(())
         figures: dict[str, Tensor] = {}
         scores_real = None
+        codes: list[Tensor] = []
+        if self._codes is not None:
+            scorer = _keeping_codes(scorer, self._codes, codes)
         if self._recorder is None or self.matching is None:
             if self.objective.needs_real:
                 with torch.no_grad():
@@ -202,6 +232,10 @@ class AdversarialLoss:
             adversarial = self.objective.generator(scores, scores_real)
             figures["adversarial"] = adversarial.detach()
             loss = loss + self.config.weight * adversarial
+        if codes:
+            pulling_away = self._pulling_away(codes[0])
+            figures["pulling_away"] = pulling_away.detach()
+            loss = loss + self.config.pulling_away * pulling_away
         return loss, figures
 
     def gradient(self) -> dict[str, Tensor]:
@@ -221,6 +255,11 @@ class AdversarialLoss:
             raise ConfigError(
                 f"adversarial.name = {self.config.name} needs an auto-encoder: --set discriminator.name=auto-encoder"
             )
+        if self.config.pulling_away and not self.objective.energy:
+            raise ConfigError(
+                "adversarial.pulling_away needs the codes of an auto-encoder: --set discriminator.name=auto-encoder "
+                "--set adversarial.name=ebgan"
+            )
         if not self.objective.energy and getattr(discriminator, "energy", False):
             raise ConfigError(
                 f"discriminator.name = auto-encoder outputs energies: adversarial.name must be ebgan or began, "
@@ -231,6 +270,24 @@ class AdversarialLoss:
                 f"adversarial.penalty = {penalty} needs the gradient of each picture, but batch norm mixes the batch "
                 "(Gulrajani et al. 2017, section 4): --set discriminator.options.norm=instance or none"
             )
+
+
+def _codes(discriminator: nn.Module) -> Recorder:
+    """Return a recorder of the codes of the auto-encoder that is, or is a part of, `discriminator`."""
+    name = next(name for name, part in discriminator.named_modules() if isinstance(part, AutoEncoder))
+    return Recorder(discriminator, [f"{name}.narrow".removeprefix(".")])
+
+
+def _keeping_codes(scorer: Scorer, recorder: Recorder, codes: list[Tensor]) -> Scorer:
+    """Return `scorer`, which then also puts the codes of its last call into `codes`."""
+
+    def score(pictures: Tensor) -> Tensor | list[Tensor]:
+        with recorder as recorded:
+            scores = scorer(pictures)
+        codes[:] = recorded
+        return scores
+
+    return score
 
 
 def _layer_weights(discriminator: nn.Module) -> dict[nn.Module, float]:

@@ -94,7 +94,7 @@ class ScheduleConfig(Section):
 
 
 class AdversarialConfig(Section):
-    """Adversarial objective and gradient penalty."""
+    """Adversarial objective, gradient penalty and pulling-away term."""
 
     name: str = Field(description="adversarial objective", json_schema_extra=_one_of(ADVERSARIAL))
     weight: float = Field(
@@ -107,6 +107,12 @@ class AdversarialConfig(Section):
         json_schema_extra=_one_of(PENALTIES, [NONE]),
     )
     penalty_weight: float = Field(default=10.0, ge=0, description="weight of the penalty")
+    pulling_away: float = Field(
+        default=0.0,
+        ge=0,
+        description="weight of EBGAN's pulling-away term in the generator's loss, on the codes of an auto-encoder as "
+        "discriminator (Zhao et al. 2017, equation 4; there 0.1); 0: off",
+    )
     discriminator_steps: int = Field(
         default=1, ge=1, le=100, description="discriminator updates per generator update, each on its own batch"
     )

@@ -37,6 +37,13 @@ class GANConfig(RunConfig):
         description="differentiable augmentation of all that the discriminator sees, real and generated (Zhao et al. "
         "2020), against overfitting on small data sets: color, translation, cutout; empty: none",
     )
+    discriminator_augment_target: float | None = Field(
+        default=None,
+        gt=-1,
+        lt=1,
+        description="adapt the probability of each augmentation, so that the mean sign of the discriminator's scores "
+        "for real pictures stays at this value (ADA, Karras et al. 2020, section 3; there 0.6); none: always augment",
+    )
     matching: MatchingConfig = MatchingConfig()
     perceptual: PerceptualConfig = PerceptualConfig()
     optimiser: OptimiserConfig = ADAM
@@ -77,8 +84,19 @@ class GANConfig(RunConfig):
             defaults: arguments that suit the data, which the configuration may override (`size`, `downs`).
 
         Raises:
-            ConfigError: the network or an option is unknown, or an option contradicts `fixed`.
+            ConfigError: the network or an option is unknown, or an option contradicts `fixed`; or the network is asked
+                to classify, and `fixed` has no classes; or an option is a setting of the method.
         """
+        for option in ("classes", "domains"):
+            if network.options.get(option) and option not in fixed:
+                raise ConfigError(
+                    f"network '{network.name}': {option} = {network.options[option]}, but this method has no domains; "
+                    "omit the option, or use stargan"
+                )
+        if "growing" in network.options:
+            raise ConfigError(
+                f"network '{network.name}': growing is a setting of the method, for example --set growing=[0.25,0.5]"
+            )
         known = inspect.signature(lookup("network", networks.NETWORKS, network.name)).parameters
         if "channels" in known and "inputs" not in known:
             fixed = {"channels": fixed["inputs"], **fixed}

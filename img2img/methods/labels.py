@@ -12,6 +12,7 @@ from img2img import networks
 from img2img.errors import ConfigError
 from img2img.lookup import lookup
 from img2img.methods.gan import GANConfig
+from img2img.networks.planes import append_planes
 from img2img.networks.unet import UNet
 from img2img.objectives.classification import DomainClassification
 
@@ -63,8 +64,7 @@ class LabelChannels(nn.Module):
         self.minimum = getattr(generator, "minimum", 1)
 
     def forward(self, image: Tensor, label: Tensor) -> Tensor:
-        spread = label[:, :, None, None].to(image).expand(-1, -1, image.shape[2], image.shape[3])
-        result: Tensor = self.generator(torch.cat((image, spread), 1))
+        result: Tensor = self.generator(append_planes(image, label))
         return result
 
 
@@ -220,6 +220,9 @@ def build_labelled_discriminator(config: GANConfig, domains: int, crop: int) -> 
         halvings = min(times_divisible_by_2, PUBLISHED_HALVINGS)
         defaults = {"size": crop, "layers": halvings}
         discriminator = config.build(network_config, fixed={"inputs": 3, "domains": domains}, defaults=defaults)
+    elif network_config.options.get("classes"):
+        fixed = {"inputs": 3, "classes": domains}
+        discriminator = config.build(network_config, fixed=fixed, defaults={"size": crop})
     else:
         discriminator = DiscriminatorWithClassifier(
             config.build(network_config, fixed={"inputs": 3}, defaults={"size": crop}), domains, crop

@@ -21,7 +21,8 @@ from img2img.methods.adversarial import AdversarialLoss, Scorer, add_discriminat
 from img2img.methods.cards import card_of
 from img2img.methods.config import AdversarialConfig, NetworkConfig, ObjectiveWeights, ScheduleConfig
 from img2img.methods.figures import distances, diversity, spread, to_pictures, to_rgb, to_signed
-from img2img.methods.gan import GANConfig, check_crop
+from img2img.methods.gan import check_crop
+from img2img.methods.growing import GrowingConfig
 from img2img.methods.method import Batch, Facts, Method, ModelExport, Networks, OptimiserSpec, Step, Validation
 from img2img.methods.reconstruction import ReconstructionLoss
 from img2img.networks.norms import inference_copy
@@ -31,7 +32,7 @@ SHEET_ROWS = 6
 """Rows of the contact sheet."""
 
 
-class Config(GANConfig):
+class Config(GrowingConfig):
     """Section 3.3 and appendix 6: U-Net and 70x70 PatchGAN, cGAN + 100 L1, Adam 2e-4, batch 1."""
 
     method: Literal["pix2pix"] = Field(default="pix2pix", description="method")

@@ -19,7 +19,8 @@ from img2img.methods.adversarial import add_discriminators
 from img2img.methods.cards import card_of
 from img2img.methods.config import AdversarialConfig, MatchingConfig, NetworkConfig, ScheduleConfig
 from img2img.methods.figures import Picture, spread, to_signed
-from img2img.methods.gan import GANConfig, check_crop
+from img2img.methods.gan import check_crop
+from img2img.methods.growing import GrowingConfig
 from img2img.methods.method import Batch, Facts, Method, ModelExport, Networks, OptimiserSpec, Step, Validation
 from img2img.methods.pool import Pool
 from img2img.networks.norms import inference_copy
@@ -31,7 +32,7 @@ SHEET_ROWS = 4
 DIRECTIONS = {"AtoB": ("a", "b"), "BtoA": ("b", "a")}
 
 
-class UnpairedConfig(GANConfig):
+class UnpairedConfig(GrowingConfig):
     """Settings of all these methods."""
 
     matching_kinds = ("mean",)

@@ -26,6 +26,7 @@ NETWORKS = {
     "stargan": "img2img.networks.stargan:StarGANGenerator",
     "discogan": "img2img.networks.discogan:DiscoGANGenerator",
     "pix2pixhd": "img2img.networks.pix2pixhd:GlobalGenerator",
+    "spade": "img2img.networks.spade:SPADEGenerator",
     "chroma-unet": "img2img.networks.chroma_unet:ChromaUNet",
     "context-encoder": "img2img.networks.context_encoder:ContextEncoder",
     "gated": "img2img.networks.gated:GatedGenerator",
@@ -55,7 +56,8 @@ def build(name: str, **options: Any) -> nn.Module:
     """Build the network called `name`. `options` are its constructor's arguments.
 
     Raises:
-        ConfigError: the name or an option is unknown; the message lists the known ones. Or the options do not fit.
+        ConfigError: the name or an option is unknown; the message lists the known ones. Or an option without a default
+            is missing, or the options do not fit.
     """
     network = lookup("network", NETWORKS, name)
     known = inspect.signature(network).parameters
@@ -67,6 +69,9 @@ def build(name: str, **options: Any) -> nn.Module:
             raise ConfigError(f"network '{name}': {option} = {value} must be {_KINDS[kind]}")
         if kind is int and not 0 <= value <= MAX_OPTION:
             raise ConfigError(f"network '{name}': {option} = {value} must be from 0 to {MAX_OPTION}")
+    missing = [option for option, one in known.items() if one.default is one.empty and option not in options]
+    if missing:
+        raise ConfigError(f"network '{name}' needs {', '.join(missing)}, which is not given here; use another network")
     given = ", ".join(f"{option} = {value}" for option, value in options.items())
     try:
         with warnings.catch_warnings(action="ignore"):  # about layers without channels, which are refused below
@@ -78,6 +83,15 @@ def build(name: str, **options: Any) -> nn.Module:
     if any(parameter.numel() == 0 for parameter in built.parameters()):
         raise ConfigError(f"network '{name}' has a layer without channels with {given}; choose higher numbers")
     return built
+
+
+def has_option(name: str, option: str) -> bool:
+    """Return whether the constructor of the network called `name` has the argument `option`.
+
+    Raises:
+        ConfigError: the name is unknown; the message lists the known ones.
+    """
+    return option in inspect.signature(lookup("network", NETWORKS, name)).parameters
 
 
 class NetworkSpec(Protocol):

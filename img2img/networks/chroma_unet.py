@@ -37,7 +37,7 @@ class ChromaUNet(nn.Module):
         features: channels after the first halving; they double with each one, up to `widest` times as many.
         downs: halvings, 3 to 7.
         widest: largest number of channels, as a multiple of `features`.
-        norm: "batch", "instance" or "none".
+        norm: "batch", "instance", "layer" or "none".
         side: side of the canvas in pixels, a multiple of `2 ** downs`.
 
     Input `[N, inputs, H, W]`, output `[N, 3, H, W]`, both -1..1. The luminance of both is equal up to rounding.

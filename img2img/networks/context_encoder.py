@@ -6,6 +6,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from img2img.errors import ConfigError
+from img2img.networks.minibatch import MinibatchDeviation
 from img2img.networks.norms import needs_bias, norm_layer
 from img2img.networks.sizes import check_size
 from img2img.networks.upsampling import upsampling_layer
@@ -89,15 +90,33 @@ class DCGANDiscriminator(nn.Module):
         inputs: channels of the picture.
         size: side of the square pictures, a power of two, at least 8.
         features: channels of the first layer; they double with each layer, up to 8 * features.
-        norm: "batch", "instance" or "none" (gradient penalties need "instance" or "none").
+        norm: "batch", "instance", "layer" or "none" (gradient penalties need one of the last three).
+        minibatch: show the last layer the mean standard deviation of the batch (Karras et al. 2018, section 3), against
+            a generator that makes one picture only. Needs batches of 2 or more.
+        classes: logits of an auxiliary classifier (Odena et al. 2017), one linear layer on the features before the
+            score; 0: none. Only methods with domains use it, and there it is their number.
 
-    Input `[N, inputs, size, size]`, -1..1; output `[N, 1]`, logits, high is real.
+    Input `[N, inputs, size, size]`, -1..1; output `[N, 1]`, logits, high is real. With classes, a tuple of this and
+    logits `[N, classes]`.
+
+    Attributes:
+        classifier_parts: the parts that only the classification uses.
 
     Raises:
         ConfigError: `size` or `norm` has another value.
     """
 
-    def __init__(self, inputs: int = 3, size: int = 64, features: int = 64, norm: str = "batch") -> None:
+    classifier_parts = ("classifier",)
+
+    def __init__(
+        self,
+        inputs: int = 3,
+        size: int = 64,
+        features: int = 64,
+        norm: str = "batch",
+        minibatch: bool = False,
+        classes: int = 0,
+    ) -> None:
         super().__init__()
         halvings = _halvings("dcgan", size, least=8)
         self.size = size
@@ -108,14 +127,21 @@ class DCGANDiscriminator(nn.Module):
             layers.append(nn.Conv2d(width, wider, 4, 2, 1, bias=needs_bias(norm)))
             layers += [norm_layer(norm, wider), nn.LeakyReLU(0.2)]
             width = wider
-        layers.append(nn.Conv2d(width, 1, 4, bias=False))
+        self.judged = len(layers)
+        layers += [MinibatchDeviation()] if minibatch else []
+        layers.append(nn.Conv2d(width + minibatch, 1, 4, bias=False))
         self.main = nn.Sequential(*layers)
+        self.classifier = nn.Linear(16 * width, classes) if classes else None
 
-    def forward(self, image: Tensor) -> Tensor:
+    def forward(self, image: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         height, width = image.shape[-2:]
         if (height, width) != (self.size, self.size):
             raise ValueError(f"dcgan needs {self.size} x {self.size} pictures, not {height} x {width} (height x width)")
-        return self.main(image).flatten(1)  # type: ignore[no-any-return]
+        if self.classifier is None:
+            scores: Tensor = self.main(image).flatten(1)
+            return scores
+        hidden = self.main[: self.judged](image)
+        return self.main[self.judged :](hidden).flatten(1), self.classifier(hidden.flatten(1))
 
 
 def _halvings(network: str, size: int, least: int) -> int:

@@ -20,7 +20,7 @@ class MultiScale(nn.Module):
         features: channels of the first layer; they double with each layer, up to 512.
         layers: convolutions with stride 2 in each discriminator.
         scales: number of discriminators. Each sees the picture at half the size of the previous one.
-        norm: "instance", "batch" or "none".
+        norm: "instance", "batch", "layer" or "none".
 
     Input `[N, inputs, H, W]`, values -1..1, sides at least `minimum`. Output a list of `[N, 1, h, w]`, finest scale
     first, unbounded, high is real.

@@ -8,14 +8,15 @@ from torch import nn
 from img2img.errors import ConfigError
 from img2img.networks.spectral import fold_spectral_norm
 
-NORMS = ("batch", "instance", "none")
+NORMS = ("batch", "instance", "layer", "none")
 
 
 def norm_layer(name: str, channels: int) -> nn.Module:
     """Build the layer called `name` for `[N, channels, H, W]`. It keeps the shape.
 
     "batch" has affine weights and running statistics (Ioffe and Szegedy 2015). "instance" has neither, as in the
-    official pix2pix and CycleGAN code (Ulyanov et al. 2016). "none" returns its input.
+    official pix2pix and CycleGAN code (Ulyanov et al. 2016). "layer" normalises each picture over C, H and W and has
+    affine weights for each channel, as in MUNIT (Ba et al. 2016). "none" returns its input.
 
     Raises:
         ConfigError: the norm is unknown.
@@ -24,6 +25,8 @@ def norm_layer(name: str, channels: int) -> nn.Module:
         return nn.BatchNorm2d(channels)
     if name == "instance":
         return nn.InstanceNorm2d(channels)
+    if name == "layer":
+        return nn.GroupNorm(1, channels)
     if name == "none":
         return nn.Identity()
     raise ConfigError(f"unknown norm '{name}'; choose from {', '.join(NORMS)}")

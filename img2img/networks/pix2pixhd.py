@@ -20,8 +20,8 @@ class GlobalGenerator(nn.Module):
         features: channels at full size; they double with each halving.
         downs: halvings. The paper has 4, which gives 182 million parameters with 64 features.
         blocks: residual blocks at the smallest size.
-        norm: "instance", "none" or "batch". With "batch", convolutions before a norm have no bias, unlike the official
-            ones.
+        norm: "instance", "layer", "none" or "batch". With "batch", convolutions before a norm have no bias, unlike the
+            official ones.
         upsampling: "transpose" or "resize".
 
     Input `[N, inputs, H, W]`, values -1..1, H and W multiples of `multiple`, at least `minimum`; output

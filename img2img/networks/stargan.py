@@ -1,10 +1,11 @@
 """StarGAN: one generator for all domains, and a discriminator that also classifies the domain."""
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from img2img.errors import ConfigError
+from img2img.networks.minibatch import MinibatchDeviation
+from img2img.networks.planes import append_planes
 from img2img.networks.sizes import check_size
 from img2img.networks.upsampling import upsampling_layer
 
@@ -85,8 +86,7 @@ class StarGANGenerator(nn.Module):
 
     def forward(self, image: Tensor, domain: Tensor) -> Tensor:
         check_size(image, "stargan", multiple=self.multiple, minimum=self.minimum)
-        broadcast = domain[:, :, None, None].to(image).expand(-1, -1, image.shape[2], image.shape[3])
-        result: Tensor = self.main(torch.cat((image, broadcast), 1))
+        result: Tensor = self.main(append_planes(image, domain))
         return result
 
 
@@ -102,6 +102,8 @@ class StarGANDiscriminator(nn.Module):
         features: channels after the first halving; they double with each one.
         layers: halvings.
         channels: channels of the picture.
+        minibatch: show the layer of the scores the mean standard deviation of the batch (Karras et al. 2018, section
+            3), against a generator that makes one picture only.
 
     Attributes:
         classifier_parts: the layers that only the classification uses.
@@ -115,7 +117,15 @@ class StarGANDiscriminator(nn.Module):
 
     classifier_parts = ("conv2",)
 
-    def __init__(self, domains: int, size: int = 128, features: int = 64, layers: int = 6, channels: int = 3) -> None:
+    def __init__(
+        self,
+        domains: int,
+        size: int = 128,
+        features: int = 64,
+        layers: int = 6,
+        channels: int = 3,
+        minibatch: bool = False,
+    ) -> None:
         super().__init__()
         if layers < 1 or size < 1 or size % 2**layers:
             allowed = (size & -size).bit_length() - 1
@@ -131,7 +141,8 @@ class StarGANDiscriminator(nn.Module):
             sequence += [nn.Conv2d(width, features * 2**i, 4, 2, 1), nn.LeakyReLU(0.01)]
             width = features * 2**i
         self.main = nn.Sequential(*sequence)
-        self.conv1 = nn.Conv2d(width, 1, 3, 1, 1, bias=False)
+        self.minibatch: nn.Module = MinibatchDeviation() if minibatch else nn.Identity()
+        self.conv1 = nn.Conv2d(width + minibatch, 1, 3, 1, 1, bias=False)
         self.conv2 = nn.Conv2d(width, domains, size // 2**layers, bias=False)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
@@ -142,4 +153,4 @@ class StarGANDiscriminator(nn.Module):
                 f"not {height} x {width} (height x width)"
             )
         hidden = self.main(image)
-        return self.conv1(hidden), self.conv2(hidden).flatten(1)
+        return self.conv1(self.minibatch(hidden)), self.conv2(hidden).flatten(1)

@@ -20,7 +20,7 @@ class VGGStyle(nn.Module):
         features: channels of the first stage; they double with each one, up to 8 * features.
         size: side of the pictures for which the linear layers are built, a multiple of 32. There are five stages, and
             more as long as the grid is at least 8 and can be halved. 128 and 256 give a 4 x 4 grid, as published.
-        norm: "batch", "instance" or "none" (gradient penalties need "instance" or "none").
+        norm: "batch", "instance", "layer" or "none" (gradient penalties need one of the last three).
 
     Input `[N, channels, H, W]`, RGB 0..1, sides at least `minimum`. If a picture's grid differs from that of `size`, it
     is average-pooled to it. Output `[N, 1]`, logits, high is real.

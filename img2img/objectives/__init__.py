@@ -3,7 +3,9 @@
 Three tables: terms that compare a result with the truth (`build`), adversarial losses (`adversarial`) and gradient
 penalties on the discriminator (`penalty`). Terms that need more than pictures or scores are separate classes:
 `classification.DomainClassification`, `feature_matching.FeatureMatching`, `perceptual.Perceptual`,
-`reconstruction.MaskedReconstruction`.
+`reconstruction.MaskedReconstruction`, `pulling_away.PullingAway`; for latent codes `mode_seeking.ModeSeeking` and
+`information.CategoricalInformation` and `GaussianInformation`; for generators with an encoder
+`mode_regularisers.GeometricMetrics` and `ModeRegulariser`.
 """
 
 import inspect

@@ -8,12 +8,14 @@ augmentations (section 3.2). The gradient therefore passes through them.
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from img2img.objectives.adaptive import AdaptiveProbability
 
 Augmentation = Literal["color", "translation", "cutout"]
 
@@ -32,6 +34,7 @@ class Draw:
         brightness, saturation, contrast: `[N, 1, 1, 1]`, a fraction of the range of values and two factors.
         shift: int64 `[N, 2]`, rows and columns.
         centre: int64 `[N, 2]`, row and column of the middle of the cut-out rectangle.
+        applied: bool `[N, kinds]`, which augmentations each picture gets; None: all.
     """
 
     brightness: Tensor
@@ -39,6 +42,7 @@ class Draw:
     contrast: Tensor
     shift: Tensor
     centre: Tensor
+    applied: Tensor | None = None
 
 
 class Augment:
@@ -53,15 +57,23 @@ class Augment:
         pictures: the channels of each picture in the input, for conditional discriminators. All of them get the same
             random numbers. Other channels (labels, masks) move along and keep their values.
         signed: values are in -1..1 instead of 0..1.
+        probability: how often a picture gets each of the augmentations, independently (Karras et al. 2020, section
+            2.2); None: always.
     """
 
     def __init__(
-        self, kinds: Sequence[Augmentation], *, pictures: Sequence[slice] = (slice(None),), signed: bool = True
+        self,
+        kinds: Sequence[Augmentation],
+        *,
+        pictures: Sequence[slice] = (slice(None),),
+        signed: bool = True,
+        probability: AdaptiveProbability | None = None,
     ) -> None:
         self.kinds = tuple(kinds)
         self.pictures = tuple(pictures)
         self.span = 2.0 if signed else 1.0
         self.middle = 0.0 if signed else 0.5
+        self.probability = probability
         self._shared: list[Draw] | None = None
 
     def attach(self, discriminator: nn.Module) -> None:
@@ -82,21 +94,32 @@ class Augment:
             self._shared = None
 
     def __call__(self, batch: Tensor) -> Tensor:
-        draw = self._shared[0] if self._shared else draw_for(batch)
+        draw = self._shared[0] if self._shared else self._draw(batch)
         if self._shared is not None and not self._shared:
             self._shared.append(draw)
         offset = batch.new_zeros((1, batch.shape[1], 1, 1))
         for picture in self.pictures:
             offset[:, picture] = self.middle
         centred = batch - offset
-        for kind in self.kinds:
+        for place, kind in enumerate(self.kinds):
             if kind == "color":
-                centred = self._recolour(centred, draw)
+                changed = self._recolour(centred, draw)
             elif kind == "translation":
-                centred = translate(centred, draw.shift)
+                changed = translate(centred, draw.shift)
             else:
-                centred = cut_out(centred, draw.centre)
+                changed = cut_out(centred, draw.centre)
+            if draw.applied is None:
+                centred = changed
+            else:
+                centred = torch.where(draw.applied[:, place, None, None, None], changed, centred)
         return centred + offset
+
+    def _draw(self, batch: Tensor) -> Draw:
+        draw = draw_for(batch)
+        if self.probability is None:
+            return draw
+        chance = torch.rand((len(batch), len(self.kinds)), device=batch.device)
+        return replace(draw, applied=chance < self.probability.p.to(chance))
 
     def _recolour(self, batch: Tensor, draw: Draw) -> Tensor:
         brightness, saturation, contrast = (

@@ -4,6 +4,11 @@ import torch.distributed as dist
 from torch import Tensor
 
 
+def processes() -> int:
+    """Return the number of processes of the run."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
 def sum_over_processes(value: Tensor) -> Tensor:
     """Return the sum of `value` over all processes, detached. A single process gets its own `value` back."""
     total = value.detach().clone()
@@ -14,8 +19,7 @@ def sum_over_processes(value: Tensor) -> Tensor:
 
 def mean_over_processes(value: Tensor) -> Tensor:
     """Return the mean of `value` over all processes, detached."""
-    processes = dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
-    return sum_over_processes(value) / processes
+    return sum_over_processes(value) / processes()
 
 
 def max_over_processes(value: Tensor) -> Tensor:

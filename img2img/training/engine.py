@@ -20,6 +20,7 @@ from img2img.errors import CheckpointError, ConfigError, DeviceError
 from img2img.methods.config import OptimiserConfig, RunConfig
 from img2img.methods.method import Batch, Method, OptimiserSpec
 from img2img.networks import EAGER
+from img2img.networks.growing import set_progress
 from img2img.training.averages import Average
 from img2img.training.checkpoints import Checkpoint
 from img2img.training.schedule import factor
@@ -95,6 +96,11 @@ class Engine:
         """Make everything random in `step` a function of seed, step and process, so that there is no state to save."""
         words = np.random.SeedSequence((self.config.seed, step, self.accelerator.process_index)).generate_state(2)
         torch.manual_seed(int(words[0]) << 32 | int(words[1]))
+
+    def grow(self, step: int) -> None:
+        """Tell networks that grow during the training how much of it is over."""
+        for name in self.networks:
+            set_progress(self.unwrapped(name), step / self.config.steps)
 
     def step(self, batches: Sequence[Batch], *, measure: bool = False) -> dict[str, Tensor]:
         """Take one step of the method on `batches`. Return its figures and, with `measure`, gradient norms.

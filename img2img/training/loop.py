@@ -245,6 +245,7 @@ class _Training:
         log = (self.step + 1) % self.config.log_every == 0
         rate = self.engine.set_rates(self.step)
         self.engine.seed(self.step)
+        self.engine.grow(self.step)
         self.method.step_number = self.step
         with ExitStack() as around:
             if not self.fits:  # the first step shows whether a step fits into the memory

@@ -133,6 +133,26 @@ def test_an_augmented_run_continues_exactly(tmp_path: Path) -> None:
     trials.check_resume(method, config, tmp_path, stop=3)
 
 
+@pytest.mark.parametrize("name", ["pix2pix", "cyclegan"])
+def test_a_run_with_an_adaptive_probability_continues_exactly(name: str, tmp_path: Path) -> None:
+    # The threshold of a critic lies between real and generated pictures, so some real ones are always above it.
+    changes: dict[str, Any] = {"adversarial": {"name": "wgan"}, "discriminator_augment_target": -0.9}
+    method, config = settings(name, tmp_path, steps=8, checkpoint_every=4, **changes)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("img2img.objectives.adaptive.SPAN", 20)  # so that a few steps augment often
+        trials.check_resume(method, config, tmp_path, stop=5)
+    figures = [
+        value for line in trials.log(tmp_path / "whole") for key, value in line.items() if key.startswith("augment")
+    ]
+    assert figures[0] == 0 and max(figures) >= 0.4
+
+
+def test_a_target_without_augmentations_is_refused(tmp_path: Path) -> None:
+    method, config = settings("pix2pix", tmp_path, discriminator_augment=[], discriminator_augment_target=0.6)
+    with pytest.raises(ConfigError, match=r"discriminator_augment_target adapts augmentations, but .* is empty"):
+        method(config)
+
+
 def test_unknown_kinds_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"discriminator_augment.*'color', 'translation' or 'cutout'"):
         settings("pix2pix", tmp_path, discriminator_augment=["rotation"])

@@ -117,8 +117,8 @@ def test_norm_layers_normalise_as_named() -> None:
     assert largest_difference(batch.mean((2, 3)), torch.zeros(4, 3)) > 0.1
     assert not norm_layer("instance", 3).state_dict(), "the official layout has no keys for instance norm"
     assert torch.equal(norm_layer("none", 3)(hidden), hidden)
-    with pytest.raises(ConfigError, match="unknown norm 'layer'; choose from batch, instance, none"):
-        norm_layer("layer", 3)
+    with pytest.raises(ConfigError, match="unknown norm 'group'; choose from batch, instance, layer, none"):
+        norm_layer("group", 3)
 
 
 @pytest.mark.parametrize(("scheme", "gain"), [("normal", 0.02), ("normal", 0.1), ("xavier", 1.0), ("kaiming", 1.0)])

@@ -244,7 +244,7 @@ def test_errors_about_sizes_name_the_size_to_pad_to(
         ("context-encoder", {"size": 96}, "power of two"),
         ("context-encoder", {"output": "center"}, "'centre' or 'whole'"),
         ("dcgan", {"size": 100}, "power of two"),
-        ("dcgan", {"norm": "layer"}, "unknown norm 'layer'; choose from batch, instance, none"),
+        ("dcgan", {"norm": "group"}, "unknown norm 'group'; choose from batch, instance, layer, none"),
         ("pix2pixhd", {"downs": 0}, "downs = 0 must be at least 1"),
         ("multi-scale", {"scales": 0}, "scales = 0 must be at least 1"),
         ("vgg-style", {"size": 100}, "multiple of 32"),

@@ -235,7 +235,7 @@ def build_generator(config: InpaintingConfig) -> nn.Module:
     if name == "unet":
         defaults["downs"] = UNet.depth(crop)
     fixed = {"inputs": 3 if takes_mask else 4, "outputs": 3, "output": "whole"}
-    built = _build(config, config.generator, "generator", fixed=fixed, defaults=defaults)
+    built = config.build(config.generator, fixed=fixed, defaults=defaults)
     generator = built if takes_mask else MaskChannel(built)
     shape = _output_shape("generator", name, generator, crop, 3, 1)
     if shape != (3, crop, crop):
@@ -254,7 +254,7 @@ def build_discriminator(
     Raises:
         ConfigError: the network is unknown, or cannot take such pictures.
     """
-    discriminator = _build(config, network_config, key, fixed={"inputs": channels}, defaults={"size": size})
+    discriminator = config.build(network_config, fixed={"inputs": channels}, defaults={"size": size})
     _output_shape(key, network_config.name, discriminator, size, channels)
     return discriminator
 
@@ -272,13 +272,6 @@ def stages(output: Tensor | Sequence[Tensor]) -> tuple[Tensor, ...]:
 def paste(result: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
     """Return the result in the hole and the known pixels around it."""
     return result * mask + truth * (1 - mask)
-
-
-def _build(config: GANConfig, network_config: NetworkConfig, key: str, **data: dict[str, Any]) -> nn.Module:
-    try:
-        return config.build(network_config, **data)
-    except TypeError as error:  # it needs arguments that inpainting does not have, such as domains
-        raise ConfigError(f"{key}.name = {network_config.name} does not fit: {error}") from error
 
 
 def _output_shape(key: str, name: str, network: nn.Module, size: int, *channels: int) -> tuple[int, ...]:

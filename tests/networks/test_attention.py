@@ -19,7 +19,7 @@ NETWORKS: list[tuple[str, dict[str, Any]]] = [
     ("unet", {"features": 4, "downs": 3, "residual": True, "norm": "none"}),
     ("patchgan", {"features": 4, "layers": 2, "norm": "none"}),
 ]
-EXPORTED = [NETWORKS[0], NETWORKS[2]]
+EXPORTED = [("resnet", {"features": 4, "blocks": 1, "norm": "layer"}), NETWORKS[2]]
 
 
 def awake(network: nn.Module) -> nn.Module:

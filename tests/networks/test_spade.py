@@ -112,13 +112,12 @@ def test_impossible_options_are_refused() -> None:
         networks.build("spade", norm="layer")
 
 
-@pytest.mark.parametrize(("norm", "mode"), [("batch", "paper"), ("batch", "running")])
-def test_the_exported_generator_equals_torch_at_dynamic_sizes(norm: str, mode: Any) -> None:
+def test_the_exported_generator_equals_torch_at_dynamic_sizes() -> None:
     torch.manual_seed(0)
-    network = networks.build("spade", **TINY, norm=norm)
+    network = networks.build("spade", **TINY)
     for _ in range(3):
         network(label_map(2, 32, 32))  # running statistics
-    copied = inference_copy(network, mode)
+    copied = inference_copy(network, "running")
     session = session_of(copied, (label_map(2, 32, 48),), multiple=16)
     for n, size in ((1, (32, 48)), (2, (64, 32))):
         assert largest_difference(copied, session, [label_map(n, *size)]) < 1e-4

@@ -52,9 +52,7 @@ class Config(CycleConfig):
     adversarial: AdversarialConfig = Field(
         default=AdversarialConfig(name="non-saturating", weight=0.1), description="adversarial objective"
     )
-    matching: MatchingConfig = MatchingConfig(
-        weight=0.9, kind="mean", distance="l2", layers=("main.4", "main.7", "main.10")
-    )
+    matching: MatchingConfig = MatchingConfig(weight=0.9, kind="mean", distance="l2")
     objective: Literal["l1", "l2", "charbonnier"] = Field(default="l2", description="distance in the reconstruction")
     cycle: float = Field(default=1.0, ge=0, description="weight of the reconstruction, in addition to its share")
     share: ShareConfig = ShareConfig()
@@ -68,12 +66,19 @@ class Config(CycleConfig):
 
 
 class DiscoGAN(UnpairedGAN):
-    """DiscoGAN. The share of the reconstruction is small until the generators know the other domain."""
+    """DiscoGAN. The share of the reconstruction is small until the generators know the other domain.
+
+    As in the official code, `matching` uses all activations of the DCGAN but the first, unless it names layers.
+    """
 
     recipe = Config
     config: Config
 
     def __init__(self, config: Config, facts: Facts | None = None) -> None:
+        if config.discriminator.name == "dcgan" and not config.matching.layers:
+            halvings = config.data.crop.bit_length() - 3
+            layers = tuple(f"main.{3 * number + 1}" for number in range(1, halvings))
+            config = config.model_copy(update={"matching": config.matching.model_copy(update={"layers": layers})})
         super().__init__(config, facts)
         self.distance = objectives.build(config.objective)
 

@@ -108,7 +108,7 @@ class StopAfter(SilentListener):
 @pytest.fixture
 def no_export(monkeypatch: pytest.MonkeyPatch) -> None:
     """Export takes most of the time of a short run."""
-    monkeypatch.setattr(exchange, "export", lambda *_: None)
+    monkeypatch.setattr(exchange, "export", lambda *_, **__: None)
 
 
 # Training

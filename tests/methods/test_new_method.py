@@ -152,7 +152,7 @@ def test_other_commands_support_it(run: Path, pairs: Path, tmp_path: Path, img2i
 def test_help_settings_and_schema_show_it(monkeypatch: pytest.MonkeyPatch, img2img: Callable[..., Any]) -> None:
     for command in ("train", "data"):
         monkeypatch.delitem(sys.modules, f"img2img.cli.{command}", raising=False)  # its help is made at import
-        assert "context-encoder, toy" in " ".join(img2img(command, "--help").out.decode().split())
+        assert "context-encoder,toy" in "".join(img2img(command, "--help").out.decode().split())
     assert "width = 4\n    channels of the hidden layer\n" in img2img("train", "toy", "--show-config").out.decode()
     schema = json.loads(img2img("train", "toy", "--schema").out)
     assert schema["properties"]["width"]["default"] == 4

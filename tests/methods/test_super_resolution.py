@@ -125,7 +125,8 @@ def test_the_recipes_of_the_bundled_models_do_not_change() -> None:
         assert resolved.data.shrink == (0.4, 1.0)
         assert resolved.generator.options == {"features": 48, "convs": 10, "expand": 256}
         assert resolved.optimiser.model_dump() == {
-            "name": "adam", "rate": 1e-3, "betas": (0.9, 0.99), "weight_decay": 0.0, "clip": 0.5,
+            "name": "adam", "rate": 1e-3, "betas": (0.9, 0.99), "decay": 0.9, "momentum": 0.0,
+            "weight_decay": 0.0, "clip": 0.5,
         }  # fmt: skip
         assert (resolved.schedule.shape, resolved.schedule.warmup, resolved.ema) == ("cosine", 100, 0.999)
         assert resolved.objectives == {"l1": 1.0} and not resolved.perceptual.weight

@@ -37,7 +37,6 @@ def tiny(name: str, sides: Path, **changes: Any) -> dict[str, Any]:
         "checkpoint_every": 4,
     }
     if name == "discogan":
-        values["matching"] = {"layers": []}
         values["share"] = {"steps": 3}
     if name == "simgan":
         values |= {"generator_warmup": 2, "discriminator_warmup": 1}
@@ -130,6 +129,14 @@ def test_the_share_of_discogans_reconstruction_rises(sides: Path) -> None:
     assert method.total(one, two) == pytest.approx(0.99 * 2 + 0.01 * 10)
     method.step_number = 3
     assert method.total(one, two) == pytest.approx(0.5 * 2 + 0.5 * 10)
+
+
+def test_discogan_matches_all_activations_of_the_dcgan_but_the_first(sides: Path) -> None:
+    values = {"data": {"folders": [str(sides)]}, "generator": {"name": "discogan", "options": {"features": 4}}}
+    method = build("discogan", values)
+    assert method.config.matching.layers == ("main.4", "main.7", "main.10")
+    network = method.networks["discriminator_a"]
+    assert all(isinstance(network.get_submodule(layer), torch.nn.LeakyReLU) for layer in method.config.matching.layers)
 
 
 def test_the_recipes_are_the_published_ones(sides: Path) -> None:

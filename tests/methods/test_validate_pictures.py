@@ -12,17 +12,21 @@ from img2img.methods import METHODS
 
 TRANSLATION = {"load": 32, "crop": 32}
 GENERATOR = {"options": {"features": 4, "blocks": 1}}
+UNPAIRED = ("cyclegan", "dualgan", "discogan", "distancegan", "simgan", "cut", "fastcut")
 CASES: dict[str, tuple[Callable[[Path], Path], dict[str, Any], Callable[[Any], int]]] = {
     "pix2pix": (
         lambda folder: trials.paired(folder, 160),
         {"data": TRANSLATION, "generator": {"name": "resnet", **GENERATOR}},
         lambda method: len(method.data.held_out),
     ),
-    "cyclegan": (
-        lambda folder: trials.domains(folder, ("A", "B"), 160),
-        {"data": TRANSLATION, "generator": {"name": "resnet", **GENERATOR}},
-        lambda method: max(len(method.data.held_out_a), len(method.data.held_out_b)),
-    ),
+    **{
+        name: (
+            lambda folder: trials.domains(folder, ("A", "B"), 160),
+            {"data": TRANSLATION, "generator": {"name": "resnet", **GENERATOR}, "discriminator": {"name": "patchgan"}},
+            lambda method: max(len(method.data.held_out_a), len(method.data.held_out_b)),
+        )
+        for name in UNPAIRED
+    },
     "stargan": (
         lambda folder: trials.domains(folder, count=80),
         {"data": TRANSLATION, "generator": GENERATOR},

@@ -308,7 +308,8 @@ def test_two_workers_share_the_work_and_end_with_it(tmp_path: Path, photos: Path
 @pytest.mark.usefixtures("cluster")
 def test_a_model_that_does_not_load_is_one_error(tmp_path: Path, photos: Path) -> None:
     onnx_nets = pytest.importorskip("onnx_nets")
-    broken = onnx_nets.compact(tmp_path / "broken.onnx", scale=2, domains=["a", "b"])  # without that input
+    declared = {"length": 4, "distribution": "normal"}
+    broken = onnx_nets.compact(tmp_path / "broken.onnx", scale=2, latent=declared)  # without that input
     with pytest.raises(ModelError, match=r"broken\.onnx"):
         events(photos, tmp_path / "new", broken)
     assert not (tmp_path / "new" / "a").exists()

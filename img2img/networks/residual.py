@@ -14,6 +14,11 @@ from img2img.networks.sizes import check_size
 BLOCK_SCALE = 0.1
 """Factor applied to the initial weights of the last convolution of each block. Keeps a sum of blocks from exploding."""
 
+GAIN = 16.0
+"""Factor applied to the picture in training. SiLU is nearly linear around 0, so features of pictures in 0..1 hardly use
+it. Without the factor, an x4 network with 32 features is 0.13 dB behind after 1,500 steps, and one that removes noise
+1.6 dB after 375. With 64, networks learn a little more slowly."""
+
 
 class Residual(nn.Module):
     """Short residual blocks of plain 3x3 convolutions at low resolution, then a pixel shuffle.
@@ -69,22 +74,31 @@ class Residual(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         check_size(image, "residual", multiple=self.multiple)
-        shallow = hidden = self.first(F.pixel_unshuffle(image, 2) if self.multiple == 2 else image)
+        shallow = hidden = self._shallow(F.pixel_unshuffle(image, 2) if self.multiple == 2 else image)
         outputs = []
         for block in self.blocks:
             hidden = hidden + block(hidden)
             outputs.append(hidden)
         combined = shallow + self.combine(torch.cat(outputs, 1))
-        residual = F.pixel_shuffle(self.last(self.activation(combined)), self.scale * self.multiple)
+        residual = F.pixel_shuffle(self._detail(self.activation(combined)), self.scale * self.multiple)
         if self.scale > 1:
             image = F.interpolate(image, scale_factor=float(self.scale), mode="nearest")
         return residual + image
+
+    def _shallow(self, image: Tensor) -> Tensor:
+        features: Tensor = self.first(image)
+        return features
+
+    def _detail(self, features: Tensor) -> Tensor:
+        detail: Tensor = self.last(features)
+        return detail
 
 
 class CollapsibleResidual(Residual):
     """`Residual` whose 3x3 convolutions, except the last, are `CollapsibleConv`. `folded()` returns the plain network.
 
-    Training starts from nearest upscaling instead of noise, and at scale 1 from the picture itself.
+    Training starts from nearest upscaling instead of noise, and at scale 1 from the picture itself. The features are
+    computed from `GAIN` times the picture, which `folded` moves into the first and the last convolution.
 
     Args:
         scale, features, blocks, convs, channels, activation: see `Residual`.
@@ -92,6 +106,8 @@ class CollapsibleResidual(Residual):
 
     Input and output: see `Residual`.
     """
+
+    gain: Tensor
 
     def __init__(
         self,
@@ -113,7 +129,15 @@ class CollapsibleResidual(Residual):
             "channels": channels,
             "activation": activation,
         }
+        # In the state dict, so that weights that were trained with another gain are recognised.
+        self.register_buffer("gain", torch.tensor(GAIN))
         self._scale_down_start()
+
+    def _shallow(self, image: Tensor) -> Tensor:
+        return super()._shallow(image * self.gain)
+
+    def _detail(self, features: Tensor) -> Tensor:
+        return super()._detail(features) / self.gain
 
     def _conv(self, inputs: int, outputs: int) -> nn.Module:
         return CollapsibleConv(inputs, outputs, self.expand)
@@ -137,7 +161,7 @@ class CollapsibleResidual(Residual):
             if isinstance(layer, CollapsibleConv):
                 state = {key: value for key, value in state.items() if not key.startswith(f"{name}.")}
                 state[f"{name}.weight"], state[f"{name}.bias"] = layer.kernel()
-        plain.load_state_dict(state)
+        plain.load_state_dict(_with_gain(state, state.pop("gain"), 1.0))
         return plain.to(next(self.parameters()).device).train(self.training)
 
     def initial_state_from(self, state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], str] | None:
@@ -150,8 +174,10 @@ class CollapsibleResidual(Residual):
         """
         own = self.state_dict()
         plain, expected = fold_state(state), Residual(**self.options).state_dict()
+        gain = plain.pop("gain", torch.ones(()))
         if shapes(state) == shapes(own) or plain.keys() != expected.keys():
             return None
+        plain = _with_gain(plain, gain, GAIN)
         how = "branches restored"
         first = _first_for(plain["first.weight"], expected["first.weight"].shape[1])
         if first is not None or plain["last.weight"].shape != expected["last.weight"].shape:
@@ -162,6 +188,13 @@ class CollapsibleResidual(Residual):
         if shapes(plain) != shapes(expected):
             return None
         return with_branches(self, plain), how
+
+
+def _with_gain(state: Mapping[str, Tensor], old: Tensor, new: float) -> dict[str, Tensor]:
+    """Convert the plain weights `state` from a network with the gain `old` to one with the gain `new`."""
+    factor = old / new
+    scaled = {name: state[name] / factor for name in ("last.weight", "last.bias")}
+    return {**state, "first.weight": state["first.weight"] * factor, **scaled}
 
 
 def _first_for(weight: Tensor, inputs: int) -> Tensor | None:

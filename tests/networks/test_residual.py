@@ -13,7 +13,7 @@ from img2img import exchange, networks
 from img2img.errors import ConfigError
 from img2img.exchange.official_weights import official_state_dict
 from img2img.networks.collapsible import CollapsibleCompact, CollapsibleConv
-from img2img.networks.residual import CollapsibleResidual, Residual
+from img2img.networks.residual import GAIN, CollapsibleResidual, Residual
 from img2img.runtime.network.card import Card
 
 ACTIVATIONS = ["silu", "relu", "prelu"]
@@ -43,6 +43,24 @@ def test_the_folded_network_has_only_plain_convolutions() -> None:
     assert not any(isinstance(layer, CollapsibleConv) for layer in folded.modules())
     plain = Residual(scale=4, features=8, blocks=3, convs=2)
     assert list(folded.state_dict()) == list(plain.state_dict())
+
+
+def test_the_gain_is_part_of_the_function_that_weights_give() -> None:
+    """Weights with branches from before there was a gain, and those with another one, keep their function."""
+    torch.manual_seed(0)
+    image = torch.rand(1, 3, 8, 8, dtype=torch.float64)
+    for gain in (1.0, 4.0):
+        old = random_net(2)
+        old.gain.fill_(gain)
+        state = old.state_dict()
+        if gain == 1.0:
+            del state["gain"]
+        new = CollapsibleResidual(2, features=8, blocks=3, convs=2, expand=16).double()
+        initial = new.initial_state_from(state)
+        assert initial is not None
+        new.load_state_dict(initial[0])
+        assert float(new.gain) == GAIN
+        assert torch.allclose(new(image), old(image), rtol=1e-5, atol=1e-4)
 
 
 def test_training_starts_near_nearest_upscaling() -> None:

@@ -15,9 +15,9 @@ BLOCK_SCALE = 0.1
 """Factor applied to the initial weights of the last convolution of each block. Keeps a sum of blocks from exploding."""
 
 GAIN = 16.0
-"""Factor applied to the picture in training. SiLU is nearly linear around 0, so features of pictures in 0..1 hardly use
-it. Without the factor, an x4 network with 32 features is 0.13 dB behind after 1,500 steps, and one that removes noise
-1.6 dB after 375. With 64, networks learn a little more slowly."""
+"""Factor applied to the picture in training, except at scale 1. SiLU is nearly linear around 0, so features of pictures
+in 0..1 hardly use it: an x4 network with 32 features is 0.13 dB behind after 1,500 steps. With 64, networks learn a
+little more slowly. At scale 1 they need it even more, but the present recipe drives all features to 0 with it."""
 
 
 class Residual(nn.Module):
@@ -98,7 +98,8 @@ class CollapsibleResidual(Residual):
     """`Residual` whose 3x3 convolutions, except the last, are `CollapsibleConv`. `folded()` returns the plain network.
 
     Training starts from nearest upscaling instead of noise, and at scale 1 from the picture itself. The features are
-    computed from `GAIN` times the picture, which `folded` moves into the first and the last convolution.
+    computed from `GAIN` times the picture, except at scale 1. `folded` moves the factor into the first and the last
+    convolution.
 
     Args:
         scale, features, blocks, convs, channels, activation: see `Residual`.
@@ -130,7 +131,7 @@ class CollapsibleResidual(Residual):
             "activation": activation,
         }
         # In the state dict, so that weights that were trained with another gain are recognised.
-        self.register_buffer("gain", torch.tensor(GAIN))
+        self.register_buffer("gain", torch.tensor(GAIN if scale > 1 else 1.0))
         self._scale_down_start()
 
     def _shallow(self, image: Tensor) -> Tensor:
@@ -177,7 +178,7 @@ class CollapsibleResidual(Residual):
         gain = plain.pop("gain", torch.ones(()))
         if shapes(state) == shapes(own) or plain.keys() != expected.keys():
             return None
-        plain = _with_gain(plain, gain, GAIN)
+        plain = _with_gain(plain, gain, float(self.gain))
         how = "branches restored"
         first = _first_for(plain["first.weight"], expected["first.weight"].shape[1])
         if first is not None or plain["last.weight"].shape != expected["last.weight"].shape:

@@ -71,7 +71,7 @@ def add_discriminators(
             "discriminator_augment_target adapts augmentations, but discriminator_augment is empty: "
             "set it to color, translation, cutout"
         )
-    if config.adversarial.pulling_away and config.batch // config.accumulate < 2:
+    if config.adversarial.pulling_away and config.batch_of_a_part < 2:
         raise ConfigError(
             f"adversarial.pulling_away compares pictures, but batch = {config.batch} in accumulate = "
             f"{config.accumulate} parts leaves one picture in each part: raise batch"

@@ -202,6 +202,11 @@ class RunConfig(Section):
     keep: Steps = Field(default=3, description="recent checkpoints to keep in addition to the best one")
     card: CardConfig = CardConfig()
 
+    @property
+    def batch_of_a_part(self) -> int:
+        """Items, of one side where data has two, that a loss sees at once."""
+        return self.batch // self.accumulate
+
     @classmethod
     def of_stage(cls, values: dict[str, Any]) -> type[Self]:
         """Return the recipe of the stage in `values`, for methods that train in stages."""

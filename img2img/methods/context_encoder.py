@@ -84,7 +84,7 @@ class ContextEncoder(Inpainting):
             losses = add_discriminators(self, config, self._discriminators(config))
             self.adversarial = {name.removeprefix("discriminator_"): loss for name, loss in losses.items()}
         one_pixel = config.generator.name == "context-encoder"
-        if one_pixel and config.batch // config.accumulate < 2:
+        if one_pixel and config.batch_of_a_part < 2:
             raise ConfigError(
                 f"batch = {config.batch}: the batch norm of context-encoder's code needs at least 2 photos"
             )

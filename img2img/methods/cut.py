@@ -29,6 +29,12 @@ from img2img.objectives.recorder import Recorder
 SHEET_ROWS = 8
 """Rows of the contact sheet."""
 
+CONTRAST = "weight of PatchNCE (lambda_X, equation 5)"
+IDENTITY = "PatchNCE between G(b) and b as well, with the same weight; both are then halved (lambda_Y, equation 5)"
+EQUIVARIANCE = (
+    "mirror half of the inputs of the generator, but not those that results are compared with (FastCUT, appendix C.1)"
+)
+
 
 class Config(GANConfig):
     """Section 4 and appendix C: ResNet-9 and 70x70 PatchGAN with blur, LSGAN + PatchNCE of A and of B."""
@@ -42,17 +48,9 @@ class Config(GANConfig):
         default=NetworkConfig(name="patchgan", options={"norm": "instance", "blur": True}), description="discriminator"
     )
     adversarial: AdversarialConfig = Field(default=AdversarialConfig(name="lsgan"), description="adversarial objective")
-    contrast: float = Field(default=1.0, gt=0, description="weight of PatchNCE (lambda_X, equation 5)")
-    identity: bool = Field(
-        default=True,
-        description="PatchNCE between G(b) and b as well, with the same weight; both are then halved (lambda_Y, "
-        "equation 5)",
-    )
-    equivariance: bool = Field(
-        default=False,
-        description="mirror half of the inputs of the generator, but not those that results are compared with "
-        "(FastCUT, appendix C.1)",
-    )
+    contrast: float = Field(default=1.0, gt=0, description=CONTRAST)
+    identity: bool = Field(default=True, description=IDENTITY)
+    equivariance: bool = Field(default=False, description=EQUIVARIANCE)
     temperature: float = Field(default=0.07, gt=0, description="temperature of PatchNCE (equation 1)")
     patches: PositiveInt = Field(default=256, description="places per layer that are compared with each other")
     layers: tuple[str, ...] = Field(
@@ -74,17 +72,9 @@ class FastConfig(Config):
     """FastCUT, section 4 and appendix C.1: PatchNCE of A alone with weight 10, mirrored inputs, half of the epochs."""
 
     method: Literal["fastcut"] = Field(default="fastcut", description="method")  # type: ignore[assignment]
-    contrast: float = Field(default=10.0, gt=0, description="weight of PatchNCE (lambda_X, equation 5)")
-    identity: bool = Field(
-        default=False,
-        description="PatchNCE between G(b) and b as well, with the same weight; both are then halved (lambda_Y, "
-        "equation 5)",
-    )
-    equivariance: bool = Field(
-        default=True,
-        description="mirror half of the inputs of the generator, but not those that results are compared with "
-        "(appendix C.1)",
-    )
+    contrast: float = Field(default=10.0, gt=0, description=CONTRAST)
+    identity: bool = Field(default=False, description=IDENTITY)
+    equivariance: bool = Field(default=True, description=EQUIVARIANCE)
     steps: Steps = Field(default=200_000, description="training steps; the paper trains for 200 epochs")
     schedule: ScheduleConfig = ScheduleConfig(shape="linear", flat=0.75)
 

@@ -1,16 +1,13 @@
 """CycleGAN: Zhu et al. 2017, "Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial Networks"."""
 
-from collections.abc import Mapping
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from img2img import objectives
 from img2img.data.ranges import Steps
 from img2img.methods.config import ScheduleConfig
-from img2img.methods.method import Facts
-from img2img.methods.unpaired_gan import CycleConfig, Pass, UnpairedGAN
+from img2img.methods.unpaired_gan import CycleConfig, CyclicGAN, Pass
 
 
 class Config(CycleConfig):
@@ -40,21 +37,14 @@ class Config(CycleConfig):
         return self
 
 
-class CycleGAN(UnpairedGAN):
+class CycleGAN(CyclicGAN):
     """CycleGAN. `generator_ab` is G in the paper, `generator_ba` is F. See `UnpairedGAN`."""
 
     recipe = Config
     config: Config
 
-    def __init__(self, config: Config, facts: Facts | None = None) -> None:
-        super().__init__(config, facts)
-        self.distance = objectives.build(config.objective)
-
-    def terms(self, one: Pass) -> Mapping[str, Tensor]:
-        cycle, identity = self.config.cycle, self.config.cycle * self.config.identity
-        terms: dict[str, Tensor] = {}
-        if cycle:
-            terms["cycle"] = cycle * self.distance(one.cycled, one.real)
-        if identity:
+    def terms(self, one: Pass) -> dict[str, Tensor]:
+        terms = super().terms(one)
+        if identity := self.config.cycle * self.config.identity:
             terms["identity"] = identity * self.distance(one.there(one.wanted), one.wanted)
         return terms

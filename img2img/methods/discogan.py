@@ -7,12 +7,11 @@ import torch
 from pydantic import Field, NonNegativeInt
 from torch import Tensor
 
-from img2img import objectives
 from img2img.data.ranges import BatchSize, Probability, Side, SideOrOff, Steps
 from img2img.data.unpaired import UnpairedData
 from img2img.methods.config import AdversarialConfig, MatchingConfig, NetworkConfig, OptimiserConfig
 from img2img.methods.method import Facts
-from img2img.methods.unpaired_gan import CycleConfig, Pass, UnpairedGAN
+from img2img.methods.unpaired_gan import CycleConfig, CyclicGAN
 from img2img.section import Section
 
 ADAM = OptimiserConfig(rate=2e-4, betas=(0.5, 0.999), weight_decay=1e-5)
@@ -65,7 +64,7 @@ class Config(CycleConfig):
     discriminator_optimiser: OptimiserConfig = ADAM
 
 
-class DiscoGAN(UnpairedGAN):
+class DiscoGAN(CyclicGAN):
     """DiscoGAN. The share of the reconstruction is small until the generators know the other domain.
 
     As in the official code, `matching` uses all activations of the DCGAN but the first, unless it names layers.
@@ -80,12 +79,6 @@ class DiscoGAN(UnpairedGAN):
             layers = tuple(f"main.{3 * number + 1}" for number in range(1, halvings))
             config = config.model_copy(update={"matching": config.matching.model_copy(update={"layers": layers})})
         super().__init__(config, facts)
-        self.distance = objectives.build(config.objective)
-
-    def terms(self, one: Pass) -> Mapping[str, Tensor]:
-        if not self.config.cycle:
-            return {}
-        return {"cycle": self.config.cycle * self.distance(one.cycled, one.real)}
 
     def total(self, adversarial: Tensor, terms: Mapping[str, Tensor]) -> Tensor:
         share = self.config.share.at(self.step_number) if terms else 0.0

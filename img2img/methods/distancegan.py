@@ -8,12 +8,11 @@ from pydantic import Field, model_validator
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from img2img import objectives
 from img2img.errors import DataError
 from img2img.methods.config import ScheduleConfig
 from img2img.methods.figures import to_signed
 from img2img.methods.method import Batch, Facts
-from img2img.methods.unpaired_gan import CycleConfig, Pass, UnpairedGAN
+from img2img.methods.unpaired_gan import CycleConfig, CyclicGAN, Pass
 from img2img.objectives.pair_distance import Scale, distance_loss, halves, pairs
 
 MAX_PICTURES = 900
@@ -48,7 +47,7 @@ class Config(CycleConfig):
         return self
 
 
-class DistanceGAN(UnpairedGAN):
+class DistanceGAN(CyclicGAN):
     """DistanceGAN: what differs much in one domain should differ much in the other. See `UnpairedGAN`."""
 
     recipe = Config
@@ -58,25 +57,23 @@ class DistanceGAN(UnpairedGAN):
 
     def __init__(self, config: Config, facts: Facts | None = None) -> None:
         super().__init__(config, facts)
-        self.cycle_distance = objectives.build(config.objective)
         self.distances = halves if config.self_distance else pairs
 
     def load(self) -> Dataset[Batch]:
         crops = super().load()
         measure = Scale.of_halves if self.config.self_distance else Scale.of_pairs
-        scales = {}
-        for side, pictures in self.data.dataset.sides.items():
-            if len(pictures) < 3:
-                raise DataError(f"side {side.upper()} has {len(pictures)} training pictures; distancegan needs 3")
-            sample = [crops[index][side] for index in range(min(len(pictures), MAX_PICTURES))]
-            scales[side] = measure(to_signed(torch.stack(sample)))
-        self.scales = scales
+        counts = {side: len(pictures) for side, pictures in self.data.dataset.sides.items()}
+        for side, count in counts.items():
+            if count < 3:
+                raise DataError(f"side {side.upper()} has {count} training pictures; distancegan needs 3")
+        items = [crops[index] for index in range(min(max(counts.values()), MAX_PICTURES))]
+        self.scales = {
+            side: measure(to_signed(torch.stack([item[side] for item in items[:count]])))
+            for side, count in counts.items()
+        }
         return crops
 
-    def terms(self, one: Pass) -> Mapping[str, Tensor]:
+    def terms(self, one: Pass) -> dict[str, Tensor]:
         source, result = self.distances(one.real), self.distances(one.fake)
         loss = distance_loss(source, result, self.scales[one.source], self.scales[one.target])
-        terms = {"distance": self.config.distance * loss}
-        if self.config.cycle:
-            terms["cycle"] = self.config.cycle * self.cycle_distance(one.cycled, one.real)
-        return terms
+        return {"distance": self.config.distance * loss, **super().terms(one)}

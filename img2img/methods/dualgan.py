@@ -1,15 +1,11 @@
 """DualGAN: Yi et al. 2017, "DualGAN: Unsupervised Dual Learning for Image-to-Image Translation"."""
 
-from collections.abc import Mapping
 from typing import Literal
 
 from pydantic import Field
-from torch import Tensor
 
-from img2img import objectives
 from img2img.methods.config import AdversarialConfig, NetworkConfig, OptimiserConfig
-from img2img.methods.method import Facts
-from img2img.methods.unpaired_gan import CycleConfig, Pass, UnpairedGAN
+from img2img.methods.unpaired_gan import CycleConfig, CyclicGAN
 
 RMSPROP = OptimiserConfig(name="rmsprop", rate=5e-5, decay=0.9)
 
@@ -31,17 +27,8 @@ class Config(CycleConfig):
     discriminator_optimiser: OptimiserConfig = RMSPROP
 
 
-class DualGAN(UnpairedGAN):
+class DualGAN(CyclicGAN):
     """DualGAN: CycleGAN's two loops with Wasserstein distances, without an identity loss. See `UnpairedGAN`."""
 
     recipe = Config
     config: Config
-
-    def __init__(self, config: Config, facts: Facts | None = None) -> None:
-        super().__init__(config, facts)
-        self.distance = objectives.build(config.objective)
-
-    def terms(self, one: Pass) -> Mapping[str, Tensor]:
-        if not self.config.cycle:
-            return {}
-        return {"cycle": self.config.cycle * self.distance(one.cycled, one.real)}

@@ -129,7 +129,7 @@ class StarGAN(Method):
         self.facts = facts
         self.blocks = [slice(*block) for block in facts["sets"]]
         self.count, self.columns = len(self.blocks), len(facts["domains"])
-        if config.batch // config.accumulate < 2 * self.count:
+        if config.batch_of_a_part < 2 * self.count:
             raise ConfigError(
                 f"batch = {config.batch} in accumulate = {config.accumulate} parts: each part needs "
                 f"{2 * self.count} pictures or more, because its pictures exchange their labels"

@@ -11,6 +11,7 @@ from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from img2img import objectives
 from img2img.data.ranges import BatchSize, Steps
 from img2img.data.unpaired import UnpairedData, UnpairedSet
 from img2img.exchange.wrappers import TranslationWrapper
@@ -65,11 +66,6 @@ class UnpairedConfig(GrowingConfig):
     def directions(self) -> dict[str, tuple[str, str]]:
         """The directions to train, each with its source and target side."""
         return {way: sides for way, sides in DIRECTIONS.items() if self.direction in (way, "both")}
-
-    @property
-    def batch_of_a_part(self) -> int:
-        """Pictures of one side that a loss sees at once."""
-        return self.batch // self.accumulate
 
     @model_validator(mode="after")
     def _updates_fit(self) -> Self:
@@ -290,3 +286,18 @@ class UnpairedGAN(Method):
             )
             models.append(ModelExport(TranslationWrapper(generator), card, suffix=f".{way}" if both else ""))
         return models
+
+
+class CyclicGAN(UnpairedGAN):
+    """Base of those methods that translate there and back. Their term is the cycle loss; they may add others."""
+
+    config: CycleConfig
+
+    def __init__(self, config: CycleConfig, facts: Facts | None = None) -> None:
+        super().__init__(config, facts)
+        self.distance = objectives.build(config.objective)
+
+    def terms(self, one: Pass) -> dict[str, Tensor]:
+        if not self.config.cycle:
+            return {}
+        return {"cycle": self.config.cycle * self.distance(one.cycled, one.real)}

@@ -21,6 +21,17 @@ from img2img.training.listener import SilentListener
 from img2img.training.loop import train
 
 COLOURS = {"red": (220, 40, 40), "green": (40, 200, 60), "blue": (50, 60, 220)}
+
+ENOUGH_TO_LEARN_A_COLOUR: dict[str, Any] = {
+    "steps": 150,
+    "batch": 2,
+    "validate_every": 150,
+    "log_every": 50,
+    "generator": {"name": "resnet", "options": {"features": 8, "blocks": 1}},
+    "discriminator": {"name": "patchgan", "options": {"features": 8, "layers": 1, "norm": "none"}},
+    "optimiser": {"rate": 2e-3, "betas": [0.5, 0.999]},
+}
+"""Settings with which methods for two domains without pairs learn the colour of the other side."""
 COLOURS |= {"A": COLOURS["red"], "B": COLOURS["blue"]}
 
 

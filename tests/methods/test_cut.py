@@ -105,15 +105,6 @@ def test_mirrored_inputs_are_compared_with_the_input_as_it_was(sides: Path, monk
 
 
 def test_it_learns_the_other_sides_colour(sides: Path, tmp_path: Path) -> None:
-    settings = config(
-        sides,
-        steps=150,
-        batch=2,
-        validate_every=150,
-        log_every=50,
-        generator={"name": "resnet", "options": {"features": 8, "blocks": 1}},
-        discriminator={"name": "patchgan", "options": {"features": 8, "layers": 1, "norm": "none"}},
-        optimiser={"rate": 2e-3, "betas": [0.5, 0.999]},
-    )
+    settings = config(sides, **trials.ENOUGH_TO_LEARN_A_COLOUR)
     figures = trials.train_to_end(CUT, settings, tmp_path / "run")[-1]
     assert figures["swd"] < figures["swd_input"] or figures["l1"] < figures["l1_input"]

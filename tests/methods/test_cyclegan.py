@@ -80,17 +80,7 @@ def test_old_runs_that_do_not_match_features_can_still_be_read(sides: Path) -> N
 
 
 def test_it_learns_the_other_sides_colour(sides: Path, tmp_path: Path) -> None:
-    settings = config(
-        sides,
-        steps=150,
-        batch=2,
-        validate_every=150,
-        log_every=50,
-        identity=0.0,
-        generator={"name": "resnet", "options": {"features": 8, "blocks": 1}},
-        discriminator={"name": "patchgan", "options": {"features": 8, "layers": 1, "norm": "none"}},
-        optimiser={"rate": 2e-3, "betas": [0.5, 0.999]},
-    )
+    settings = config(sides, identity=0.0, **trials.ENOUGH_TO_LEARN_A_COLOUR)
     figures = trials.train_to_end(CycleGAN, settings, tmp_path / "run")[-1]
     assert figures["swd_AtoB"] < figures["swd_AtoB_input"] or figures["l1_AtoB"] < figures["l1_AtoB_input"]
 

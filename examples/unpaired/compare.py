@@ -1,15 +1,24 @@
 """Trains every method for two folders without pairs for the same time, and compares the results.
 
-python examples/unpaired/compare.py A B --out RUNS [--minutes 5] [--seed 0] [--methods cyclegan cut ...]
+python examples/unpaired/compare.py A B --out RUNS [--minutes 5] [--seeds 0 1] [--methods cyclegan cut ...]
+python examples/unpaired/compare.py DATA --out RUNS --size 128     DATA has trainA, trainB, testA and testB
 
-Pictures of the same name show the same thing, which training does not use. Every thirteenth picture is held out. All
-methods use networks of about the same size, 64 px and one thread. Prints a table of the direction from A to B.
+Of two folders, every thirteenth picture is held out, and pictures of the same name show the same thing, which training
+does not use. All methods use networks of about the same size and one thread. Prints a table of the direction from A to
+B, with the mean over the seeds and half the range, and writes RUNS/results.png. Runs that are there already are kept.
 """
 
 import argparse
 import json
 import subprocess
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from img2img.runtime.network import session, tiling
+from img2img.training.sheets import contact_sheet
 
 RESNET = ["generator.options.features=24", "generator.options.blocks=4"]
 PATCHGAN = ["discriminator.options.features=32", "discriminator.options.layers=2"]
@@ -22,34 +31,39 @@ SETTINGS = {
     "cut": [*RESNET, *PATCHGAN],
     "fastcut": [*RESNET, *PATCHGAN],
 }
+ROWS = 8
+Figures = dict[str, dict[str, list[float]]]
+"""Per method and figure, one value per seed."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("a", type=Path)
-    parser.add_argument("b", type=Path)
+    parser.add_argument(
+        "folders", type=Path, nargs="+", help="A and B, or one folder with trainA, trainB, testA, testB"
+    )
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=5)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
+    parser.add_argument("--size", type=int, default=64)
     parser.add_argument("--methods", nargs="+", choices=SETTINGS, default=list(SETTINGS))
     options = parser.parse_args()
-    data = _split(options.a, options.b, options.out / "data")
-    models = {}
-    for method in options.methods:
-        run = options.out / f"{method}-{options.seed}"
-        _train(method, data, run, options.minutes, options.seed)
-        models[method] = next(path for path in (run / "model.AtoB.onnx", run / "model.onnx") if path.exists())
-    kid = _kernel_distances(models, data)
-    print("| method | steps | L1 | SSIM | KID |\n|---|---|---|---|---|")
-    for method in options.methods:
-        last = [
-            line for line in _lines(options.out / f"{method}-{options.seed}" / "log.jsonl") if "validation" in line
-        ][-1]
-        figures = {name.removesuffix("_AtoB"): value for name, value in last["validation"].items()}
-        l1, ssim = figures["l1"], figures["ssim"]
-        print(f"| `{method}` | {last['step']} | {l1:.3f} | {ssim:.3f} | {kid.get(method, float('nan')):.2f} |")
-    copied = figures.get("l1_AtoB_input", figures.get("l1_input"))
-    print(f"| the input, unchanged | | {copied:.3f} | | {kid.get('copy', float('nan')):.2f} |")
+    paired = len(options.folders) == 2
+    data = _split(*options.folders, options.out / "data") if paired else options.folders[0]
+    for seed in options.seeds:
+        for method in options.methods:
+            _train(method, data, options.out / f"{method}-{seed}", options, seed, paired)
+    figures: Figures = {}
+    for seed in options.seeds:
+        models = {method: _model(options.out / f"{method}-{seed}") for method in options.methods}
+        for method, kid in _kernel_distances(models, data).items():
+            figures.setdefault(method, {}).setdefault("kid", []).append(kid)
+        for method in models:
+            for name, value in _measured(options.out / f"{method}-{seed}").items():
+                row = "copy" if name.endswith("_input") else method
+                figures[row].setdefault(name.removesuffix("_input"), []).append(value)
+    _print(figures, options.minutes)
+    models = {method: _model(options.out / f"{method}-{options.seeds[0]}") for method in options.methods}
+    _write_sheet(models, data, options.out / "results.png", options.size, paired)
 
 
 def _split(a: Path, b: Path, data: Path) -> Path:
@@ -63,11 +77,28 @@ def _split(a: Path, b: Path, data: Path) -> Path:
     return data
 
 
-def _train(method: str, data: Path, run: Path, minutes: float, seed: int) -> None:
-    common = ["data.load=72", "data.crop=64", "data.truth=names", "data.flip=false", "validate_every=1000000"]
-    settings = [*common, *SETTINGS[method], f"seed={seed}"]
-    words = ["--out", run, "--data", data, "--device", "cpu", "--threads", "1", "--max-minutes", minutes]
+def _train(method: str, data: Path, run: Path, options: argparse.Namespace, seed: int, paired: bool) -> None:
+    if (run / "model.onnx").exists() or (run / "model.AtoB.onnx").exists():
+        return
+    size = [f"data.load={options.size * 9 // 8}", f"data.crop={options.size}", f"data.flip={str(not paired).lower()}"]
+    settings = [*size, *SETTINGS[method], "validate_every=1000000", f"seed={seed}"]
+    if paired:
+        settings.append("data.truth=names")
+    words = ["--out", run, "--data", data, "--device", "cpu", "--threads", "1", "--max-minutes", options.minutes]
     _img2img("train", method, *words, *(word for one in settings for word in ("--set", one)))
+
+
+def _model(run: Path) -> Path:
+    return next(path for path in (run / "model.AtoB.onnx", run / "model.onnx") if path.exists())
+
+
+def _measured(run: Path) -> dict[str, float]:
+    """Steps, and L1 and SSIM of the last validation. Those of the unchanged input have names that end in `_input`."""
+    lines = [json.loads(line) for line in (run / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+    last = [line for line in lines if "validation" in line][-1]
+    wanted = ("l1", "ssim", "l1_input", "ssim_input")
+    found = {name.replace("_AtoB", ""): value for name, value in last["validation"].items()}
+    return {"steps": last["step"], **{name: found[name] for name in wanted if name in found}}
 
 
 def _kernel_distances(models: dict[str, Path], data: Path) -> dict[str, float]:
@@ -76,12 +107,52 @@ def _kernel_distances(models: dict[str, Path], data: Path) -> dict[str, float]:
     words = [first, *(word for other in others for word in ("--against", other)), "--data", data / "testA"]
     words += ["--real", data / "testB", "--train", data / "trainA", "--train", data / "trainB", "--json"]
     mean = json.loads(_img2img("evaluate", *words, "--threads", "1").splitlines()[-1])
-    found = {name.removesuffix("-AtoB"): one["kid_own"] for name, one in mean.items() if isinstance(one, dict)}
+    found = {
+        name.removesuffix("-AtoB"): one["kid_own"]
+        for name, one in mean.items()
+        if isinstance(one, dict) and "kid_own" in one
+    }
     return {next(iter(models)): mean["kid_own"], **found}
 
 
-def _lines(path: Path) -> list[dict]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+def _print(figures: Figures, minutes: float) -> None:
+    names = [name for name in ("l1", "ssim", "kid") if any(name in found for found in figures.values())]
+    print("| method | steps/s | " + " | ".join(map(str.upper, names)) + " |")
+    print("|---" * (len(names) + 2) + "|")
+    for method, found in figures.items():
+        speed = f"{np.mean(found['steps']) / minutes / 60:.1f}" if "steps" in found else ""
+        cells = [_spread(found.get(name, []), 1 if name == "kid" else 3) for name in names]
+        print(f"| {'the input, unchanged' if method == 'copy' else f'`{method}`'} | {speed} | {' | '.join(cells)} |")
+
+
+def _spread(values: list[float], digits: int) -> str:
+    if not values:
+        return ""
+    return f"{np.mean(values):.{digits}f} +- {(max(values) - min(values)) / 2:.{digits}f}"
+
+
+def _write_sheet(models: dict[str, Path], data: Path, out: Path, size: int, paired: bool) -> None:
+    """Write a row for each of the first held-out pictures: the input, the result of each method and the truth."""
+    paths = sorted((data / "testA").iterdir())
+    paths = paths[:: max(1, len(paths) // ROWS)][:ROWS]
+    inputs = [_read(path, size) for path in paths]
+    columns = {"input": inputs}
+    for method, path in models.items():
+        model = session.load(path)
+        columns[method] = [tiling.run_tiled(model, picture) for picture in inputs]
+    if paired:
+        columns["truth"] = [_read(data / "testB" / path.name, size) for path in paths]
+    contact_sheet(list(columns), list(zip(*columns.values(), strict=True))).save(out)
+
+
+def _read(path: Path, size: int) -> NDArray[np.uint8]:
+    """Read a picture on white and make it `size` pixels high and wide."""
+    with Image.open(path) as picture:
+        rgba = picture.convert("RGBA")
+        white = Image.new("RGBA", rgba.size, "white")
+        return np.asarray(
+            Image.alpha_composite(white, rgba).convert("RGB").resize((size, size), Image.Resampling.BICUBIC)
+        )
 
 
 def _img2img(*words: object) -> str:

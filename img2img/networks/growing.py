@@ -130,8 +130,6 @@ def _enlarged(image: Tensor, times: int) -> Tensor:
     return F.interpolate(image, scale_factor=2.0**times, mode="nearest") if times else image
 
 
-def set_progress(network: nn.Module, progress: float) -> None:
-    """Tell every growing part of `network` which fraction of the training is over."""
-    for module in network.modules():
-        if isinstance(module, Growth):
-            module.set_progress(progress)
+def growing_parts(network: nn.Module) -> list[Growth]:
+    """Return the parts of `network` whose `set_progress` wants to know which fraction of the training is over."""
+    return [module for module in network.modules() if isinstance(module, Growth)]

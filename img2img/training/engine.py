@@ -20,7 +20,7 @@ from img2img.errors import CheckpointError, ConfigError, DeviceError
 from img2img.methods.config import OptimiserConfig, RunConfig
 from img2img.methods.method import Batch, Method, OptimiserSpec
 from img2img.networks import EAGER
-from img2img.networks.growing import set_progress
+from img2img.networks.growing import growing_parts
 from img2img.training.averages import Average
 from img2img.training.checkpoints import Checkpoint
 from img2img.training.schedule import factor
@@ -70,6 +70,7 @@ class Engine:
                 self.averages[name] = Average(network, config.ema)
             compiled = config.compile and not getattr(network, EAGER, False)
             self.networks[name] = torch.compile(network) if compiled else network  # type: ignore[assignment]
+        self._growing = [growth for network in method.networks.values() for growth in growing_parts(network)]
         self.optimisers = {
             name: self.accelerator.prepare_optimizer(_optimiser(moved.config, method, moved.networks))
             for name, moved in method.optimisers.items()
@@ -84,23 +85,21 @@ class Engine:
         """Return the network called `name` without the wrapper of torch.compile."""
         return self.accelerator.unwrap_model(self.networks[name], keep_torch_compile=False)  # type: ignore[no-any-return]
 
-    def set_rates(self, step: int) -> float:
-        """Set the learning rates for `step` and return the generator's."""
+    def begin(self, step: int) -> float:
+        """Set learning rates, random numbers and growing networks for `step`, from 0. Return the generator's rate.
+
+        Everything random in a step is a function of seed, step and process, so that there is no state to save.
+        """
+        words = np.random.SeedSequence((self.config.seed, step, self.accelerator.process_index)).generate_state(2)
+        torch.manual_seed(int(words[0]) << 32 | int(words[1]))
+        self.method.step_number = step
+        for growth in self._growing:
+            growth.set_progress(step / self.config.steps)
         share = factor(self.config.schedule, step, self.config.steps) * self.slowdown
         for name, optimiser in self.optimisers.items():
             for group in optimiser.param_groups:
                 group["lr"] = self.method.optimisers[name].config.rate * share
         return self.method.optimisers["generator"].config.rate * share
-
-    def seed(self, step: int) -> None:
-        """Make everything random in `step` a function of seed, step and process, so that there is no state to save."""
-        words = np.random.SeedSequence((self.config.seed, step, self.accelerator.process_index)).generate_state(2)
-        torch.manual_seed(int(words[0]) << 32 | int(words[1]))
-
-    def grow(self, step: int) -> None:
-        """Tell networks that grow during the training how much of it is over."""
-        for name in self.networks:
-            set_progress(self.unwrapped(name), step / self.config.steps)
 
     def step(self, batches: Sequence[Batch], *, measure: bool = False) -> dict[str, Tensor]:
         """Take one step of the method on `batches`. Return its figures and, with `measure`, gradient norms.

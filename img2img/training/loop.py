@@ -243,10 +243,7 @@ class _Training:
         """
         began = time.monotonic()
         log = (self.step + 1) % self.config.log_every == 0
-        rate = self.engine.set_rates(self.step)
-        self.engine.seed(self.step)
-        self.engine.grow(self.step)
-        self.method.step_number = self.step
+        rate = self.engine.begin(self.step)
         with ExitStack() as around:
             if not self.fits:  # the first step shows whether a step fits into the memory
                 around.enter_context(limits.memory_guard(self.config, self.engine.accelerator.device))

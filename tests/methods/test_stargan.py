@@ -259,7 +259,7 @@ def test_a_part_of_a_batch_may_have_no_partners(has_partner: list[int], folders:
         engine = Engine(method, method.config, "cpu")
         (batch,) = batches(method, 1)
         batch["has_partner"] = torch.tensor(has_partner, dtype=torch.float32)
-        engine.seed(0)
+        engine.begin(0)
         figures = engine.step([batch], measure=True)
         losses.append(figures["pairs"].item())
         gradients.append(figures["gradient/generator"].item())
@@ -512,7 +512,7 @@ def test_networks_and_objectives_can_be_combined_freely(changes: dict[str, objec
     engine = Engine(method, method.config, "cpu")
     before = {name: [p.clone() for p in network.parameters()] for name, network in method.networks.items()}
     for k in range(2):
-        engine.seed(k)
+        engine.begin(k)
         figures = engine.step(batches(method, method.batches, k * method.batches * method.config.batch), measure=True)
         assert all(value.isfinite() for value in figures.values())
     for name, network in method.networks.items():
@@ -597,7 +597,7 @@ def test_the_classification_makes_the_generator_follow_its_label(folders: Path) 
         method = StarGAN(config(folders, **changes))
         engine = Engine(method, method.config, "cpu")
         for k in range(80):
-            engine.seed(k)
+            engine.begin(k)
             engine.step(batches(method, 1, k * method.config.batch))
         return method.validate(engine.evaluation_networks()).figures
 

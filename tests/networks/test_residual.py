@@ -163,8 +163,10 @@ def test_between_scale_1_and_others_the_body_sees_the_same_picture(theirs: int, 
         network.load_state_dict(found[0])
         assert torch.equal(network.last.weight, last)
         small = torch.rand(1, 3, 9, 7)
-        large = F.pixel_unshuffle(F.interpolate(small, scale_factor=2.0), 2)
+        large = F.interpolate(small, scale_factor=2.0)
         given, seen = (large, small) if theirs == 1 else (small, large)
-        found_features, features = network.first(seen * network.gain), trained.first(given * trained.gain)
-        torch.testing.assert_close(found_features, features, atol=1e-5, rtol=1e-4)
+        found_features, features = network._shallow(seen), trained._shallow(given)
+        # A zero pad is black at one scale and grey at the other.
+        found_features, features = (whole[:, :, 1:-1, 1:-1] for whole in (found_features, features))
+        torch.testing.assert_close(found_features, features, atol=1e-4, rtol=1e-4)
         torch.testing.assert_close(network.blocks[1](found_features), trained.blocks[1](features), atol=1e-5, rtol=1e-4)

@@ -178,7 +178,7 @@ class CUT(Method):
 
 
 class FastCUT(CUT):
-    """FastCUT: CUT with other defaults, about twice as fast."""
+    """FastCUT: CUT with other defaults. It takes about 1.6 times as many steps per second."""
 
     recipe = FastConfig
 

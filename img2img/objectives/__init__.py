@@ -25,6 +25,7 @@ RECONSTRUCTION = {
     "l1": "img2img.objectives.reconstruction:L1",
     "l2": "img2img.objectives.reconstruction:L2",
     "charbonnier": "img2img.objectives.reconstruction:Charbonnier",
+    "psnr": "img2img.objectives.reconstruction:PSNR",
     "chroma": "img2img.objectives.reconstruction:Chroma",
     "frequency": "img2img.objectives.reconstruction:Frequency",
     "tv": "img2img.objectives.reconstruction:TotalVariation",

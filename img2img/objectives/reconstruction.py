@@ -33,6 +33,25 @@ class Charbonnier(nn.Module):
         return torch.sqrt((result - truth) ** 2 + self.epsilon**2).mean()
 
 
+class PSNR(nn.Module):
+    """Mean of -PSNR over the pictures, in dB (HINet, Chen et al. 2021, section 3.3; values 0..1).
+
+    Each picture counts alike, however large its error is. With the mean squared error, poor pictures decide what a
+    restoring network does to good ones.
+
+    Args:
+        epsilon: added to the mean squared error, so that a perfect result has a finite loss. 1e-5 is 50 dB.
+    """
+
+    def __init__(self, epsilon: float = 1e-5) -> None:
+        super().__init__()
+        self.epsilon = epsilon
+
+    def forward(self, result: Tensor, truth: Tensor) -> Tensor:
+        errors = (result - truth).float().square().flatten(1).mean(1)
+        return 10 * torch.log10(errors + self.epsilon).mean()
+
+
 class Frequency(nn.Module):
     """Mean absolute difference of the two-dimensional Fourier transforms, real and imaginary parts separately.
 

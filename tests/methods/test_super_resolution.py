@@ -267,6 +267,9 @@ def test_scale_1_restores_by_default(photos: Path) -> None:
     values = {"scale": 1, "data": {"folders": [str(photos)]}}
     settings = RealESRGAN.recipe.parse(RealESRGAN.recipe.with_defaults(values), where="test")
     assert settings.data.degradation.kind == "jpeg-noise" and settings.generator.name == "collapsible-residual"
+    assert settings.objectives == {"l2": 1.0}
+    gan = RealESRGAN.recipe.with_defaults({**values, "stage": "adversarial"})
+    assert gan["objectives"] == RealESRGAN.recipe.with_defaults({"stage": "adversarial"})["objectives"]
     values["data"]["degradation"] = {"kind": "real"}
     values["generator"] = GENERATOR
     settings = RealESRGAN.recipe.parse(RealESRGAN.recipe.with_defaults(values), where="test")

@@ -32,6 +32,14 @@ def test_value_equals_hand_computed_value(name: str, value: float) -> None:
     assert objective(TRUTH, TRUTH).item() == pytest.approx(0, abs=1.1e-3)
 
 
+def test_psnr_weighs_all_pictures_alike_and_is_finite_for_a_perfect_one() -> None:
+    """Mean squared errors of 0.01, which is 20 dB, and of 0, which epsilon makes 50 dB."""
+    psnr = objectives.build("psnr")
+    truth = torch.zeros(2, 3, 4, 4)
+    result = torch.stack([torch.full((3, 4, 4), 0.1), torch.zeros(3, 4, 4)])
+    assert psnr(result, truth).item() == pytest.approx(-(20 + 50) / 2, abs=0.01)
+
+
 def test_total_variation_ignores_the_truth() -> None:
     tv = objectives.build("tv")
     assert tv(RESULT, TRUTH) == tv(RESULT, torch.rand(1, 1, 2, 2)) == tv(RESULT)

@@ -22,6 +22,8 @@ class TranslationWrapper(nn.Module):
         generator: takes `channels` channels with values -1..1; a single channel is luma.
         palette: uint8 `[K, 3]`, for a generator that takes a label map as K one-hot channels. Each pixel gets the
             class with the nearest colour.
+
+    Further inputs, such as a latent code `[N, L]`, reach the generator as they are.
     """
 
     def __init__(self, generator: nn.Module, *, channels: int = 3, palette: NDArray[np.uint8] | None = None) -> None:
@@ -31,8 +33,8 @@ class TranslationWrapper(nn.Module):
         colours = None if palette is None else torch.from_numpy(palette.astype(np.float32) / 255)
         self.register_buffer("palette", colours, persistent=False)
 
-    def forward(self, image: Tensor) -> Tensor:
-        result: Tensor = self.generator(self.generator_input(image))
+    def forward(self, image: Tensor, *further: Tensor) -> Tensor:
+        result: Tensor = self.generator(self.generator_input(image), *further)
         return result.add(1).div(2).expand(-1, 3, -1, -1)
 
     def generator_input(self, image: Tensor) -> Tensor:

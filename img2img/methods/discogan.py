@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Literal
 
-import torch
 from pydantic import Field, NonNegativeInt
 from torch import Tensor
 
@@ -81,5 +80,8 @@ class DiscoGAN(CyclicGAN):
         super().__init__(config, facts)
 
     def total(self, adversarial: Tensor, terms: Mapping[str, Tensor]) -> Tensor:
-        share = self.config.share.at(self.step_number) if terms else 0.0
-        return (1 - share) * adversarial + share * sum(terms.values(), torch.zeros_like(adversarial))
+        if "cycle" not in terms:
+            return super().total(adversarial, terms)
+        share = self.config.share.at(self.step_number)
+        others = {name: term for name, term in terms.items() if name != "cycle"}
+        return (1 - share) * super().total(adversarial, others) + share * terms["cycle"]

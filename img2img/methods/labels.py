@@ -1,7 +1,7 @@
 """Labels for translation between many domains: how networks receive them, and adapters for networks without them."""
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -139,18 +139,29 @@ class DiscriminatorWithClassifier(nn.Module):
 class LogitRecorder:
     """The scores of a discriminator that returns (scores, domain logits), for an `AdversarialLoss`.
 
+    If it `projects`, as a `ProjectionDiscriminator` does, the score of a picture with a label is the first output plus
+    the logits of that label.
+
+    Args:
+        labels: `[N, K]`, the labels of the pictures of the first call, of the second, and so on; the last one is also
+            that of further calls.
+
     Attributes:
         logits: the logits of each call, in order. `discriminator_loss` passes the real pictures first, `generator_loss`
             the generated ones last.
     """
 
-    def __init__(self, discriminator: nn.Module) -> None:
+    def __init__(self, discriminator: Callable[[Tensor], Any], labels: Sequence[Tensor] = ()) -> None:
         self.discriminator = discriminator
+        self.labels = labels if getattr(discriminator, "projects", False) else ()
         self.logits: list[Tensor] = []
 
     def __call__(self, picture: Tensor) -> Tensor | list[Tensor]:
         scores: Tensor | list[Tensor]
         scores, logits = self.discriminator(picture)
+        if self.labels:
+            label = self.labels[min(len(self.logits), len(self.labels) - 1)]
+            scores = scores + (label.to(logits) * logits).sum(1, keepdim=True)
         self.logits.append(logits)
         return scores
 

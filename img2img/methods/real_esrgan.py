@@ -24,8 +24,8 @@ RESTORER = NetworkConfig(
 """The default generator at scale 1. A compact network would work at full resolution and take 16 times as long."""
 
 RESTORATION = {"l2": 1.0}
-"""The default objective at scale 1. Most pixels of mild faults are nearly right, so returning the picture unchanged is a
-minimum of l1, and of psnr, that training hardly leaves."""
+"""The default objective at scale 1. Most pixels of mild faults are nearly right, so the unchanged picture is a minimum
+of l1, and of psnr, that training hardly leaves."""
 
 
 class RealDegradation(DegradationConfig):

@@ -140,6 +140,11 @@ class StarGAN(Method):
         self.averaged = ("generator",)
         discriminator = build_labelled_discriminator(config, self.columns, config.data.crop)
         self.adversarial = add_discriminators(self, config, {"discriminator": discriminator})["discriminator"]
+        if self.adversarial.penalty is not None and getattr(discriminator, "projects", False):
+            raise ConfigError(
+                f"discriminator '{config.discriminator.name}' judges a picture together with its domain, and penalties "
+                "judge pictures that have none: use an objective without one, --set adversarial.name=hinge"
+            )
         self.classify = ClassificationLoss(self.blocks, facts["set_exclusive"])
         self.terms = ReconstructionLoss({config.objective: config.reconstruction}, config.perceptual)
         self.pair_distance = objectives.build(config.objective)
@@ -163,12 +168,12 @@ class StarGAN(Method):
                 target = with_mask_vector(target_label, batch["set"], self.count)
             with torch.set_grad_enabled(number == len(batches) - 1):  # the last result also trains the generator
                 fake = generator(real, target)
-            scorer = LogitRecorder(discriminator)
+            scorer = LogitRecorder(discriminator, (label, target_label))
             adversarial, more = self.adversarial.discriminator_loss(scorer, real, fake)  # equation 1, or 8
             classified = self.classify(scorer.logits[0], label, known)  # equation 2
             yield "discriminator", adversarial + config.classification * classified  # equation 5
             figures |= more | {"classification_real": classified.detach()}
-        scorer = LogitRecorder(discriminator)
+        scorer = LogitRecorder(discriminator, (target_label,))
         # Real pictures of the target domains, for feature matching and relativistic scores.
         reference = real[others]
         if config.pairs:

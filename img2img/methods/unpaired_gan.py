@@ -26,9 +26,13 @@ from img2img.methods.method import Batch, Facts, Method, ModelExport, Networks, 
 from img2img.methods.pool import Pool
 from img2img.networks.norms import inference_copy
 from img2img.networks.unet import UNet
+from img2img.objectives.mode_regulariser import ModeRegulariser
 
 SHEET_ROWS = 4
 """Rows of the contact sheet per direction."""
+
+LOGITS = ("minimax", "non-saturating", "dragan")
+"""The adversarial objectives in which a score is the logit of "this is real"."""
 
 DIRECTIONS = {"AtoB": ("a", "b"), "BtoA": ("b", "a")}
 
@@ -94,11 +98,25 @@ class CycleConfig(UnpairedConfig):
         default="l1", description="distance between a picture and its translation there and back"
     )
     cycle: float = Field(default=10.0, ge=0, description="weight of the cycle loss, G(F(b)) = b and F(G(a)) = a")
+    mode_regulariser: float = Field(
+        default=0.0,
+        ge=0,
+        description="weight of the mode regulariser (MRGAN, Che et al. 2017): pictures that were translated there and "
+        "back should pass for real, so that no kind of picture is missed. Needs a discriminator of logits: adversarial."
+        "name = minimax, non-saturating or dragan",
+    )
 
     @model_validator(mode="after")
     def _has_a_way_back(self) -> Self:
         if self.cycle and self.direction != "both":
             raise ValueError(f"direction = {self.direction} has no way back for the cycle loss: set cycle to 0")
+        if self.mode_regulariser and self.direction != "both":
+            raise ValueError(f"direction = {self.direction} has no way back: set mode_regulariser to 0")
+        if self.mode_regulariser and self.adversarial.name not in LOGITS:
+            raise ValueError(
+                f"mode_regulariser needs a discriminator of logits: adversarial.name = {', '.join(LOGITS)}, "
+                f"not {self.adversarial.name}"
+            )
         return self
 
 
@@ -112,6 +130,7 @@ class Pass:
         wanted: real pictures of the target. They are not the results that `real` should give.
         there: the generator of this direction.
         back: that of the other direction; None: it is not trained.
+        judge: the discriminator of the source side; None: it is not trained.
     """
 
     source: str
@@ -120,6 +139,7 @@ class Pass:
     wanted: Tensor
     there: nn.Module
     back: nn.Module | None
+    judge: nn.Module | None
 
     @cached_property
     def fake(self) -> Tensor:
@@ -208,6 +228,7 @@ class UnpairedGAN(Method):
                 real[target],
                 networks[f"generator_{source}{target}"],
                 networks.get(f"generator_{target}{source}"),
+                networks.get(f"discriminator_{source}"),
             )
             for source, target in self.config.directions.values()
         ]
@@ -289,15 +310,23 @@ class UnpairedGAN(Method):
 
 
 class CyclicGAN(UnpairedGAN):
-    """Base of those methods that translate there and back. Their term is the cycle loss; they may add others."""
+    """Base of those methods that translate there and back.
+
+    Their terms are the cycle loss and the mode regulariser; they may add others.
+    """
 
     config: CycleConfig
 
     def __init__(self, config: CycleConfig, facts: Facts | None = None) -> None:
         super().__init__(config, facts)
         self.distance = objectives.build(config.objective)
+        self.regulariser = ModeRegulariser()
 
     def terms(self, one: Pass) -> dict[str, Tensor]:
-        if not self.config.cycle:
-            return {}
-        return {"cycle": self.config.cycle * self.distance(one.cycled, one.real)}
+        found = {}
+        if self.config.cycle:
+            found["cycle"] = self.config.cycle * self.distance(one.cycled, one.real)
+        if self.config.mode_regulariser:
+            assert one.judge is not None, "checked by the configuration"
+            found["mode_regulariser"] = self.config.mode_regulariser * self.regulariser(one.judge(one.cycled))
+        return found

@@ -39,6 +39,7 @@ NETWORKS = {
     "vgg-style": "img2img.networks.vgg_style:VGGStyle",
     "unet-discriminator": "img2img.networks.unet_discriminator:UNetDiscriminator",
     "sn-patchgan": "img2img.networks.sn_patchgan:SNPatchGAN",
+    "projection": "img2img.networks.projection:ProjectionDiscriminator",
     "dcgan": "img2img.networks.context_encoder:DCGANDiscriminator",
     "auto-encoder": "img2img.networks.auto_encoder:AutoEncoder",
 }

@@ -8,7 +8,7 @@ from img2img.networks.sizes import check_size
 
 
 class ProjectionDiscriminator(nn.Module):
-    """One score for a picture and its label: psi(phi(x)) + y^T V phi(x).
+    """The two parts of the score psi(phi(x)) + y^T V phi(x) of a picture x with the label y.
 
     Miyato and Koyama 2018, equation 3. phi: convolutions with stride 2, then the sum over all places, as in the
     official code. psi: a linear layer. V: one vector per domain. The paper has spectral norm on all layers:
@@ -21,15 +21,19 @@ class ProjectionDiscriminator(nn.Module):
         layers: convolutions with stride 2, 1 to 8.
         norm: "batch", "instance", "layer" or "none" (gradient penalties need one of the last three).
 
-    Input a picture `[N, inputs, H, W]`, values -1..1, sides at least `minimum`, and a label `[N, domains]`, one-hot or
-    with one column per attribute. Output `[N, 1]`, logits, high is real.
+    Input `[N, inputs, H, W]`, values -1..1, sides at least `minimum`. Output psi(phi(x)) `[N, 1]` and V phi(x) `[N,
+    domains]`. `labels.LogitRecorder` adds them up for a label, one-hot or with one column per attribute: logits, high
+    is real.
 
     Attributes:
+        projects: the second output is part of the score of a picture with a label.
         minimum: smallest side of a picture, in pixels.
 
     Raises:
         ConfigError: `layers` is out of range, or the norm is unknown.
     """
+
+    projects = True
 
     def __init__(self, domains: int, inputs: int = 3, features: int = 64, layers: int = 5, norm: str = "none") -> None:
         super().__init__()
@@ -45,11 +49,9 @@ class ProjectionDiscriminator(nn.Module):
             width = wider
         self.phi = nn.Sequential(*sequence)
         self.psi = nn.Linear(width, 1)
-        self.embedding = nn.Linear(domains, width, bias=False)
+        self.embedding = nn.Linear(width, domains, bias=False)
 
-    def forward(self, image: Tensor, label: Tensor) -> Tensor:
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         check_size(image, "projection", minimum=self.minimum)
         features = self.phi(image).sum((2, 3))
-        projected = (self.embedding(label.to(features)) * features).sum(1, keepdim=True)
-        score: Tensor = self.psi(features) + projected
-        return score
+        return self.psi(features), self.embedding(features)

@@ -4,8 +4,7 @@ Three tables: terms that compare a result with the truth (`build`), adversarial 
 penalties on the discriminator (`penalty`). Terms that need more than pictures or scores are separate classes:
 `classification.DomainClassification`, `feature_matching.FeatureMatching`, `perceptual.Perceptual`,
 `reconstruction.MaskedReconstruction`, `pulling_away.PullingAway`; for latent codes `mode_seeking.ModeSeeking` and
-`information.CategoricalInformation` and `GaussianInformation`; for generators with an encoder
-`mode_regularisers.GeometricMetrics` and `ModeRegulariser`.
+`information.Information`; for pictures translated there and back `mode_regulariser.ModeRegulariser`.
 """
 
 import inspect

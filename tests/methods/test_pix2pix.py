@@ -244,3 +244,72 @@ def test_a_network_that_colours_needs_grey_inputs(pairs: Path) -> None:
     data = {"folders": [str(pairs)], "load": 36, "crop": 32, "target": "grey"}
     with pytest.raises(ConfigError, match="chroma-unet turns a grey picture into a colour picture, not 3 channels"):
         Pix2Pix(config(pairs, data=data, generator={"name": "chroma-unet", "options": {"features": 4, "downs": 3}}))
+
+
+SAMPLING = {"length": 3, "mode_seeking": 1.0, "information": 0.5}
+
+
+def test_with_a_latent_code_the_model_draws_samples(pairs: Path, tmp_path: Path) -> None:
+    settings = config(pairs, latent=SAMPLING)
+    trials.check_resume(Pix2Pix, settings, tmp_path, stop=4)
+    session = trials.export(Pix2Pix(settings), tmp_path)[""]
+    assert [one.name for one in session.get_inputs()] == ["image", "latent"]
+    card = Card.from_json(session.get_modelmeta().custom_metadata_map[METADATA_KEY], where="model")
+    assert card.latent == {"length": 3, "distribution": "normal"}
+    image = np.random.default_rng(0).random((1, 3, 16, 24), np.float32)
+    first, second = (
+        session.run(None, {"image": image, "latent": np.full((1, 3), value, np.float32)})[0] for value in (-1, 1)
+    )
+    assert first.shape == image.shape and not np.array_equal(first, second)
+
+
+def test_samples_are_shown_and_their_distance_is_measured(pairs: Path) -> None:
+    method = Pix2Pix(config(pairs, latent=SAMPLING))
+    method.load()
+    found = method.validate(method.networks)
+    assert found.columns == ["input", "sample", "sample", "sample", "truth"]
+    assert found.figures["samples_apart"] > 0
+    assert method.validate(method.networks).figures == found.figures, "the same codes each time"
+
+
+def test_the_terms_for_a_latent_code_are_those_of_their_papers(pairs: Path) -> None:
+    """Both losses hold minus the information, of one estimate each; the generator's also the mode-seeking term."""
+    torch.manual_seed(0)
+    method = Pix2Pix(config(pairs, latent=SAMPLING, adversarial={"name": "lsgan", "weight": 1.0}))
+    loader = torch.utils.data.DataLoader(method.load(), batch_size=2)
+    losses = {}
+    run = method.step(method.networks, [next(iter(loader))])
+    try:
+        while True:
+            name, loss = next(run)
+            losses[name] = float(loss.detach())
+    except StopIteration as end:
+        figures = end.value
+    parts = 100 * figures["l1"] + figures["adversarial"] + figures["information"] + figures["mode_seeking"]
+    assert losses["generator"] == pytest.approx(float(parts), rel=1e-4)
+    assert figures["mode_seeking"] > 0
+    # The discriminator sees the same pictures before the update, so its estimate is the same.
+    assert losses["discriminator"] == pytest.approx(float(figures["discriminator"] + figures["information"]), rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"latent": {"mode_seeking": 1}}, "latent.mode_seeking needs a code: set latent.length"),
+        (
+            {"latent": SAMPLING, "discriminator": {"name": "pixelgan", "options": {}}},
+            "discriminator 'pixelgan' cannot estimate a code: use patchgan or dcgan",
+        ),
+        (
+            {"latent": SAMPLING, "adversarial": {"name": "lsgan", "weight": 0}},
+            "latent.information needs a discriminator: set adversarial.weight above 0",
+        ),
+        (
+            {"latent": {"length": 2}, "generator": {"name": "compact", "options": {"scale": 1}}},
+            "latent.length: generator 'compact' takes a picture only; use unet or resnet",
+        ),
+    ],
+)
+def test_codes_that_nothing_uses_are_refused(changes: dict[str, Any], message: str, pairs: Path) -> None:
+    with pytest.raises(ConfigError, match=message):
+        Pix2Pix(config(pairs, **changes))

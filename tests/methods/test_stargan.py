@@ -496,6 +496,10 @@ def test_unknown_labels_give_no_gradient() -> None:
             "discriminator": {"name": "auto-encoder", "options": {"features": 4}},
             "adversarial": {"name": "began", "discriminator_steps": 1},
         },
+        {
+            "discriminator": {"name": "projection", "options": {"features": 4}, "spectral": True},
+            "adversarial": {"name": "hinge", "discriminator_steps": 1},
+        },
         {"matching": {"weight": 1.0}, "adversarial": {"name": "non-saturating", "weight": 0}, "reconstruction": 0.0},
         {"classification": 0.0, "objective": "charbonnier", "accumulate": 2, "batch": 4, "ema": 0.0},
         {
@@ -505,7 +509,16 @@ def test_unknown_labels_give_no_gradient() -> None:
             "matching": {"weight": 1.0},
         },
     ],
-    ids=["unet", "resnet-patchgan", "multi-scale", "auto-encoder", "matching-alone", "accumulated", "pairs"],
+    ids=[
+        "unet",
+        "resnet-patchgan",
+        "multi-scale",
+        "auto-encoder",
+        "projection",
+        "matching-alone",
+        "accumulated",
+        "pairs",
+    ],
 )
 def test_networks_and_objectives_can_be_combined_freely(changes: dict[str, object], folders: Path) -> None:
     method = StarGAN(config(folders, **changes))
@@ -519,6 +532,30 @@ def test_networks_and_objectives_can_be_combined_freely(changes: dict[str, objec
         moved = [not torch.equal(a, b) for a, b in zip(before[name], network.parameters(), strict=True)]
         assert sum(moved) > len(moved) / 2
     assert np.isfinite(method.validate(engine.evaluation_networks()).figures["closeness"])
+
+
+def test_a_projection_judges_each_picture_with_its_own_domain_and_takes_no_penalty(folders: Path) -> None:
+    """The discriminator's loss scores real pictures with their labels, and results with the labels they should have."""
+    network = {"name": "projection", "options": {"features": 4}}
+    method = StarGAN(
+        config(folders, discriminator=network, adversarial={"name": "hinge", "discriminator_steps": 1}, matching={})
+    )
+    batch = batches(method, 1, method.config.batch)[0]
+    judge, real = method.networks["discriminator"], to_signed(batch["image"])
+    torch.manual_seed(0)
+    _, loss = next(method.step(method.networks, [batch]))
+    torch.manual_seed(0)
+    target = batch["label"][permute_within_sets(batch["set"])]
+    with torch.no_grad():
+        common, own = judge(real)
+        score_real = common + (own * batch["label"]).sum(1, keepdim=True)
+        common, logits = judge(method.networks["generator"](real, target))
+        score_fake = common + (logits * target).sum(1, keepdim=True)
+        hinge = F.relu(1 - score_real).mean() + F.relu(1 + score_fake).mean()
+        expected = hinge + method.classify(own, batch["label"], batch["known"])
+    assert float(loss.detach()) == pytest.approx(float(expected), rel=1e-4)
+    with pytest.raises(ConfigError, match="discriminator 'projection' judges a picture together with its domain"):
+        StarGAN(config(folders, discriminator=network, adversarial={"name": "wgan-gp"}))
 
 
 def test_a_unet_is_exported_as_one_file_too(folders: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import trials
 
 from img2img import methods
 from img2img.errors import ConfigError, DataError
-from img2img.methods.unpaired_gan import UnpairedGAN
+from img2img.methods.unpaired_gan import CyclicGAN, Pass, UnpairedGAN
 
 NAMES = ("dualgan", "discogan", "distancegan", "simgan")
 
@@ -73,6 +73,8 @@ def test_a_stopped_run_continues_exactly_and_exports_its_directions(name: str, s
         ("distancegan", {"cycle": 10.0}),
         ("simgan", {"adversarial": {"name": "lsgan"}, "direction": "both"}),
         ("cyclegan", {"direction": "AtoB", "cycle": 0.0, "identity": 0.0}),
+        ("cyclegan", {"mode_regulariser": 0.5, "adversarial": {"name": "dragan"}}),
+        ("discogan", {"mode_regulariser": 0.5}),
         ("cyclegan", {"generator_steps": 3, "optimiser": {"name": "sgd", "rate": 1e-3, "momentum": 0.9}}),
     ],
     ids=str,
@@ -91,12 +93,29 @@ def test_parts_can_be_combined_freely(name: str, changes: dict[str, Any], sides:
         ("distancegan", {"direction": "AtoB", "cycle": 10.0}, "no way back for the cycle loss: set cycle to 0"),
         ("dualgan", {"generator_steps": 2, "adversarial": {"discriminator_steps": 2}}, "one of them must be 1"),
         ("discogan", {"batch": 1}, "needs 2 pictures or more"),
+        ("cyclegan", {"mode_regulariser": 1.0}, "needs a discriminator of logits.*not lsgan"),
+        (
+            "distancegan",
+            {"direction": "AtoB", "mode_regulariser": 1.0},
+            "AtoB has no way back: set mode_regulariser to 0",
+        ),
     ],
     ids=str,
 )
 def test_settings_that_do_not_fit_are_refused(name: str, changes: dict[str, Any], message: str, sides: Path) -> None:
     with pytest.raises(ConfigError, match=message):
         build(name, tiny(name, sides, **changes))
+
+
+def test_the_mode_regulariser_judges_pictures_that_came_back(sides: Path) -> None:
+    method = build("cyclegan", tiny("cyclegan", sides, mode_regulariser=0.5, adversarial={"name": "minimax"}))
+    assert isinstance(method, CyclicGAN)
+    real = torch.rand(2, 3, 32, 32) * 2 - 1
+    nets = method.networks
+    one = Pass("a", "b", real, real, nets["generator_ab"], nets["generator_ba"], nets["discriminator_a"])
+    scores = nets["discriminator_a"](nets["generator_ba"](nets["generator_ab"](real)))
+    expected = 0.5 * -torch.sigmoid(scores).log().mean()
+    assert float(method.terms(one)["mode_regulariser"].detach()) == pytest.approx(float(expected.detach()), rel=1e-4)
 
 
 def test_too_few_pictures_for_distances_are_refused(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from torch import nn
 
 from img2img import networks
 from img2img.errors import ConfigError
+from img2img.methods.labels import LogitRecorder
 from img2img.networks.minibatch import MinibatchDeviation
 from img2img.networks.projection import ProjectionDiscriminator
 
@@ -119,13 +120,13 @@ def test_the_projection_adds_the_product_of_features_and_label() -> None:
     torch.manual_seed(0)
     network = ProjectionDiscriminator(domains=3, features=4, layers=2)
     pictures, labels = torch.rand(2, 3, 16, 16), torch.tensor([[0.0, 1, 0], [1, 0, 1]])
-    scores = network(pictures, labels)
-    assert scores.shape == (2, 1)
+    scores = LogitRecorder(network, [labels])(pictures)
+    assert isinstance(scores, torch.Tensor) and scores.shape == (2, 1)
     maps = network.phi(pictures).numpy()
     v, weight, bias = network.embedding.weight.numpy(), network.psi.weight.numpy(), network.psi.bias.numpy()
     for n, label in enumerate(labels.numpy()):
         phi = np.array([channel.sum() for channel in maps[n]])
-        expected = weight[0] @ phi + bias[0] + label @ (v.T @ phi)
+        expected = weight[0] @ phi + bias[0] + label @ (v @ phi)
         assert float(scores[n, 0]) == pytest.approx(float(expected), rel=1e-4)
 
 
@@ -133,10 +134,12 @@ def test_the_projection_judges_pictures_together_with_their_label() -> None:
     torch.manual_seed(0)
     network = ProjectionDiscriminator(domains=2, features=4, layers=3, norm="instance")
     picture = torch.rand(1, 3, 16, 16)
-    assert not torch.allclose(network(picture, torch.eye(2)[:1]), network(picture, torch.eye(2)[1:]))
+    scorer = LogitRecorder(network, [torch.eye(2)[:1], torch.eye(2)[1:]])
+    first, second, third = (scorer(picture) for _ in range(3))
+    assert not torch.allclose(first, second) and torch.equal(second, third)
     assert network.minimum == 16
     with pytest.raises(ValueError, match="projection needs sides of 16 or more"):
-        network(torch.rand(1, 3, 8, 16), torch.eye(2)[:1])
+        network(torch.rand(1, 3, 8, 16))
     with pytest.raises(ConfigError, match="projection: layers = 9 must be between 1 and 8"):
         ProjectionDiscriminator(domains=2, layers=9)
 

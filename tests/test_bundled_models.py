@@ -24,6 +24,7 @@ FAITHFUL = [path for path in UPSCALERS if not path.stem.startswith("upscale-x4-r
 LARGEST = {  # parameters
     "upscale-x4-best": 1_600_000,
     "upscale-x4-real": 1_300_000,
+    "restore": 500_000,
     "inpaint": 5_000_000,
     "colorize": 3_000_000,
     "emoji-styles": 5_000_000,

@@ -22,12 +22,11 @@ def restore(
     """Remove JPEG artefacts and noise from photos. Sizes stay as they are.
 
     \b
-    img2img restore photo.jpg -m RUN/model.onnx   writes photo_restore.jpg
+    img2img restore photo.jpg                     writes photo_restore.jpg
     img2img restore photos/ -r                    writes the same tree to photos_restore/
     img2img restore photo.jpg --strength 0.5      keeps half of the faults, and of the grain
 
-    Uses the installed model `restore`, or the model of scale 1 that --model names. No such model is bundled yet:
-    examples/restore.toml is the recipe for one.
+    Uses the model `restore`, or the model of scale 1 that --model names.
     """
     from img2img.cli.process import process
     from img2img.runtime.network.grid import parse_tile

@@ -47,12 +47,10 @@ def test_it_equals_upscaling_with_the_same_model(img2img: Run, photo: Photo, her
     assert (here / "one.png").read_bytes() == (here / "two.png").read_bytes() == (here / "three.png").read_bytes()
 
 
-def test_without_an_installed_model_it_says_how_to_get_one(img2img: Run, photo: Photo, here: Path) -> None:
+def test_an_unknown_model_is_refused(img2img: Run, photo: Photo, here: Path) -> None:
     photo(here / "a.png")
-    done = img2img("restore", "a.png")
-    assert done.status == 2
-    assert "no model named 'restore' is installed, and none is bundled yet" in done.err
-    assert "examples/restore.toml" in done.err and "--model" in done.err
+    done = img2img("restore", "a.png", "-m", "nothing")
+    assert done.status == 2 and "nothing" in done.err and files(here) == ["a.png"]
 
 
 def test_the_message_about_a_model_for_another_task_names_this_one(img2img: Run, photo: Photo, here: Path) -> None:

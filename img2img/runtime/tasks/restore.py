@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Self
 
-from img2img.errors import ModelError, UsageError
+from img2img.errors import UsageError
 from img2img.runtime.files.naming import Naming
 from img2img.runtime.tasks.upscale import UpscaleTask
 
@@ -27,11 +27,6 @@ class RestoreTask(UpscaleTask):
     def find_model(self, settings: Settings, pixels: Callable[[], float | None]) -> Path:
         from img2img.runtime.network import models
 
-        if settings.model is None and not models.is_installed(DEFAULT_MODEL):
-            raise ModelError(
-                f"no model named {DEFAULT_MODEL!r} is installed, and none is bundled yet: train one with the recipe "
-                "examples/restore.toml, and name its file with --model"
-            )
         return models.find(settings.model or DEFAULT_MODEL)
 
     def with_card(self, card: Card) -> Self:

@@ -119,7 +119,7 @@ def _print(figures: Figures, minutes: float) -> None:
     names = [name for name in ("l1", "ssim", "kid") if any(name in found for found in figures.values())]
     print("| method | steps/s | " + " | ".join(map(str.upper, names)) + " |")
     print("|---" * (len(names) + 2) + "|")
-    for method, found in figures.items():
+    for method, found in sorted(figures.items(), key=lambda one: one[0] == "copy"):
         speed = f"{np.mean(found['steps']) / minutes / 60:.1f}" if "steps" in found else ""
         cells = [_spread(found.get(name, []), 1 if name == "kid" else 3) for name in names]
         print(f"| {'the input, unchanged' if method == 'copy' else f'`{method}`'} | {speed} | {' | '.join(cells)} |")

@@ -40,7 +40,7 @@ def translate(
         typer.Option(
             metavar="N",
             help="Write N different results per picture, for models with a latent code (PHOTO_MODEL_1.png ...). In "
-            "templates, {domain} is the number. Sample 1 has the same code for every picture. Default: one result, "
+            "templates, {domain} is the number. Sample k has the same code for every picture. Default: one result, "
             "with a code of zeros.",
             show_default=False,
             rich_help_panel="Model",

@@ -202,7 +202,10 @@ def _match(folder_a: Path, folder_b: Path, missing: Missing) -> tuple[list[Pair]
     if (only_a or only_b) and missing == "fail":
         sides = ((only_a, a, "A without B"), (only_b, b, "B without A"))
         listed = "; ".join(f"{w}: {len(o)} of {len(s)} ({layouts.list_first(o)})" for o, s, w in sides if o)
-        raise DataError(f"{listed}; add the partners, or set data.missing = skip")
+        raise DataError(
+            f"{listed}; add the partners. If they are no pairs, use a method for two folders, or evaluate --data A "
+            "--real B; to leave single pictures out of the training, --set data.missing=skip"
+        )
     return [Pair(name, Part(a[name]), Part(b[name])) for name in sorted(both)], len(only_a) + len(only_b)
 
 

@@ -104,7 +104,8 @@ def _plan_unpaired(data: UnpairedData) -> Plan:
     summary = [*unpaired.describe(found)]
     if truth := unpaired.pairs_by_name(*found.held_out, data.truth):
         summary.append(
-            f"{len(truth)} held-out pictures have the same name in A and B; results are compared with this truth"
+            f"{count_of(len(truth), 'held-out picture')} with the same name in A and B: results are compared with this "
+            "truth"
         )
     counts = {("picture", f" of {letter}"): len(side) for letter, side in zip("AB", found.train, strict=True)}
     return Plan(entries, [*summary, _crops(data, "picture")], _warn_if_few(counts))

@@ -128,8 +128,8 @@ class UnpairedSet:
         notes += folders.dark_note([named.path for side in found.train for named in side], folders.Reading.of(data))
         if truth:
             notes.append(
-                f"{len(truth)} held-out pictures have the same name on the other side; results are compared with them "
-                "(set data.truth = none if they do not show the same thing)"
+                f"{count_of(len(truth), 'held-out picture')} with the same name on the other side: results are "
+                "compared with them (set data.truth = none if they do not show the same thing)"
             )
         return cls(UnpairedCrops(a, b, data, seed=seed), held_a, held_b, truth, notes)
 

@@ -69,7 +69,7 @@ def add_discriminators(
     if config.discriminator_augment_target is not None and not config.discriminator_augment:
         raise ConfigError(
             "discriminator_augment_target adapts augmentations, but discriminator_augment is empty: "
-            "set it to color, translation, cutout"
+            "set it, for example to ['color', 'translation', 'cutout']"
         )
     if config.adversarial.pulling_away and config.batch_of_a_part < 2:
         raise ConfigError(

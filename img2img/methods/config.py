@@ -195,8 +195,8 @@ class RunConfig(Section):
     )
     validate_pictures: Count = Field(
         default=50,
-        description="held-out pictures of a validation at most (cyclegan: per side; stargan: each is translated into "
-        "every domain). A method may use fewer. `img2img evaluate` measures all",
+        description="held-out pictures of a validation at most (of each side, if there are two; stargan: each is "
+        "translated into every domain). A method may use fewer. `img2img evaluate` measures all",
     )
     checkpoint_every: Steps = Field(default=500, description="steps between checkpoints")
     keep: Steps = Field(default=3, description="recent checkpoints to keep in addition to the best one")

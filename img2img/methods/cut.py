@@ -15,7 +15,7 @@ from img2img.exchange.wrappers import TranslationWrapper
 from img2img.methods import unpaired
 from img2img.methods.adversarial import add_discriminators
 from img2img.methods.cards import card_of
-from img2img.methods.config import AdversarialConfig, NetworkConfig, ScheduleConfig
+from img2img.methods.config import AdversarialConfig, MatchingConfig, NetworkConfig, ScheduleConfig
 from img2img.methods.figures import spread, to_signed
 from img2img.methods.gan import GANConfig, check_crop
 from img2img.methods.method import Batch, Facts, Method, ModelExport, Networks, OptimiserSpec, Step, Validation
@@ -39,6 +39,8 @@ EQUIVARIANCE = (
 class Config(GANConfig):
     """Section 4 and appendix C: ResNet-9 and 70x70 PatchGAN with blur, LSGAN + PatchNCE of A and of B."""
 
+    matching_kinds = ("mean",)
+
     method: Literal["cut"] = Field(default="cut", description="method")
     data: UnpairedData = Field(description="two folders of pictures")
     generator: NetworkConfig = Field(
@@ -48,6 +50,7 @@ class Config(GANConfig):
         default=NetworkConfig(name="patchgan", options={"norm": "instance", "blur": True}), description="discriminator"
     )
     adversarial: AdversarialConfig = Field(default=AdversarialConfig(name="lsgan"), description="adversarial objective")
+    matching: MatchingConfig = MatchingConfig(kind="mean")
     contrast: float = Field(default=1.0, gt=0, description=CONTRAST)
     identity: bool = Field(default=True, description=IDENTITY)
     equivariance: bool = Field(default=False, description=EQUIVARIANCE)

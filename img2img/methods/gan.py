@@ -64,6 +64,12 @@ class GANConfig(RunConfig):
                 f"matching.kind = {kind} needs {lacking}, and {self.method} has none: "
                 f"use {' or '.join(self.matching_kinds)}"
             )
+        if self.matching.weight and self.matching_kinds == ("mean",) and self.batch_of_a_part < 2:
+            parts = f" in accumulate = {self.accumulate} parts" if self.accumulate > 1 else ""
+            raise ValueError(
+                f"batch = {self.batch}{parts}: matching.weight compares the mean features of a batch, and needs 2 "
+                "pictures or more; single pictures of two domains have nothing to match"
+            )
         return self
 
     @property
@@ -94,9 +100,10 @@ class GANConfig(RunConfig):
                     "omit the option, or use stargan"
                 )
         if "growing" in network.options:
-            raise ConfigError(
-                f"network '{network.name}': growing is a setting of the method, for example --set growing=[0.25,0.5]"
-            )
+            how = "is a setting of the method, for example --set growing=[0.25,0.5]"
+            if "growing" not in type(self).model_fields:
+                how = f"cannot be used: the networks of {self.method} do not grow"
+            raise ConfigError(f"network '{network.name}': growing {how}")
         known = inspect.signature(lookup("network", networks.NETWORKS, network.name)).parameters
         if "channels" in known and "inputs" not in known:
             fixed = {"channels": fixed["inputs"], **fixed}

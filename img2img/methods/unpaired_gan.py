@@ -80,16 +80,6 @@ class UnpairedConfig(GrowingConfig):
             )
         return self
 
-    @model_validator(mode="after")
-    def _matches_batches(self) -> Self:
-        parts = f" in accumulate = {self.accumulate} parts" if self.accumulate > 1 else ""
-        if self.matching.weight and self.batch_of_a_part < 2:
-            raise ValueError(
-                f"batch = {self.batch}{parts}: matching.weight compares the mean features of a batch, and needs 2 "
-                "pictures or more; single pictures of two domains have nothing to match"
-            )
-        return self
-
 
 class CycleConfig(UnpairedConfig):
     """Settings of the methods that translate there and back."""

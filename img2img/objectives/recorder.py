@@ -12,6 +12,9 @@ from torch.utils.hooks import RemovableHandle
 from img2img.errors import ConfigError
 
 ACTIVATIONS = (nn.ReLU, nn.LeakyReLU, nn.PReLU, nn.ELU, nn.SELU, nn.GELU, nn.SiLU, nn.Mish, nn.Softplus, nn.Tanh)
+MOST_NAMES = 20
+"""Layers that an error names."""
+
 WEIGHTED = (_ConvNd, nn.Linear)
 
 
@@ -95,9 +98,11 @@ class Recorder:
         modules = dict(self._inner.named_modules())
         for layer in self.layers:
             if layer not in modules or not layer:
-                names = ", ".join(name for name in modules if name)
+                names = [name for name in modules if name]
+                listed = ", ".join(names[:MOST_NAMES])
+                more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
                 raise ConfigError(
-                    f"layer '{layer}', whose features are to be compared, does not exist; choose from {names}"
+                    f"layer '{layer}', whose features are to be compared, does not exist; choose from {listed}{more}"
                 )
         return [modules[layer] for layer in self.layers]
 

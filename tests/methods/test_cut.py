@@ -64,7 +64,7 @@ def test_the_recipes_are_those_of_the_paper(sides: Path) -> None:
         },
         {"adversarial": {"name": "wgan-gp", "discriminator_steps": 2}},
         {"equivariance": True, "adversarial": {"name": "relativistic-average"}},
-        {"matching": {"weight": 1.0, "kind": "mean"}},
+        {"matching": {"weight": 1.0, "kind": "mean"}, "batch": 2},
         {"batch": 4, "accumulate": 2},
     ],
     ids=str,
@@ -77,6 +77,23 @@ def test_parts_can_be_combined_freely(changes: dict[str, Any], sides: Path, tmp_
 def test_a_generator_without_default_layers_needs_them(sides: Path) -> None:
     with pytest.raises(ConfigError, match="unet: set layers"):
         CUT(config(sides, generator={"name": "unet", "options": {"features": 4, "downs": 2}}))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"matching": {"weight": 1.0}, "batch": 1}, "needs 2 pictures or more; single pictures of two domains"),
+        ({"matching": {"weight": 1.0, "kind": "pairwise"}}, "pairwise needs pairs, and cut has none: use mean"),
+        (
+            {"generator": {"name": "resnet", "options": {"growing": 2}}},
+            "growing cannot be used: the networks of cut do not grow",
+        ),
+        ({"layers": ["nothing"]}, "layer 'nothing'.* does not exist; choose from .* and [0-9]+ more"),
+    ],
+)
+def test_settings_that_do_not_fit_are_refused(changes: dict[str, Any], message: str, sides: Path) -> None:
+    with pytest.raises(ConfigError, match=message):
+        CUT(config(sides, **changes))
 
 
 def test_mirrored_inputs_are_compared_with_the_input_as_it_was(sides: Path, monkeypatch: pytest.MonkeyPatch) -> None:

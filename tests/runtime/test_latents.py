@@ -48,6 +48,8 @@ def test_codes_have_the_distribution_of_a_normal_and_of_a_truncated_normal():
         ((2, -1, None), "--seed -1"),
         ((2, 0, 0.0), "--truncation 0: use a number above 0"),
         ((2, 0, float("nan")), "--truncation nan"),
+        ((2, 0, float("inf")), "--truncation inf"),
+        ((None, 3, None), "--seed requires --samples"),
         ((None, 0, 2.0), "--truncation requires --samples"),
     ],
 )

@@ -1,5 +1,6 @@
 """Latent codes of models that take one: drawn from a seed, or given by the caller."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,14 +16,14 @@ MOST_SAMPLES = 1000
 def check(samples: int | None, seed: int, truncation: float | None) -> None:
     """Raise UsageError unless the options for samples are valid and fit together."""
     if samples is None:
-        if truncation is not None:
-            raise UsageError("--truncation requires --samples N")
+        for option in ("--truncation",) if truncation is not None else ("--seed",) if seed else ():
+            raise UsageError(f"{option} requires --samples N")
         return
     if not 1 <= samples <= MOST_SAMPLES:
         raise UsageError(f"--samples {samples}: use a number from 1 to {MOST_SAMPLES}")
     if seed < 0:
         raise UsageError(f"--seed {seed}: use a whole number from 0 on")
-    if truncation is not None and not truncation > 0:
+    if truncation is not None and not 0 < truncation < math.inf:
         raise UsageError(f"--truncation {truncation:g}: use a number above 0, such as 2")
 
 

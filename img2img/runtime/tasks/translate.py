@@ -97,7 +97,7 @@ class TranslateTask(Task):
         if self.sheet and self.samples is None and not card.domains:
             if card.latent is not None:
                 raise UsageError(f"--grid shows samples of {card.name}: say how many with --samples N")
-            raise UsageError(f"--grid shows all domains of a model, and {card.name} has none")
+            raise UsageError(f"--grid shows the domains or samples of a model, and {card.name} has none")
         style = None
         if self.reference is None:
             references.check(card, is_given=False)

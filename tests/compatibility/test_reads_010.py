@@ -114,8 +114,9 @@ def test_a_model_file_of_010_passes_every_check(img2img: Run, old: Path, model: 
 def test_a_bundled_card_is_read(img2img: Run, path: Path) -> None:
     card = json.loads(img2img("models", "info", path.stem, "--json").out)["card"]
     assert card["format"] == 1 and card["name"] == path.stem.removesuffix(".int8")
-    assert card["task"] == {"upscale": "upscale", "inpaint": "inpaint"}.get(path.stem.split("-")[0], "translate")
-    assert card["scale"] == (int(path.stem[9]) if card["task"] == "upscale" else 1)
+    tasks = {"upscale": "upscale", "restore": "upscale", "inpaint": "inpaint"}
+    assert card["task"] == tasks.get(path.stem.split("-")[0], "translate")
+    assert card["scale"] == (int(path.stem[9]) if path.stem.startswith("upscale-") else 1)
     assert card["precision"] == ("int8" if path.stem.endswith(".int8") else "fp32")
     assert len(card["domains"]) == (5 if path.stem == "emoji-styles" else 0)
     assert card["sha256"] and card["selftest"]["result"] and card["created_with"].startswith("img2img ")

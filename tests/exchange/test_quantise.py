@@ -185,7 +185,7 @@ def test_samples_for_upscalers_are_reduced_pictures(photos: Path) -> None:
 
 def test_a_bundled_model_keeps_its_quality_in_int8(tmp_path: Path, fast: None) -> None:
     target = tmp_path / "int8.onnx"
-    source = ROOT / "weights" / "upscale-x4.onnx"
+    source = ROOT / "weights" / "upscale-x2.onnx"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(quantise, "CALIBRATION_SAMPLES", 12)
         patch.setattr(quantise, "TEST_SAMPLES", 4)

@@ -115,21 +115,30 @@ def test_the_adversarial_stages_are_as_published(
         assert optimiser.betas == (0.9, 0.99)
 
 
-def test_the_recipes_of_the_bundled_models_do_not_change() -> None:
-    for scale, crop, steps in ((4, 144, 44500), (2, 72, 24100)):
-        values = tomllib.loads((EXAMPLES / f"upscale-x{scale}.toml").read_text())
-        values["data"]["folders"] = ["x"]
-        resolved: Any = ESRGAN.recipe.parse(ESRGAN.recipe.with_defaults(values), where="test")
-        assert (resolved.stage, resolved.scale, resolved.steps, resolved.batch) == ("fidelity", scale, steps, 8)
-        assert (resolved.data.crop, resolved.data.candidates, resolved.data.degradation.kind) == (crop, 3, "bicubic")
-        assert resolved.data.shrink == (0.4, 1.0)
-        assert resolved.generator.options == {"features": 48, "convs": 10, "expand": 256}
-        assert resolved.optimiser.model_dump() == {
-            "name": "adam", "rate": 1e-3, "betas": (0.9, 0.99), "decay": 0.9, "momentum": 0.0,
-            "weight_decay": 0.0, "clip": 0.5,
-        }  # fmt: skip
-        assert (resolved.schedule.shape, resolved.schedule.warmup, resolved.ema) == ("cosine", 100, 0.999)
-        assert resolved.objectives == {"l1": 1.0} and not resolved.perceptual.weight
+COMPACT = {"features": 48, "convs": 10, "expand": 256}
+RESIDUAL = {"features": 32, "blocks": 5, "convs": 3, "activation": "silu"}
+
+
+@pytest.mark.parametrize(
+    ("scale", "crop", "steps", "options", "objectives"),
+    [(4, 144, 42000, RESIDUAL, {"l1": 1.0, "frequency": 0.05}), (2, 72, 24100, COMPACT, {"l1": 1.0})],
+)
+def test_the_recipes_of_the_bundled_models_do_not_change(
+    scale: int, crop: int, steps: int, options: dict[str, Any], objectives: dict[str, float]
+) -> None:
+    values = tomllib.loads((EXAMPLES / f"upscale-x{scale}.toml").read_text())
+    values["data"]["folders"] = ["x"]
+    resolved: Any = ESRGAN.recipe.parse(ESRGAN.recipe.with_defaults(values), where="test")
+    assert (resolved.stage, resolved.scale, resolved.steps, resolved.batch) == ("fidelity", scale, steps, 8)
+    assert (resolved.data.crop, resolved.data.candidates, resolved.data.degradation.kind) == (crop, 3, "bicubic")
+    assert resolved.data.shrink == (0.4, 1.0)
+    assert resolved.generator.options == options
+    assert resolved.optimiser.model_dump() == {
+        "name": "adam", "rate": 1e-3, "betas": (0.9, 0.99), "decay": 0.9, "momentum": 0.0,
+        "weight_decay": 0.0, "clip": 0.5,
+    }  # fmt: skip
+    assert (resolved.schedule.shape, resolved.schedule.warmup, resolved.ema) == ("cosine", 100, 0.999)
+    assert resolved.objectives == objectives and not resolved.perceptual.weight
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -100,6 +100,7 @@ class Pix2Pix(Method):
         elif config.generator.name == "chroma-unet":
             defaults = {"side": config.data.crop}
         self.latent = LatentLoss(config.latent, config.generator, config.discriminator)
+        # Beside the planes of a code, the network itself does not notice that the picture has too few channels.
         if config.generator.options.get("residual") and inputs < outputs:
             raise ConfigError(
                 f"generator.options.residual = true: cannot add {outputs} output channels to {inputs} input channels; "

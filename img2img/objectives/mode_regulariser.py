@@ -1,10 +1,9 @@
 """The mode regulariser, for a generator G with an encoder E."""
 
-import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from img2img.objectives.game import Scores
+from img2img.objectives.logistic import NonSaturating
 
 
 class ModeRegulariser(nn.Module):
@@ -15,11 +14,14 @@ class ModeRegulariser(nn.Module):
     The other regulariser of the paper, E[d(x, G(E(x)))], is a cycle loss.
     """
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.objective = NonSaturating()
+
     def forward(self, scores: Scores) -> Tensor:
         """Return the mean over the batch and the map, summed over the scales: a scalar, at least 0.
 
         Args:
             scores: logits of D for the reconstructions, see `game.Scores`.
         """
-        each = [scores] if isinstance(scores, Tensor) else scores
-        return torch.stack([F.softplus(-score.float()).mean() for score in each]).sum()
+        return self.objective.generator(scores)

@@ -12,10 +12,10 @@ from torch.utils.hooks import RemovableHandle
 from img2img.errors import ConfigError
 
 ACTIVATIONS = (nn.ReLU, nn.LeakyReLU, nn.PReLU, nn.ELU, nn.SELU, nn.GELU, nn.SiLU, nn.Mish, nn.Softplus, nn.Tanh)
+WEIGHTED = (_ConvNd, nn.Linear)
+
 MOST_NAMES = 20
 """Layers that an error names."""
-
-WEIGHTED = (_ConvNd, nn.Linear)
 
 
 class Recorder:

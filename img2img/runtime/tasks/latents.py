@@ -16,8 +16,10 @@ MOST_SAMPLES = 1000
 def check(samples: int | None, seed: int, truncation: float | None) -> None:
     """Raise UsageError unless the options for samples are valid and fit together."""
     if samples is None:
-        for option in ("--truncation",) if truncation is not None else ("--seed",) if seed else ():
-            raise UsageError(f"{option} requires --samples N")
+        if truncation is not None:
+            raise UsageError("--truncation requires --samples N")
+        if seed:
+            raise UsageError("--seed requires --samples N")
         return
     if not 1 <= samples <= MOST_SAMPLES:
         raise UsageError(f"--samples {samples}: use a number from 1 to {MOST_SAMPLES}")

@@ -16,6 +16,8 @@ METHODS = {
     "simgan": "img2img.methods.simgan:SimGAN",
     "cut": "img2img.methods.cut:CUT",
     "fastcut": "img2img.methods.cut:FastCUT",
+    "unit": "img2img.methods.unit:UNIT",
+    "munit": "img2img.methods.munit:MUNIT",
     "stargan": "img2img.methods.stargan:StarGAN",
     "srgan": "img2img.methods.srgan:SRGAN",
     "esrgan": "img2img.methods.esrgan:ESRGAN",

@@ -95,5 +95,5 @@ class SimGAN(UnpairedGAN):
         passes = self._passes(networks, batch)
         with torch.no_grad():
             fake = {one.target: one.fake for one in passes}
-        yield from self._update_discriminators(networks, {one.target: one.wanted for one in passes}, fake, figures)
+        yield from self.update_discriminators(networks, {one.target: one.wanted for one in passes}, fake, figures)
         return figures

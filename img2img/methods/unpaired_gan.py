@@ -9,46 +9,26 @@ from typing import Literal, Self
 import torch
 from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor, nn
-from torch.utils.data import Dataset
 
 from img2img import objectives
-from img2img.data.ranges import BatchSize, Steps
-from img2img.data.unpaired import UnpairedData, UnpairedSet
 from img2img.exchange.wrappers import TranslationWrapper
 from img2img.methods import unpaired
-from img2img.methods.adversarial import add_discriminators
-from img2img.methods.cards import card_of
-from img2img.methods.config import AdversarialConfig, MatchingConfig, NetworkConfig, ScheduleConfig
-from img2img.methods.figures import Picture, spread, to_signed
+from img2img.methods.figures import Picture, to_signed
 from img2img.methods.gan import check_crop
 from img2img.methods.growing import GrowingConfig
-from img2img.methods.method import Batch, Facts, Method, ModelExport, Networks, OptimiserSpec, Step, Validation
-from img2img.methods.pool import Pool
+from img2img.methods.method import Batch, Facts, ModelExport, Networks, OptimiserSpec, Step
+from img2img.methods.two_sided import DIRECTIONS, TwoSidedConfig, TwoSidedGAN
 from img2img.networks.norms import inference_copy
 from img2img.networks.unet import UNet
 from img2img.objectives.mode_regulariser import ModeRegulariser
 
-SHEET_ROWS = 4
-"""Rows of the contact sheet per direction."""
-
 LOGITS = ("minimax", "non-saturating", "dragan")
 """The adversarial objectives in which a score is the logit of "this is real"."""
 
-DIRECTIONS = {"AtoB": ("a", "b"), "BtoA": ("b", "a")}
 
-
-class UnpairedConfig(GrowingConfig):
+class UnpairedConfig(TwoSidedConfig, GrowingConfig):
     """Settings of all these methods."""
 
-    matching_kinds = ("mean",)
-
-    data: UnpairedData = Field(description="two folders of pictures")
-    generator: NetworkConfig = Field(default=NetworkConfig(name="resnet"), description="generator of each direction")
-    discriminator: NetworkConfig = Field(
-        default=NetworkConfig(name="patchgan", options={"norm": "instance"}), description="discriminator of each side"
-    )
-    adversarial: AdversarialConfig = Field(default=AdversarialConfig(name="lsgan"), description="adversarial objective")
-    matching: MatchingConfig = MatchingConfig(kind="mean")
     direction: Literal["both", "AtoB", "BtoA"] = Field(
         default="both", description="directions to train; one direction has no way back, so no cycle loss"
     )
@@ -58,17 +38,9 @@ class UnpairedConfig(GrowingConfig):
     pool: int = Field(
         default=0, ge=0, le=100_000, description="earlier results in the replay pool of each discriminator"
     )
-    norm_mode: Literal["paper", "running"] = Field(
-        default="paper",
-        description="batch norm in validation and export: statistics of the picture (paper) or of training (running)",
-    )
-    steps: Steps = Field(default=200_000, description="training steps (generator updates)")
-    batch: BatchSize = Field(default=1, description="pictures per side and step, over all processes")
-    schedule: ScheduleConfig = ScheduleConfig(shape="constant")
 
     @property
     def directions(self) -> dict[str, tuple[str, str]]:
-        """The directions to train, each with its source and target side."""
         return {way: sides for way, sides in DIRECTIONS.items() if self.direction in (way, "both")}
 
     @model_validator(mode="after")
@@ -145,25 +117,20 @@ class Pass:
         return result
 
 
-class UnpairedGAN(Method):
-    """Base of the methods for two domains without pairs.
+class UnpairedGAN(TwoSidedGAN):
+    """Base of the methods with a generator per direction: `generator_ab` (A to B), `generator_ba`.
 
-    Batches hold `a` and `b`, uint8 `[N, 3, H, W]`. Networks: `generator_ab` (A to B), `generator_ba`,
-    `discriminator_a`, `discriminator_b`; with `direction`, only those of one direction. A method adds its terms with
-    `terms`, and may weigh them and the adversarial loss with `total`.
+    With `direction`, there are only the networks of one direction. A method adds its terms with `terms`, and may weigh
+    them and the adversarial loss with `total`.
     """
 
-    headline = "closeness"
-
     config: UnpairedConfig
-    data: UnpairedSet
 
     def __init__(self, config: UnpairedConfig, facts: Facts | None = None) -> None:
         self.config = config
         self.notes = []
-        ways = config.directions.values()
+        generators = tuple(f"generator_{source}{target}" for source, target in config.directions.values())
         defaults = {"downs": UNet.depth(config.data.crop)} if config.generator.name == "unet" else {}
-        generators = tuple(f"generator_{source}{target}" for source, target in ways)
         self.networks = {}
         for name in generators:
             network = config.build(config.generator, fixed={"inputs": 3, "outputs": 3}, defaults=defaults)
@@ -171,20 +138,7 @@ class UnpairedGAN(Method):
             self.networks[name] = network
         self.optimisers = {"generator": OptimiserSpec(generators, config.optimiser)}
         self.averaged = generators
-        self.sides = sorted(target for _, target in ways)
-        self.pools = {side: Pool(config.pool) for side in self.sides}
-        self.state = {f"pool_{side}": pool for side, pool in self.pools.items()}
-        built = {}
-        for name in (f"discriminator_{side}" for side in self.sides):
-            network = config.build(config.discriminator, fixed={"inputs": 3}, defaults={"size": config.data.crop})
-            check_crop(config.data.crop, config.discriminator, network)
-            built[name] = network
-        self.adversarial = add_discriminators(self, config, built, halve=True)
-
-    def load(self) -> Dataset[Batch]:
-        self.data = UnpairedSet.read(self.config.data, seed=self.config.seed, held_out=self.config.validate_pictures)
-        self.notes += self.data.notes
-        return self.data.dataset
+        self.build_discriminators(pool=config.pool)
 
     @abstractmethod
     def terms(self, one: Pass) -> Mapping[str, Tensor]:
@@ -205,7 +159,7 @@ class UnpairedGAN(Method):
                 yield from self._update_generators(networks, passes, figures)
             if self.step_number % self.config.generator_steps == 0:
                 real = {one.target: one.wanted for one in passes}
-                yield from self._update_discriminators(networks, real, fake, figures)
+                yield from self.update_discriminators(networks, real, fake, figures)
         return figures | self.adversarial[f"discriminator_{self.sides[-1]}"].gradient()
 
     def _passes(self, networks: Networks, batch: Batch) -> list[Pass]:
@@ -238,64 +192,21 @@ class UnpairedGAN(Method):
         yield "generator", loss
         figures["loss"] = loss.detach()
 
-    def _update_discriminators(
-        self, networks: Networks, real: Mapping[str, Tensor], fake: Mapping[str, Tensor], figures: dict[str, Tensor]
-    ) -> Generator[tuple[str, Tensor], None, None]:
-        losses = []
-        accuracies: dict[str, list[Tensor]] = {"accuracy_real": [], "accuracy_fake": []}
-        for side in self.sides:
-            name = f"discriminator_{side}"
-            shown = self.pools[side].exchange(fake[side])
-            loss, more = self.adversarial[name].discriminator_loss(networks[name], real[side], shown)
-            losses.append(loss)
-            for figure, value in more.items():
-                if figure in accuracies:
-                    accuracies[figure].append(value)
-                else:
-                    figures[f"{figure}_{side}"] = value
-        yield "discriminator", torch.stack(losses).sum()
-        figures |= {figure: torch.stack(values).mean() for figure, values in accuracies.items()}
-
-    @torch.no_grad()
-    def validate(self, networks: Networks) -> Validation:
-        """Measure each direction, see `unpaired.measure`.
-
-        `closeness` is minus the mean sliced Wasserstein distance between results and real pictures of the target side.
-        If file names show what a result should be (`data.truth`), the distances to that are measured too.
-        """
-        held = {"a": self.data.held_out_a, "b": self.data.held_out_b}
-        real = {side: [one.picture for one in members] for side, members in held.items()}
-        ways, mode = self.config.directions, self.config.norm_mode
-        figures: dict[str, float] = {}
-        rows: list[list[Picture]] = []
-        for way, (source, target) in ways.items():
-            results = unpaired.translate(inference_copy(networks[f"generator_{source}{target}"], mode), real[source])
-            columns = [real[source], results]
-            if len(ways) == 2:
-                back = inference_copy(networks[f"generator_{target}{source}"], mode)
-                columns.append(unpaired.translate(back, results))
-            truth = [(s, t) if source == "a" else (t, s) for s, t in self.data.truth]
-            figures |= unpaired.measure(results, real[source], real[target], truth, f"_{way}")
-            rows += spread([list(row) for row in zip(*columns, strict=True)], SHEET_ROWS)
-        figures["diversity"] = min(figures[f"diversity_{way}"] for way in ways)
-        figures["closeness"] = -sum(figures[f"swd_{way}"] for way in ways) / len(ways)
-        return Validation(figures, ["input", "result", "back again"][: 1 + len(ways)], rows)
+    def translations(self, networks: Networks, way: str, sources: Sequence[Picture]) -> dict[str, list[Picture]]:
+        source, target = DIRECTIONS[way]
+        mode = self.config.norm_mode
+        results = unpaired.translate(inference_copy(networks[f"generator_{source}{target}"], mode), sources)
+        columns = {"result": results}
+        if back := networks.get(f"generator_{target}{source}"):
+            columns["back again"] = unpaired.translate(inference_copy(back, mode), results)
+        return columns
 
     def models(self, networks: Networks) -> list[ModelExport]:
         """Return one model per direction: `model.AtoB.onnx`, `model.BtoA.onnx`; `model.onnx` if there is only one."""
         models = []
         for way, (source, target) in self.config.directions.items():
             generator = inference_copy(networks[f"generator_{source}{target}"], self.config.norm_mode)
-            both = self.config.direction == "both"
-            card = card_of(
-                self.config,
-                generator,
-                name=self.config.method,
-                suffix=f"-{way}" if both else "",
-                task="translate",
-                method=f"{self.config.method}, {way}",
-            )
-            models.append(ModelExport(TranslationWrapper(generator), card, suffix=f".{way}" if both else ""))
+            models.append(self.model(way, generator, TranslationWrapper(generator)))
         return models
 
 

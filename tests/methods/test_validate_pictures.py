@@ -12,7 +12,8 @@ from img2img.methods import METHODS
 
 TRANSLATION = {"load": 32, "crop": 32}
 GENERATOR = {"options": {"features": 4, "blocks": 1}}
-UNPAIRED = ("cyclegan", "dualgan", "discogan", "distancegan", "simgan", "cut", "fastcut")
+UNPAIRED = ("cyclegan", "dualgan", "discogan", "distancegan", "simgan", "cut", "fastcut", "unit", "munit")
+OWN_NETWORK = ("unit", "munit")
 CASES: dict[str, tuple[Callable[[Path], Path], dict[str, Any], Callable[[Any], int]]] = {
     "pix2pix": (
         lambda folder: trials.paired(folder, 160),
@@ -22,7 +23,11 @@ CASES: dict[str, tuple[Callable[[Path], Path], dict[str, Any], Callable[[Any], i
     **{
         name: (
             lambda folder: trials.domains(folder, ("A", "B"), 160),
-            {"data": TRANSLATION, "generator": {"name": "resnet", **GENERATOR}, "discriminator": {"name": "patchgan"}},
+            {
+                "data": TRANSLATION,
+                "generator": {"name": name if name in OWN_NETWORK else "resnet", **GENERATOR},
+                "discriminator": {"name": "patchgan"},
+            },
             lambda method: max(len(method.data.held_out_a), len(method.data.held_out_b)),
         )
         for name in UNPAIRED

@@ -53,7 +53,10 @@ def train(
         Path | None,
         typer.Option(metavar="WEIGHTS", help="Start from a run, checkpoint, weights file or model (file or name)."),
     ] = None,
-    stage: Annotated[str | None, typer.Option(metavar="fidelity|adversarial", help="Super-resolution stage.")] = None,
+    stage: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Stage to train, if the method has several (esrgan: adversarial)."),
+    ] = None,
     scale: Annotated[int | None, typer.Option(metavar="N", help="Super-resolution factor.")] = None,
     steps: Annotated[int | None, typer.Option(metavar="N", help="Training steps.")] = None,
     max_minutes: Annotated[
@@ -157,6 +160,8 @@ def _quick_exit() -> Iterator[None]:
 def _report(outcome: Outcome, say: Callable[[str], None]) -> None:
     if outcome.step < outcome.steps:
         say(f"time is up after step {outcome.step} of {outcome.steps}; run the same command to continue")
+    elif not outcome.models:
+        say("this stage has no model of its own; start the next stage with --start and the folder of this run")
     for model, card in outcome.models.items():
         say(f"wrote {model}, checked against the network; use it with")
         say(f"  {trainer.usage(model, card)}")

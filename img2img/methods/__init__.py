@@ -18,6 +18,7 @@ METHODS = {
     "fastcut": "img2img.methods.cut:FastCUT",
     "unit": "img2img.methods.unit:UNIT",
     "munit": "img2img.methods.munit:MUNIT",
+    "dtn": "img2img.methods.dtn:DTN",
     "stargan": "img2img.methods.stargan:StarGAN",
     "srgan": "img2img.methods.srgan:SRGAN",
     "esrgan": "img2img.methods.esrgan:ESRGAN",

@@ -26,6 +26,8 @@ NETWORKS = {
     "stargan": "img2img.networks.stargan:StarGANGenerator",
     "unit": "img2img.networks.unit:UNITGenerator",
     "munit": "img2img.networks.munit:MUNITGenerator",
+    "dtn-features": "img2img.networks.dtn:FeatureNetwork",
+    "dtn-decoder": "img2img.networks.dtn:FeatureDecoder",
     "discogan": "img2img.networks.discogan:DiscoGANGenerator",
     "pix2pixhd": "img2img.networks.pix2pixhd:GlobalGenerator",
     "spade": "img2img.networks.spade:SPADEGenerator",

@@ -95,9 +95,10 @@ class DCGANDiscriminator(nn.Module):
             a generator that makes one picture only. Needs batches of 2 or more.
         classes: logits of an auxiliary classifier (Odena et al. 2017), one linear layer on the features before the
             score; 0: none. Only methods with domains use it, and there it is their number.
+        outputs: scores per picture. Only methods that tell more than real and fake apart use it.
 
-    Input `[N, inputs, size, size]`, -1..1; output `[N, 1]`, logits, high is real. With classes, a tuple of this and
-    logits `[N, classes]`.
+    Input `[N, inputs, size, size]`, -1..1; output `[N, outputs]`, logits, high is real. With classes, a tuple of this
+    and logits `[N, classes]`.
 
     Attributes:
         classifier_parts: the parts that only the classification uses.
@@ -116,6 +117,7 @@ class DCGANDiscriminator(nn.Module):
         norm: str = "batch",
         minibatch: bool = False,
         classes: int = 0,
+        outputs: int = 1,
     ) -> None:
         super().__init__()
         halvings = _halvings("dcgan", size, least=8)
@@ -129,7 +131,7 @@ class DCGANDiscriminator(nn.Module):
             width = wider
         self.judged = len(layers)
         layers += [MinibatchDeviation()] if minibatch else []
-        layers.append(nn.Conv2d(width + minibatch, 1, 4, bias=False))
+        layers.append(nn.Conv2d(width + minibatch, outputs, 4, bias=False))
         self.main = nn.Sequential(*layers)
         self.classifier = nn.Linear(16 * width, classes) if classes else None
 

@@ -32,6 +32,11 @@ CASES: dict[str, tuple[Callable[[Path], Path], dict[str, Any], Callable[[Any], i
         )
         for name in UNPAIRED
     },
+    "dtn": (
+        lambda folder: trials.domains(folder, ("A", "B"), 160),
+        {"data": TRANSLATION, "start": "missing"},
+        lambda method: max(len(method.data.held_out_a), len(method.data.held_out_b)),
+    ),
     "stargan": (
         lambda folder: trials.domains(folder, count=80),
         {"data": TRANSLATION, "generator": GENERATOR},

@@ -22,6 +22,7 @@ from img2img.training.sheets import contact_sheet
 
 RESNET = ["generator.options.features=24", "generator.options.blocks=4"]
 PATCHGAN = ["discriminator.options.features=32", "discriminator.options.layers=2"]
+SCALES = ["discriminator.options.features=32", "discriminator.options.layers=3", "discriminator.options.scales=2"]
 SETTINGS = {
     "cyclegan": [*RESNET, *PATCHGAN],
     "dualgan": ["generator.options.features=24", "generator.options.downs=6", *PATCHGAN],
@@ -30,7 +31,24 @@ SETTINGS = {
     "simgan": [*RESNET, *PATCHGAN, "batch=8", "generator_warmup=100", "discriminator_warmup=20"],
     "cut": [*RESNET, *PATCHGAN],
     "fastcut": [*RESNET, *PATCHGAN],
+    "unit": [*RESNET, *SCALES],
+    "munit": [*RESNET, *SCALES],
+    "dtn": ["generator.options.features=24", "discriminator.options.features=32", "batch=8"],
 }
+FEATURES_SHARE = 0.25
+"""The part of the time in which dtn learns its features."""
+BLOCKS = {
+    "weather": [(0x1F300, 0x1F33F)],
+    "food": [(0x1F340, 0x1F37F), (0x1F950, 0x1F96F)],
+    "events": [(0x1F380, 0x1F3DF)],
+    "buildings": [(0x1F3E0, 0x1F3FF)],
+    "animals": [(0x1F400, 0x1F43F), (0x1F980, 0x1F9AF)],
+    "people": [(0x1F440, 0x1F487), (0x1F9D0, 0x1F9FF)],
+    "objects": [(0x1F488, 0x1F4FF), (0x1F550, 0x1F5FF)],
+    "faces": [(0x1F600, 0x1F64F), (0x1F910, 0x1F92F)],
+    "vehicles": [(0x1F680, 0x1F6FF)],
+}
+"""Classes of emoji for the features of dtn: ranges of code points. All others are symbols."""
 ROWS = 8
 Figures = dict[str, dict[str, list[float]]]
 """Per method and figure, one value per seed."""
@@ -84,8 +102,31 @@ def _train(method: str, data: Path, run: Path, options: argparse.Namespace, seed
     settings = [*size, *SETTINGS[method], "validate_every=1000000", f"seed={seed}"]
     if paired:
         settings.append("data.truth=names")
-    words = ["--out", run, "--data", data, "--device", "cpu", "--threads", "1", "--max-minutes", options.minutes]
+    minutes = options.minutes
+    words = ["--data", data, "--device", "cpu", "--threads", "1"]
+    if method == "dtn":
+        features = run.with_name(f"{run.name}-features")
+        _train_features(data, features, size, minutes * FEATURES_SHARE, seed)
+        words += ["--start", features]
+        minutes *= 1 - FEATURES_SHARE
+    words += ["--out", run, "--max-minutes", minutes]
     _img2img("train", method, *words, *(word for one in settings for word in ("--set", one)))
+
+
+def _train_features(data: Path, run: Path, size: list[str], minutes: float, seed: int) -> None:
+    """Train the features of dtn on the training pictures of A, sorted into classes of emoji."""
+    labelled = run.with_name(f"{run.name}-data")
+    for path in sorted((data / "trainA").iterdir()):
+        point = int(path.stem.split("-")[0], 16)
+        found = [name for name, ranges in BLOCKS.items() if any(low <= point <= high for low, high in ranges)]
+        place = labelled / (found[0] if found else "symbols")
+        place.mkdir(parents=True, exist_ok=True)
+        if not (place / path.name).exists():
+            (place / path.name).symlink_to(path.resolve())
+    settings = [*size, "features.options.features=32", "batch=16", "validate_every=1000000", f"seed={seed}"]
+    words = ["--stage", "features", "--data", labelled, "--out", run, "--device", "cpu", "--threads", "1"]
+    words += ["--max-minutes", minutes]
+    _img2img("train", "dtn", *words, *(word for one in settings for word in ("--set", one)))
 
 
 def _model(run: Path) -> Path:

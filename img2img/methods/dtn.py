@@ -66,7 +66,18 @@ class StageConfig(RunConfig):
 
     @classmethod
     def of_stage(cls, values: dict[str, Any]) -> type[Self]:
-        return cast(type[Self], cls.stages.get(str(values.get("stage", "transfer")), cls))
+        return cast(type[Self], cls.stages.get(str(values.get("stage", "transfer")), TransferConfig))
+
+    @classmethod
+    def with_defaults(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """As in `RunConfig`. The transfer stage takes feature network and crop of the run that it starts from."""
+        if cls.of_stage(values) is TransferConfig and values.get("start"):
+            found = _settings_of_run(Path(str(values["start"])))
+            given = values.get("data", {})
+            if "crop" in found.get("data", {}) and isinstance(given, dict):
+                values = {**values, "data": {"crop": found["data"]["crop"], **given}}
+            values = {key: found[key] for key in ("features",) if key in found} | values
+        return super().with_defaults(values)
 
     def build(self, network: NetworkConfig, **fixed: Any) -> nn.Module:
         """Build and initialise `network`. Arguments that its constructor does not have are dropped."""
@@ -126,19 +137,6 @@ class TransferConfig(StageConfig):
     discriminator_optimiser: OptimiserConfig = OptimiserConfig(rate=3e-4, betas=(0.5, 0.999))
     steps: Steps = Field(default=20_000, description="training steps (generator updates)")
     batch: BatchSize = Field(default=32, description="pictures per side and step, over all processes")
-
-    @classmethod
-    def with_defaults(cls, values: dict[str, Any]) -> dict[str, Any]:
-        """As in `RunConfig`. The feature network is that of the run that it starts from."""
-        if values.get("start"):
-            values = _features_of_run(Path(str(values["start"]))) | values
-        return super().with_defaults(values)
-
-    @model_validator(mode="after")
-    def _has_features(self) -> Self:
-        if self.start is None:
-            raise ValueError(f"the transfer stage needs trained features: first {FIRST}, then add --start RUN")
-        return self
 
 
 StageConfig.stages = {"features": FeatureConfig, "transfer": TransferConfig}
@@ -231,6 +229,8 @@ class TransferStage(DTN):
     def __init__(self, config: TransferConfig, facts: Facts | None = None) -> None:
         self.config = config
         self.notes = []
+        if config.start is None:
+            raise ConfigError(f"the transfer stage needs trained features: first {FIRST}, then add --start RUN")
         crop = config.data.crop
         features = config.build_features(crop)
         if not built_networks.has_option(config.discriminator.name, "outputs"):
@@ -314,12 +314,11 @@ def _right(scores: Sequence[Tensor]) -> Tensor:
     return torch.stack([one.argmax(1).eq(kind).float().mean() for kind, one in enumerate(scores)]).mean()
 
 
-def _features_of_run(start: Path) -> dict[str, Any]:
-    """Return the setting `features` of the run or checkpoint folder `start`. Empty if it cannot be read."""
+def _settings_of_run(start: Path) -> dict[str, Any]:
+    """Return the settings of the run or checkpoint folder `start`. Empty if they cannot be read."""
     for folder in (start, start.absolute().parent.parent):
         try:
-            values = tomllib.loads((folder / "config.toml").read_text(encoding="utf-8"))
+            return tomllib.loads((folder / "config.toml").read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
             continue
-        return {key: values[key] for key in ("features",) if key in values}
     return {}

@@ -174,6 +174,10 @@ def norm_figures(trained: TrainedRun, place: Path, *, max_pixels: int | None = N
 def _with_models(trained: TrainedRun) -> TrainedRun:
     """Return `trained` with the models that its method makes now."""
     models = trained.method.models(trained.method.networks)
+    if not models:
+        raise CheckpointError(
+            f"{trained.name}: this stage has no model of its own; start the next stage with --start and this run"
+        )
     states = [{key: value.detach().clone() for key, value in one.network.state_dict().items()} for one in models]
     return dataclasses.replace(trained, models=models, weights=states)
 

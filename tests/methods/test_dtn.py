@@ -31,7 +31,7 @@ def pretrained(sides: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def parse(values: dict[str, Any]) -> RunConfig:
-    return StageConfig.parse(StageConfig.of_stage(values).with_defaults(values), where="test")
+    return StageConfig.parse(StageConfig.with_defaults(values), where="test")
 
 
 def features_stage(sides: Path, **changes: Any) -> RunConfig:
@@ -128,7 +128,7 @@ def test_networks_that_do_not_fit_are_refused(
 
 def test_the_transfer_stage_needs_trained_features(sides: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"first img2img train dtn --stage features .*, then add --start RUN"):
-        transfer_stage(sides, None)
+        DTN(transfer_stage(sides, None))
     with pytest.raises(CheckpointError, match="there is no such run folder"):
         trials.train_to_end(DTN, transfer_stage(sides, tmp_path / "missing"), tmp_path / "run")
 

@@ -8,17 +8,18 @@ from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from img2img.data.ranges import BatchSize, Steps
-from img2img.data.unpaired import UnpairedData, UnpairedSet
+from img2img.data.ranges import Steps
+from img2img.data.unpaired import UnpairedSet
 from img2img.errors import ConfigError
 from img2img.exchange.wrappers import TranslationWrapper
 from img2img.methods import unpaired
 from img2img.methods.adversarial import add_discriminators
 from img2img.methods.cards import card_of
-from img2img.methods.config import AdversarialConfig, MatchingConfig, NetworkConfig, ScheduleConfig
+from img2img.methods.config import NetworkConfig, ScheduleConfig
 from img2img.methods.figures import spread, to_signed
-from img2img.methods.gan import GANConfig, check_crop
+from img2img.methods.gan import check_crop
 from img2img.methods.method import Batch, Facts, Method, ModelExport, Networks, OptimiserSpec, Step, Validation
+from img2img.methods.two_sided import TwoSidedConfig
 from img2img.networks.initialise import initialise
 from img2img.networks.norms import inference_copy
 from img2img.networks.patch_projection import PatchProjection, random_places
@@ -36,21 +37,16 @@ EQUIVARIANCE = (
 )
 
 
-class Config(GANConfig):
+class Config(TwoSidedConfig):
     """Section 4 and appendix C: ResNet-9 and 70x70 PatchGAN with blur, LSGAN + PatchNCE of A and of B."""
 
-    matching_kinds = ("mean",)
-
     method: Literal["cut"] = Field(default="cut", description="method")
-    data: UnpairedData = Field(description="two folders of pictures")
     generator: NetworkConfig = Field(
         default=NetworkConfig(name="resnet", options={"blur": True}), description="generator, A to B"
     )
     discriminator: NetworkConfig = Field(
         default=NetworkConfig(name="patchgan", options={"norm": "instance", "blur": True}), description="discriminator"
     )
-    adversarial: AdversarialConfig = Field(default=AdversarialConfig(name="lsgan"), description="adversarial objective")
-    matching: MatchingConfig = MatchingConfig(kind="mean")
     contrast: float = Field(default=1.0, gt=0, description=CONTRAST)
     identity: bool = Field(default=True, description=IDENTITY)
     equivariance: bool = Field(default=False, description=EQUIVARIANCE)
@@ -59,15 +55,10 @@ class Config(GANConfig):
     layers: tuple[str, ...] = Field(
         default=(), description="generator layers that are compared; empty: the five of the paper, for resnet"
     )
-    norm_mode: Literal["paper", "running"] = Field(
-        default="paper",
-        description="batch norm in validation and export: statistics of the picture (paper) or of training (running)",
-    )
     initialise: Literal["normal", "xavier", "kaiming", "orthogonal", "none"] = Field(
         default="xavier", description="weight initialisation; none: PyTorch's default"
     )
     steps: Steps = Field(default=400_000, description="training steps; the paper trains for 400 epochs")
-    batch: BatchSize = Field(default=1, description="pictures per side and step, over all processes")
     schedule: ScheduleConfig = ScheduleConfig(shape="linear", flat=0.5)
 
 

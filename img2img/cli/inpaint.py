@@ -74,6 +74,16 @@ def inpaint(
             rich_help_panel=_HOLES,
         ),
     ] = 3,
+    to: Annotated[
+        str | None,
+        typer.Option(
+            "--to",
+            metavar="DOMAIN",
+            help="What the filled picture shows, for models with domains; 'img2img models info' lists them.",
+            show_default=False,
+            rich_help_panel="Model",
+        ),
+    ] = None,
     size: Annotated[
         str | None,
         typer.Option(
@@ -98,6 +108,7 @@ def inpaint(
     img2img inpaint cut.png --mask alpha                          fills the erased parts
     img2img inpaint photo.jpg --box 40,30,200,80 --dilate 4
     img2img inpaint photo.png --mask-color '#ff00ff' -o mended.png
+    img2img inpaint bird.png --mask mask.png -m RUN --to sparrow  fills in what a sparrow has there
 
     Pixels outside the holes stay the same, bit for bit. Lossy formats (jpg) encode the whole photo again.
     """
@@ -113,6 +124,7 @@ def inpaint(
         dilate=dilate,
         feather=feather,
         size=None if size is None else options.parse_size(size),
+        to=() if to is None else (to,),
         max_pixels=settings.max_pixels,
         strength=settings.strength,
     )

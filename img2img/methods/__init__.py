@@ -17,6 +17,8 @@ METHODS = {
     "cut": "img2img.methods.cut:CUT",
     "fastcut": "img2img.methods.cut:FastCUT",
     "stargan": "img2img.methods.stargan:StarGAN",
+    "cvae-gan": "img2img.methods.cvae_gan:CVAEGAN",
+    "fm-cgan": "img2img.methods.fm_cgan:FMCGAN",
     "srgan": "img2img.methods.srgan:SRGAN",
     "esrgan": "img2img.methods.esrgan:ESRGAN",
     "real-esrgan": "img2img.methods.real_esrgan:RealESRGAN",

@@ -90,7 +90,8 @@ def inpaint(
             metavar="N|keep|fit",
             help="Largest side at which the network sees a hole and its surroundings. Larger windows are reduced, and "
             "the filling is enlarged again. keep: never reduce. fit: reduce only if memory runs out. Default: 2048 for "
-            "models that copy patches (the bundled one does), 512 for others.",
+            "models that copy patches (the bundled one does), the training size for models of whole pictures, 512 for "
+            "others.",
             show_default=False,
             rich_help_panel="Model",
         ),

@@ -19,6 +19,7 @@ METHODS = {
     "stargan": "img2img.methods.stargan:StarGAN",
     "cvae-gan": "img2img.methods.cvae_gan:CVAEGAN",
     "fm-cgan": "img2img.methods.fm_cgan:FMCGAN",
+    "ip-gan": "img2img.methods.ip_gan:IPGAN",
     "srgan": "img2img.methods.srgan:SRGAN",
     "esrgan": "img2img.methods.esrgan:ESRGAN",
     "real-esrgan": "img2img.methods.real_esrgan:RealESRGAN",

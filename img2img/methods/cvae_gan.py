@@ -1,6 +1,7 @@
 """CVAE-GAN: Bao et al. 2017, "CVAE-GAN: Fine-Grained Image Generation through Asymmetric Training".
 
-Section and equation numbers are those of chapter 4 of Bao's doctoral thesis, with its misprints corrected.
+Section and equation numbers are those of chapter 4 of Bao's doctoral thesis, with its misprints corrected. The mean
+feature matching of pictures from random codes is in the ICCV paper (section 3.2 and algorithm 1) and not in the thesis.
 """
 
 from collections.abc import Sequence
@@ -26,7 +27,7 @@ from img2img.methods.method import Batch, Facts, ModelExport, Networks, Optimise
 from img2img.methods.reconstruction import ReconstructionLoss
 from img2img.networks.norms import inference_copy
 from img2img.objectives import normal_codes
-from img2img.objectives.feature_matching import FeatureMatching
+from img2img.objectives.feature_matching import FeatureMatching, Recorder
 
 MORPHING = {"length": 1, "distribution": "position"}
 REFERENCE = {"about": "the last picture of the morphing", "multiple": 1, "minimum": 1}
@@ -34,7 +35,8 @@ REFERENCE = {"about": "the last picture of the morphing", "multiple": 1, "minimu
 
 class Config(LabelConfig):
     """Equations 4.1 to 4.5: cross-entropy for discriminator and classifier; for the generator half the squared
-    distances of pixels, of discriminator features and of classifier features, 1 each; 3 KL.
+    distances of pixels, of discriminator features and of classifier features, 1 each; 3 KL. From the ICCV paper: 0.001
+    mean feature matching of pictures from random codes, in the discriminator and in the classifier.
 
     As published, a distance is a sum over the values of a picture or layer. At 128 px these are 24,576 times the mean
     squared difference of the pixels, 16,384 times that of the discriminator's layer and 512 times that of the
@@ -56,6 +58,15 @@ class Config(LabelConfig):
     )
     kl: NonNegativeFloat = Field(
         default=3.0, description="weight of the KL divergence of the codes from N(0, 1), a sum over their numbers"
+    )
+    prior_matching: NonNegativeFloat = Field(
+        default=1e-3,
+        description="weight of matching the mean discriminator features of pictures from random codes (lambda_3)",
+    )
+    prior_classifier_matching: NonNegativeFloat = Field(
+        default=1e-3,
+        description="weight of matching their mean classifier features of each label (lambda_4). It makes the "
+        "generator follow the label: a code of another picture's encoding may hold its own",
     )
     inpainting_rounds: Count = Field(
         default=10, description="how often the inpainting model reconstructs the picture to fill a hole"
@@ -87,6 +98,13 @@ class CVAEGAN(LabelMethod):
         half_the_values = 3 * crop**2 / 2
         self.terms = ReconstructionLoss({"l2": config.reconstruction * half_the_values}, config.perceptual)
         self.classifier_matching = FeatureMatching("pairwise", "l2", reduction="half-sum")
+        self.recorder = Recorder(self.networks["discriminator"], self.matched_layers)
+        self.priors = {
+            name: FeatureMatching("centres", "l2", reduction="half-sum")
+            for name in ("prior_matching", "prior_classifier_matching")
+            if getattr(config, name)
+        }
+        self.state = {**self.state, **self.priors}
 
     def step(self, networks: Networks, batches: Sequence[Batch]) -> Step:
         config = self.config
@@ -97,9 +115,13 @@ class CVAEGAN(LabelMethod):
             classified = classification(logits, label)  # equation 4.4
             yield "classifier", classified
             mean, log_variance = networks["encoder"](real, label)
-            code = normal_codes.draw(mean, log_variance)
-            fake = networks["generator"](torch.cat((code, label), 1))
+            fake = networks["generator"](torch.cat((normal_codes.draw(mean, log_variance), label), 1))
             loss, more = self.adversarial.discriminator_loss(networks["discriminator"], real, fake)  # equation 4.3
+            if self.priors:
+                random = torch.randn_like(mean)
+                drawn = networks["generator"](torch.cat((random, label), 1))
+                other, _ = self.adversarial.discriminator_loss(networks["discriminator"], real, drawn)
+                loss = (loss + other) / 2
             yield "discriminator", loss
             figures |= more | {"classification": classified.detach()}
         terms, loss = self.terms(fake, real)  # equation 4.2, its three parts
@@ -107,17 +129,38 @@ class CVAEGAN(LabelMethod):
         loss = loss + matched
         figures |= {"reconstruction" if name == "l2" else name: term for name, term in terms.items()} | more
         if config.classifier_matching:
-            with fixed_statistics(networks["classifier"]):
-                with torch.no_grad():
-                    _, features_real = networks["classifier"](real)
-                _, features_fake = networks["classifier"](fake)
-            matched = self.classifier_matching([features_real], [features_fake])
+            features, features_fake = self._classifier_features(networks, real, fake)
+            matched = self.classifier_matching(features, features_fake)
             loss = loss + config.classifier_matching * matched
             figures |= {"classifier_matching": matched.detach()}
+        if "prior_matching" in self.priors:
+            with torch.no_grad():
+                _, features = self.recorder(real)
+            _, features_drawn = self.recorder(drawn)
+            loss = loss + config.prior_matching * self._match("prior_matching", features, features_drawn, None, figures)
+        if "prior_classifier_matching" in self.priors:
+            features, features_drawn = self._classifier_features(networks, real, drawn)
+            matched = self._match("prior_classifier_matching", features, features_drawn, label, figures)
+            loss = loss + config.prior_classifier_matching * matched
         divergence = normal_codes.divergence(mean, log_variance)  # equation 4.1; it does not reach the generator
         loss = loss + config.kl * divergence
         yield "generator", loss
         return {"loss": loss.detach(), "kl": divergence.detach()} | figures | self.adversarial.gradient()
+
+    def _classifier_features(self, networks: Networks, real: Tensor, fake: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        with fixed_statistics(networks["classifier"]):
+            with torch.no_grad():
+                _, features = networks["classifier"](real)
+            _, features_fake = networks["classifier"](fake)
+        return [features], [features_fake]
+
+    def _match(
+        self, name: str, real: list[Tensor], fake: list[Tensor], label: Tensor | None, figures: dict[str, Tensor]
+    ) -> Tensor:
+        """Return the distance of the moving means `name`, and put it into `figures`."""
+        matched: Tensor = self.priors[name].to(fake[0].device)(real, fake, label)
+        figures[name] = matched.detach()
+        return matched
 
     @torch.no_grad()
     def validate(self, networks: Networks) -> Validation:

@@ -16,12 +16,13 @@ from img2img.data.ranges import BatchSize, Count, Steps
 from img2img.errors import ConfigError, DataError
 from img2img.methods.adversarial import add_discriminators
 from img2img.methods.cards import card_of
-from img2img.methods.config import AdversarialConfig, NetworkConfig, OptimiserConfig, ScheduleConfig
+from img2img.methods.config import AdversarialConfig, MatchingConfig, NetworkConfig, OptimiserConfig, ScheduleConfig
 from img2img.methods.domain_validation import DomainValidation
 from img2img.methods.figures import Picture, to_pictures, to_signed
 from img2img.methods.gan import ADAM, GANConfig
 from img2img.methods.labels import ClassificationLoss
 from img2img.methods.method import Batch, Facts, Method, OptimiserSpec, Validation
+from img2img.networks import EAGER
 from img2img.runtime.network.card import Card
 
 
@@ -48,8 +49,11 @@ class LabelConfig(GANConfig):
     schedule: ScheduleConfig = ScheduleConfig(shape="constant")
 
 
-def read_labels(config: LabelConfig) -> DomainSet:
+def read_labels(config: Any) -> DomainSet:
     """Read the pictures of `config`, each of which has one label.
+
+    Args:
+        config: a `RunConfig` whose data section is a `DomainData`.
 
     Raises:
         DataError: see `DomainSet.read`; or the labels are attributes, or come from several data sets, or a label has
@@ -69,6 +73,12 @@ def read_labels(config: LabelConfig) -> DomainSet:
     return data
 
 
+def check_square(method: str, crop: int) -> None:
+    """Raise ConfigError unless `crop` is a power of two, at least 16."""
+    if crop < 16 or crop & (crop - 1):
+        raise ConfigError(f"data.crop = {crop}: {method} needs a power of two, at least 16")
+
+
 def build_square(
     config: GANConfig, role: str, crop: int, given: Sequence[Tensor], expected: Sequence[tuple[int, ...]], **fixed: Any
 ) -> nn.Module:
@@ -82,8 +92,7 @@ def build_square(
     Raises:
         ConfigError: `crop` is not a power of two, or the network cannot be built or is of another kind.
     """
-    if crop < 16 or crop & (crop - 1):
-        raise ConfigError(f"data.crop = {crop}: {config.method} needs a power of two, at least 16")
+    check_square(config.method, crop)
     chosen: NetworkConfig = getattr(config, role)
     network = config.build(chosen, fixed=fixed, defaults={"size": crop})
     try:
@@ -91,11 +100,11 @@ def build_square(
             found = network.eval()(*given)
         shapes = [tuple(one.shape) for one in (found if isinstance(found, tuple) else (found,))]
     except (TypeError, ValueError, RuntimeError, AttributeError) as error:
-        raise ConfigError(f"{role}.name = {chosen.name} is not a {role} of {config.method}") from error
+        raise ConfigError(f"{role}.name = {chosen.name} cannot be the {role} of {config.method}") from error
     finally:
         network.train()
     if shapes[: len(expected)] != list(expected):
-        raise ConfigError(f"{role}.name = {chosen.name} is not a {role} of {config.method}")
+        raise ConfigError(f"{role}.name = {chosen.name} cannot be the {role} of {config.method}")
     return network
 
 
@@ -106,6 +115,7 @@ class LabelMethod(Method):
 
     Attributes:
         labels: number of labels, K.
+        matched_layers: layers of the discriminator whose features are matched; empty: all but the last.
     """
 
     headline = "closeness"
@@ -132,7 +142,12 @@ class LabelMethod(Method):
             "classifier": OptimiserSpec(("classifier",), config.classifier_optimiser),
         }
         self.averaged = ("generator", "classifier")
-        losses = add_discriminators(self, with_published_layer(config, discriminator), {"discriminator": discriminator})
+        matching = with_published_layer(config.matching, discriminator)
+        self.matched_layers = matching.layers
+        setattr(discriminator, EAGER, True)  # layers are recorded by hooks, which compiled code does not run
+        losses = add_discriminators(
+            self, config.model_copy(update={"matching": matching}), {"discriminator": discriminator}
+        )
         self.adversarial = losses["discriminator"]
 
     def load(self) -> Dataset[Batch]:
@@ -156,12 +171,12 @@ class LabelMethod(Method):
         return {"domains": tuple(self.facts["domains"]), "exclusive": True}
 
 
-def with_published_layer(config: LabelConfig, discriminator: nn.Module) -> LabelConfig:
-    """Return `config` with the layer that CVAE-GAN matches, if the discriminator names it and no layers are set."""
+def with_published_layer(matching: MatchingConfig, discriminator: nn.Module) -> MatchingConfig:
+    """Return `matching` with the layer that CVAE-GAN matches, if the discriminator names it and no layers are set."""
     layer = getattr(discriminator, "matched", None)
-    if config.matching.layers or layer is None:
-        return config
-    return config.model_copy(update={"matching": config.matching.model_copy(update={"layers": (layer,)})})
+    if matching.layers or layer is None:
+        return matching
+    return matching.model_copy(update={"layers": (layer,)})
 
 
 @contextmanager

@@ -35,6 +35,8 @@ NETWORKS = {
     "vector-generator": "img2img.networks.vectors:VectorGenerator",
     "vector-encoder": "img2img.networks.vectors:VectorEncoder",
     "label-classifier": "img2img.networks.vectors:LabelClassifier",
+    "vgg16": "img2img.networks.vgg16:VGG16",
+    "inverted-vgg16": "img2img.networks.vgg16:InvertedVGG16",
     # discriminators
     "patchgan": "img2img.networks.patchgan:PatchGAN",
     "pixelgan": "img2img.networks.patchgan:PixelGAN",

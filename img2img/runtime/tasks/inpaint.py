@@ -226,7 +226,8 @@ def inpaint(
         mask: bool [H, W], true where to fill.
         to: for models with domains, the domain of the filled picture.
         size: largest side of a window in pixels; larger windows are reduced and the filling is enlarged again. None:
-            512, or 2048 if the network reduces pictures itself. See `input_size.Size` for other values.
+            512, or the size of the pictures that the network was trained on (the card's `side`), or 2048 if it reduces
+            pictures itself. See `input_size.Size` for other values.
         dilate: number of pixels to grow the mask by.
         feather: width of the blended rim inside the (grown) mask, in pixels.
         strength: 0 returns the picture, 1 the network's result; values in between blend the two.
@@ -312,7 +313,7 @@ def _check_inputs(card: Card, to: str | Sequence[str]) -> None:
 
 
 def _default_size(card: Card) -> int:
-    return input_size.MOST_SIDE if card.resizes else DEFAULT_SIZE
+    return input_size.MOST_SIDE if card.resizes else card.side or DEFAULT_SIZE
 
 
 def _covers_all(selection: str, dilate: int) -> str:

@@ -74,13 +74,24 @@ def inpaint(
             rich_help_panel=_HOLES,
         ),
     ] = 3,
+    to: Annotated[
+        str | None,
+        typer.Option(
+            "--to",
+            metavar="DOMAIN",
+            help="What the filled picture shows, for models with domains; 'img2img models info' lists them.",
+            show_default=False,
+            rich_help_panel="Model",
+        ),
+    ] = None,
     size: Annotated[
         str | None,
         typer.Option(
             metavar="N|keep|fit",
             help="Largest side at which the network sees a hole and its surroundings. Larger windows are reduced, and "
             "the filling is enlarged again. keep: never reduce. fit: reduce only if memory runs out. Default: 2048 for "
-            "models that copy patches (the bundled one does), 512 for others.",
+            "models that copy patches (the bundled one does), the training size for models of whole pictures, 512 for "
+            "others.",
             show_default=False,
             rich_help_panel="Model",
         ),
@@ -98,6 +109,7 @@ def inpaint(
     img2img inpaint cut.png --mask alpha                          fills the erased parts
     img2img inpaint photo.jpg --box 40,30,200,80 --dilate 4
     img2img inpaint photo.png --mask-color '#ff00ff' -o mended.png
+    img2img inpaint bird.png --mask mask.png -m RUN --to sparrow  fills in what a sparrow has there
 
     Pixels outside the holes stay the same, bit for bit. Lossy formats (jpg) encode the whole photo again.
     """
@@ -113,6 +125,7 @@ def inpaint(
         dilate=dilate,
         feather=feather,
         size=None if size is None else options.parse_size(size),
+        to=() if to is None else (to,),
         max_pixels=settings.max_pixels,
         strength=settings.strength,
     )

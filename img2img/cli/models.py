@@ -198,6 +198,8 @@ def _reference(card: Card) -> str:
 def _latent(card: Card) -> str:
     if card.latent is None:
         return ""
+    if card.latent["distribution"] == "position":
+        return "position between image and reference (img2img morph)"
     return f"{card.latent['length']} values, distribution {card.latent['distribution']} (--samples)"
 
 

@@ -51,6 +51,8 @@ def limit(max_pixels: int | None) -> list[str]:
 
 def usage(model: Path, card: Card) -> str:
     """Return the command that uses a model file."""
+    if card.latent is not None and card.latent["distribution"] == "position":
+        return f"img2img morph FIRST LAST --model {shlex.quote(str(model))}"
     to = f" --to {shlex.quote(card.domains[0])}" if card.domains else ""
     reference = " --reference REFERENCE" if card.reference is not None else ""
     command = "restore" if card.task == "upscale" and card.scale == 1 else card.task

@@ -92,15 +92,16 @@ class InpaintingWrapper(nn.Module):
     """Turns a generator of (picture -1..1 with a blank hole, mask) into one of (`image` RGB 0..1, `mask`, 1 = fill).
 
     The generator does not see what lies inside the hole. Pixels outside the hole stay as they are. If the generator
-    returns a coarse and a refined result, the refined one is used.
+    returns a coarse and a refined result, the refined one is used. Further inputs, such as a label `[N, K]`, reach it
+    as they are.
     """
 
     def __init__(self, generator: nn.Module) -> None:
         super().__init__()
         self.generator = generator
 
-    def forward(self, image: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, image: Tensor, mask: Tensor, *further: Tensor) -> Tensor:
         mask = (mask > 0.5).float()
-        result = self.generator((image * 2 - 1) * (1 - mask), mask)
+        result = self.generator((image * 2 - 1) * (1 - mask), mask, *further)
         filled: Tensor = result[-1] if isinstance(result, tuple) else result
         return filled.add(1).div(2).clamp(0, 1) * mask + image * (1 - mask)

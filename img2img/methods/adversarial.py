@@ -156,7 +156,9 @@ class AdversarialLoss:
         name = config.penalty or self.objective.penalty
         self.penalty = objectives.penalty(name) if name and config.penalty_weight else None
         self._check(discriminator, name)
-        self.matching = FeatureMatching(matching.kind, matching.distance) if matching.weight else None
+        self.matching = (
+            FeatureMatching(matching.kind, matching.distance, reduction=matching.reduction) if matching.weight else None
+        )
         self.matching_weight = matching.weight
         self._recorder = Recorder(discriminator, matching.layers) if matching.weight else None
         self._layer_weights = _layer_weights(discriminator)

@@ -126,14 +126,18 @@ class MatchingConfig(Section):
     weight: float = Field(
         default=0.0,
         ge=0,
-        description="weight in the generator's loss; 0: off. The loss is a mean over each layer, a sum over the layers "
-        "and a mean over the scales, as in pix2pixHD. Bao et al. 2017 (CVAE-GAN) take half the sum over a layer: with "
-        "l2 and an 8x8x512 layer, their weight of 1 is 16384 here",
+        description="weight in the generator's loss; 0: off. The loss is a sum over the layers and a mean over the "
+        "scales, as in pix2pixHD",
     )
-    kind: Literal["mean", "class-mean", "pairwise"] = Field(
+    kind: Literal["mean", "class-mean", "pairwise", "centres"] = Field(
         default="pairwise",
-        description="what to match: batch means (mean), moving means per class (class-mean), or each result with its "
-        "truth (pairwise)",
+        description="what to match: batch means (mean), moving means per class (class-mean), each result with its "
+        "truth (pairwise), or moving means of real and of generated pictures (centres: FM-CGAN)",
+    )
+    reduction: Literal["mean", "half-sum"] = Field(
+        default="mean",
+        description="mean over the values of a layer, or half their sum (Bao et al. 2017, CVAE-GAN). For an 8x8x512 "
+        "layer the latter is 16384 times as much",
     )
     distance: Literal["l1", "l2"] = Field(default="l1", description="distance between activations")
     layers: tuple[str, ...] = Field(default=(), description="discriminator layers; empty: all but the last")

@@ -102,6 +102,7 @@ class Method(ABC):
         batches: number of batches that `step` gets. Above 1, each discriminator update has its own batch.
         state: other state that a resume needs, by name.
         step_number: the step that `step` takes, counted from 0. The loop sets it.
+        needs_from_start: names of the networks that the weights at `start` must hold. Others may be missing there.
         notes: messages to show before the first step.
     """
 
@@ -117,6 +118,7 @@ class Method(ABC):
     batches: int = 1
     state: Mapping[str, Stateful] = MappingProxyType({})
     step_number: int = 0
+    needs_from_start: tuple[str, ...] = ()
     notes: list[str]
     facts: Facts = MappingProxyType({})
 

@@ -35,6 +35,12 @@ NETWORKS = {
     "context-encoder": "img2img.networks.context_encoder:ContextEncoder",
     "gated": "img2img.networks.gated:GatedGenerator",
     "patch-copying": "img2img.networks.patch_copying:PatchCopyingGenerator",
+    # pictures from vectors, vectors from pictures, labels from pictures
+    "vector-generator": "img2img.networks.vectors:VectorGenerator",
+    "vector-encoder": "img2img.networks.vectors:VectorEncoder",
+    "label-classifier": "img2img.networks.vectors:LabelClassifier",
+    "vgg16": "img2img.networks.vgg16:VGG16",
+    "inverted-vgg16": "img2img.networks.vgg16:InvertedVGG16",
     # discriminators
     "patchgan": "img2img.networks.patchgan:PatchGAN",
     "pixelgan": "img2img.networks.patchgan:PixelGAN",

@@ -102,6 +102,8 @@ class DCGANDiscriminator(nn.Module):
 
     Attributes:
         classifier_parts: the parts that only the classification uses.
+        matched: name of the layer whose activations CVAE-GAN matches: the input of the last convolution with stride
+            (Bao et al. 2017), 8 x 8 pixels.
 
     Raises:
         ConfigError: `size` or `norm` has another value.
@@ -130,6 +132,7 @@ class DCGANDiscriminator(nn.Module):
             layers += [norm_layer(norm, wider), nn.LeakyReLU(0.2)]
             width = wider
         self.judged = len(layers)
+        self.matched = f"main.{max(self.judged - 4, 1)}"
         layers += [MinibatchDeviation()] if minibatch else []
         layers.append(nn.Conv2d(width + minibatch, outputs, 4, bias=False))
         self.main = nn.Sequential(*layers)

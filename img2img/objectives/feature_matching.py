@@ -17,8 +17,8 @@ __all__ = ["FeatureMatching", "Recorder"]
 class FeatureMatching(nn.Module):
     """Distance between real and fake features, averaged within each layer and summed over the layers.
 
-    Bao et al. 2017 take half the sum over a layer instead of its mean. To use their weight with "l2", multiply it by
-    half the number of values of the layer: by 16,384 for the 8x8x512 map of their discriminator at 128 px.
+    Bao et al. 2017 take half the sum over a layer instead of its mean ("half-sum"): for the 8x8x512 map of their
+    discriminator at 128 px, 16,384 times as much.
 
     Gradients reach only the fake features. `Recorder` provides the features. Added to an adversarial objective, feature
     matching steadies training. As the generator's only loss, with a discriminator trained by cross-entropy, it is the
@@ -34,9 +34,13 @@ class FeatureMatching(nn.Module):
             of each class over batch and positions (Bao et al. 2017, mean feature matching of the classifier); the real
             means are moving averages, because a batch holds few pictures of a class. "pairwise" compares sample by
             sample, for results with a truth (pix2pixHD, Wang et al. 2018, equation 4, with l1; Bao et al. 2017,
-            pairwise feature matching, with l2).
+            pairwise feature matching, with l2). "centres" compares moving averages of the real and of the fake means,
+            at each position (Bao's doctoral thesis, section 3.3): of each class if there are labels. One batch then
+            moves the fake mean only a little, so single pictures need not look like the mean of their class.
         distance: "l1", the absolute difference, or "l2", its square.
         decay: share of a moving average that remains after one batch.
+        reduction: "mean" over the values of a layer, and over the classes, or "half-sum": half their sum, and the mean
+            over the samples only.
 
     Raises:
         ConfigError: the kind or distance is unknown, or `decay` is not in 0..1; from `forward`, there are no features.
@@ -44,13 +48,18 @@ class FeatureMatching(nn.Module):
 
     def __init__(
         self,
-        kind: Literal["mean", "class-mean", "pairwise"] = "mean",
+        kind: Literal["mean", "class-mean", "pairwise", "centres"] = "mean",
         distance: Literal["l1", "l2"] = "l2",
         decay: float = 0.9,
+        reduction: Literal["mean", "half-sum"] = "mean",
     ) -> None:
         super().__init__()
-        if kind not in ("mean", "class-mean", "pairwise"):
-            raise ConfigError(f"unknown kind of feature matching '{kind}'; choose from mean, class-mean, pairwise")
+        if kind not in ("mean", "class-mean", "pairwise", "centres"):
+            raise ConfigError(
+                f"unknown kind of feature matching '{kind}'; choose from mean, class-mean, pairwise, centres"
+            )
+        if reduction not in ("mean", "half-sum"):
+            raise ConfigError(f"unknown reduction '{reduction}'; choose from mean, half-sum")
         if distance not in ("l1", "l2"):
             raise ConfigError(f"unknown distance '{distance}'; choose from l1, l2")
         if not 0 <= decay < 1:
@@ -58,6 +67,7 @@ class FeatureMatching(nn.Module):
         self.kind = kind
         self.distance = distance
         self.decay = decay
+        self.reduction = reduction
 
     def forward(
         self,
@@ -73,7 +83,7 @@ class FeatureMatching(nn.Module):
         Args:
             real: features of real pictures, one tensor `[N, C, ...]` per layer.
             fake: features of generated pictures from the same layers.
-            labels: for "class-mean", the classes of the real pictures: `[N, K]`, 0..1, or int64 `[N]`.
+            labels: for "class-mean" and "centres", the classes of the real pictures: `[N, K]`, 0..1, or int64 `[N]`.
             fake_labels: classes of the fake pictures; None: the same as `labels`.
             weights: one per layer; None: all 1.
         """
@@ -85,14 +95,17 @@ class FeatureMatching(nn.Module):
             raise ValueError(f"cannot match {len(real)} layers of real features with {len(fake)} of fake ones")
         real = [features.detach().float() for features in real]
         fake = [features.float() for features in fake]
-        if self.kind == "class-mean":
+        if self.kind in ("class-mean", "centres"):
             if labels is None:
-                raise ValueError("class-mean feature matching needs the labels of the pictures")
-            terms = self._class_mean_terms(real, fake, labels, labels if fake_labels is None else fake_labels)
+                if self.kind == "class-mean":
+                    raise ValueError("class-mean feature matching needs the labels of the pictures")
+                labels = real[0].new_ones(len(real[0]), 1)  # one class
+                fake_labels = real[0].new_ones(len(fake[0]), 1)
+            terms = self._class_terms(real, fake, labels, labels if fake_labels is None else fake_labels)
         else:
             if self.kind == "mean":
-                real, fake = [features.mean(0) for features in real], [features.mean(0) for features in fake]
-            terms = [self._difference(r, f).mean() for r, f in zip(real, fake, strict=True)]
+                real, fake = ([features.mean(0, keepdim=True) for features in side] for side in (real, fake))
+            terms = [self._reduced(self._difference(r, f)).mean() for r, f in zip(real, fake, strict=True)]
         if weights is not None:
             terms = [weight * term for weight, term in zip(weights, terms, strict=True)]
         return torch.stack(terms).sum()
@@ -101,21 +114,34 @@ class FeatureMatching(nn.Module):
         difference = fake - real
         return difference.abs() if self.distance == "l1" else difference.square()
 
-    def _class_mean_terms(
-        self, real: list[Tensor], fake: list[Tensor], labels: Tensor, fake_labels: Tensor
-    ) -> list[Tensor]:
+    def _reduced(self, difference: Tensor) -> Tensor:
+        """One number for each sample or class of `[N, ...]`."""
+        return difference.flatten(1).mean(1) if self.reduction == "mean" else 0.5 * difference.flatten(1).sum(1)
+
+    def _class_terms(self, real: list[Tensor], fake: list[Tensor], labels: Tensor, fake_labels: Tensor) -> list[Tensor]:
         if self.training:
-            self._update_averages(real, self._membership(labels).to(real[0]))
+            self._update_averages(real, self._membership(labels).to(real[0]), "centre")
         fake_labels = self._membership(fake_labels).to(fake[0])
         counts = fake_labels.sum(0)
         present = (counts > 0) & (self._average("seen", counts) > 0)
         terms = []
         for i, features in enumerate(fake):
-            sums = fake_labels.T @ _mean_over_positions(features)
-            means = sums / counts.clamp_min(1e-12)[:, None]
-            each = self._difference(self._average(f"centre_{i}", sums), means).mean(1)
-            terms.append(torch.where(present, each, 0).sum() / present.sum().clamp_min(1))
+            values = self._values(features)
+            means = fake_labels.T @ values / counts.clamp_min(1e-12)[:, None]
+            if self.kind == "centres":  # the gradient is that of the batch's share in the moving average
+                before = self._average(f"fake_centre_{i}", means)
+                begun = self._average("fake_seen", counts)[:, None] > 0
+                means = torch.where(begun, self.decay * before + (1 - self.decay) * means, means)
+            each = self._reduced(self._difference(self._average(f"centre_{i}", means), means))
+            total = torch.where(present, each, 0).sum()
+            terms.append(total / present.sum().clamp_min(1) if self.reduction == "mean" else total)
+        if self.training and self.kind == "centres":
+            self._update_averages(fake, fake_labels, "fake_centre")
         return terms
+
+    def _values(self, features: Tensor) -> Tensor:
+        """The values of `[N, C, ...]` that are averaged over a class: `[N, V]`."""
+        return _mean_over_positions(features) if self.kind == "class-mean" else features.flatten(1)
 
     def _membership(self, labels: Tensor) -> Tensor:
         if labels.dim() == 2:
@@ -125,17 +151,19 @@ class FeatureMatching(nn.Module):
         return F.one_hot(labels, classes)
 
     @torch.no_grad()
-    def _update_averages(self, real: list[Tensor], labels: Tensor) -> None:
+    def _update_averages(self, layers: list[Tensor], labels: Tensor, name: str) -> None:
+        """Move the averages called `name` towards the class means of this batch."""
+        counter = name.replace("centre", "seen")
         counts = sum_over_processes(labels.sum(0))
-        seen = self._average("seen", counts)
-        for i, features in enumerate(real):
-            sums = sum_over_processes(labels.T @ _mean_over_positions(features))
+        seen = self._average(counter, counts)
+        for i, features in enumerate(layers):
+            sums = sum_over_processes(labels.T @ self._values(features))
             means = sums / counts.clamp_min(1e-12)[:, None]
-            centres = self._average(f"centre_{i}", sums)
+            centres = self._average(f"{name}_{i}", sums)
             # The first batch that contains a class starts its average.
             moved = torch.where(seen[:, None] > 0, self.decay * centres + (1 - self.decay) * means, means)
-            self.register_buffer(f"centre_{i}", torch.where(counts[:, None] > 0, moved, centres))
-        self.register_buffer("seen", seen + counts)
+            self.register_buffer(f"{name}_{i}", torch.where(counts[:, None] > 0, moved, centres))
+        self.register_buffer(counter, seen + counts)
 
     def _average(self, name: str, like: Tensor) -> Tensor:
         """Return the buffer `name`, extended with rows of zeros for new classes."""
@@ -150,7 +178,8 @@ class FeatureMatching(nn.Module):
     def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *rest: Any) -> None:
         for key, value in state_dict.items():
             name = key.removeprefix(prefix)
-            if key.startswith(prefix) and (name == "seen" or name.startswith("centre_")):
+            own = name.removeprefix("fake_")
+            if key.startswith(prefix) and (own == "seen" or own.startswith("centre_")):
                 self.register_buffer(name, torch.zeros_like(value))
         super()._load_from_state_dict(state_dict, prefix, *rest)
 

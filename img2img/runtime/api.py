@@ -30,7 +30,7 @@ Name = str | os.PathLike[str]
 _OPTIONS_OF_TASK = {
     "upscale": ("scale", "tile"),
     "translate": ("tile", "to", "reference", "latent", "size"),
-    "inpaint": ("mask", "size"),
+    "inpaint": ("mask", "to", "size"),
 }
 
 _DEFAULTS = {"scale": None, "tile": "auto", "to": (), "reference": None, "latent": None, "mask": None, "size": None}
@@ -98,7 +98,7 @@ class Model:
             picture: a Pillow image of any mode, or the path of a picture file.
             scale: upscaling only: enlargement factor; None: the model's own.
             tile: upscaling and translation: "auto", a side in pixels, or None to run the whole picture at once.
-            to: translation only: a domain of the model, or several if they do not exclude each other.
+            to: translation and inpainting: a domain of the model, or several if they do not exclude each other.
             reference: translation only, required by models that take one: a second picture, for example in the wanted
                 style. Grey becomes colour, and transparent pixels lie on white.
             latent: translation only: the latent code of models that take one, as many numbers as the card says. None:

@@ -42,6 +42,24 @@ CASES: dict[str, tuple[Callable[[Path], Path], dict[str, Any], Callable[[Any], i
         {"data": TRANSLATION, "generator": GENERATOR},
         lambda method: len(method.domain_validation.sources),
     ),
+    **{
+        name: (
+            lambda folder: trials.domains(folder, count=80),
+            {
+                "data": TRANSLATION,
+                "generator": {"options": {"features": 2}},
+                "discriminator": {"options": {"features": 2}},
+                "classifier": {"options": {"features": 2}},
+            },
+            lambda method: len(method.validation.inner.sources),
+        )
+        for name in ("cvae-gan", "fm-cgan")
+    },
+    "ip-gan": (
+        lambda folder: trials.domains(folder, count=80),
+        {"data": TRANSLATION, "stage": "identity", "identity": {"options": {"features": 2}}},
+        lambda method: len(method.held_out),
+    ),
     "inpaint": (lambda folder: trials.photos(folder, 80, 32), {"data": {"crop": 32}}, lambda one: len(one.held_out)),
     "context-encoder": (
         lambda folder: trials.photos(folder, 80, 32),

@@ -263,6 +263,18 @@ def filler(
     return g.save(path, g.clip(x), 1, card(**made), {"mask": ["N", 1, "H", "W"]})
 
 
+def labelled_filler(path: Path, colours: dict[str, tuple[float, float, float]], **changes: Any) -> Path:
+    """Fills the mask with the colour of the domain, and keeps all other pixels."""
+    g = _Graph(0)
+    tint = g.op("MatMul", "domain", g.constant(np.array([*colours.values()], np.float32)))
+    inside = g.op("Mul", "mask", g.op("Unsqueeze", tint, g.constant(np.array([2, 3]))))
+    rest = g.op("Mul", g.op("Sub", g.constant(np.float32(1)), "mask"), "image")
+    made = card(scale=1, task="inpaint", name=path.stem, context=None) | changes
+    made |= {"domains": [*colours], "exclusive": True}
+    further: dict[str, list[str | int]] = {"mask": ["N", 1, "H", "W"], "domain": ["N", len(colours)]}
+    return g.save(path, g.clip(g.op("Add", inside, rest)), 1, card(**made), further)
+
+
 def unpadded(path: Path, *, convs: int = 14, scale: int = 1, whole: bool = False, fixed: int | None = None) -> Path:
     """A network whose 3x3 convolutions have no padding, without a card. It looks `convs` pixels to each side.
 

@@ -378,6 +378,6 @@ def test_the_python_interface_takes_masks_as_pictures_files_and_transparency(tea
     photo.putalpha(mask.point(lambda value: 255 - value))
     erased = Model(teal).run(photo, mask="alpha", strength=1.0)
     assert erased.mode == "RGB" and np.array_equal(np.asarray(erased), np.asarray(result))
-    for options, message in ({}, "needs a mask"), ({"mask": mask, "to": "red", "tile": 9}, "does not support tile, to"):
+    for options, message in ({}, "needs a mask"), ({"mask": mask, "scale": 2, "tile": 9}, "not support scale, tile"):
         with pytest.raises(UsageError, match=message):
             Model(teal).run(photo, **options)

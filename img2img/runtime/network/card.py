@@ -175,7 +175,12 @@ _LATENT: dict[str, Any] = {
     "type": ["object", "null"],
     "properties": {
         "length": _integer(1, _MAX_LATENT) | {"description": "Number of values, L."},
-        "distribution": _TEXT | {"enum": ["normal"], "description": "normal: independent, mean 0 and variance 1."},
+        "distribution": _TEXT
+        | {
+            "enum": ["normal", "position"],
+            "description": "normal: independent, mean 0 and variance 1. position: one number, how far to go from the"
+            " image (0) to the reference (1).",
+        },
     },
     "required": ["length", "distribution"],
 }
@@ -253,10 +258,10 @@ _RULES: dict[str, _Rule] = {
         " cut into tiles: every tile gets the whole reference. Null: there is no such input.",
     ),
     "latent": _Rule(
-        f"null, or an object of length from 1 to {_MAX_LATENT} and the distribution 'normal'",
+        f"null, or an object of length from 1 to {_MAX_LATENT} and the distribution 'normal' or 'position'",
         _LATENT,
         "The input `latent`: a style code of L numbers. Draw them from the distribution for varied results, or pass"
-        " zeros. Null: there is no such input.",
+        " zeros. Or the position of the result between image and reference. Null: there is no such input.",
     ),
     "precision": _Rule(
         "a string",

@@ -20,13 +20,14 @@ from img2img.runtime.files.source import Source, identity
 from img2img.runtime.files.storage_uri import Location, StorageFile
 from img2img.runtime.image import blending, hdr, holes
 from img2img.runtime.image.alpha import bleed
-from img2img.runtime.image.holes import Mask, Patch
+from img2img.runtime.image.holes import Box, Mask, Patch
 from img2img.runtime.image.pictures import Picture
 from img2img.runtime.image.resize import lanczos
 from img2img.runtime.network import input_size
 from img2img.runtime.network.grid import Grid
 from img2img.runtime.network.input_size import Size
 from img2img.runtime.network.tiling import Progress, rescaled, run_tiled
+from img2img.runtime.tasks import results
 from img2img.runtime.tasks.task import Task
 from img2img.text import show
 
@@ -51,7 +52,7 @@ class InpaintTask(Task):
         mask: a picture that is white where to fill; a folder of such pictures, named like the photos; or "alpha".
         key: RGB, 0..255: fill this colour, within `tolerance` steps of 1/255.
         boxes: x, y, width, height in pixels.
-        dilate, feather, size: see `inpaint`.
+        dilate, feather, size, to: see `inpaint`.
         max_pixels: limit for masks.
         masks: photo -> its mask file, set by `with_masks`.
 
@@ -69,6 +70,7 @@ class InpaintTask(Task):
     dilate: int = 0
     feather: int = 3
     size: Size | None = None
+    to: tuple[str, ...] = ()
     max_pixels: int | None = None
     masks: dict[Location | None, Path] = dataclasses.field(default_factory=dict, repr=False)
 
@@ -83,10 +85,12 @@ class InpaintTask(Task):
     def find_model(self, settings: Settings, pixels: Callable[[], float | None]) -> Path:
         from img2img.runtime.network import models
 
-        return models.find(settings.model) if settings.model is not None else models.for_task("inpaint")
+        if settings.model is None:
+            return models.for_task("inpaint")
+        return models.find(settings.model, part="inpaint")
 
     def with_card(self, card: Card) -> Self:
-        _require_mask_only(card)
+        _check_inputs(card, self.to)
         return dataclasses.replace(self, size=_default_size(card)) if self.size is None else self
 
     def namings(self, card: Card, settings: Settings) -> list[Naming]:
@@ -138,6 +142,8 @@ class InpaintTask(Task):
     def journal_key(self, job: Job) -> dict[str, Any]:
         facts = super().journal_key(job)
         del facts["masks"], facts["mask"], facts["max_pixels"]
+        if not self.to:  # older journals do not know labels
+            del facts["to"]
         file = self.masks.get(job.source)
         if file is not None:
             from img2img.runtime.files import digests
@@ -158,6 +164,7 @@ class InpaintTask(Task):
             model,
             picture,
             hole,
+            to=self.to,
             size=self.size,
             dilate=self.dilate,
             feather=self.feather,
@@ -197,6 +204,7 @@ def inpaint(
     picture: Picture,
     mask: Mask,
     *,
+    to: str | Sequence[str] = (),
     size: Size | None = None,
     dilate: int = 0,
     feather: int = DEFAULT_FEATHER,
@@ -210,13 +218,16 @@ def inpaint(
     (at least 64 pixels) per side. Holes that fit into one window share it. The network never sees the pixels inside
     the hole or under full transparency; a smooth continuation of the visible pixels replaces them. At the rim of the
     hole, the result is blended with that continuation, so that no seam shows and nothing of the removed object remains.
+    A network that was trained on whole pictures (the card has a `side`) sees the whole picture instead of windows.
 
     Args:
         model: a loaded model for inpainting.
         picture: any size, 8 or 16 bits; depth, channels, alpha, format, EXIF and ICC profile are kept.
         mask: bool [H, W], true where to fill.
+        to: for models with domains, the domain of the filled picture.
         size: largest side of a window in pixels; larger windows are reduced and the filling is enlarged again. None:
-            512, or 2048 if the network reduces pictures itself. See `input_size.Size` for other values.
+            512, or the size of the pictures that the network was trained on (the card's `side`), or 2048 if it reduces
+            pictures itself. See `input_size.Size` for other values.
         dilate: number of pixels to grow the mask by.
         feather: width of the blended rim inside the (grown) mask, in pixels.
         strength: 0 returns the picture, 1 the network's result; values in between blend the two.
@@ -229,10 +240,11 @@ def inpaint(
         OutOfMemory, BrokenOutput, ModelError: from the network.
     """
     size = _default_size(model.card) if size is None else size
-    _check(model, size, dilate, feather, strength)
+    _check(model, to, size, dilate, feather, strength)
+    label = results.label_of(model.card, to)
     run = partial(
         _filled,
-        model,
+        model if label is None else model.with_inputs(domain=label),
         mask=mask,
         size=size,
         dilate=dilate,
@@ -271,7 +283,10 @@ def _filled(
     colour = picture.colour.copy()
     known = ~hole if picture.alpha is None else ~hole & (picture.alpha > 0)
     hole = hole.copy()  # what is still to be filled
-    patches = holes.patches(hole, size if isinstance(size, int) else DEFAULT_SIZE)
+    if model.card.side is None:
+        patches = holes.patches(hole, size if isinstance(size, int) else DEFAULT_SIZE)
+    else:
+        patches = [Patch(Box(0, 0, height, width), hole.copy())]
     areas = [patch.own.size for patch in patches]
     report = None if progress is None else rescaled(progress, sum(areas), width * height)
     for patch, area in zip(patches, areas, strict=True):
@@ -290,14 +305,15 @@ def _filled(
     return dataclasses.replace(picture, colour=colour, notes=tuple(notes))
 
 
-def _require_mask_only(card: Card) -> None:
-    for name in ("domain", "reference"):
-        if name in card.inputs:
-            raise UsageError(f"{card.name} needs a {name} beside the mask")
+def _check_inputs(card: Card, to: str | Sequence[str]) -> None:
+    """Raise UsageError if the model needs a reference, or if `to` does not name a domain that it has."""
+    if "reference" in card.inputs:
+        raise UsageError(f"{card.name} needs a reference beside the mask")
+    results.label_of(card, to)
 
 
 def _default_size(card: Card) -> int:
-    return input_size.MOST_SIDE if card.resizes else DEFAULT_SIZE
+    return input_size.MOST_SIDE if card.resizes else card.side or DEFAULT_SIZE
 
 
 def _covers_all(selection: str, dilate: int) -> str:
@@ -310,11 +326,11 @@ def _covers_all(selection: str, dilate: int) -> str:
     return f"{selection} {covers} the whole photo: nothing is left to fill it from"
 
 
-def _check(model: Network, size: Size, dilate: int, feather: int, strength: float) -> None:
+def _check(model: Network, to: str | Sequence[str], size: Size, dilate: int, feather: int, strength: float) -> None:
     card = model.card
     if card.task != "inpaint":
         raise UsageError(f"{card.name} is for {card.task!r}: it takes no mask")
-    _require_mask_only(card)
+    _check_inputs(card, to)
     input_size.check_size(size)
     blending.check_strength(strength)
     for name, value in (("dilate", dilate), ("feather", feather)):

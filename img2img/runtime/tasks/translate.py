@@ -94,6 +94,8 @@ class TranslateTask(Task):
         Grid(card).limit(self.tile)  # tiles for a network that cannot have them: said once, and not for each picture
         if self.samples is not None and card.latent is None:
             raise UsageError(f"{card.name} takes no latent code, so its results do not vary: omit --samples")
+        if self.samples is not None and card.latent is not None and card.latent["distribution"] == "position":
+            raise UsageError(f"{card.name} makes pictures between two others, not samples: use img2img morph")
         if self.sheet and self.samples is None and not card.domains:
             if card.latent is not None:
                 raise UsageError(f"--grid shows samples of {card.name}: say how many with --samples N")

@@ -22,6 +22,7 @@ NETWORKS = {
     "srresnet": "img2img.networks.srresnet:SRResNet",
     # translation and inpainting generators, values -1..1
     "unet": "img2img.networks.unet:UNet",
+    "latent-unet": "img2img.networks.latent_unet:LatentUNet",
     "resnet": "img2img.networks.resnet:ResNet",
     "stargan": "img2img.networks.stargan:StarGANGenerator",
     "discogan": "img2img.networks.discogan:DiscoGANGenerator",
@@ -34,6 +35,7 @@ NETWORKS = {
     # discriminators
     "patchgan": "img2img.networks.patchgan:PatchGAN",
     "pixelgan": "img2img.networks.patchgan:PixelGAN",
+    "multi-patchgan": "img2img.networks.multi_patchgan:MultiPatchGAN",
     "multi-scale": "img2img.networks.multi_scale:MultiScale",
     "stargan-discriminator": "img2img.networks.stargan:StarGANDiscriminator",
     "vgg-style": "img2img.networks.vgg_style:VGGStyle",
@@ -42,6 +44,8 @@ NETWORKS = {
     "projection": "img2img.networks.projection:ProjectionDiscriminator",
     "dcgan": "img2img.networks.context_encoder:DCGANDiscriminator",
     "auto-encoder": "img2img.networks.auto_encoder:AutoEncoder",
+    # encoders, from pictures to codes
+    "residual-encoder": "img2img.networks.residual_encoder:ResidualEncoder",
 }
 
 _KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}

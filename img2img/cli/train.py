@@ -53,7 +53,12 @@ def train(
         Path | None,
         typer.Option(metavar="WEIGHTS", help="Start from a run, checkpoint, weights file or model (file or name)."),
     ] = None,
-    stage: Annotated[str | None, typer.Option(metavar="fidelity|adversarial", help="Super-resolution stage.")] = None,
+    stage: Annotated[
+        str | None,
+        typer.Option(
+            metavar="STAGE", help="Stage of upscalers: fidelity, adversarial; of pix2pixhd: global, enhancer."
+        ),
+    ] = None,
     scale: Annotated[int | None, typer.Option(metavar="N", help="Super-resolution factor.")] = None,
     steps: Annotated[int | None, typer.Option(metavar="N", help="Training steps.")] = None,
     max_minutes: Annotated[

@@ -6,7 +6,6 @@ generator. It adds the distance between VGG19 features and a discriminator, and 
 
 import dataclasses
 import math
-import tomllib
 from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol, Self, cast, runtime_checkable
@@ -36,6 +35,7 @@ from img2img.methods.figures import distances
 from img2img.methods.gan import GANConfig
 from img2img.methods.method import Batch, Facts, Method, ModelExport, Networks, OptimiserSpec, Step, Validation
 from img2img.methods.reconstruction import ReconstructionLoss
+from img2img.methods.stages import settings_of_run
 from img2img.methods.teacher import Teacher, absolute, describe
 from img2img.networks.norms import inference_copy
 from img2img.text import count_of
@@ -122,7 +122,7 @@ class SuperResolutionConfig(RunConfig):
     def with_defaults(cls, values: dict[str, Any]) -> dict[str, Any]:
         """As in `RunConfig`. An adversarial stage takes the scale and the generator of the run that it starts from."""
         if values.get("stage") == "adversarial" and values.get("start"):
-            values = _settings_of_run(Path(str(values["start"]))) | values
+            values = settings_of_run(Path(str(values["start"])), ("scale", "generator")) | values
         return super().with_defaults(values)
 
     @classmethod
@@ -134,19 +134,6 @@ class SuperResolutionConfig(RunConfig):
                     f"{where}: settings of the adversarial stage: {', '.join(foreign)}; add --stage adversarial"
                 )
         return super().parse(values, where=where)
-
-
-def _settings_of_run(start: Path) -> dict[str, Any]:
-    """Return `scale` and `generator` of the run or checkpoint folder `start`. Empty if they cannot be read."""
-    if not start.exists():
-        return {}
-    for folder in (start, start.absolute().parent.parent):
-        try:
-            values = tomllib.loads((folder / "config.toml").read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
-            continue
-        return {key: values[key] for key in ("scale", "generator") if key in values}
-    return {}
 
 
 @runtime_checkable

@@ -27,6 +27,7 @@ NETWORKS = {
     "stargan": "img2img.networks.stargan:StarGANGenerator",
     "discogan": "img2img.networks.discogan:DiscoGANGenerator",
     "pix2pixhd": "img2img.networks.pix2pixhd:GlobalGenerator",
+    "pix2pixhd-enhancer": "img2img.networks.local_enhancer:LocalEnhancer",
     "spade": "img2img.networks.spade:SPADEGenerator",
     "chroma-unet": "img2img.networks.chroma_unet:ChromaUNet",
     "context-encoder": "img2img.networks.context_encoder:ContextEncoder",
@@ -44,7 +45,8 @@ NETWORKS = {
     "projection": "img2img.networks.projection:ProjectionDiscriminator",
     "dcgan": "img2img.networks.context_encoder:DCGANDiscriminator",
     "auto-encoder": "img2img.networks.auto_encoder:AutoEncoder",
-    # encoders, from pictures to codes
+    # encoders
+    "feature-encoder": "img2img.networks.feature_clusters:FeatureEncoder",
     "residual-encoder": "img2img.networks.residual_encoder:ResidualEncoder",
 }
 

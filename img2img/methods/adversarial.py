@@ -13,8 +13,6 @@ from img2img.methods.config import AdversarialConfig, MatchingConfig
 from img2img.methods.gan import GANConfig
 from img2img.methods.method import Method, OptimiserSpec, Stateful
 from img2img.networks.auto_encoder import AutoEncoder
-from img2img.networks.multi_patchgan import MultiPatchGAN
-from img2img.networks.multi_scale import MultiScale
 from img2img.objectives.adaptive import AdaptiveProbability
 from img2img.objectives.augment import Augment
 from img2img.objectives.feature_matching import FeatureMatching
@@ -37,6 +35,17 @@ class WithClassifier(Protocol):
     """
 
     classifier_parts: tuple[str, ...]
+
+
+@runtime_checkable
+class WithScales(Protocol):
+    """A discriminator that looks at a picture at several scales.
+
+    Attributes:
+        matching_share: weight of each of its layers in feature matching.
+    """
+
+    matching_share: float
 
 
 def add_discriminators(
@@ -293,5 +302,5 @@ def _keeping_codes(scorer: Scorer, recorder: Recorder, codes: list[Tensor]) -> S
 
 def _layer_weights(discriminator: nn.Module) -> dict[nn.Module, float]:
     """Return the weights in feature matching of the layers of multi-scale discriminators. All others have weight 1."""
-    parts = [part for part in discriminator.modules() if isinstance(part, MultiScale | MultiPatchGAN)]
+    parts = [part for part in discriminator.modules() if isinstance(part, WithScales)]
     return {layer: part.matching_share for part in parts for layer in part.modules()}

@@ -34,7 +34,7 @@ from img2img.methods.reconstruction import ReconstructionLoss
 from img2img.networks.norms import inference_copy
 from img2img.networks.planes import LatentInput
 from img2img.networks.unet import UNet
-from img2img.objectives.standard_normal import StandardNormal, draw
+from img2img.objectives.normal_codes import divergence, draw
 from img2img.section import Section
 
 SHEET_ROWS = 6
@@ -135,7 +135,6 @@ class BicycleGAN(Method):
         self.optimisers = {"generator": OptimiserSpec(("generator", "encoder"), config.optimiser)}
         self.averaged = ("generator", "encoder")
         self.terms = ReconstructionLoss(config.objectives, config.perceptual)
-        self.divergence = StandardNormal()
         inputs = self.channels.outputs + (self.channels.inputs if config.conditional else 0)
         judges = {}
         for name in ("discriminator_encoded", "discriminator_random"):
@@ -176,7 +175,7 @@ class BicycleGAN(Method):
         for batch in batches:
             given, truth = self.channels.to_input(batch["input"]), to_signed(batch["target"])
             (given, other_given), (truth, other_truth) = given.chunk(2), truth.chunk(2)
-            mean, log_variance = encoder(truth)
+            mean, log_variance = (part.float() for part in encoder(truth))
             code = torch.randn(mean.shape, device=mean.device)
             result = {"encoded": generator(given, draw(mean, log_variance)), "random": generator(given, code)}
             fake = {kind: self._shown(given, picture) for kind, picture in result.items()}
@@ -190,7 +189,7 @@ class BicycleGAN(Method):
             adversarial, more = self.adversarial[name].generator_loss(networks[name], fake[kind], real[kind])
             loss = loss + adversarial
             terms |= {f"{figure}_{kind}": value for figure, value in more.items()}
-        terms["kl"] = self.divergence(mean, log_variance)
+        terms["kl"] = divergence(mean, log_variance)
         with frozen(encoder):  # it would hide the code in the result
             recovered, _ = encoder(result["random"])
         terms["regression"] = F.l1_loss(recovered.float(), code)

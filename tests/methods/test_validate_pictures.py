@@ -24,6 +24,11 @@ CASES: dict[str, tuple[Callable[[Path], Path], dict[str, Any], Callable[[Any], i
         {"data": TRANSLATION, "generator": {"name": "resnet", **GENERATOR}, "perceptual": {"weight": 0}},
         lambda method: len(method.data.held_out),
     ),
+    "pldt": (
+        lambda folder: trials.paired(folder, 160),
+        {"data": TRANSLATION, "generator": {"name": "resnet", **GENERATOR}},
+        lambda method: len(method.data.held_out),
+    ),
     "bicyclegan": (
         lambda folder: trials.paired(folder, 160),
         {

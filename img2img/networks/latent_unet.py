@@ -9,7 +9,6 @@ from img2img.errors import ConfigError
 from img2img.networks.norms import needs_bias, norm_layer
 from img2img.networks.planes import append_planes
 from img2img.networks.sizes import check_size
-from img2img.networks.unet import UNet
 from img2img.networks.upsampling import upsampling_layer
 
 
@@ -80,8 +79,6 @@ class LatentUNet(nn.Module):
         ConfigError: `downs` is out of range, or a norm or upsampling is unknown.
         ValueError: from `forward`, H or W does not fit, or the code has another length.
     """
-
-    depth = staticmethod(UNet.depth)
 
     def __init__(
         self,

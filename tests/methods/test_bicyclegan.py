@@ -8,11 +8,13 @@ import pytest
 import torch
 import trials
 from PIL import Image
+from safetensors.torch import load_file
 from torch import Tensor
 
 from img2img.errors import ConfigError
 from img2img.methods.bicyclegan import BicycleGAN, Config
 from img2img.runtime.network.card import METADATA_KEY, Card
+from img2img.training import export
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +56,8 @@ def test_a_stopped_run_continues_exactly(pairs: Path, tmp_path: Path) -> None:
     figures = trials.log(run)[-1]["validation"]
     assert figures["l1_best"] > 0 and figures["closeness"] == -figures["l1_best"]
     assert figures["samples_apart"] > 0 and figures["l1_encoded"] > 0
+    (weights,) = export.weights(run, tmp_path / "weights.safetensors")
+    assert load_file(weights).keys() == BicycleGAN(config(pairs)).networks["generator"].state_dict().keys()
 
 
 def test_one_model_takes_a_code_and_the_other_a_reference(pairs: Path, tmp_path: Path) -> None:

@@ -66,11 +66,12 @@ def read_card(path: Path) -> Card | None:
     return None if text is None else Card.from_json(text, where=str(path))
 
 
-def find(name_or_path: str | os.PathLike[str], *, direction: str | None = None) -> Path:
+def find(name_or_path: str | os.PathLike[str], *, direction: str | None = None, part: str | None = None) -> Path:
     """Find the file of a model. A string with a path separator or the suffix .onnx is a path, any other is a name.
 
     A model in the user's folder has precedence over a bundled one of the same name. A run folder stands for the model
-    in it. If the run created several models, `direction` selects one: the part between `model.` and `.onnx`.
+    in it. If the run created several models, `direction` selects one: the part between `model.` and `.onnx`. `part`
+    does the same, but only if the run has that model.
 
     Raises:
         ModelError: there is no such model; the message lists the known names.
@@ -83,7 +84,7 @@ def find(name_or_path: str | os.PathLike[str], *, direction: str | None = None) 
     if isinstance(name_or_path, Path) or wanted.endswith(SUFFIX) or any(one in wanted for one in separators):
         path = Path(wanted).expanduser()
         if path.is_dir():
-            return _in_run(path, direction)
+            return _in_run(path, direction, part)
         if direction is not None:
             raise UsageError(f"--direction {direction}: {path} is a single model; pass its run folder instead")
         if not path.is_file():
@@ -95,13 +96,13 @@ def find(name_or_path: str | os.PathLike[str], *, direction: str | None = None) 
             raise UsageError(f"--direction {direction}: {wanted} is a single model; pass its run folder instead")
         return names[wanted]
     if Path(wanted).is_dir():
-        return _in_run(Path(wanted), direction)
+        return _in_run(Path(wanted), direction, part)
     if wanted in _FORMER:
         raise ModelError(f"{wanted} is no longer bundled: {_FORMER[wanted]}", hint=_FORMER[wanted])
     raise ModelError(f"there is no model named {wanted!r}{_hint(wanted, list(names))}")
 
 
-def _in_run(folder: Path, direction: str | None) -> Path:
+def _in_run(folder: Path, direction: str | None, part: str | None) -> Path:
     found = {path.stem.removeprefix("model").removeprefix("."): path for path in sorted(folder.glob(f"model*{SUFFIX}"))}
     if not found:
         raise ModelError(f"{folder}: this folder has no model.onnx; is the run complete?")
@@ -109,6 +110,8 @@ def _in_run(folder: Path, direction: str | None) -> Path:
         if direction not in found:
             raise ModelError(f"{folder}: no model.{direction}.onnx; models: {', '.join(map(str, found.values()))}")
         return found[direction]
+    if part in found:
+        return found[part]
     if "" in found or len(found) == 1:
         return found.get("") or next(iter(found.values()))
     raise ModelError(f"{folder}: this run has several models: use --direction {' or --direction '.join(found)}")

@@ -134,6 +134,7 @@ class BicycleGAN(Method):
         self.networks = {"generator": self._generator(config), "encoder": self._encoder(config)}
         self.optimisers = {"generator": OptimiserSpec(("generator", "encoder"), config.optimiser)}
         self.averaged = ("generator", "encoder")
+        self._try_networks(config)
         self.terms = ReconstructionLoss(config.objectives, config.perceptual)
         inputs = self.channels.outputs + (self.channels.inputs if config.conditional else 0)
         judges = {}
@@ -159,12 +160,28 @@ class BicycleGAN(Method):
         return generator if at_every_level else LatentInput(generator, length)
 
     def _encoder(self, config: Config) -> nn.Module:
-        if not built_networks.has_option(config.encoder.name, "latent"):
+        if not built_networks.has_option(config.encoder.name, "latent") or _draws(config.encoder.name):
             raise ConfigError(f"encoder.name = {config.encoder.name} is no encoder; use residual-encoder")
         fixed = {"inputs": self.channels.outputs, "latent": config.latent.length}
         encoder = config.build(config.encoder, fixed=fixed)
         check_crop(config.data.crop, config.encoder, encoder)
         return encoder
+
+    @torch.no_grad()
+    def _try_networks(self, config: Config) -> None:
+        """Run both networks once, so that a combination that cannot work fails before the first step."""
+        generator, encoder, crop = self.networks["generator"].eval(), self.networks["encoder"].eval(), config.data.crop
+        try:
+            code, _ = encoder(torch.zeros(1, self.channels.outputs, crop, crop))
+            result = generator(torch.zeros(1, self.channels.inputs, crop, crop), code)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise ConfigError(
+                f"generator '{config.generator.name}' cannot take the codes of encoder '{config.encoder.name}': {error}"
+            ) from error
+        if result.shape != (1, self.channels.outputs, crop, crop):
+            raise ConfigError(f"generator '{config.generator.name}' changes the size of a picture; use latent-unet")
+        generator.train()
+        encoder.train()
 
     def load(self) -> Dataset[Batch]:
         return self.data.dataset
@@ -283,6 +300,11 @@ class BicycleGAN(Method):
             self.config, styled, **about, suffix="-reference", method="bicyclegan, reference", reference=reference
         )
         return [*models, ModelExport(TranslationWrapper(styled, **known), card, suffix=".reference")]
+
+
+def _draws(name: str) -> bool:
+    """Return whether the network called `name` makes pictures."""
+    return built_networks.has_option(name, "outputs")
 
 
 @contextmanager

@@ -171,6 +171,8 @@ def test_parts_can_be_combined_freely(changes: dict[str, Any], pairs: Path, tmp_
         ({"batch": 3}, "batch = 3 in accumulate = 1 parts: each part needs an even number"),
         ({"accumulate": 4}, "batch = 4 in accumulate = 4 parts: each part needs an even number"),
         ({"encoder": {"name": "unet"}}, "encoder.name = unet is no encoder; use residual-encoder"),
+        ({"encoder": {"name": "latent-unet"}}, "encoder.name = latent-unet is no encoder; use residual-encoder"),
+        ({"generator": {"name": "residual-encoder"}}, "generator 'residual-encoder' cannot take the codes of encoder"),
         ({"generator": {"name": "compact"}}, "'compact' takes a picture only; use latent-unet"),
         ({"latent": {"length": 0}}, "latent.length"),
         ({"matching": {"weight": 1.0, "kind": "pairwise"}}, "needs pairs, and bicyclegan has none: use mean"),

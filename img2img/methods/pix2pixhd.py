@@ -264,6 +264,7 @@ class Pix2PixHD(Method):
         samples = torch.randn(SAMPLES, length, generator=random)
         codes = torch.cat((torch.zeros(1, length), samples))[:, None].to(device)
         inputs: list[list[Tensor]] = [[code] for code in codes] if length else [[]]
+        trains_on_more = length > 0 or (self.edges and self.data.instances)
         columns: list[list[Picture]] = [[] for _ in inputs]
         trained: list[Picture] = []
         for held in self.data.held_out:
@@ -273,15 +274,16 @@ class Pix2PixHD(Method):
             given = self.channels.to_input(source)
             for column, further in zip(columns, inputs, strict=True):
                 column += to_pictures(model(given, *further))
-            seen = self._with_features(used, self._labels(source), source, to_signed(target))
-            trained += to_pictures(used["generator"](seen))
+            if trains_on_more:
+                seen = self._with_features(used, self._labels(source), source, to_signed(target))
+                trained += to_pictures(used["generator"](seen))
         results, *drawn = columns
         truths = [to_rgb(held.target) for held in self.data.held_out]
         figures = distances(results, truths) | {"diversity": diversity(results, truths)}
         if drawn:
             figures["samples_apart"] = distances(drawn[0], drawn[1])["l1"]
         shown = {"input": [self.data.input_as_rgb(held.input) for held in self.data.held_out], "result": results}
-        if length or (self.edges and self.data.instances):
+        if trains_on_more:
             figures |= {f"{name}_trained": value for name, value in distances(trained, truths).items()}
             shown["as trained"] = trained
         rows = [list(row) for row in zip(*shown.values(), *drawn, truths, strict=True)]

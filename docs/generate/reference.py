@@ -78,8 +78,9 @@ def networks_page() -> str:
     from img2img.networks import NETWORKS
 
     introduction = (
-        "A configuration chooses networks by name: `generator.name` and `discriminator.name`. Their options are the "
-        "arguments of the constructor, for example `--set generator.options.features=32`. The method sets what follows "
+        "A configuration chooses networks by name: `generator.name`, `discriminator.name` and, if there is one, "
+        "`encoder.name`. Their options are the arguments of the constructor, for example "
+        "`--set generator.options.features=32`. The method sets what follows "
         "from the data: channels, domains and sizes. See also [Adding a network](../guides/adding-a-network.md)."
     )
     return "\n\n".join(["# Networks", introduction, *_classes(NETWORKS, level=2)]) + "\n"

@@ -1,7 +1,8 @@
 """The data set for paired pictures. Both pictures of a pair are resized, cropped and mirrored alike."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -13,6 +14,7 @@ from img2img.data import folders, jitter, labels, layouts, order, orientation
 from img2img.data.augment import augment_pair
 from img2img.data.cache import Cache, read_all
 from img2img.data.folders import Reading
+from img2img.data.instances import find_instances, with_instances
 from img2img.data.jitter import Window
 from img2img.data.pairs import Pair, PairedData, Pairs, find_pairs
 from img2img.data.photos import window_side
@@ -28,7 +30,7 @@ MAX_HELD_OUT = 200
 class HeldOutPair(NamedTuple):
     """A held-out pair: `input` and `target`, uint8 `[S, S, C]`. S is `crop`, or `load` if inputs are made from targets.
 
-    For label maps, `input` has one channel, the class.
+    For label maps, `input` has one channel, the class, or with instance maps three, see `PairedSet.instances`.
     """
 
     name: str
@@ -83,6 +85,8 @@ class PairedSet:
         palette: colours of the classes, uint8 `[K, 3]`, if the input is a label map; otherwise None.
         input_channels: input channels of the network: K for label maps (one-hot), 1 for grey, otherwise 3.
         target_channels: 1 for grey, otherwise 3.
+        instances: whether inputs have instance maps. Then they have three channels: the class, and the high and the low
+            byte of the instance.
         notes: sentences for the user before the first step.
     """
 
@@ -91,6 +95,7 @@ class PairedSet:
     palette: Pixels | None
     input_channels: int
     target_channels: int
+    instances: bool
     notes: list[str]
 
     @classmethod
@@ -98,12 +103,16 @@ class PairedSet:
         """Find, check and decode the pairs of `data`, with at most `held_out` held-out pairs.
 
         Raises:
-            DataError: see `find_pairs`; or a picture cannot be read, is smaller than the crop with `load` 0, or is not
-                a label map although `data` says so. Messages name the files.
+            DataError: see `find_pairs` and `find_instances`; or a picture cannot be read, is smaller than the crop with
+                `load` 0, or is not a label map although `data` says so; or an instance map has another size than its
+                label map, or belongs to an input that is none. Messages name the files.
         """
         pairs = find(data)
         palette = label_palette(pairs, data)
-        reader = Reader(data, palette)
+        instances = find_instances(data, pairs)
+        if instances is not None and palette is None:
+            raise DataError("instance maps need label maps, but the inputs are pictures: set data.instances = none")
+        reader = Reader(data, palette, instances)
         cache = Cache(pairs.train, reader.load, limit_mb=data.cache_mb)
         test = layouts.at_most(pairs.test, [pair.name for pair in pairs.test], min(held_out, MAX_HELD_OUT))
         held = [HeldOutPair(p.name, *both) for p, both in zip(test, read_all(test, reader.load_whole), strict=True)]
@@ -111,6 +120,7 @@ class PairedSet:
         if len(test) < len(pairs.test):
             counts += f" ({len(test)} of them used for validation)"
         notes = [counts, pairs.layout, *pairs.notes, describe(data, palette)]
+        notes += ["with instance maps"] if instances is not None else []
         notes += folders.dark_note(
             [part.path for pair in pairs.train for part in (pair.input, pair.target)], Reading.of(data)
         )
@@ -122,6 +132,7 @@ class PairedSet:
             palette=palette,
             input_channels=reader.input_channels if palette is None else len(palette),
             target_channels=reader.target_channels,
+            instances=instances is not None,
             notes=[*notes, *filter(None, [cache.note])],
         )
 
@@ -133,11 +144,12 @@ class PairedSet:
 
 
 class Reader:
-    """Reads pairs at the size from which crops are cut, as colours, grey or classes."""
+    """Reads pairs at the size from which crops are cut, as colours, grey or classes, perhaps with instances."""
 
-    def __init__(self, data: PairedData, palette: Pixels | None) -> None:
+    def __init__(self, data: PairedData, palette: Pixels | None, instances: Mapping[Pair, Path] | None = None) -> None:
         self.data = data
         self.palette = palette
+        self.instances = instances
         self.input_channels = 1 if palette is not None or data.input == "grey" else 3
         self.target_channels = 1 if data.target == "grey" else 3
 
@@ -158,6 +170,9 @@ class Reader:
     def _both(self, pair: Pair, source: Pixels, target: Pixels, frame: tuple[int, int]) -> tuple[Pixels, Pixels]:
         if self.palette is not None:
             classes = labels.to_classes(source, self.palette, name=str(pair.input.path))
+            if self.instances is not None:
+                file, reading = self.instances[pair], Reading.of(self.data)
+                classes = with_instances(classes, file, reading, name=pair.input.path)
             source = jitter.resize(classes, *frame, labels=True)
         else:
             source = jitter.resize(jitter.to_channels(source, self.input_channels), *frame)

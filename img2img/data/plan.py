@@ -9,6 +9,7 @@ import numpy as np
 
 from img2img.data import folders, labelled, paired, unpaired
 from img2img.data.domains import DomainData
+from img2img.data.instances import find_instances
 from img2img.data.jitter import JitterSection
 from img2img.data.pairs import PairedData, Part
 from img2img.data.unpaired import UnpairedData
@@ -88,8 +89,11 @@ def _plan_pairs(data: PairedData) -> Plan:
         for group, part in zip(groups, (pair.target,) if data.derived else (pair.input, pair.target), strict=True)
     ]
     palette = paired.label_palette(pairs, data)
+    instances = find_instances(data, pairs)
     counts = f"{count_of(len(pairs.train), 'training pair')}, {len(pairs.test)} held out"
-    summary = [counts, pairs.layout, *pairs.notes, paired.describe(data, palette), _crops(data, "pair")]
+    summary = [counts, pairs.layout, *pairs.notes, paired.describe(data, palette)]
+    summary += ["with instance maps"] if instances is not None else []
+    summary.append(_crops(data, "pair"))
     return Plan(entries, summary, _warn_if_few({("pair", ""): len(pairs.train)}))
 
 

@@ -88,6 +88,33 @@ class DomainWrapper(ConditionalWrapper):
         super().__init__(generator, ("domain",))
 
 
+class StyledGenerator(nn.Module):
+    """A generator that takes a reference instead of a code: the code is the mean of what the encoder sees in it.
+
+    Args:
+        channels: channels of the pictures that the encoder takes; 1 is luma.
+
+    Input a picture `[N, C, H, W]`, -1..1 or classes, and a reference `[N, 3, h, w]`, RGB 0..1.
+
+    Attributes:
+        multiple, minimum: constraints on H and W, in pixels: those of the generator.
+    """
+
+    def __init__(self, generator: nn.Module, encoder: nn.Module, channels: int) -> None:
+        super().__init__()
+        self.generator = generator
+        self.encoder = encoder
+        self.channels = channels
+        self.multiple = getattr(generator, "multiple", 1)
+        self.minimum = getattr(generator, "minimum", 1)
+
+    def forward(self, picture: Tensor, reference: Tensor) -> Tensor:
+        seen = luma(reference) if self.channels == 1 else reference
+        code, _ = self.encoder(seen * 2 - 1)
+        result: Tensor = self.generator(picture, code)
+        return result
+
+
 class InpaintingWrapper(nn.Module):
     """Turns a generator of (picture -1..1 with a blank hole, mask) into one of (`image` RGB 0..1, `mask`, 1 = fill).
 

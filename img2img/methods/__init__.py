@@ -9,6 +9,9 @@ if TYPE_CHECKING:
 
 METHODS = {
     "pix2pix": "img2img.methods.pix2pix:Pix2Pix",
+    "bicyclegan": "img2img.methods.bicyclegan:BicycleGAN",
+    "pix2pixhd": "img2img.methods.pix2pixhd:Pix2PixHD",
+    "pldt": "img2img.methods.pldt:PLDT",
     "cyclegan": "img2img.methods.cyclegan:CycleGAN",
     "dualgan": "img2img.methods.dualgan:DualGAN",
     "discogan": "img2img.methods.discogan:DiscoGAN",

@@ -5,7 +5,6 @@ domains have in common. The second one trains G, which makes pictures of the tar
 not change any more.
 """
 
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self, cast
@@ -32,6 +31,7 @@ from img2img.methods.config import NetworkConfig, OptimiserConfig, RunConfig, Sc
 from img2img.methods.figures import to_signed
 from img2img.methods.gan import ADAM
 from img2img.methods.method import Batch, Facts, Method, ModelExport, Networks, OptimiserSpec, Step, Validation
+from img2img.methods.stages import settings_of_run
 from img2img.networks.dtn import FeatureNetwork, TransferNetwork
 from img2img.networks.norms import inference_copy
 
@@ -72,11 +72,10 @@ class StageConfig(RunConfig):
     def with_defaults(cls, values: dict[str, Any]) -> dict[str, Any]:
         """As in `RunConfig`. The transfer stage takes feature network and crop of the run that it starts from."""
         if cls.of_stage(values) is TransferConfig and values.get("start"):
-            found = _settings_of_run(Path(str(values["start"])))
-            given = values.get("data", {})
-            if "crop" in found.get("data", {}) and isinstance(given, dict):
-                values = {**values, "data": {"crop": found["data"]["crop"], **given}}
-            values = {key: found[key] for key in ("features",) if key in found} | values
+            of_run = settings_of_run(Path(str(values["start"])), ("features", "data"))
+            size = {key: value for key, value in of_run.pop("data", {}).items() if key == "crop"}
+            data = values.get("data", {})
+            values = of_run | values | ({"data": size | data} if isinstance(data, dict) else {})
         return super().with_defaults(values)
 
     def build(self, network: NetworkConfig, **fixed: Any) -> nn.Module:
@@ -312,13 +311,3 @@ def _tell(scores: Tensor, kind: int) -> Tensor:
 def _right(scores: Sequence[Tensor]) -> Tensor:
     """Return the share of pictures whose kind the discriminator tells."""
     return torch.stack([one.argmax(1).eq(kind).float().mean() for kind, one in enumerate(scores)]).mean()
-
-
-def _settings_of_run(start: Path) -> dict[str, Any]:
-    """Return the settings of the run or checkpoint folder `start`. Empty if they cannot be read."""
-    for folder in (start, start.absolute().parent.parent):
-        try:
-            return tomllib.loads((folder / "config.toml").read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
-            continue
-    return {}

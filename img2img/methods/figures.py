@@ -9,7 +9,7 @@ from torch import Tensor
 from img2img.evaluation.results import Picture, mean, spread
 from img2img.evaluation.translation import figures
 
-__all__ = ["Picture", "distances", "diversity", "label_effect", "spread", "to_pictures", "to_rgb", "to_signed"]
+__all__ = ["Picture", "distances", "diversity", "l1", "label_effect", "spread", "to_pictures", "to_rgb", "to_signed"]
 
 
 def to_signed(batch: Tensor) -> Tensor:
@@ -31,6 +31,11 @@ def to_rgb(picture: Picture) -> Picture:
 def distances(results: Sequence[Picture], truths: Sequence[Picture]) -> dict[str, float]:
     """Return the means of `evaluation.translation.figures` over pairs."""
     return mean(figures(*pair) for pair in zip(results, truths, strict=True))
+
+
+def l1(one: Picture, other: Picture) -> float:
+    """Return the mean absolute difference of two pictures of the same size, values 0..1."""
+    return float(np.abs(one.astype(np.float64) - other).mean()) / 255
 
 
 def diversity(results: Sequence[Picture], reals: Sequence[Picture]) -> float:
@@ -58,10 +63,5 @@ def label_effect(results: Sequence[Sequence[Picture]]) -> float:
     Args:
         results: for each input its results, one per label.
     """
-    differences = [
-        float(np.abs(row[i].astype(np.float64) - row[k]).mean()) / 255
-        for row in results
-        for i in range(len(row))
-        for k in range(i)
-    ]
+    differences = [l1(row[i], row[k]) for row in results for i in range(len(row)) for k in range(i)]
     return float(np.mean(differences)) if differences else 1.0

@@ -23,29 +23,9 @@ ADAM = OptimiserConfig(rate=2e-4, betas=(0.5, 0.999))
 """The setting of pix2pix and CycleGAN, after DCGAN (Radford et al. 2016)."""
 
 
-class GANConfig(RunConfig):
-    """A generator and a discriminator. A recipe gives the networks and the adversarial objective."""
+class BuildConfig(RunConfig):
+    """Networks that are trained against each other: their optimisers and initial weights."""
 
-    matching_kinds: ClassVar[tuple[str, ...]] = ("mean", "pairwise")
-    """The kinds of feature matching that the data of the method allow."""
-
-    generator: NetworkConfig = Field(description="generator")
-    discriminator: NetworkConfig = Field(description="discriminator")
-    adversarial: AdversarialConfig = Field(description="adversarial objective")
-    discriminator_augment: tuple[Augmentation, ...] = Field(
-        default=(),
-        description="differentiable augmentation of all that the discriminator sees, real and generated (Zhao et al. "
-        "2020), against overfitting on small data sets: color, translation, cutout; empty: none",
-    )
-    discriminator_augment_target: float | None = Field(
-        default=None,
-        gt=-1,
-        lt=1,
-        description="adapt the probability of each augmentation, so that the mean sign of the discriminator's scores "
-        "for real pictures stays at this value (ADA, Karras et al. 2020, section 3; there 0.6); none: always augment",
-    )
-    matching: MatchingConfig = MatchingConfig()
-    perceptual: PerceptualConfig = PerceptualConfig()
     optimiser: OptimiserConfig = ADAM
     discriminator_optimiser: OptimiserConfig = ADAM
     initialise: Literal["normal", "xavier", "kaiming", "orthogonal", "none"] = Field(
@@ -54,28 +34,6 @@ class GANConfig(RunConfig):
     gain: float = Field(
         default=0.02, gt=0, description="standard deviation of the normal initialisation, gain of the others"
     )
-
-    @model_validator(mode="after")
-    def _matchable(self) -> Self:
-        kind = self.matching.kind
-        if self.matching.weight and kind not in self.matching_kinds:
-            lacking = "pairs" if kind == "pairwise" else "classes"
-            raise ValueError(
-                f"matching.kind = {kind} needs {lacking}, and {self.method} has none: "
-                f"use {' or '.join(self.matching_kinds)}"
-            )
-        if self.matching.weight and self.matching_kinds == ("mean",) and self.batch_of_a_part < 2:
-            parts = f" in accumulate = {self.accumulate} parts" if self.accumulate > 1 else ""
-            raise ValueError(
-                f"batch = {self.batch}{parts}: matching.weight compares the mean features of a batch, and needs 2 "
-                "pictures or more; single pictures of two domains have nothing to match"
-            )
-        return self
-
-    @property
-    def has_discriminator(self) -> bool:
-        """Whether a discriminator is trained. Without one, only the distance to the truth is minimised."""
-        return self.adversarial.weight > 0 or self.matching.weight > 0
 
     def build(
         self, network: NetworkConfig, *, fixed: dict[str, Any], defaults: dict[str, Any] | None = None
@@ -110,6 +68,53 @@ class GANConfig(RunConfig):
         chosen = {name: value for name, value in (defaults or {}).items() if name not in network.options}
         fitting = {name: value for name, value in {**chosen, **fixed}.items() if name in known}
         return networks.build_from_spec(network, scheme=self.initialise, gain=self.gain, **fitting)
+
+
+class GANConfig(BuildConfig):
+    """A generator and a discriminator. A recipe gives the networks and the adversarial objective."""
+
+    matching_kinds: ClassVar[tuple[str, ...]] = ("mean", "pairwise")
+    """The kinds of feature matching that the data of the method allow."""
+
+    generator: NetworkConfig = Field(description="generator")
+    discriminator: NetworkConfig = Field(description="discriminator")
+    adversarial: AdversarialConfig = Field(description="adversarial objective")
+    discriminator_augment: tuple[Augmentation, ...] = Field(
+        default=(),
+        description="differentiable augmentation of all that the discriminator sees, real and generated (Zhao et al. "
+        "2020), against overfitting on small data sets: color, translation, cutout; empty: none",
+    )
+    discriminator_augment_target: float | None = Field(
+        default=None,
+        gt=-1,
+        lt=1,
+        description="adapt the probability of each augmentation, so that the mean sign of the discriminator's scores "
+        "for real pictures stays at this value (ADA, Karras et al. 2020, section 3; there 0.6); none: always augment",
+    )
+    matching: MatchingConfig = MatchingConfig()
+    perceptual: PerceptualConfig = PerceptualConfig()
+
+    @model_validator(mode="after")
+    def _matchable(self) -> Self:
+        kind = self.matching.kind
+        if self.matching.weight and kind not in self.matching_kinds:
+            lacking = "pairs" if kind == "pairwise" else "classes"
+            raise ValueError(
+                f"matching.kind = {kind} needs {lacking}, and {self.method} has none: "
+                f"use {' or '.join(self.matching_kinds)}"
+            )
+        if self.matching.weight and self.matching_kinds == ("mean",) and self.batch_of_a_part < 2:
+            parts = f" in accumulate = {self.accumulate} parts" if self.accumulate > 1 else ""
+            raise ValueError(
+                f"batch = {self.batch}{parts}: matching.weight compares the mean features of a batch, and needs 2 "
+                "pictures or more; single pictures of two domains have nothing to match"
+            )
+        return self
+
+    @property
+    def has_discriminator(self) -> bool:
+        """Whether a discriminator is trained. Without one, only the distance to the truth is minimised."""
+        return self.adversarial.weight > 0 or self.matching.weight > 0
 
 
 def check_crop(crop: int, config: NetworkConfig, network: nn.Module) -> None:

@@ -79,7 +79,7 @@ class Config(RunConfig):
         run that it starts from.
         """
         if values.get("stage", "synthesis") == "synthesis" and values.get("start"):
-            run = settings_of_run(Path(str(values["start"])))
+            run = settings_of_run(Path(str(values["start"])), ("identity", "data"))
             data = values.get("data", {})
             if "identity" in run and isinstance(data, dict):
                 sizes = {key: value for key, value in run.get("data", {}).items() if key in SIZES}

@@ -3,11 +3,9 @@
 from collections.abc import Sequence
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor
-from torch.nn import functional as F
 from torch.utils.data import Dataset
 
 from img2img.data.paired import PairedSet
@@ -26,6 +24,7 @@ from img2img.methods.growing import GrowingConfig
 from img2img.methods.labels import LogitRecorder
 from img2img.methods.latent import LatentConfig, LatentLoss
 from img2img.methods.method import Batch, Facts, Method, ModelExport, Networks, OptimiserSpec, Step, Validation
+from img2img.methods.paired_channels import PairedChannels
 from img2img.methods.reconstruction import ReconstructionLoss
 from img2img.networks.norms import inference_copy
 from img2img.networks.planes import LatentInput
@@ -82,30 +81,17 @@ class Pix2Pix(Method):
         if facts is None:
             self.data = PairedSet.read(config.data, seed=config.seed, held_out=config.validate_pictures)
             self.notes += self.data.notes
-            facts = {
-                "inputs": self.data.input_channels,
-                "outputs": self.data.target_channels,
-                "palette": None if self.data.palette is None else self.data.palette.tolist(),
-            }
+            facts = PairedChannels.of_data(self.data).facts
         self.facts = facts
-        inputs, outputs = facts["inputs"], facts["outputs"]
-        self.palette = None if facts["palette"] is None else np.array(facts["palette"], np.uint8)
-        if self.palette is not None and config.generator.options.get("residual"):
-            raise ConfigError(
-                "generator.options.residual = true: a residual cannot be added to a label map; set it to false"
-            )
+        self.channels = PairedChannels.of_facts(facts)
+        self.channels.check(config.generator)
+        inputs, outputs = self.channels.inputs, self.channels.outputs
         defaults = {}
         if config.generator.name == "unet":
             defaults = {"downs": UNet.depth(config.data.crop)}
         elif config.generator.name == "chroma-unet":
             defaults = {"side": config.data.crop}
         self.latent = LatentLoss(config.latent, config.generator, config.discriminator)
-        # Beside the planes of a code, the network itself does not notice that the picture has too few channels.
-        if config.generator.options.get("residual") and inputs < outputs:
-            raise ConfigError(
-                f"generator.options.residual = true: cannot add {outputs} output channels to {inputs} input channels; "
-                "set it to false"
-            )
         fixed = {"inputs": inputs + config.latent.length, "outputs": outputs}
         generator = config.build(config.generator, fixed=fixed, defaults=defaults)
         check_crop(config.data.crop, config.generator, generator)
@@ -123,11 +109,7 @@ class Pix2Pix(Method):
                 defaults={"size": config.data.crop},
             )
             check_crop(config.data.crop, config.discriminator, discriminator)
-            pictures = [slice(None)]
-            if config.conditional:  # a label map is no picture
-                pictures = (
-                    [slice(inputs, None)] if self.palette is not None else [slice(0, inputs), slice(inputs, None)]
-                )
+            pictures = self.channels.pictures(conditional=config.conditional)
             found = {"discriminator": discriminator}
             losses = add_discriminators(self, config, found, pictures=pictures, halve=True)
             self.adversarial = losses["discriminator"]
@@ -143,7 +125,7 @@ class Pix2Pix(Method):
         figures: dict[str, Tensor] = {}
         generator, weights = networks["generator"], self.config.latent
         for batch in batches:
-            given, truth = self._to_input(batch["input"]), to_signed(batch["target"])
+            given, truth = self.channels.to_input(batch["input"]), to_signed(batch["target"])
             code = [self.latent.draw(given)] if weights.length else []
             result = generator(given, *code)
             if self.adversarial:
@@ -185,7 +167,7 @@ class Pix2Pix(Method):
         inputs: list[list[Tensor]] = [[code.to(device)] for code in codes] or [[]]
         columns: list[list[Picture]] = [[] for _ in inputs]
         for held in self.data.held_out:
-            source = self._to_input(torch.from_numpy(held.input).permute(2, 0, 1)[None].to(device))
+            source = self.channels.of_held_out(held, device)
             for column, further in zip(columns, inputs, strict=True):
                 column += to_pictures(generator(source, *further))
         results, *samples = columns
@@ -197,7 +179,7 @@ class Pix2Pix(Method):
             colours = mean(colorization.figures(*pair) for pair in zip(results, truths, strict=True))
             figures |= {name: colours[name] for name in ("chroma_l1", "chroma_ratio")}
         sources = [self.data.input_as_rgb(held.input) for held in self.data.held_out]
-        if self.palette is None:
+        if self.channels.palette is None:
             copied = distances(sources, truths)
             figures |= {f"{name}_input": copied[name] for name in ("l1", "psnr", "ssim", "sharpness")}
         rows = [list(row) for row in zip(sources, *(samples or [results]), truths, strict=True)]
@@ -206,18 +188,12 @@ class Pix2Pix(Method):
 
     def models(self, networks: Networks) -> list[ModelExport]:
         generator = inference_copy(networks["generator"], self.config.norm_mode)
-        network = TranslationWrapper(generator, channels=self.facts["inputs"], palette=self.palette)
+        network = TranslationWrapper(generator, channels=self.channels.inputs, palette=self.channels.palette)
         method = f"pix2pix, norm mode {self.config.norm_mode}"
         length = self.config.latent.length
         latent = {"length": length, "distribution": "normal"} if length else None
         card = card_of(self.config, generator, name="pix2pix", task="translate", method=method, latent=latent)
         return [ModelExport(network, card)]
-
-    def _to_input(self, source: Tensor) -> Tensor:
-        """Return the generator's input: values in -1..1, or one-hot classes."""
-        if self.palette is None:
-            return to_signed(source)
-        return F.one_hot(source[:, 0].long(), len(self.palette)).permute(0, 3, 1, 2).float()
 
     def _scorer(self, networks: Networks, given: Tensor) -> Scorer:
         judge = networks["discriminator"]

@@ -122,8 +122,7 @@ class SuperResolutionConfig(RunConfig):
     def with_defaults(cls, values: dict[str, Any]) -> dict[str, Any]:
         """As in `RunConfig`. An adversarial stage takes the scale and the generator of the run that it starts from."""
         if values.get("stage") == "adversarial" and values.get("start"):
-            run = settings_of_run(Path(str(values["start"])))
-            values = {key: run[key] for key in ("scale", "generator") if key in run} | values
+            values = settings_of_run(Path(str(values["start"])), ("scale", "generator")) | values
         return super().with_defaults(values)
 
     @classmethod

@@ -22,6 +22,7 @@ NETWORKS = {
     "srresnet": "img2img.networks.srresnet:SRResNet",
     # translation and inpainting generators, values -1..1
     "unet": "img2img.networks.unet:UNet",
+    "latent-unet": "img2img.networks.latent_unet:LatentUNet",
     "resnet": "img2img.networks.resnet:ResNet",
     "stargan": "img2img.networks.stargan:StarGANGenerator",
     "unit": "img2img.networks.unit:UNITGenerator",
@@ -30,6 +31,7 @@ NETWORKS = {
     "dtn-decoder": "img2img.networks.dtn:FeatureDecoder",
     "discogan": "img2img.networks.discogan:DiscoGANGenerator",
     "pix2pixhd": "img2img.networks.pix2pixhd:GlobalGenerator",
+    "pix2pixhd-enhancer": "img2img.networks.local_enhancer:LocalEnhancer",
     "spade": "img2img.networks.spade:SPADEGenerator",
     "chroma-unet": "img2img.networks.chroma_unet:ChromaUNet",
     "context-encoder": "img2img.networks.context_encoder:ContextEncoder",
@@ -44,6 +46,7 @@ NETWORKS = {
     # discriminators
     "patchgan": "img2img.networks.patchgan:PatchGAN",
     "pixelgan": "img2img.networks.patchgan:PixelGAN",
+    "multi-patchgan": "img2img.networks.multi_patchgan:MultiPatchGAN",
     "multi-scale": "img2img.networks.multi_scale:MultiScale",
     "munit-discriminator": "img2img.networks.munit_discriminator:MUNITDiscriminator",
     "stargan-discriminator": "img2img.networks.stargan:StarGANDiscriminator",
@@ -53,6 +56,9 @@ NETWORKS = {
     "projection": "img2img.networks.projection:ProjectionDiscriminator",
     "dcgan": "img2img.networks.context_encoder:DCGANDiscriminator",
     "auto-encoder": "img2img.networks.auto_encoder:AutoEncoder",
+    # encoders
+    "feature-encoder": "img2img.networks.feature_clusters:FeatureEncoder",
+    "residual-encoder": "img2img.networks.residual_encoder:ResidualEncoder",
 }
 
 _KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}

@@ -1,5 +1,7 @@
 """pix2pixHD's discriminator: patch discriminators that look at the picture at several scales."""
 
+from collections.abc import Mapping
+
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -62,6 +64,19 @@ class MultiScale(nn.Module):
             if scale:
                 image = F.avg_pool2d(image, 3, 2, 1, count_include_pad=False)
         return everything
+
+    def initial_state_from(self, state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], str] | None:
+        """Convert the weights of a network with fewer scales, see `training.start.Adaptable`.
+
+        They become the coarser scales, so that each discriminator still sees the size for which it was trained, as in
+        the official code.
+        """
+        own = self.state_dict()
+        if state.keys() >= own.keys() or not state.keys() <= own.keys():
+            return None
+        if any(state[key].shape != own[key].shape for key in state):
+            return None
+        return own | dict(state), "gets finer scales"
 
     def forward(self, image: Tensor) -> list[Tensor]:
         return [layers[-1] for layers in self.features(image)]

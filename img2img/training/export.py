@@ -155,7 +155,9 @@ def weights(place: Path, target: Path) -> list[Path]:
     """
     found = trained.read(place)
     written = []
-    for name, one in zip(found.method.averaged, found.models, strict=True):
+    # Encoders are in no official file. A generator that makes several models comes first.
+    generators = [name for name in found.method.averaged if name.startswith("generator")]
+    for name, one in zip(generators, found.models, strict=False):
         path = target.with_name(f"{target.stem}{one.suffix}{target.suffix}")
         state = official_weights.official_state_dict(found.method.networks[name])
         official_weights.save(state, path, task=one.card.task, averaged=found.averaged)

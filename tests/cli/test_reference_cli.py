@@ -63,6 +63,17 @@ def test_a_reference_decides_what_pictures_become(img2img: Run, here: Path) -> N
     assert pixel(here / "a_style.png") == (164, 114, 64)
 
 
+def test_a_run_that_has_a_model_for_references_uses_it_for_one(img2img: Run, here: Path, folder: Path) -> None:
+    (here / "run").mkdir()
+    for name, target in (("code", "model.onnx"), ("style", "model.reference.onnx")):
+        (here / "run" / target).write_bytes((folder / f"{name}.onnx").read_bytes())
+    done = Outcome(0, b"", "")
+    assert img2img("translate", "a.png", "-m", "./run", "--samples", "1", "-o", "sample.png") == done
+    assert pixel(here / "sample.png") == sample(1)
+    assert img2img("translate", "a.png", "-m", "./run", "--reference", "s.png", "-o", "styled.png") == done
+    assert pixel(here / "styled.png") == (164, 114, 64)
+
+
 @pytest.mark.parametrize(
     ("options", "names"),
     [

@@ -14,7 +14,7 @@ from img2img.methods.schema import json_schema
 
 SUPER_RESOLUTION = ("srgan", "esrgan", "real-esrgan")
 CASES = [(name, "") for name in methods.METHODS] + [(name, "adversarial") for name in SUPER_RESOLUTION]
-CASES += [("ip-gan", "identity")]
+CASES += [("ip-gan", "identity"), ("dtn", "features"), ("pix2pixhd", "enhancer")]
 
 
 def recipe_of(name: str, stage: str = "") -> type[RunConfig]:

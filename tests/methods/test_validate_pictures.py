@@ -20,6 +20,26 @@ CASES: dict[str, tuple[Callable[[Path], Path], dict[str, Any], Callable[[Any], i
         {"data": TRANSLATION, "generator": {"name": "resnet", **GENERATOR}},
         lambda method: len(method.data.held_out),
     ),
+    "pix2pixhd": (
+        lambda folder: trials.paired(folder, 160),
+        {"data": TRANSLATION, "generator": {"name": "resnet", **GENERATOR}, "perceptual": {"weight": 0}},
+        lambda method: len(method.data.held_out),
+    ),
+    "pldt": (
+        lambda folder: trials.paired(folder, 160),
+        {"data": TRANSLATION, "generator": {"name": "resnet", **GENERATOR}},
+        lambda method: len(method.data.held_out),
+    ),
+    "bicyclegan": (
+        lambda folder: trials.paired(folder, 160),
+        {
+            "data": TRANSLATION,
+            "generator": {"name": "resnet", **GENERATOR},
+            "encoder": {"options": {"features": 4}},
+            "discriminator": {"name": "patchgan"},
+        },
+        lambda method: len(method.data.held_out),
+    ),
     **{
         name: (
             lambda folder: trials.domains(folder, ("A", "B"), 160),

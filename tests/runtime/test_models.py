@@ -90,6 +90,9 @@ def test_the_folder_of_a_run_means_the_model_in_it(folders, tmp_path):
         models.find(str(run))
     with pytest.raises(ModelError, match=r"no model\.CtoA\.onnx"):
         models.find(str(run), direction="CtoA")
+    styled = onnx_nets.compact(run / "model.reference.onnx")
+    assert models.find(str(run), part="reference") == styled
+    assert models.find(str(run), direction="AtoB", part="reference") == run / "model.AtoB.onnx"
 
 
 def test_an_unknown_name_lists_the_names_there_are_and_suggests_one(folders):

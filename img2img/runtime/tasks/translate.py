@@ -86,7 +86,8 @@ class TranslateTask(Task):
             if self.direction is not None:
                 raise UsageError("--direction requires --model RUN, the folder of a run with several models")
             return models.for_task("translate")
-        return models.find(settings.model, direction=self.direction)
+        part = None if self.reference is None else "reference"
+        return models.find(settings.model, direction=self.direction, part=part)
 
     def with_card(self, card: Card) -> Self:
         from img2img.runtime.network.grid import Grid

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from img2img.cli import console, figures, options, trainer
-from img2img.cli.measures import RESERVED_NAMES, EvaluateOptions, Measure, short
+from img2img.cli import console, figures, measures, options, trainer, translation_measures
+from img2img.cli.evaluate_options import RESERVED_NAMES, EvaluateOptions, short
+from img2img.cli.measures import Measure
 from img2img.errors import ModelError, UsageError
 from img2img.text import count_of
 
@@ -59,7 +60,7 @@ def evaluate(
     gallery = SheetRows(details=subject.card.task == "upscale") if sheet is not None else None
     measured: dict[str, dict[str, float | str]] = {}
     for folders in settings.sets(subject.card.task):
-        measure = settings.measure(loaded, folders)
+        measure = _measure(settings, loaded, folders)
         shown = ", ".join(map(str, folders))
         console.say(f"{own} on {shown}: {measure.about}")
         found, further = _print(measure, own, shown, gallery, json=settings.json)
@@ -80,6 +81,30 @@ def evaluate(
         from img2img import exchange
 
         exchange.update_card(subject.path, metrics={**subject.card.metrics, **measured})
+
+
+def _measure(settings: EvaluateOptions, models: dict[str, LoadedModel], folders: list[Path]) -> Measure:
+    """How to measure the last of `models`, next to the others.
+
+    Raises:
+        DataError: the folders lack the pictures that this needs.
+    """
+    from img2img.data.folders import Reading
+
+    card = list(models.values())[-1].card
+    if card.task == "upscale":
+        measure = measures.measure_upscaling
+    elif card.task == "inpaint":
+        measure = measures.measure_inpainting
+    elif settings.real is not None:
+        measure = translation_measures.measure_unpaired
+    elif card.domains:
+        measure = translation_measures.measure_styles
+    elif card.extra.get("input") == "grey":
+        measure = translation_measures.measure_colours
+    else:
+        measure = translation_measures.measure_pairs
+    return measure(settings, models, folders, Reading(card.extra.get("white"), settings.max_pixels))  # as in training
 
 
 def _print(

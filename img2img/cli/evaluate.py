@@ -38,14 +38,15 @@ def evaluate(
                   nearest training pair. Styles (one folder per style, same name = same object): the same for every
                   direction, and the share of results whose style a classifier recognises; the classifier is trained
                   first, on the real drawings. Unpaired pictures (--real): the share that such a classifier assigns
-                  to the target domain, KID in its features (not scaled by 100 or 1000) and sliced Wasserstein
-                  distance, against a copy of the input and real pictures. Colours (models trained with data.layout =
-                  photos): chroma L1, mean chroma and PSNR of photos coloured from grey, the share of pixels whose
-                  luminance has changed, and KID in the features of a classifier that is trained first, against the
-                  grey photos.
+                  to the target domain, KID in its features (not scaled by 100 or 1000), precision, recall, density
+                  and coverage in them, and sliced Wasserstein distance, against a copy of the input and real pictures.
+                  Colours (models trained with data.layout = photos): chroma L1, mean chroma and PSNR of photos
+                  coloured from grey, the share of pixels whose luminance has changed, and KID in the features of a
+                  classifier that is trained first, against the grey photos.
 
     Sharpness and border are relative to the truth. Sharpness below 1 is blurred, above 1 noisy; a border far above 1
-    is visible.
+    is visible. Novelty is the distance of results to the most similar training picture, relative to that of real
+    pictures; a model with a novelty far below 1 has memorised its training pictures.
     """
     trainer.need_training_packages()
     from img2img.evaluation.sheet_rows import SheetRows, format_of
@@ -67,7 +68,7 @@ def evaluate(
         rivals = [way for way in found if way != own]
         name = "+".join(map(short, folders)) + measure.suffix
         measured[name] = {one: figures.rounded(one, number) for one, number in found[own].items()}
-        compared = [measure.main[0], *(one for one in found[own] if one.startswith((*figures.DISTANCES, "psnr_y_")))]
+        compared = [measure.main[0], *(one for one in found[own] if one.startswith((*figures.OF_SETS, "psnr_y_")))]
         measured[name] |= {
             f"{one} ({way})": figures.rounded(one, found[way][one]) for one in compared for way in rivals
         }

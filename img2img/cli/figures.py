@@ -13,9 +13,11 @@ if TYPE_CHECKING:
     from img2img.evaluation.results import Case
 
 LOWER = ("l1", "chroma_l1", "niqe")  # less is better
-DISTANCES = ("kid", "fid", "swd")
-"""How names of figures begin that sets of pictures have, and no picture alone; less is better."""
-SHORT = {"niqe": ".2f", "recognised": ".0%", "sharpness": ".2f", "border": ".2f", "chroma_ratio": ".2f"}
+OF_SETS = ("kid", "fid", "swd", "precision", "recall", "density", "coverage")
+"""How names of figures begin that sets of pictures have, and no picture alone."""
+RATIOS = ("sharpness", "border", "chroma_ratio", "novelty")
+"""Relative to the truth or to real pictures: 1 is right."""
+SHORT = {"niqe": ".2f", "recognised": ".0%"} | dict.fromkeys(RATIOS, ".2f")
 NAME = 28
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from img2img.data.folders import Reading, read_rgb
 from img2img.data.layouts import hash_fraction
 from img2img.data.pairs import find_pairs
-from img2img.evaluation import domain_classifier
+from img2img.evaluation import domain_classifier, neighbourhoods
 from img2img.evaluation.domain_classifier import DomainClassifier
 from img2img.evaluation.kernel_distance import kid
 from img2img.evaluation.metrics import psnr
@@ -118,18 +118,22 @@ class Comparison:
             yield Case(path.name, scores, {"input": source, **results, "truth": truth})
 
     def set_figures(self) -> dict[str, dict[str, float]]:
-        """KID of the grey photos and of each candidate to the colour photos, once all `cases` have been consumed.
+        """Compare the grey photos and each candidate's results with the colour photos, once all `cases` are consumed.
 
         Returns:
-            candidate -> kid_own, kid_own_error: see `kernel_distance.kid`; lower is better. Empty without a classifier
-            or with fewer than three photos.
+            candidate -> kid_own, kid_own_error: see `kernel_distance.kid`; lower is better. And precision, recall,
+            density, coverage: see `neighbourhoods.figures`; higher is better. Empty without a classifier or with fewer
+            than three photos.
         """
         found = {name: np.concatenate(features) for name, features in self._features.items()}
         real = found.pop("real", np.empty((0, 1), np.float32))
         if len(real) < 3:
             return {}
         distances = {name: kid(real, made) for name, made in found.items()}
-        return {name: {"kid_own": one.value, "kid_own_error": one.error} for name, one in distances.items()}
+        return {
+            name: {"kid_own": one.value, "kid_own_error": one.error} | neighbourhoods.figures(real, found[name])
+            for name, one in distances.items()
+        }
 
 
 def train_classifier(

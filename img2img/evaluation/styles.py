@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from img2img.data.domains import LabelledPicture, LabelSet, find_domains
 from img2img.data.folders import Reading, read_rgb
 from img2img.errors import DataError
 from img2img.evaluation.domain_classifier import DomainClassifier
+from img2img.evaluation.memorisation import TrainingPictures
 from img2img.evaluation.results import Case, Figure, Picture, mean, spread
 from img2img.evaluation.translation import Translate, figures
 from img2img.runtime.image.resize import lanczos
@@ -86,11 +88,16 @@ def evaluate_styles(
 ) -> Iterator[Case]:
     """One case per direction: the mean `figures` of copying the input and of each candidate, against the true drawings.
 
-    With a classifier there is also `recognised`: the share of results that it assigns to the target style.
+    With a classifier there is also `recognised`: the share of results that it assigns to the target style. With
+    training drawings of all styles there is also `novelty`, see `memorisation.TrainingPictures`.
 
     Raises:
         PictureError, DataError: a picture cannot be read, or is too small.
     """
+    known = {}
+    if all(data.training.values()):
+        for name, paths in data.training.items():
+            known[name] = TrainingPictures([partial(read_rgb, path, reading) for path in paths])
     for number, (source_style, target_style) in enumerate(data.directions):
         things = [files for files in data.drawn.values() if source_style in files and target_style in files]
         if not things:
@@ -105,6 +112,8 @@ def evaluate_styles(
             for name, result in {"copy": source, **translated}.items():
                 results.setdefault(name, []).append(result)
                 scores.setdefault(name, []).append(figures(result, truth))
+                if known:
+                    scores[name][-1]["novelty"] = known[target_style].novelty(result, truth)
             if place == number % len(things):  # a different thing for each direction
                 pictures = {"input": source, **translated, "truth": truth}
         means: dict[str, dict[str, Figure]] = {name: dict(mean(one)) for name, one in scores.items()}

@@ -2,16 +2,16 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
 
 from img2img.data.folders import Reading
 from img2img.data.pairs import Pair, find_pairs
 from img2img.errors import DataError
+from img2img.evaluation.memorisation import TrainingPictures, thumbnail
 from img2img.evaluation.metrics import psnr, ssim
 from img2img.evaluation.results import MAX_PSNR, Case, Figure, Picture, Ratio, gradient, spread
 from img2img.runtime.image.resize import lanczos
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 
 Translate = Callable[[Picture, str], Picture]
 """Translates a picture to a domain. The domain is "" if the model has only one."""
-
-THUMBNAIL_SIDE = 32
-"""Side in pixels at which inputs are compared to find the nearest."""
 
 
 def figures(result: Picture, truth: Picture) -> dict[str, Figure]:
@@ -107,12 +104,15 @@ def pairs(
 def evaluate_pairs(candidates: Mapping[str, Translate], data: PairSet, reading: Reading = Reading()) -> Iterator[Case]:
     """The `figures` of copying the input, of the target of the nearest training pair, and of each candidate.
 
-    The nearest pair is omitted if there are no training pairs. Targets are resized to their inputs, as in training.
+    Targets are resized to their inputs, as in training. With training pairs, there is also the `novelty` of each result
+    (see `memorisation.TrainingPictures`), and the sheet shows the training target that is most similar to the last
+    candidate's result. Without them, the nearest pair is omitted.
 
     Raises:
         PictureError, DataError: a picture cannot be read, or is too small.
     """
     nearest = Nearest(data.training, reading) if data.training else None
+    known = TrainingPictures([partial(_target, pair, reading) for pair in data.training]) if data.training else None
     for pair in data.measured:
         source, truth = pair.read(reading)
         source, truth = np.ascontiguousarray(source), np.ascontiguousarray(truth)
@@ -123,27 +123,31 @@ def evaluate_pairs(candidates: Mapping[str, Translate], data: PairSet, reading: 
             results["nearest"] = lanczos(nearest(source), size)
         for name, translate in candidates.items():
             results[name] = translate(source, "")
-        scores = {name: figures(result, truth) for name, result in {"copy": source, **results}.items()}
-        yield Case(pair.name, scores, {"input": source, **results, "truth": truth})
+        pictures = {"input": source, **results, "truth": truth}
+        results = {"copy": source, **results}
+        scores = {name: figures(result, truth) for name, result in results.items()}
+        if known is not None:
+            for name, result in results.items():
+                scores[name]["novelty"] = known.novelty(result, truth)
+            pictures["in training"] = lanczos(known.nearest(list(results.values())[-1]), size)
+        yield Case(pair.name, scores, pictures)
 
 
 class Nearest:
     """A baseline that only memorises: returns the target of the training pair with the most similar input.
 
-    Inputs are compared by their Euclidean distance at 32 x 32 pixels.
+    Inputs are compared by the Euclidean distance of their thumbnails.
     """
 
     def __init__(self, pairs: Sequence[Pair], reading: Reading = Reading()) -> None:
         self.pairs, self.reading = pairs, reading
-        self._thumbnails = np.stack([_thumbnail(pair.read_input(reading)) for pair in pairs])
+        self._thumbnails = np.stack([thumbnail(pair.read_input(reading)) for pair in pairs])
 
     def __call__(self, source: Picture) -> Picture:
         """The target, uint8 RGB at its own size."""
-        place = int(((self._thumbnails - _thumbnail(source)) ** 2).sum(1).argmin())
-        return np.ascontiguousarray(self.pairs[place].read(self.reading)[1])
+        place = int(((self._thumbnails - thumbnail(source)) ** 2).sum(1).argmin())
+        return _target(self.pairs[place], self.reading)
 
 
-def _thumbnail(picture: Picture) -> NDArray[np.float32]:
-    image = Image.fromarray(np.ascontiguousarray(picture))
-    small = image.resize((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.BOX)
-    return np.asarray(small, np.float32).reshape(-1)
+def _target(pair: Pair, reading: Reading) -> Picture:
+    return np.ascontiguousarray(pair.read(reading)[1])

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,10 @@ from img2img.data import folders, layouts
 from img2img.data.folders import Reading, read_rgb
 from img2img.data.unpaired import find_unpaired
 from img2img.errors import DataError
-from img2img.evaluation import inception
+from img2img.evaluation import inception, neighbourhoods
 from img2img.evaluation.domain_classifier import DomainClassifier
 from img2img.evaluation.kernel_distance import kid
+from img2img.evaluation.memorisation import TrainingPictures
 from img2img.evaluation.results import Case, Figure, Picture, spread
 from img2img.evaluation.sliced_wasserstein import MIN_SIDE, sliced_wasserstein
 from img2img.evaluation.translation import Translate
@@ -145,10 +147,16 @@ class Comparison:
                 f"the classifier takes {1 - self.accuracy:.0%} of the real pictures for the other domain: give the"
                 " training pictures of the source domain first, then those of the target domain"
             )
+        targets = (*data.training[1], *data.aside)
+        self._known = TrainingPictures([partial(read_rgb, path, reading) for path in targets])
         self._made = {name: _PictureSet(self.extractors, len(data.inputs)) for name in ("copy", *candidates)}
 
     def cases(self) -> Iterator[Case]:
-        """One case per input: `recognised` is 1 if the classifier assigns the result to the target domain, else 0.
+        """One case per input.
+
+        Figures:
+            recognised: 1 if the classifier assigns the result to the target domain, else 0.
+            novelty: see `memorisation.TrainingPictures`, compared with real measured pictures.
 
         Raises:
             PictureError, DataError: a picture cannot be read, or is too small.
@@ -160,20 +168,23 @@ class Comparison:
             for name, result in results.items():
                 self._made[name].add(result)
             domains = self.classifier(list(results.values()))
-            figures: dict[str, dict[str, Figure]] = {
-                name: {"recognised": float(domain == 1)} for name, domain in zip(results, domains, strict=True)
-            }
             real = read_rgb(self.data.real[place % len(self.data.real)], self.reading)
-            yield Case(path.name, figures, {"input": source, **translated, "real": real})
+            figures: dict[str, dict[str, Figure]] = {
+                name: {"recognised": float(domain == 1), "novelty": self._known.novelty(result, real)}
+                for (name, result), domain in zip(results.items(), domains, strict=True)
+            }
+            nearest = self._known.nearest(list(results.values())[-1])
+            yield Case(path.name, figures, {"input": source, **translated, "real": real, "in training": nearest})
 
     def set_figures(self) -> dict[str, dict[str, float]]:
         """Figures of all results together, once all `cases` have been consumed: candidate -> name -> figure.
 
-        Lower is better. "real" has the figures of the real pictures set aside, about what a perfect model would reach.
+        "real" has the figures of the real pictures set aside, about what a perfect model would reach.
 
         Figures:
-            kid_own, kid_own_error: KID on the features of the classifier, see `kernel_distance.kid`.
-            swd: sliced Wasserstein distance.
+            kid_own, kid_own_error: KID on the features of the classifier, see `kernel_distance.kid`; lower is better.
+            precision, recall, density, coverage: in the same features, see `neighbourhoods.figures`; higher is better.
+            swd: sliced Wasserstein distance; lower is better.
             kid_inception, kid_inception_error, fid_inception: see `inception.distances`; only with published features.
         """
         aside = _PictureSet(self.extractors, len(self.data.aside))
@@ -230,8 +241,9 @@ class _PictureSet:
 
 
 def _feature_distances(real: _PictureSet, made: _PictureSet) -> dict[str, float]:
-    own = kid(real.features("own"), made.features("own"))
-    figures = {"kid_own": own.value, "kid_own_error": own.error}
+    features = real.features("own"), made.features("own")
+    own = kid(*features)
+    figures = {"kid_own": own.value, "kid_own_error": own.error} | neighbourhoods.figures(*features)
     if "inception" in real.extractors:
         figures |= inception.distances(real.features("inception"), made.features("inception"))
     return figures

@@ -89,7 +89,8 @@ def test_a_perfect_model_is_as_close_as_real_pictures_and_copying_is_far(
     assert done.status == 0, done.err
     lines = [line.split() for line in done.out.decode().splitlines()]
     assert lines[0] == ["picture", "copy", "idle", "day"] and lines[1] == ["0.png", "0%", "0%", "100%"]
-    assert lines[-5] == ["mean", "recognised", "kid_own", "kid_own_error", "swd"]
+    shares = ["precision", "recall", "density", "coverage"]
+    assert lines[-5] == ["mean", "recognised", "novelty", "kid_own", "kid_own_error", *shares, "swd"]
     table = {name: figures for name, *figures in lines[-4:]}
     assert list(table) == ["copy", "idle", "day", "real"] and table["real"][0] == "-" and table["copy"] == table["idle"]
     assert (
@@ -103,6 +104,8 @@ def test_a_perfect_model_is_as_close_as_real_pictures_and_copying_is_far(
     assert name.endswith("/testB") and " > nights" in name
     assert found["recognised"] == 1 and found["recognised (copy)"] == 0 and found["cases"] == 8
     assert found["kid_own"] < found["kid_own (copy)"] / 10 and found["swd"] < found["swd (copy)"] / 2
+    assert found["precision (copy)"] == found["coverage (copy)"] == 0 < found["precision"] and found["coverage"] > 0.5
+    assert found["coverage_real"] > 0.5
     assert abs(found["kid_own_real"]) < found["kid_own (copy)"] / 10
     assert str(found["command"]).count("--train") == 2 and "--real" in str(found["command"])
     last = json.loads(img2img(*args, "--json").out.splitlines()[-1])

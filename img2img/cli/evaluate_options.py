@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from img2img.errors import ModelError, UsageError
+from img2img.runtime.tasks.latents import MOST_SAMPLES
 from img2img.runtime.tasks.settings import MAX_PIXELS, option
 from img2img.text import nfc
 
@@ -85,7 +86,16 @@ class EvaluateOptions:
         None,
         panel=TRANSLATION,
         metavar="FILE",
-        help="The reference picture of all results, for models that take one. A latent code is zeros.",
+        help="The reference picture of all results, for models that take one.",
+    )
+    samples: int | None = option(
+        None,
+        panel=TRANSLATION,
+        min=2,
+        max=MOST_SAMPLES,
+        metavar="N",
+        help="For models with a latent code: draw N results per picture and measure the best one (best of N), all on "
+        "average, and how far apart they are. Default: one result, for a code of zeros.",
     )
     features: str = option(
         "",
@@ -97,7 +107,7 @@ class EvaluateOptions:
     size: str = option(
         "keep", panel=TRANSLATION, metavar="keep|fit|N", help="Size at which the network sees pictures; see translate."
     )
-    seed: int = option(0, panel=TRANSLATION, min=0, metavar="N", help="Random seed of the classifier.")
+    seed: int = option(0, panel=TRANSLATION, min=0, metavar="N", help="Random seed of the classifier and of --samples.")
     classifier_steps: int | None = option(
         None,
         panel=TRANSLATION,
@@ -130,6 +140,8 @@ class EvaluateOptions:
             from img2img.runtime.tasks import references
 
             references.check(model.card, is_given=self.reference is not None)
+        if self.samples is not None and model.card.latent is None:
+            raise UsageError(f"{model.name} takes no latent code, so its results do not vary: omit --samples")
         if task == "inpaint" and model.card.domains:
             raise ModelError(f"{model.path}: evaluate does not support a mask and a domain together")
         if self.niqe is not None and not self.no_reference:

@@ -16,7 +16,7 @@ from img2img.text import count_of, nfc
 if TYPE_CHECKING:
     from img2img.data.folders import Reading
     from img2img.evaluation.domain_classifier import DomainClassifier
-    from img2img.evaluation.translation import Translate
+    from img2img.evaluation.samples import Translate
     from img2img.runtime.network.card import Card
     from img2img.runtime.network.input_size import Size
     from img2img.runtime.network.session import LoadedModel
@@ -160,13 +160,18 @@ def measure_styles(
 
 def _translations(options: EvaluateOptions, models: dict[str, LoadedModel]) -> dict[str, Translate]:
     from img2img.evaluation import translation
+    from img2img.runtime.tasks import latents
 
     size = parse_size(options.size)
     ways = {}
     for name, model in models.items():
         takes_none = options.reference is None or model.card.reference is None  # a rival may take none
         reference = None if takes_none else _reference(options, model.card, size)
-        ways[name] = translation.from_model(model, size, reference)
+        codes: list[Floats | None] = [None]
+        if options.samples is not None and model.card.latent is not None:
+            length = model.card.latent["length"]
+            codes = [latents.draw(length, seed=options.seed, number=number) for number in range(1, options.samples + 1)]
+        ways[name] = translation.from_model(model, size, reference, codes)
     return ways
 
 

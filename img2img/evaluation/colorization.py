@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +11,12 @@ from numpy.typing import NDArray
 from img2img.data.folders import Reading, read_rgb
 from img2img.data.layouts import hash_fraction
 from img2img.data.pairs import find_pairs
-from img2img.evaluation import domain_classifier, neighbourhoods
+from img2img.evaluation import domain_classifier, neighbourhoods, samples
 from img2img.evaluation.domain_classifier import DomainClassifier
 from img2img.evaluation.kernel_distance import kid
 from img2img.evaluation.metrics import psnr
 from img2img.evaluation.results import MAX_PSNR, Case, Figure, Picture, Ratio, spread
-from img2img.evaluation.translation import Translate
+from img2img.evaluation.samples import Translate
 from img2img.runtime.image.luminance import LUMA_WEIGHTS
 
 Floats = NDArray[np.float32]
@@ -102,7 +103,7 @@ class Comparison:
         self._features: dict[str, list[Floats]] = {}
 
     def cases(self) -> Iterator[Case]:
-        """One case per photo: the `figures` of the grey photo ("copy") and of each candidate.
+        """One case per photo: the `figures` of the grey photo ("copy") and of each candidate's samples.
 
         Raises:
             PictureError: a photo cannot be read.
@@ -112,10 +113,11 @@ class Comparison:
             source = grey(truth)
             results = {name: translate(source, "") for name, translate in self.candidates.items()}
             if self.classifier is not None:
-                for name, picture in {"real": truth, "copy": source, **results}.items():
-                    self._features.setdefault(name, []).append(self.classifier.features([picture]))
-            scores = {name: figures(result, truth) for name, result in {"copy": source, **results}.items()}
-            yield Case(path.name, scores, {"input": source, **results, "truth": truth})
+                for name, pictures in {"real": [truth], "copy": [source], **results}.items():
+                    self._features.setdefault(name, []).append(self.classifier.features(pictures))
+            compare = partial(figures, truth=truth)
+            scores = {name: samples.figures(made, compare) for name, made in {"copy": [source], **results}.items()}
+            yield Case(path.name, scores, {"input": source, **samples.shown(results), "truth": truth})
 
     def set_figures(self) -> dict[str, dict[str, float]]:
         """Compare the grey photos and each candidate's results with the colour photos, once all `cases` are consumed.

@@ -10,10 +10,12 @@ import numpy as np
 from img2img.data.domains import LabelledPicture, LabelSet, find_domains
 from img2img.data.folders import Reading, read_rgb
 from img2img.errors import DataError
+from img2img.evaluation import samples
 from img2img.evaluation.domain_classifier import DomainClassifier
 from img2img.evaluation.memorisation import TrainingPictures
 from img2img.evaluation.results import Case, Figure, Picture, mean, spread
-from img2img.evaluation.translation import Translate, figures
+from img2img.evaluation.samples import Translate
+from img2img.evaluation.translation import compared
 from img2img.runtime.image.resize import lanczos
 
 
@@ -86,7 +88,8 @@ def evaluate_styles(
     classifier: DomainClassifier | None,
     reading: Reading = Reading(),
 ) -> Iterator[Case]:
-    """One case per direction: the mean `figures` of copying the input and of each candidate, against the true drawings.
+    """One case per direction: the mean of `translation.figures` of copying the input and of each candidate's samples,
+    against the true drawings.
 
     With a classifier there is also `recognised`: the share of results that it assigns to the target style. With
     training drawings of all styles there is also `novelty`, see `memorisation.TrainingPictures`.
@@ -109,13 +112,12 @@ def evaluate_styles(
             source = read_rgb(files[source_style], reading)
             truth = lanczos(read_rgb(files[target_style], reading), (source.shape[1], source.shape[0]))
             translated = {name: translate(source, target_style) for name, translate in candidates.items()}
-            for name, result in {"copy": source, **translated}.items():
-                results.setdefault(name, []).append(result)
-                scores.setdefault(name, []).append(figures(result, truth))
-                if known:
-                    scores[name][-1]["novelty"] = known[target_style].novelty(result, truth)
+            compare = partial(compared, truth=truth, known=known.get(target_style))
+            for name, made in {"copy": [source], **translated}.items():
+                results.setdefault(name, []).extend(made)
+                scores.setdefault(name, []).append(samples.figures(made, compare))
             if place == number % len(things):  # a different thing for each direction
-                pictures = {"input": source, **translated, "truth": truth}
+                pictures = {"input": source, **samples.shown(translated), "truth": truth}
         means: dict[str, dict[str, Figure]] = {name: dict(mean(one)) for name, one in scores.items()}
         if classifier is not None:
             for name, made in results.items():

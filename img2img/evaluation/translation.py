@@ -1,6 +1,6 @@
 """Measure paired translations: how close they are to the truth, compared with copying and with memorising."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,18 +11,17 @@ import numpy as np
 from img2img.data.folders import Reading
 from img2img.data.pairs import Pair, find_pairs
 from img2img.errors import DataError
+from img2img.evaluation import samples
 from img2img.evaluation.memorisation import TrainingPictures, thumbnail
 from img2img.evaluation.metrics import psnr, ssim
 from img2img.evaluation.results import MAX_PSNR, Case, Figure, Picture, Ratio, gradient, spread
+from img2img.evaluation.samples import Translate
 from img2img.runtime.image.resize import lanczos
 
 if TYPE_CHECKING:
     from img2img.runtime.network.input_size import Size
     from img2img.runtime.network.network import Network
     from img2img.types import Floats
-
-Translate = Callable[[Picture, str], Picture]
-"""Translates a picture to a domain. The domain is "" if the model has only one."""
 
 
 def figures(result: Picture, truth: Picture) -> dict[str, Figure]:
@@ -49,20 +48,28 @@ def figures(result: Picture, truth: Picture) -> dict[str, Figure]:
     }
 
 
-def from_model(model: "Network", size: "Size" = "keep", reference: "Floats | None" = None) -> Translate:
+def from_model(
+    model: "Network",
+    size: "Size" = "keep",
+    reference: "Floats | None" = None,
+    codes: "Sequence[Floats | None]" = (None,),
+) -> Translate:
     """Translate like `img2img translate`, with this `--size` and, for models that take one, this reference.
 
-    A latent code is zeros.
-
     Args:
-        reference: see `runtime.tasks.translate.translate`.
+        reference, codes: `reference` and `latent` of `runtime.tasks.translate.translate`. There is one result per code;
+            None is a code of zeros, or none.
     """
     from img2img.runtime.image import pictures as runtime
     from img2img.runtime.tasks import translate
 
-    def run(picture: Picture, to: str) -> Picture:
-        result = translate.translate(model, runtime.Picture(picture), to=to or (), size=size, reference=reference)
-        return np.asarray(result.colour, np.uint8)
+    def run(picture: Picture, to: str) -> list[Picture]:
+        results = []
+        for code in codes:
+            source = runtime.Picture(picture)
+            result = translate.translate(model, source, to=to or (), size=size, reference=reference, latent=code)
+            results.append(np.asarray(result.colour, np.uint8))
+        return results
 
     return run
 
@@ -102,7 +109,8 @@ def pairs(
 
 
 def evaluate_pairs(candidates: Mapping[str, Translate], data: PairSet, reading: Reading = Reading()) -> Iterator[Case]:
-    """The `figures` of copying the input, of the target of the nearest training pair, and of each candidate.
+    """The `figures` of copying the input, of the target of the nearest training pair, and of each candidate's samples
+    (see `samples.figures`).
 
     Targets are resized to their inputs, as in training. With training pairs, there is also the `novelty` of each result
     (see `memorisation.TrainingPictures`), and the sheet shows the training target that is most similar to the last
@@ -118,18 +126,17 @@ def evaluate_pairs(candidates: Mapping[str, Translate], data: PairSet, reading: 
         source, truth = np.ascontiguousarray(source), np.ascontiguousarray(truth)
         size = (source.shape[1], source.shape[0])
         truth = lanczos(truth, size)
-        results: dict[str, Picture] = {}
+        results: dict[str, list[Picture]] = {}
         if nearest is not None:
-            results["nearest"] = lanczos(nearest(source), size)
+            results["nearest"] = [lanczos(nearest(source), size)]
         for name, translate in candidates.items():
             results[name] = translate(source, "")
-        pictures = {"input": source, **results, "truth": truth}
-        results = {"copy": source, **results}
-        scores = {name: figures(result, truth) for name, result in results.items()}
+        pictures = {"input": source, **samples.shown(results), "truth": truth}
+        results = {"copy": [source], **results}
+        compare = partial(compared, truth=truth, known=known)
+        scores = {name: samples.figures(made, compare) for name, made in results.items()}
         if known is not None:
-            for name, result in results.items():
-                scores[name]["novelty"] = known.novelty(result, truth)
-            pictures["in training"] = lanczos(known.nearest(list(results.values())[-1]), size)
+            pictures["in training"] = lanczos(known.nearest(list(results.values())[-1][0]), size)
         yield Case(pair.name, scores, pictures)
 
 
@@ -151,3 +158,8 @@ class Nearest:
 
 def _target(pair: Pair, reading: Reading) -> Picture:
     return np.ascontiguousarray(pair.read(reading)[1])
+
+
+def compared(result: Picture, *, truth: Picture, known: TrainingPictures | None) -> dict[str, Figure]:
+    """The `figures` of a result, and its novelty if there are training pictures."""
+    return figures(result, truth) | ({} if known is None else {"novelty": known.novelty(result, truth)})

@@ -12,13 +12,13 @@ from img2img.data import folders, layouts
 from img2img.data.folders import Reading, read_rgb
 from img2img.data.unpaired import find_unpaired
 from img2img.errors import DataError
-from img2img.evaluation import inception, neighbourhoods
+from img2img.evaluation import inception, neighbourhoods, samples
 from img2img.evaluation.domain_classifier import DomainClassifier
 from img2img.evaluation.kernel_distance import kid
 from img2img.evaluation.memorisation import TrainingPictures
 from img2img.evaluation.results import Case, Figure, Picture, spread
+from img2img.evaluation.samples import Translate
 from img2img.evaluation.sliced_wasserstein import MIN_SIDE, sliced_wasserstein
-from img2img.evaluation.translation import Translate
 from img2img.runtime.image.resize import lanczos
 from img2img.text import nfc
 
@@ -157,6 +157,7 @@ class Comparison:
         Figures:
             recognised: 1 if the classifier assigns the result to the target domain, else 0.
             novelty: see `memorisation.TrainingPictures`, compared with real measured pictures.
+            samples_apart: see `samples.figures`; only for candidates with several results.
 
         Raises:
             PictureError, DataError: a picture cannot be read, or is too small.
@@ -164,17 +165,20 @@ class Comparison:
         for place, path in enumerate(self.data.inputs):
             source = read_rgb(path, self.reading)
             translated = {name: translate(source, self.to) for name, translate in self.candidates.items()}
-            results = {"copy": source, **translated}
-            for name, result in results.items():
-                self._made[name].add(result)
-            domains = self.classifier(list(results.values()))
+            results = {"copy": [source], **translated}
             real = read_rgb(self.data.real[place % len(self.data.real)], self.reading)
-            figures: dict[str, dict[str, Figure]] = {
-                name: {"recognised": float(domain == 1), "novelty": self._known.novelty(result, real)}
-                for (name, result), domain in zip(results.items(), domains, strict=True)
-            }
-            nearest = self._known.nearest(list(results.values())[-1])
-            yield Case(path.name, figures, {"input": source, **translated, "real": real, "in training": nearest})
+            compare = partial(self._compared, real=real)
+            scores = {}
+            for name, made in results.items():
+                self._made[name].add(made)
+                scores[name] = samples.figures(made, compare)
+            pictures = {"input": source, **samples.shown(translated), "real": real}
+            nearest = self._known.nearest(list(results.values())[-1][0])
+            yield Case(path.name, scores, {**pictures, "in training": nearest})
+
+    def _compared(self, result: Picture, *, real: Picture) -> dict[str, Figure]:
+        recognised = float(self.classifier([result])[0] == 1)
+        return {"recognised": recognised, "novelty": self._known.novelty(result, real)}
 
     def set_figures(self) -> dict[str, dict[str, float]]:
         """Figures of all results together, once all `cases` have been consumed: candidate -> name -> figure.
@@ -189,7 +193,7 @@ class Comparison:
         """
         aside = _PictureSet(self.extractors, len(self.data.aside))
         for path in self.data.aside:
-            aside.add(read_rgb(path, self.reading))
+            aside.add([read_rgb(path, self.reading)])
         sets = {**self._made, "real": aside}
         side = min(len(square) for one in (self._real, *sets.values()) for square in one.squares)
         real_squares = self._real.resized_squares(side)
@@ -203,7 +207,7 @@ class Comparison:
 
 
 class _PictureSet:
-    """What is kept of a set of `count` pictures: features of all, and squares of some."""
+    """What is kept of the results of `count` pictures: features of all, and squares of some."""
 
     def __init__(self, extractors: Mapping[str, Extract], count: int) -> None:
         self.extractors = extractors
@@ -212,8 +216,9 @@ class _PictureSet:
         self.squares: list[Picture] = []
         self._features: dict[str, list[NDArray[np.float32]]] = {name: [] for name in extractors}
 
-    def add(self, picture: Picture) -> None:
-        """Keep the features of the next picture, and perhaps its central square."""
+    def add(self, pictures: Sequence[Picture]) -> None:
+        """Keep the features of the next picture or its samples, and perhaps the central square of the first."""
+        picture = pictures[0]
         edge = min(picture.shape[:2])
         if edge < MIN_SIDE:
             raise DataError(f"a picture with a side of {edge} pixels is too small to measure; {MIN_SIDE} are needed")
@@ -224,13 +229,13 @@ class _PictureSet:
             self.squares.append(lanczos(square, (side, side)))
         self._added += 1
         for name, extract in self.extractors.items():
-            self._features[name].append(extract([picture]))
+            self._features[name].append(extract(pictures))
 
     def add_all(self, paths: Sequence[Path], reading: Reading) -> Iterator[Picture]:
         """Read the pictures at `paths`, add each, and yield it."""
         for path in paths:
             picture = read_rgb(path, reading)
-            self.add(picture)
+            self.add([picture])
             yield picture
 
     def resized_squares(self, side: int) -> list[Picture]:

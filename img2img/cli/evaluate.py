@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from img2img.cli import console, figures, measures, options, trainer, translation_measures
+from img2img.cli import console, figures, measures, options, runs, trainer, translation_measures
 from img2img.cli.evaluate_options import RESERVED_NAMES, EvaluateOptions, short
 from img2img.cli.measures import Measure
 from img2img.errors import ModelError, UsageError
@@ -21,10 +22,18 @@ if TYPE_CHECKING:
 
 @options.with_options(EvaluateOptions)
 def evaluate(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="Name or path of a model.")],
+    models: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="MODEL...",
+            help="Name or path of a model, or a run folder. Several: runs of one recipe. Adds mean and standard "
+            "deviation over them, and counts those without a model as failed.",
+            show_default=False,
+        ),
+    ],
     **given: Any,
 ) -> None:
-    """Compare a model with simple baselines on pictures that it was not trained on.
+    """Compare a model, or several runs of one recipe, with simple baselines on pictures that they were not trained on.
 
     \b
     upscaling     PSNR and SSIM on Y (ITU-R BT.601) with the border cropped by the scale, as in the papers, against
@@ -55,7 +64,12 @@ def evaluate(
     sheet = settings.sheet
     if sheet is not None and format_of(sheet.suffix) is None:
         raise UsageError(f"--sheet {sheet}: the name must end in .png, .jpg or .webp")
-    loaded = _load([*settings.against, model], settings.device, settings.threads)
+    if len(models) > 1 and settings.record:
+        raise UsageError("--record takes one MODEL: the card of each model holds its own figures only")
+    if not settings.data:
+        runs.report_validations(models, json=settings.json)
+        return
+    loaded, failed = _load(settings.against, models, settings.device, settings.threads)
     own, subject = list(loaded.items())[-1]
     settings.check(subject)
     gallery = SheetRows(details=subject.card.task == "upscale") if sheet is not None else None
@@ -65,6 +79,9 @@ def evaluate(
         shown = ", ".join(map(str, folders))
         console.say(f"{own} on {shown}: {measure.about}")
         found, further = _print(measure, own, shown, gallery, json=settings.json)
+        if len(models) > 1:
+            measured_runs = {name: found[name] for name in list(loaded)[len(settings.against) :]}
+            runs.report(measured_runs, failed, shown, json=settings.json)
         rivals = [way for way in found if way != own]
         name = "+".join(map(short, folders)) + measure.suffix
         measured[name] = {one: figures.rounded(one, number) for one, number in found[own].items()}
@@ -147,19 +164,32 @@ def _called(model: LoadedModel) -> str:
     return stem if stem.startswith(f"{model.name}.") else model.name
 
 
-def _load(names: list[str], device: str, threads: int | None) -> dict[str, LoadedModel]:
-    """Load the models, by distinct names. The last is the one to measure.
+def _load(
+    rivals: Sequence[str], models: Sequence[str], device: str, threads: int | None
+) -> tuple[dict[str, LoadedModel], list[str]]:
+    """Load the rivals and the models, by distinct names. The last is the one to measure.
+
+    Returns:
+        The models, and what is wrong with those that cannot be loaded. Of several, at least one is loaded.
 
     Raises:
-        ModelError: they differ in task, scale or domains.
+        ModelError: they differ in task, scale or domains; or a rival, or every model, cannot be loaded.
         UsageError: one is given twice.
     """
     from img2img.runtime.network import session
 
-    loaded = [session.load(name, device=device, threads=threads) for name in names]
+    loaded = [session.load(name, device=device, threads=threads) for name in rivals]
+    failed: list[str] = []
+    for name in models:
+        try:
+            loaded.append(session.load(name, device=device, threads=threads))
+        except ModelError as error:
+            failed.append(str(error))
+            if len(failed) == len(models):
+                raise
     paths = [one.path.resolve() for one in loaded]
     if len(set(paths)) < len(paths):
-        raise UsageError(f"the same model is given twice: {', '.join(names)}")
+        raise UsageError(f"the same model is given twice: {', '.join((*rivals, *models))}")
     subject = loaded[-1]
     for rival in loaded:
         both = (rival.card, subject.card)
@@ -172,7 +202,7 @@ def _load(names: list[str], device: str, threads: int | None) -> dict[str, Loade
     for unlike in (plain, [f"{path.parent.name}/{path.stem}" for path in paths], list(map(str, paths))):
         if len(set(unlike)) == len(unlike):
             break
-    return dict(zip(unlike, loaded, strict=True))
+    return dict(zip(unlike, loaded, strict=True)), failed
 
 
 def _write(gallery: SheetRows, file: Path) -> None:

@@ -35,7 +35,10 @@ class EvaluateOptions:
     """The options of `img2img evaluate`."""
 
     data: tuple[Path, ...] = option(
-        (), "-d", required=True, metavar="FOLDER", help="Pictures to measure with. Repeatable."
+        (),
+        "-d",
+        metavar="FOLDER",
+        help="Pictures to measure with. Repeatable. Several runs without it: the figures of their last validations.",
     )
     held_out: bool = option(False, help="Only use the pictures that training on these folders holds out.")
     count: int | None = option(

@@ -44,7 +44,9 @@ def evaluate(
     inpainting    PSNR, SSIM and L1 in holes of 10 to 40 % (strokes and boxes, the same every time), and the
                   visibility of their borders, against the methods of OpenCV and scikit-image.
     translation   Pairs (laid out as for pix2pix): L1, PSNR, SSIM and sharpness, against a copy of the input and the
-                  nearest training pair. Styles (one folder per style, same name = same object): the same for every
+                  nearest training pair. If the inputs are label maps, also the FCN-score: the accuracy and mean IoU
+                  with which a segmentation network finds them in the results; it is trained first, on the real photos.
+                  Styles (one folder per style, same name = same object): the same for every
                   direction, and the share of results whose style a classifier recognises; the classifier is trained
                   first, on the real drawings. Unpaired pictures (--real): the share that such a classifier assigns
                   to the target domain, KID in its features (not scaled by 100 or 1000), precision, recall, density

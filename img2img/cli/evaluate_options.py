@@ -110,13 +110,20 @@ class EvaluateOptions:
     size: str = option(
         "keep", panel=TRANSLATION, metavar="keep|fit|N", help="Size at which the network sees pictures; see translate."
     )
-    seed: int = option(0, panel=TRANSLATION, min=0, metavar="N", help="Random seed of the classifier and of --samples.")
+    seed: int = option(
+        0,
+        panel=TRANSLATION,
+        min=0,
+        metavar="N",
+        help="Random seed of the classifier or segmentation network, and of --samples.",
+    )
     classifier_steps: int | None = option(
         None,
         panel=TRANSLATION,
         min=1,
         metavar="N",
-        help="Training steps of the classifier. Default: 1400, about two minutes on one CPU core.",
+        help="Training steps of the classifier or the segmentation network. Default: 1400 or 600, two or three minutes "
+        "on one CPU core.",
     )
 
     def check(self, model: LoadedModel) -> None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from img2img.evaluation.results import Case
 
 LOWER = ("l1", "chroma_l1", "niqe")  # less is better
-OF_SETS = ("kid", "fid", "swd", "precision", "recall", "density", "coverage")
+OF_SETS = ("kid", "fid", "swd", "precision", "recall", "density", "coverage", "class_accuracy", "mean_iou")
 """How names of figures begin that sets of pictures have, and no picture alone."""
 RATIOS = ("sharpness", "border", "chroma_ratio", "novelty")
 """Relative to the truth or to real pictures: 1 is right."""

@@ -16,7 +16,9 @@ from img2img.text import count_of, nfc
 if TYPE_CHECKING:
     from img2img.data.folders import Reading
     from img2img.evaluation.domain_classifier import DomainClassifier
+    from img2img.evaluation.fcn_score import FCNScore
     from img2img.evaluation.samples import Translate
+    from img2img.evaluation.translation import PairSet
     from img2img.runtime.network.card import Card
     from img2img.runtime.network.input_size import Size
     from img2img.runtime.network.session import LoadedModel
@@ -81,13 +83,23 @@ def measure_pairs(
 
     found = translation.pairs(folders, train=list(options.train), held_out=options.held_out, count=options.count)
     ways = _translations(options, models)
+    beside: dict[str, float | str] = {}
+    score = None
     if not found.training:
         console.say("no training pairs: skipping the nearest neighbour (use --held-out or --train FOLDER)")
+    else:
+        score = _fcn_score(options, found, reading)
+    if score is not None:
+        count = len(found.training)
+        beside["fcn_score"] = f"by a segmentation network trained on the spot on {count_of(count, 'real photo')}"
+    comparison = translation.Comparison(ways, found, reading, score=score)
     return Measure(
         f"L1 (0..1, lower is better) and SSIM of {count_of(len(found.measured), 'pair')}; {found.about}",
         ("l1", "ssim"),
-        translation.evaluate_pairs(ways, found, reading),
+        comparison.cases(),
         options.held,
+        beside,
+        comparison.set_figures,
     )
 
 
@@ -186,3 +198,20 @@ def _recogniser(options: EvaluateOptions, sides: Sequence[Sequence[Path]], readi
 
     steps = options.classifier_steps or domain_classifier.STEPS
     return domain_classifier.train(sides, seed=options.seed, steps=steps, threads=options.threads, reading=reading)
+
+
+def _fcn_score(options: EvaluateOptions, data: PairSet, reading: Reading) -> FCNScore | None:
+    """Train what measures the FCN-score, if the inputs are label maps."""
+    from img2img.evaluation import fcn_score, segmentation
+
+    palette = fcn_score.find_palette([*data.training, *data.measured], reading)
+    if palette is None:
+        return None
+    console.say(
+        f"training a segmentation network of {len(palette)} classes on "
+        f"{count_of(len(data.training), 'real photo')} and their label maps"
+    )
+    steps = options.classifier_steps or segmentation.STEPS
+    return fcn_score.train(
+        data.training, palette, seed=options.seed, steps=steps, threads=options.threads, reading=reading
+    )

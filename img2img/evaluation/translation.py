@@ -19,6 +19,7 @@ from img2img.evaluation.samples import Translate
 from img2img.runtime.image.resize import lanczos
 
 if TYPE_CHECKING:
+    from img2img.evaluation.fcn_score import FCNScore
     from img2img.runtime.network.input_size import Size
     from img2img.runtime.network.network import Network
     from img2img.types import Floats
@@ -108,36 +109,72 @@ def pairs(
     return PairSet(spread(measured, count), training, found.layout)
 
 
-def evaluate_pairs(candidates: Mapping[str, Translate], data: PairSet, reading: Reading = Reading()) -> Iterator[Case]:
-    """The `figures` of copying the input, of the target of the nearest training pair, and of each candidate's samples
-    (see `samples.figures`).
+class Comparison:
+    """Translates the input of each pair and compares the result with the target.
 
-    Targets are resized to their inputs, as in training. With training pairs, there is also the `novelty` of each result
-    (see `memorisation.TrainingPictures`), and the sheet shows the training target that is most similar to the last
-    candidate's result. Without them, the nearest pair is omitted.
+    Baselines are copying the input and, with training pairs, the target of the nearest one. Targets are resized to
+    their inputs, as in training.
 
-    Raises:
-        PictureError, DataError: a picture cannot be read, or is too small.
+    Args:
+        candidates: translate an input.
+        score: for label maps, also compute the FCN-score.
     """
-    nearest = Nearest(data.training, reading) if data.training else None
-    known = TrainingPictures([partial(_target, pair, reading) for pair in data.training]) if data.training else None
-    for pair in data.measured:
-        source, truth = pair.read(reading)
-        source, truth = np.ascontiguousarray(source), np.ascontiguousarray(truth)
-        size = (source.shape[1], source.shape[0])
-        truth = lanczos(truth, size)
-        results: dict[str, list[Picture]] = {}
-        if nearest is not None:
-            results["nearest"] = [lanczos(nearest(source), size)]
-        for name, translate in candidates.items():
-            results[name] = translate(source, "")
-        pictures = {"input": source, **samples.shown(results), "truth": truth}
-        results = {"copy": [source], **results}
-        compare = partial(compared, truth=truth, known=known)
-        scores = {name: samples.figures(made, compare) for name, made in results.items()}
-        if known is not None:
-            pictures["in training"] = lanczos(known.nearest(list(results.values())[-1][0]), size)
-        yield Case(pair.name, scores, pictures)
+
+    def __init__(
+        self,
+        candidates: Mapping[str, Translate],
+        data: PairSet,
+        reading: Reading = Reading(),
+        *,
+        score: "FCNScore | None" = None,
+    ) -> None:
+        self.candidates = candidates
+        self.data = data
+        self.reading = reading
+        self.score = score
+
+    def cases(self) -> Iterator[Case]:
+        """One case per pair. The sheet shows the training target that is most similar to the last candidate's result.
+
+        Figures:
+            those of `figures`, and for candidates with several results, of `samples.figures`.
+            novelty: see `memorisation.TrainingPictures`; only with training pairs.
+            pixel_accuracy: see `fcn_score.Confusion.figures`; only with `score`.
+
+        Raises:
+            PictureError, DataError: a picture cannot be read, or is too small.
+        """
+        training, reading = self.data.training, self.reading
+        nearest = Nearest(training, reading) if training else None
+        known = TrainingPictures([partial(_target, pair, reading) for pair in training]) if training else None
+        for pair in self.data.measured:
+            source, truth = pair.read(reading)
+            source, truth = np.ascontiguousarray(source), np.ascontiguousarray(truth)
+            size = (source.shape[1], source.shape[0])
+            truth = lanczos(truth, size)
+            results: dict[str, list[Picture]] = {}
+            if nearest is not None:
+                results["nearest"] = [lanczos(nearest(source), size)]
+            for name, translate in self.candidates.items():
+                results[name] = translate(source, "")
+            pictures = {"input": source, **samples.shown(results), "truth": truth}
+            results = {"copy": [source], **results}
+            compare = partial(compared, truth=truth, known=known)
+            scores = {name: samples.figures(made, compare) for name, made in results.items()}
+            if self.score is not None:
+                self.score.add("real", [truth], source)
+                for name, made in results.items():
+                    scores[name]["pixel_accuracy"] = Ratio(*self.score.add(name, made, source))
+            if known is not None:
+                pictures["in training"] = lanczos(known.nearest(list(results.values())[-1][0]), size)
+            yield Case(pair.name, scores, pictures)
+
+    def set_figures(self) -> dict[str, dict[str, float]]:
+        """The FCN-score of all results together, once all `cases` have been consumed: candidate -> name -> figure.
+
+        "real" has the score of the targets themselves. Empty without `score`.
+        """
+        return {} if self.score is None else self.score.figures()
 
 
 class Nearest:

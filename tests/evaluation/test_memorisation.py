@@ -61,7 +61,7 @@ def test_the_baseline_that_memorises_has_no_novelty_and_the_sheet_shows_the_trai
     data = translation.pairs([tmp_path], held_out=True)
     assert data.training == find_pairs([tmp_path]).train
     memory = partial(lambda picture, to, copy: [copy], copy=data.training[0].read()[1])
-    cases = list(translation.evaluate_pairs({"memory": memory}, data))
+    cases = list(translation.Comparison({"memory": memory}, data).cases())
     for case in cases:
         assert value(case.figures["memory"]["novelty"]) == value(case.figures["nearest"]["novelty"]) == 0
         assert 0.5 < value(case.figures["copy"]["novelty"]) < 2

@@ -134,7 +134,7 @@ def test_targets_of_another_size_are_resized_to_the_input(tmp_path: Path) -> Non
         for number in range(2):
             Image.fromarray(np.full((size, size, 3), 50 * number, np.uint8)).save(tmp_path / side / f"{number}.png")
     data = translation.pairs([tmp_path])
-    cases = list(translation.evaluate_pairs({"same": lambda picture, to: [picture]}, data))
+    cases = list(translation.Comparison({"same": lambda picture, to: [picture]}, data).cases())
     assert [case.figures["same"]["l1"] for case in cases] == [0, 0]
 
 

@@ -104,8 +104,8 @@ class EvaluateOptions:
         "",
         panel=TRANSLATION,
         metavar="inception|FILE",
-        help="With --real: also compute KID and FID in the features of Inception-v3 (torchmetrics, torch-fidelity). "
-        "Downloads its weights (95 MB) unless FILE has them.",
+        help="With --real: also compute KID, FID and the Inception score with Inception-v3 (torchmetrics, "
+        "torch-fidelity). Downloads its weights (95 MB) unless FILE has them.",
     )
     size: str = option(
         "keep", panel=TRANSLATION, metavar="keep|fit|N", help="Size at which the network sees pictures; see translate."

@@ -13,11 +13,14 @@ if TYPE_CHECKING:
     from img2img.evaluation.results import Case
 
 LOWER = ("l1", "chroma_l1", "niqe")  # less is better
-OF_SETS = ("kid", "fid", "swd", "precision", "recall", "density", "coverage", "class_accuracy", "mean_iou")
+OF_SETS = (
+    *("kid", "fid", "inception_score", "swd", "precision", "recall", "density", "coverage"),
+    *("class_accuracy", "mean_iou"),
+)
 """How names of figures begin that sets of pictures have, and no picture alone."""
 RATIOS = ("sharpness", "border", "chroma_ratio", "novelty")
 """Relative to the truth or to real pictures: 1 is right."""
-SHORT = {"niqe": ".2f", "recognised": ".0%"} | dict.fromkeys(RATIOS, ".2f")
+SHORT = {"niqe": ".2f", "inception_score": ".2f", "recognised": ".0%"} | dict.fromkeys(RATIOS, ".2f")
 NAME = 28
 
 

@@ -63,7 +63,7 @@ def measure_unpaired(
         f" > {short(real)}{options.held}",
         {
             "features": f"kid_own: a classifier trained on the spot on {known}"
-            + ("; kid_inception, fid_inception: Inception-v3 of torch-fidelity" if published else ""),
+            + ("; kid_inception, fid_inception, inception_score: Inception-v3 of torch-fidelity" if published else ""),
             "recognised_real": round(comparison.accuracy, 4),
             "real": f"{len(data.aside)} training pictures of the target domain that the classifier has not seen",
         },

@@ -14,6 +14,7 @@ from img2img.data.unpaired import find_unpaired
 from img2img.errors import DataError
 from img2img.evaluation import inception, neighbourhoods, samples
 from img2img.evaluation.domain_classifier import DomainClassifier
+from img2img.evaluation.inception import Inception
 from img2img.evaluation.kernel_distance import kid
 from img2img.evaluation.memorisation import TrainingPictures
 from img2img.evaluation.results import Case, Figure, Picture, spread
@@ -108,7 +109,7 @@ class Comparison:
         candidates: translate a picture to the target domain.
         classifier: trained on `data.training`.
         to: the target domain, as the candidates call it; "" if they have only one.
-        published: an extractor of further features to compute KID and FID from, besides those of the classifier.
+        published: also compute KID, FID and the Inception score with this network.
 
     Attributes:
         accuracy: share of the real measured pictures that the classifier recognises. Both domains have equal weight.
@@ -125,13 +126,14 @@ class Comparison:
         classifier: DomainClassifier,
         *,
         to: str = "",
-        published: Extract | None = None,
+        published: Inception | None = None,
         reading: Reading = Reading(),
     ) -> None:
         self.candidates = candidates
         self.data = data
         self.classifier = classifier
         self.to, self.reading = to, reading
+        self.published = published
         self.extractors: dict[str, Extract] = {"own": classifier.features}
         if published is not None:
             self.extractors["inception"] = published
@@ -189,7 +191,8 @@ class Comparison:
             kid_own, kid_own_error: KID on the features of the classifier, see `kernel_distance.kid`; lower is better.
             precision, recall, density, coverage: in the same features, see `neighbourhoods.figures`; higher is better.
             swd: sliced Wasserstein distance; lower is better.
-            kid_inception, kid_inception_error, fid_inception: see `inception.distances`; only with published features.
+            kid_inception, kid_inception_error, fid_inception: see `inception.distances`; only with `published`.
+            inception_score: see `inception.score`; only with `published`.
         """
         aside = _PictureSet(self.extractors, len(self.data.aside))
         for path in self.data.aside:
@@ -199,11 +202,21 @@ class Comparison:
         real_squares = self._real.resized_squares(side)
         return {
             name: {
-                **_feature_distances(self._real, one),
+                **self._in_features(one),
                 "swd": sliced_wasserstein(one.resized_squares(side), real_squares),
             }
             for name, one in sets.items()
         }
+
+    def _in_features(self, made: "_PictureSet") -> dict[str, float]:
+        real = self._real
+        features = real.features("own"), made.features("own")
+        own = kid(*features)
+        figures = {"kid_own": own.value, "kid_own_error": own.error} | neighbourhoods.figures(*features)
+        if self.published is not None:
+            figures |= inception.distances(real.features("inception"), made.features("inception"))
+            figures["inception_score"] = inception.score(made.features("inception"), self.published.last)
+        return figures
 
 
 class _PictureSet:
@@ -243,12 +256,3 @@ class _PictureSet:
 
     def features(self, extractor: str) -> NDArray[np.float32]:
         return np.concatenate(self._features[extractor])
-
-
-def _feature_distances(real: _PictureSet, made: _PictureSet) -> dict[str, float]:
-    features = real.features("own"), made.features("own")
-    own = kid(*features)
-    figures = {"kid_own": own.value, "kid_own_error": own.error} | neighbourhoods.figures(*features)
-    if "inception" in real.extractors:
-        figures |= inception.distances(real.features("inception"), made.features("inception"))
-    return figures

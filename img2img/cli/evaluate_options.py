@@ -48,6 +48,12 @@ class EvaluateOptions:
     sheet: Path | None = option(
         None, metavar="FILE", help="Also write a contact sheet: input, rivals, result and truth in up to 24 rows."
     )
+    perceptual: tuple[str, ...] = option(
+        (),
+        metavar="lpips|dists",
+        help="Also compute the perceptual distance to the truth (torchmetrics; lower is better). Repeatable. Downloads "
+        "the weights of AlexNet (233 MB) or VGG16 (528 MB).",
+    )
     device: str = option("auto", metavar="auto|cpu|cuda[:N]", help="Where the network runs.")
     threads: int | None = option(None, min=1, metavar="N", help="CPU threads. Default: all cores.")
     max_pixels: int | None = option(None, min=1, metavar="N", help=MAX_PIXELS)
@@ -150,6 +156,9 @@ class EvaluateOptions:
             from img2img.runtime.tasks import references
 
             references.check(model.card, is_given=self.reference is not None)
+        if self.perceptual and (self.real is not None or self.no_reference):
+            other = "--real" if self.real is not None else "--no-reference"
+            raise UsageError(f"--perceptual compares results with their truth, which {other} does not have")
         if self.samples is not None and model.card.latent is None:
             raise UsageError(f"{model.name} takes no latent code, so its results do not vary: omit --samples")
         if task == "inpaint" and model.card.domains:
@@ -209,7 +218,7 @@ def _words(flag: str, value: object) -> list[str]:
     if value is True:
         return [flag]
     if isinstance(value, tuple):
-        return [word for folder in value for word in (flag, short(folder))]
+        return [word for one in value for word in (flag, short(one) if isinstance(one, Path) else str(one))]
     if isinstance(value, Path):
         return [flag, value.name if value.suffix else short(value)]
     return [flag, Path(value).name if flag == "--features" else str(value)]  # type: ignore[arg-type]

@@ -12,7 +12,7 @@ from img2img.text import show
 if TYPE_CHECKING:
     from img2img.evaluation.results import Case
 
-LOWER = ("l1", "chroma_l1", "niqe")  # less is better
+LOWER = ("l1", "chroma_l1", "lpips", "dists", "niqe")  # less is better
 OF_SETS = (
     *("kid", "fid", "inception_score", "swd", "precision", "recall", "density", "coverage"),
     *("class_accuracy", "mean_iou"),

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 from img2img.cli import console
 from img2img.cli.evaluate_options import EvaluateOptions
+from img2img.errors import UsageError
 from img2img.text import count_of
 
 if TYPE_CHECKING:
     from img2img.data.folders import Reading
-    from img2img.evaluation.results import Case
+    from img2img.evaluation.results import Case, Distances
     from img2img.evaluation.upscaling import Upscale
     from img2img.runtime.network.session import LoadedModel
 
@@ -38,6 +39,21 @@ class Measure:
     whole: Callable[[], dict[str, dict[str, float]]] = dict
 
 
+def further_distances(options: EvaluateOptions) -> Distances:
+    """The measures of --perceptual, loaded.
+
+    Raises:
+        ConfigError, ModelError: as `PerceptualDistance.load`.
+    """
+    if not options.perceptual:
+        from img2img.evaluation.results import no_distances
+
+        return no_distances
+    from img2img.evaluation.perceptual_distance import PerceptualDistance
+
+    return PerceptualDistance.load(options.perceptual)
+
+
 def measure_upscaling(
     options: EvaluateOptions, models: dict[str, LoadedModel], folders: list[Path], reading: Reading
 ) -> Measure:
@@ -53,11 +69,16 @@ def measure_upscaling(
     scale = next(iter(models.values())).card.scale
     ways = {name: upscaling.from_model(model) for name, model in models.items()}
     if scale == 1 and not options.no_reference and not upscaling.is_benchmark(folders):
+        if options.perceptual:
+            raise UsageError("--perceptual for models of scale 1 needs your own pictures NAME_LR and NAME_HR")
         return _measure_restoration(options, ways, folders, reading)
     if not options.no_reference and not upscaling.has_no_truth(folders):
+        distances = further_distances(options)
         found = upscaling.pairs(folders, scale, held_out=options.held_out, count=options.count, reading=reading)
         about = f"PSNR (dB) and SSIM on Y, border {scale}"
-        return Measure(about, ("psnr_y", "ssim_y"), upscaling.with_reference(ways, found, scale), options.held)
+        return Measure(
+            about, ("psnr_y", "ssim_y"), upscaling.with_reference(ways, found, scale, distances), options.held
+        )
     statistics = niqe.Statistics.load(options.niqe)
     seen = "restored pictures" if scale == 1 else f"pictures enlarged {scale} times"
     paths = spread(upscaling.low_resolution_pictures(folders, held_out=options.held_out), options.count)
@@ -98,6 +119,7 @@ def measure_inpainting(
     from img2img.evaluation import inpainting
     from img2img.evaluation.results import spread
 
+    distances = further_distances(options)
     rivals = inpainting.baselines()
     if "biharmonic" not in rivals:
         console.say("biharmonic inpainting is skipped: it needs scikit-image (pip install scikit-image)")
@@ -106,7 +128,7 @@ def measure_inpainting(
     side = inpainting.SIDE if options.side is None else options.side or None
     ways = rivals | {name: inpainting.from_model(model) for name, model in models.items()}
     seen = f"{count_of(len(paths), 'photo')}, {f'reduced to {side} pixels' if side else 'whole'}"
-    comparison = inpainting.Comparison(ways, inpainting.holes(paths, side=side, reading=reading))
+    comparison = inpainting.Comparison(ways, inpainting.holes(paths, side=side, reading=reading), distances)
     return Measure(
         "PSNR (dB) and SSIM in the hole, and sliced Wasserstein distance of all results (lower is better); "
         f"{seen}, with {len(inpainting.HOLES)} holes each",

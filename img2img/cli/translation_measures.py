@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from img2img.cli import console
 from img2img.cli.evaluate_options import EvaluateOptions, short
-from img2img.cli.measures import Measure
+from img2img.cli.measures import Measure, further_distances
 from img2img.cli.options import parse_size
 from img2img.errors import ModelError
 from img2img.text import count_of, nfc
@@ -83,6 +83,7 @@ def measure_pairs(
 
     found = translation.pairs(folders, train=list(options.train), held_out=options.held_out, count=options.count)
     ways = _translations(options, models)
+    distances = further_distances(options)
     beside: dict[str, float | str] = {}
     score = None
     if not found.training:
@@ -92,7 +93,7 @@ def measure_pairs(
     if score is not None:
         count = len(found.training)
         beside["fcn_score"] = f"by a segmentation network trained on the spot on {count_of(count, 'real photo')}"
-    comparison = translation.Comparison(ways, found, reading, score=score)
+    comparison = translation.Comparison(ways, found, reading, score=score, distances=distances)
     return Measure(
         f"L1 (0..1, lower is better) and SSIM of {count_of(len(found.measured), 'pair')}; {found.about}",
         ("l1", "ssim"),
@@ -114,6 +115,7 @@ def measure_colours(
     from img2img.evaluation import colorization, domain_classifier
 
     found = colorization.photos(folders, train=list(options.train), held_out=options.held_out, count=options.count)
+    distances = further_distances(options)
     classifier = None
     beside: dict[str, float | str] = {}
     if found.training:
@@ -125,7 +127,7 @@ def measure_colours(
         beside["features"] = "kid_own: a classifier trained on the spot on photos in colour, grey and other hues"
     else:
         console.say("no training photos: skipping KID (use --held-out or --train FOLDER)")
-    comparison = colorization.Comparison(_translations(options, models), found, classifier, reading)
+    comparison = colorization.Comparison(_translations(options, models), found, classifier, reading, distances)
     return Measure(
         f"chroma L1 (0..1, lower is better) and mean chroma relative to the photo, of "
         f"{count_of(len(found.measured), 'photo')} coloured from grey; copy: the grey photo; {found.about}",
@@ -153,6 +155,7 @@ def measure_styles(
     found = styles.styles(folders, domains, train=list(options.train), held_out=options.held_out, count=options.count)
     ways = _translations(options, models)
     beside: dict[str, float | str] = {}
+    distances = further_distances(options)
     recogniser, main = None, ("l1", "ssim")
     if all(found.training.values()):
         console.say(f"training a classifier of {', '.join(domains)} on real drawings")
@@ -164,7 +167,7 @@ def measure_styles(
     return Measure(
         f"L1 to the true drawing (0..1, lower is better), {count_of(len(found.drawn), 'drawing')} per direction",
         main,
-        styles.evaluate_styles(ways, found, recogniser, reading),
+        styles.evaluate_styles(ways, found, recogniser, reading, distances),
         options.held,
         beside,
     )

@@ -15,7 +15,7 @@ from img2img.evaluation import domain_classifier, neighbourhoods, samples
 from img2img.evaluation.domain_classifier import DomainClassifier
 from img2img.evaluation.kernel_distance import kid
 from img2img.evaluation.metrics import psnr
-from img2img.evaluation.results import MAX_PSNR, Case, Figure, Picture, Ratio, spread
+from img2img.evaluation.results import MAX_PSNR, Case, Distances, Figure, Picture, Ratio, no_distances, spread
 from img2img.evaluation.samples import Translate
 from img2img.runtime.image.luminance import LUMA_WEIGHTS
 
@@ -87,6 +87,7 @@ class Comparison:
     Args:
         candidates: by name, a function that colours a grey picture `[H, W, 3]`.
         classifier: made by `train_classifier`; None: no distances between sets.
+        distances: further distances to the photo.
     """
 
     def __init__(
@@ -95,11 +96,13 @@ class Comparison:
         data: ColourPhotos,
         classifier: DomainClassifier | None,
         reading: Reading = Reading(),
+        distances: Distances = no_distances,
     ) -> None:
         self.candidates = candidates
         self.data = data
         self.classifier = classifier
         self.reading = reading
+        self.distances = distances
         self._features: dict[str, list[Floats]] = {}
 
     def cases(self) -> Iterator[Case]:
@@ -115,9 +118,15 @@ class Comparison:
             if self.classifier is not None:
                 for name, pictures in {"real": [truth], "copy": [source], **results}.items():
                     self._features.setdefault(name, []).append(self.classifier.features(pictures))
-            compare = partial(figures, truth=truth)
-            scores = {name: samples.figures(made, compare) for name, made in {"copy": [source], **results}.items()}
+            compare = partial(self._compared, truth=truth)
+            scores = {
+                name: samples.figures(made, compare, self.distances)
+                for name, made in {"copy": [source], **results}.items()
+            }
             yield Case(path.name, scores, {"input": source, **samples.shown(results), "truth": truth})
+
+    def _compared(self, result: Picture, *, truth: Picture) -> dict[str, Figure]:
+        return figures(result, truth) | self.distances(result, truth)
 
     def set_figures(self) -> dict[str, dict[str, float]]:
         """Compare the grey photos and each candidate's results with the colour photos, once all `cases` are consumed.

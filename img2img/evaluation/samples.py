@@ -1,41 +1,51 @@
 """Several results for one picture, from a model with a latent code."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import numpy as np
 
-from img2img.evaluation.results import Figure, Picture, Ratio, value
+from img2img.evaluation.results import Distances, Figure, Picture, Ratio, mean, no_distances, value
 
 Translate = Callable[[Picture, str], list[Picture]]
 """Translates a picture to a domain, "" if the model has only one. Returns one result, or one per latent code."""
 
-BEST: dict[str, Callable[[Iterable[float]], float]] = {"l1": min, "chroma_l1": min, "psnr": max, "ssim": max}
+BEST: dict[str, Callable[[Iterable[float]], float]] = {
+    **dict.fromkeys(("l1", "chroma_l1", "lpips", "dists"), min),
+    **dict.fromkeys(("psnr", "ssim"), max),
+}
 """The figures of which the best sample counts, and how it is found."""
 
 MAX_SHOWN = 4
 """The most samples of one picture in a contact sheet."""
 
 
-def figures(samples: Sequence[Picture], compare: Callable[[Picture], Mapping[str, Figure]]) -> dict[str, Figure]:
+def figures(
+    samples: Sequence[Picture],
+    compare: Callable[[Picture], Mapping[str, Figure]],
+    distances: Distances = no_distances,
+) -> dict[str, Figure]:
     """The figures of all samples of one picture.
 
     Args:
         samples: uint8 RGB of one size; at least one.
         compare: returns the figures of one sample.
+        distances: measure how far samples are apart, besides the absolute difference.
 
     Returns:
         The figures of a single sample as they are. Of several samples, the mean of each figure, and
 
         l1_best, ssim_best, ...: the figure of the best sample (best of N), which may be another one for each figure.
         samples_apart: mean absolute difference between two samples, 0..1. 0 means that the code has no effect.
+        lpips_apart, ...: the mean of each of `distances` between a sample and the next one.
     """
     found = [compare(sample) for sample in samples]
     if len(found) == 1:
         return dict(found[0])
     means = {name: _mean([one[name] for one in found]) for name in found[0]}
     best = {f"{name}_best": pick(value(one[name]) for one in found) for name, pick in BEST.items() if name in means}
-    return means | best | {"samples_apart": apart(samples)}
+    further = mean(distances(*both) for both in pairwise(samples))
+    return means | best | {"samples_apart": apart(samples)} | {f"{name}_apart": one for name, one in further.items()}
 
 
 def apart(samples: Sequence[Picture]) -> float:

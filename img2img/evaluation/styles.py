@@ -13,7 +13,7 @@ from img2img.errors import DataError
 from img2img.evaluation import samples
 from img2img.evaluation.domain_classifier import DomainClassifier
 from img2img.evaluation.memorisation import TrainingPictures
-from img2img.evaluation.results import Case, Figure, Picture, mean, spread
+from img2img.evaluation.results import Case, Distances, Figure, Picture, mean, no_distances, spread
 from img2img.evaluation.samples import Translate
 from img2img.evaluation.translation import compared
 from img2img.runtime.image.resize import lanczos
@@ -87,12 +87,14 @@ def evaluate_styles(
     data: Styles,
     classifier: DomainClassifier | None,
     reading: Reading = Reading(),
+    distances: Distances = no_distances,
 ) -> Iterator[Case]:
     """One case per direction: the mean of `translation.figures` of copying the input and of each candidate's samples,
     against the true drawings.
 
     With a classifier there is also `recognised`: the share of results that it assigns to the target style. With
-    training drawings of all styles there is also `novelty`, see `memorisation.TrainingPictures`.
+    training drawings of all styles there is also `novelty`, see `memorisation.TrainingPictures`. `distances` adds
+    further distances to the truth.
 
     Raises:
         PictureError, DataError: a picture cannot be read, or is too small.
@@ -112,10 +114,10 @@ def evaluate_styles(
             source = read_rgb(files[source_style], reading)
             truth = lanczos(read_rgb(files[target_style], reading), (source.shape[1], source.shape[0]))
             translated = {name: translate(source, target_style) for name, translate in candidates.items()}
-            compare = partial(compared, truth=truth, known=known.get(target_style))
+            compare = partial(compared, truth=truth, known=known.get(target_style), distances=distances)
             for name, made in {"copy": [source], **translated}.items():
                 results.setdefault(name, []).extend(made)
-                scores.setdefault(name, []).append(samples.figures(made, compare))
+                scores.setdefault(name, []).append(samples.figures(made, compare, distances))
             if place == number % len(things):  # a different thing for each direction
                 pictures = {"input": source, **samples.shown(translated), "truth": truth}
         means: dict[str, dict[str, Figure]] = {name: dict(mean(one)) for name, one in scores.items()}

@@ -14,7 +14,17 @@ from img2img.errors import DataError
 from img2img.evaluation import samples
 from img2img.evaluation.memorisation import TrainingPictures, thumbnail
 from img2img.evaluation.metrics import psnr, ssim
-from img2img.evaluation.results import MAX_PSNR, Case, Figure, Picture, Ratio, gradient, spread
+from img2img.evaluation.results import (
+    MAX_PSNR,
+    Case,
+    Distances,
+    Figure,
+    Picture,
+    Ratio,
+    gradient,
+    no_distances,
+    spread,
+)
 from img2img.evaluation.samples import Translate
 from img2img.runtime.image.resize import lanczos
 
@@ -118,6 +128,7 @@ class Comparison:
     Args:
         candidates: translate an input.
         score: for label maps, also compute the FCN-score.
+        distances: further distances to the truth.
     """
 
     def __init__(
@@ -127,11 +138,13 @@ class Comparison:
         reading: Reading = Reading(),
         *,
         score: "FCNScore | None" = None,
+        distances: Distances = no_distances,
     ) -> None:
         self.candidates = candidates
         self.data = data
         self.reading = reading
         self.score = score
+        self.distances = distances
 
     def cases(self) -> Iterator[Case]:
         """One case per pair. The sheet shows the training target that is most similar to the last candidate's result.
@@ -159,8 +172,8 @@ class Comparison:
                 results[name] = translate(source, "")
             pictures = {"input": source, **samples.shown(results), "truth": truth}
             results = {"copy": [source], **results}
-            compare = partial(compared, truth=truth, known=known)
-            scores = {name: samples.figures(made, compare) for name, made in results.items()}
+            compare = partial(compared, truth=truth, known=known, distances=self.distances)
+            scores = {name: samples.figures(made, compare, self.distances) for name, made in results.items()}
             if self.score is not None:
                 self.score.add("real", [truth], source)
                 for name, made in results.items():
@@ -197,6 +210,9 @@ def _target(pair: Pair, reading: Reading) -> Picture:
     return np.ascontiguousarray(pair.read(reading)[1])
 
 
-def compared(result: Picture, *, truth: Picture, known: TrainingPictures | None) -> dict[str, Figure]:
-    """The `figures` of a result, and its novelty if there are training pictures."""
-    return figures(result, truth) | ({} if known is None else {"novelty": known.novelty(result, truth)})
+def compared(
+    result: Picture, *, truth: Picture, known: TrainingPictures | None, distances: Distances
+) -> dict[str, Figure]:
+    """The `figures` and further distances of a result, and its novelty if there are training pictures."""
+    novelty = {} if known is None else {"novelty": known.novelty(result, truth)}
+    return figures(result, truth) | distances(result, truth) | novelty

@@ -104,6 +104,7 @@ def train(
             optimiser.step()
             schedule.step()
             tick(step + 1, float(loss.detach()))
+    optimiser.zero_grad()  # frees the memory of the gradients
     return network.eval()
 
 

@@ -123,6 +123,12 @@ class EvaluateOptions:
         metavar="N",
         help="Random seed of the classifier or segmentation network, and of --samples.",
     )
+    classifier_gain: bool = option(
+        False,
+        panel=TRANSLATION,
+        help="Styles: also train a classifier on the real drawings together with a labelled set of results, and report "
+        "how many more of the real drawings it recognises (the protocol of CVAE-GAN).",
+    )
     classifier_steps: int | None = option(
         None,
         panel=TRANSLATION,
@@ -156,6 +162,10 @@ class EvaluateOptions:
             from img2img.runtime.tasks import references
 
             references.check(model.card, is_given=self.reference is not None)
+        if self.classifier_gain and (not model.card.domains or self.real is not None):
+            raise UsageError(
+                "--classifier-gain is for models with domains, and for data with one folder per domain, without --real"
+            )
         if self.perceptual and (self.real is not None or self.no_reference):
             other = "--real" if self.real is not None else "--no-reference"
             raise UsageError(f"--perceptual compares results with their truth, which {other} does not have")

@@ -20,7 +20,13 @@ OF_SETS = (
 """How names of figures begin that sets of pictures have, and no picture alone."""
 RATIOS = ("sharpness", "border", "chroma_ratio", "novelty")
 """Relative to the truth or to real pictures: 1 is right."""
-SHORT = {"niqe": ".2f", "inception_score": ".2f", "recognised": ".0%"} | dict.fromkeys(RATIOS, ".2f")
+SHORT = {
+    "niqe": ".2f",
+    "inception_score": ".2f",
+    "recognised": ".0%",
+    "recognised_with_results": ".1%",
+    "gain": "+.1%",
+} | dict.fromkeys(RATIOS, ".2f")
 NAME = 28
 
 

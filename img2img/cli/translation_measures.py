@@ -10,7 +10,7 @@ from img2img.cli import console
 from img2img.cli.evaluate_options import EvaluateOptions, short
 from img2img.cli.measures import Measure, further_distances
 from img2img.cli.options import parse_size
-from img2img.errors import ModelError
+from img2img.errors import DataError, ModelError
 from img2img.text import count_of, nfc
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from img2img.evaluation.domain_classifier import DomainClassifier
     from img2img.evaluation.fcn_score import FCNScore
     from img2img.evaluation.samples import Translate
+    from img2img.evaluation.styles import Styles
     from img2img.evaluation.translation import PairSet
     from img2img.runtime.network.card import Card
     from img2img.runtime.network.input_size import Size
@@ -162,6 +163,8 @@ def measure_styles(
         recogniser = _recogniser(options, [found.training[name] for name in domains], reading)
         main = ("l1", "recognised")
         beside["recognised_real"] = round(styles.real_accuracy(recogniser, found, reading), 4)
+    elif options.classifier_gain:
+        raise DataError("--classifier-gain needs training drawings: use --held-out or --train FOLDER")
     else:
         console.say("no training drawings: skipping the classifier (use --held-out or --train FOLDER)")
     return Measure(
@@ -170,6 +173,7 @@ def measure_styles(
         styles.evaluate_styles(ways, found, recogniser, reading, distances),
         options.held,
         beside,
+        lambda: _gains(options, ways, found, recogniser, reading),
     )
 
 
@@ -201,6 +205,33 @@ def _recogniser(options: EvaluateOptions, sides: Sequence[Sequence[Path]], readi
 
     steps = options.classifier_steps or domain_classifier.STEPS
     return domain_classifier.train(sides, seed=options.seed, steps=steps, threads=options.threads, reading=reading)
+
+
+def _gains(
+    options: EvaluateOptions,
+    ways: dict[str, Translate],
+    data: Styles,
+    recogniser: DomainClassifier | None,
+    reading: Reading,
+) -> dict[str, dict[str, float]]:
+    """With --classifier-gain: how much better the classifier is if it also learns from results of each model."""
+    from img2img.evaluation import domain_classifier, labelled_set, styles
+
+    if not options.classifier_gain or recogniser is None:
+        return {}
+    without = styles.real_accuracy(recogniser, data, reading)
+    steps = options.classifier_steps or domain_classifier.STEPS
+    gains = {}
+    for name, translate in ways.items():
+        made = labelled_set.make(translate, data, reading)
+        count = sum(map(len, made))
+        console.say(f"training a classifier on the real drawings and {count_of(count, 'result')} of {name}")
+        trained = labelled_set.train(
+            data, made, seed=options.seed, steps=steps, threads=options.threads, reading=reading
+        )
+        with_results = styles.real_accuracy(trained, data, reading)
+        gains[name] = {"recognised_with_results": with_results, "gain": with_results - without}
+    return gains
 
 
 def _fcn_score(options: EvaluateOptions, data: PairSet, reading: Reading) -> FCNScore | None:

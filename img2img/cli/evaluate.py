@@ -25,7 +25,7 @@ def evaluate(
     models: Annotated[
         list[str],
         typer.Argument(
-            metavar="MODEL...",
+            metavar="MODEL",
             help="Name or path of a model, or a run folder. Several: runs of one recipe. Adds mean and standard "
             "deviation over them, and counts those without a model as failed.",
             show_default=False,

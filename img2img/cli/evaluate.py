@@ -46,11 +46,11 @@ def evaluate(
     translation   Pairs (laid out as for pix2pix): L1, PSNR, SSIM and sharpness, against a copy of the input and the
                   nearest training pair. If the inputs are label maps, also the FCN-score: the accuracy and mean IoU
                   with which a segmentation network finds them in the results; it is trained first, on the real photos.
-                  Styles (one folder per style, same name = same object): the same for every
-                  direction, and the share of results whose style a classifier recognises; the classifier is trained
-                  first, on the real drawings. Unpaired pictures (--real): the share that such a classifier assigns
-                  to the target domain, KID in its features (not scaled by 100 or 1000), precision, recall, density
-                  and coverage in them, and sliced Wasserstein distance, against a copy of the input and real pictures.
+                  Styles (one folder per style, same name = same object): the figures of pairs for every direction,
+                  and the share of results whose style a classifier recognises; the classifier is trained first, on
+                  the real drawings. Unpaired pictures (--real): the share that such a classifier assigns to the
+                  target domain, KID in its features (not scaled by 100 or 1000), precision, recall, density and
+                  coverage in them, and sliced Wasserstein distance, against a copy of the input and real pictures.
                   Colours (models trained with data.layout = photos): chroma L1, mean chroma and PSNR of photos
                   coloured from grey, the share of pixels whose luminance has changed, and KID in the features of a
                   classifier that is trained first, against the grey photos.
@@ -89,7 +89,10 @@ def evaluate(
         measured[name] = {one: figures.rounded(one, number) for one, number in found[own].items()}
         compared = [measure.main[0], *(one for one in found[own] if one.startswith((*figures.OF_SETS, "psnr_y_")))]
         measured[name] |= {
-            f"{one} ({way})": figures.rounded(one, found[way][one]) for one in compared for way in rivals
+            f"{one} ({way})": figures.rounded(one, found[way][one])
+            for one in compared
+            for way in rivals
+            if one in found[way]
         }
         measured[name] |= {
             **further,

@@ -46,7 +46,9 @@ class EvaluateOptions:
     )
     against: tuple[str, ...] = option((), metavar="MODEL", help="Another model for the same task. Repeatable.")
     sheet: Path | None = option(
-        None, metavar="FILE", help="Also write a contact sheet: input, rivals, result and truth in up to 24 rows."
+        None,
+        metavar="FILE",
+        help="Also write a contact sheet: input, rivals, result, truth and nearest training picture, up to 24 rows.",
     )
     perceptual: tuple[str, ...] = option(
         (),
@@ -81,8 +83,9 @@ class EvaluateOptions:
         (),
         panel=TRANSLATION,
         metavar="FOLDER",
-        help="Training data. Pairs: for the nearest neighbour. Styles and colours: for the classifier. With --real, "
-        "give it twice: source domain, then target domain. Default: all that --held-out does not hold out.",
+        help="Training data. Pairs: for the nearest neighbour, the novelty and the FCN-score. Styles and colours: for "
+        "the classifier. With --real, give it twice: source domain, then target domain. Default: all that --held-out "
+        "does not hold out.",
     )
     real: Path | None = option(
         None,

@@ -120,6 +120,8 @@ def evaluate_styles(
                 scores.setdefault(name, []).append(samples.figures(made, compare, distances))
             if place == number % len(things):  # a different thing for each direction
                 pictures = {"input": source, **samples.shown(translated), "truth": truth}
+                if known:
+                    pictures["in training"] = known[target_style].nearest(list(translated.values())[-1][0])
         means: dict[str, dict[str, Figure]] = {name: dict(mean(one)) for name, one in scores.items()}
         if classifier is not None:
             for name, made in results.items():

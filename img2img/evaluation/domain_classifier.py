@@ -14,6 +14,7 @@ from img2img.data.folders import Reading, read_rgb
 from img2img.data.layouts import at_most
 from img2img.errors import DataError
 from img2img.evaluation.results import Picture
+from img2img.evaluation.small_pictures import resized, to_batch
 from img2img.text import nfc
 
 SIDE = 128
@@ -51,7 +52,7 @@ class DomainClassifier:
         found = []
         with torch.inference_mode():
             for start in range(0, len(pictures), BATCH):
-                found.append(network(_to_batch([resized(one) for one in pictures[start : start + BATCH]])))
+                found.append(network(to_batch([resized(one, SIDE) for one in pictures[start : start + BATCH]])))
         return np.asarray(torch.cat(found).numpy(), np.float32)
 
 
@@ -78,7 +79,9 @@ def train(
     """
     chosen = [at_most(paths, [nfc(path.stem) for path in paths], MAX_PICTURES) for paths in domains]
     readers = readers or [read_rgb] * len(domains)
-    pictures = [[resized(read(path, reading)) for path in paths] for read, paths in zip(readers, chosen, strict=True)]
+    pictures = [
+        [resized(read(path, reading), SIDE) for path in paths] for read, paths in zip(readers, chosen, strict=True)
+    ]
     return fit(pictures, seed=seed, steps=steps, threads=threads, tick=tick)
 
 
@@ -111,7 +114,7 @@ def fit(
         raise DataError("a classifier needs at least two domains, and pictures of each to train on")
     if threads:
         torch.set_num_threads(min(threads, os.cpu_count() or 1))
-    pictures = [[resized(one) for one in domain] for domain in pictures]
+    pictures = [[resized(one, SIDE) for one in domain] for domain in pictures]
     rng = np.random.default_rng(seed)
     orders = [_endless_order(len(domain), rng) for domain in pictures]
     with torch.random.fork_rng(devices=[]):
@@ -121,7 +124,7 @@ def fit(
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, LEARNING_RATE, total_steps=steps)
         for step in range(steps):
             truth = rng.integers(len(pictures), size=BATCH)
-            batch = _to_batch([_augmented(pictures[k][next(orders[k])], rng) for k in truth])
+            batch = to_batch([_augmented(pictures[k][next(orders[k])], rng) for k in truth])
             # Not randn_like: torch fills contiguous tensors eight times as fast.
             noise = torch.randn(BATCH, SIDE, SIDE, 3).permute(0, 3, 1, 2)
             batch += noise * torch.rand(BATCH, 1, 1, 1) * MAX_NOISE
@@ -157,19 +160,6 @@ def _endless_order(count: int, rng: np.random.Generator) -> Iterator[int]:
     """Indices of pictures in random order without end, all equally frequent."""
     while True:
         yield from rng.permutation(count).tolist()
-
-
-def resized(picture: Picture) -> Picture:
-    """A picture as the classifier sees it: 128 x 128 pixels. One of this size stays as it is."""
-    if picture.shape[:2] == (SIDE, SIDE):
-        return picture
-    interpolation = cv2.INTER_AREA if min(picture.shape[:2]) >= SIDE else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(np.ascontiguousarray(picture), (SIDE, SIDE), interpolation=interpolation), np.uint8)
-
-
-def _to_batch(pictures: Sequence[Picture]) -> Tensor:
-    """Pictures, uint8 `[H, W, 3]` each, as float32 `[N, 3, H, W]` in -1..1, channels last in memory."""
-    return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
 
 
 def _augmented(picture: Picture, rng: np.random.Generator) -> Picture:

@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from img2img.data.folders import Reading, read_rgb
 from img2img.data.layouts import at_most
 from img2img.evaluation import domain_classifier
-from img2img.evaluation.domain_classifier import DomainClassifier, resized
+from img2img.evaluation.domain_classifier import SIDE, DomainClassifier
 from img2img.evaluation.results import Picture, spread
 from img2img.evaluation.samples import Translate
+from img2img.evaluation.small_pictures import resized
 from img2img.evaluation.styles import Styles
 from img2img.text import nfc
 
@@ -32,7 +33,7 @@ def make(translate: Translate, data: Styles, reading: Reading = Reading()) -> li
         sources = [path for other in data.names if other != style for path in data.training[other]]
         chosen = spread(sources, min(len(data.training[style]), domain_classifier.MAX_PICTURES))
         results = [translate(read_rgb(path, reading), style) for path in chosen]
-        made.append([resized(one) for samples in results for one in samples])
+        made.append([resized(one, SIDE) for samples in results for one in samples])
     return made
 
 
@@ -57,5 +58,5 @@ def train(
     for style, results in zip(data.names, made, strict=True):
         paths = data.training[style]
         real = at_most(paths, [nfc(path.stem) for path in paths], domain_classifier.MAX_PICTURES)
-        pictures.append([*(resized(read_rgb(path, reading)) for path in real), *results])
+        pictures.append([*(resized(read_rgb(path, reading), SIDE) for path in real), *results])
     return domain_classifier.fit(pictures, seed=seed, steps=steps, threads=threads)

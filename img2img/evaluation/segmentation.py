@@ -8,11 +8,12 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from img2img.data import order
 from img2img.errors import DataError
 from img2img.evaluation.results import Picture
+from img2img.evaluation.small_pictures import resized, to_batch
 from img2img.networks.segmentation import SegmentationNetwork
 
 SIDE = 128
@@ -39,7 +40,7 @@ class LabelledPhoto(NamedTuple):
 
     def resized(self, side: int) -> "LabelledPhoto":
         """Both at `side` x `side` pixels."""
-        return LabelledPhoto(resized_photo(self.photo, side), resized_classes(self.classes, side))
+        return LabelledPhoto(resized(self.photo, side), resized_classes(self.classes, side))
 
 
 class Segmenter:
@@ -51,7 +52,7 @@ class Segmenter:
 
     def __call__(self, photo: Picture) -> Classes:
         with torch.inference_mode():
-            scores = self.network(_to_batch([resized_photo(photo, self.side)]))
+            scores = self.network(to_batch([resized(photo, self.side)]))
         return np.asarray(scores[0].argmax(0).numpy(), np.uint8)
 
 
@@ -84,7 +85,7 @@ def train(
         raise DataError("a segmentation network needs photos with label maps of at least two classes to train on")
     if threads:
         torch.set_num_threads(min(threads, os.cpu_count() or 1))
-    resized = [one.resized(side) for one in photos]
+    squares = [one.resized(side) for one in photos]
     rng = np.random.default_rng(seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -92,9 +93,9 @@ def train(
         optimiser = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=1e-2)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, LEARNING_RATE, total_steps=steps)
         for step in range(steps):
-            places = [order.shuffled_index(seed, step * BATCH + k, len(resized)) for k in range(BATCH)]
-            drawn = [_augmented(resized[place], rng) for place in places]
-            batch = _to_batch([one.photo for one in drawn])
+            places = [order.shuffled_index(seed, step * BATCH + k, len(squares)) for k in range(BATCH)]
+            drawn = [_augmented(squares[place], rng) for place in places]
+            batch = to_batch([one.photo for one in drawn])
             noise = torch.randn(BATCH, side, side, 3).permute(0, 3, 1, 2)  # filled eight times as fast as in NCHW
             batch += noise * torch.rand(BATCH, 1, 1, 1) * MAX_NOISE
             truth = torch.from_numpy(np.stack([one.classes for one in drawn])).long()
@@ -106,11 +107,6 @@ def train(
             tick(step + 1, float(loss.detach()))
     optimiser.zero_grad()  # frees the memory of the gradients
     return network.eval()
-
-
-def resized_photo(photo: Picture, side: int) -> Picture:
-    interpolation = cv2.INTER_AREA if min(photo.shape[:2]) >= side else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(np.ascontiguousarray(photo), (side, side), interpolation=interpolation), np.uint8)
 
 
 def resized_classes(classes: Classes, side: int) -> Classes:
@@ -131,8 +127,3 @@ def _augmented(one: LabelledPhoto, rng: np.random.Generator) -> LabelledPhoto:
     classes = cv2.warpAffine(one.classes, matrix, size, flags=cv2.INTER_NEAREST, borderMode=border)
     lit = (photo.astype(np.float32) - 127.5) * gain + 127.5 * (1 + offset)
     return LabelledPhoto(np.clip(np.rint(lit), 0, 255).astype(np.uint8), np.asarray(classes, np.uint8))
-
-
-def _to_batch(photos: Sequence[Picture]) -> Tensor:
-    """Photos, uint8 `[H, W, 3]` each, as float32 `[N, 3, H, W]` in -1..1, channels last in memory."""
-    return torch.from_numpy(np.stack(photos)).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)

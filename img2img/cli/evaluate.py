@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from img2img.cli import console, figures, options, trainer
-from img2img.cli.measures import RESERVED_NAMES, EvaluateOptions, Measure, short
+from img2img.cli import console, figures, measures, options, runs, trainer, translation_measures
+from img2img.cli.evaluate_options import RESERVED_NAMES, EvaluateOptions, short
+from img2img.cli.measures import Measure
 from img2img.errors import ModelError, UsageError
 from img2img.text import count_of
 
@@ -20,10 +22,18 @@ if TYPE_CHECKING:
 
 @options.with_options(EvaluateOptions)
 def evaluate(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="Name or path of a model.")],
+    models: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="MODEL",
+            help="Name or path of a model, or a run folder. Several: runs of one recipe. Adds mean and standard "
+            "deviation over them, and counts those without a model as failed.",
+            show_default=False,
+        ),
+    ],
     **given: Any,
 ) -> None:
-    """Compare a model with simple baselines on pictures that it was not trained on.
+    """Compare a model, or several runs of one recipe, with simple baselines on pictures that they were not trained on.
 
     \b
     upscaling     PSNR and SSIM on Y (ITU-R BT.601) with the border cropped by the scale, as in the papers, against
@@ -34,17 +44,20 @@ def evaluate(
     inpainting    PSNR, SSIM and L1 in holes of 10 to 40 % (strokes and boxes, the same every time), and the
                   visibility of their borders, against the methods of OpenCV and scikit-image.
     translation   Pairs (laid out as for pix2pix): L1, PSNR, SSIM and sharpness, against a copy of the input and the
-                  nearest training pair. Styles (one folder per style, same name = same object): the same for every
-                  direction, and the share of results whose style a classifier recognises; the classifier is trained
-                  first, on the real drawings. Unpaired pictures (--real): the share that such a classifier assigns
-                  to the target domain, KID in its features (not scaled by 100 or 1000) and sliced Wasserstein
-                  distance, against a copy of the input and real pictures. Colours (models trained with data.layout =
-                  photos): chroma L1, mean chroma and PSNR of photos coloured from grey, the share of pixels whose
-                  luminance has changed, and KID in the features of a classifier that is trained first, against the
-                  grey photos.
+                  nearest training pair. If the inputs are label maps, also the FCN-score: the accuracy and mean IoU
+                  with which a segmentation network finds them in the results; it is trained first, on the real photos.
+                  Styles (one folder per style, same name = same object): the figures of pairs for every direction,
+                  and the share of results whose style a classifier recognises; the classifier is trained first, on
+                  the real drawings. Unpaired pictures (--real): the share that such a classifier assigns to the
+                  target domain, KID in its features (not scaled by 100 or 1000), precision, recall, density and
+                  coverage in them, and sliced Wasserstein distance, against a copy of the input and real pictures.
+                  Colours (models trained with data.layout = photos): chroma L1, mean chroma and PSNR of photos
+                  coloured from grey, the share of pixels whose luminance has changed, and KID in the features of a
+                  classifier that is trained first, against the grey photos.
 
     Sharpness and border are relative to the truth. Sharpness below 1 is blurred, above 1 noisy; a border far above 1
-    is visible.
+    is visible. Novelty is the distance of results to the most similar training picture, relative to that of real
+    pictures; a model with a novelty far below 1 has memorised its training pictures.
     """
     trainer.need_training_packages()
     from img2img.evaluation.sheet_rows import SheetRows, format_of
@@ -53,22 +66,33 @@ def evaluate(
     sheet = settings.sheet
     if sheet is not None and format_of(sheet.suffix) is None:
         raise UsageError(f"--sheet {sheet}: the name must end in .png, .jpg or .webp")
-    loaded = _load([*settings.against, model], settings.device, settings.threads)
+    if len(models) > 1 and settings.record:
+        raise UsageError("--record takes one MODEL: the card of each model holds its own figures only")
+    if not settings.data:
+        runs.report_validations(models, json=settings.json)
+        return
+    loaded, failed = _load(settings.against, models, settings.device, settings.threads)
     own, subject = list(loaded.items())[-1]
     settings.check(subject)
     gallery = SheetRows(details=subject.card.task == "upscale") if sheet is not None else None
     measured: dict[str, dict[str, float | str]] = {}
     for folders in settings.sets(subject.card.task):
-        measure = settings.measure(loaded, folders)
+        measure = _measure(settings, loaded, folders)
         shown = ", ".join(map(str, folders))
         console.say(f"{own} on {shown}: {measure.about}")
         found, further = _print(measure, own, shown, gallery, json=settings.json)
+        if len(models) > 1:
+            measured_runs = {name: found[name] for name in list(loaded)[len(settings.against) :]}
+            runs.report(measured_runs, failed, shown, json=settings.json)
         rivals = [way for way in found if way != own]
         name = "+".join(map(short, folders)) + measure.suffix
         measured[name] = {one: figures.rounded(one, number) for one, number in found[own].items()}
-        compared = [measure.main[0], *(one for one in found[own] if one.startswith((*figures.DISTANCES, "psnr_y_")))]
+        compared = [measure.main[0], *(one for one in found[own] if one.startswith((*figures.OF_SETS, "psnr_y_")))]
         measured[name] |= {
-            f"{one} ({way})": figures.rounded(one, found[way][one]) for one in compared for way in rivals
+            f"{one} ({way})": figures.rounded(one, found[way][one])
+            for one in compared
+            for way in rivals
+            if one in found[way]
         }
         measured[name] |= {
             **further,
@@ -80,6 +104,30 @@ def evaluate(
         from img2img import exchange
 
         exchange.update_card(subject.path, metrics={**subject.card.metrics, **measured})
+
+
+def _measure(settings: EvaluateOptions, models: dict[str, LoadedModel], folders: list[Path]) -> Measure:
+    """How to measure the last of `models`, next to the others.
+
+    Raises:
+        DataError: the folders lack the pictures that this needs.
+    """
+    from img2img.data.folders import Reading
+
+    card = list(models.values())[-1].card
+    if card.task == "upscale":
+        measure = measures.measure_upscaling
+    elif card.task == "inpaint":
+        measure = measures.measure_inpainting
+    elif settings.real is not None:
+        measure = translation_measures.measure_unpaired
+    elif card.domains:
+        measure = translation_measures.measure_styles
+    elif card.extra.get("input") == "grey":
+        measure = translation_measures.measure_colours
+    else:
+        measure = translation_measures.measure_pairs
+    return measure(settings, models, folders, Reading(card.extra.get("white"), settings.max_pixels))  # as in training
 
 
 def _print(
@@ -121,19 +169,32 @@ def _called(model: LoadedModel) -> str:
     return stem if stem.startswith(f"{model.name}.") else model.name
 
 
-def _load(names: list[str], device: str, threads: int | None) -> dict[str, LoadedModel]:
-    """Load the models, by distinct names. The last is the one to measure.
+def _load(
+    rivals: Sequence[str], models: Sequence[str], device: str, threads: int | None
+) -> tuple[dict[str, LoadedModel], list[str]]:
+    """Load the rivals and the models, by distinct names. The last is the one to measure.
+
+    Returns:
+        The models, and what is wrong with those that cannot be loaded. Of several, at least one is loaded.
 
     Raises:
-        ModelError: they differ in task, scale or domains.
+        ModelError: they differ in task, scale or domains; or a rival, or every model, cannot be loaded.
         UsageError: one is given twice.
     """
     from img2img.runtime.network import session
 
-    loaded = [session.load(name, device=device, threads=threads) for name in names]
+    loaded = [session.load(name, device=device, threads=threads) for name in rivals]
+    failed: list[str] = []
+    for name in models:
+        try:
+            loaded.append(session.load(name, device=device, threads=threads))
+        except ModelError as error:
+            failed.append(str(error))
+            if len(failed) == len(models):
+                raise
     paths = [one.path.resolve() for one in loaded]
     if len(set(paths)) < len(paths):
-        raise UsageError(f"the same model is given twice: {', '.join(names)}")
+        raise UsageError(f"the same model is given twice: {', '.join((*rivals, *models))}")
     subject = loaded[-1]
     for rival in loaded:
         both = (rival.card, subject.card)
@@ -146,7 +207,7 @@ def _load(names: list[str], device: str, threads: int | None) -> dict[str, Loade
     for unlike in (plain, [f"{path.parent.name}/{path.stem}" for path in paths], list(map(str, paths))):
         if len(set(unlike)) == len(unlike):
             break
-    return dict(zip(unlike, loaded, strict=True))
+    return dict(zip(unlike, loaded, strict=True)), failed
 
 
 def _write(gallery: SheetRows, file: Path) -> None:

@@ -12,10 +12,21 @@ from img2img.text import show
 if TYPE_CHECKING:
     from img2img.evaluation.results import Case
 
-LOWER = ("l1", "chroma_l1", "niqe")  # less is better
-DISTANCES = ("kid", "fid", "swd")
-"""How names of figures begin that sets of pictures have, and no picture alone; less is better."""
-SHORT = {"niqe": ".2f", "recognised": ".0%", "sharpness": ".2f", "border": ".2f", "chroma_ratio": ".2f"}
+LOWER = ("l1", "chroma_l1", "lpips", "dists", "niqe")  # less is better
+OF_SETS = (
+    *("kid", "fid", "inception_score", "swd", "precision", "recall", "density", "coverage"),
+    *("class_accuracy", "mean_iou"),
+)
+"""How names of figures begin that sets of pictures have, and no picture alone."""
+RATIOS = ("sharpness", "border", "chroma_ratio", "novelty")
+"""Relative to the truth or to real pictures: 1 is right."""
+SHORT = {
+    "niqe": ".2f",
+    "inception_score": ".2f",
+    "recognised": ".0%",
+    "recognised_with_results": ".1%",
+    "gain": "+.1%",
+} | dict.fromkeys(RATIOS, ".2f")
 NAME = 28
 
 
@@ -52,11 +63,7 @@ class Printer:
         names = list(dict.fromkeys(name for found in means.values() for name in found))
         if self.json or set(names) <= set(self.main):
             return
-        sys.stdout.write("\n")
-        widths = [max(len(name), 10) for name in names]
-        _line("mean", names, widths)
-        for way, found in means.items():
-            _line(show(way), [_shown(found, name) for name in names], widths)
+        table("mean", names, {show(way): [_shown(found, name) for name in names] for way, found in means.items()})
 
     def _row(
         self, name: str, figures: Mapping[str, Mapping[str, float]], further: Mapping[str, Any] | None = None
@@ -82,14 +89,29 @@ def better(cases: Sequence[Case], rival: str, own: str, figure: str) -> int:
     return sum(sign * value(case.figures[own][figure]) > sign * value(case.figures[rival][figure]) for case in cases)
 
 
+def table(title: str, columns: Sequence[str], rows: Mapping[str, Sequence[str]]) -> None:
+    """Print a table after an empty line."""
+    widths = [max(len(column), 10) for column in columns]
+    sys.stdout.write("\n")
+    _line(title, columns, widths)
+    for name, cells in rows.items():
+        _line(name, cells, widths)
+    sys.stdout.flush()
+
+
 def rounded(figure: str, number: float) -> float:
     """A figure as a card holds it."""
     return round(number, 3 if figure.startswith(("psnr", "niqe")) else 4)
 
 
+def shown(figure: str, number: float) -> str:
+    """A figure as tables show it."""
+    usual = ".2f" if figure.startswith("psnr") else ".4f"
+    return format(number, SHORT.get(figure, usual))
+
+
 def _shown(figures: Mapping[str, float], name: str) -> str:
-    usual = ".2f" if name.startswith("psnr") else ".4f"
-    return format(figures[name], SHORT.get(name, usual)) if name in figures else "-"
+    return shown(name, figures[name]) if name in figures else "-"
 
 
 def _line(name: str, cells: Sequence[str], widths: Sequence[int]) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +11,12 @@ from numpy.typing import NDArray
 from img2img.data.folders import Reading, read_rgb
 from img2img.data.layouts import hash_fraction
 from img2img.data.pairs import find_pairs
-from img2img.evaluation import domain_classifier
+from img2img.evaluation import domain_classifier, neighbourhoods, samples
 from img2img.evaluation.domain_classifier import DomainClassifier
 from img2img.evaluation.kernel_distance import kid
 from img2img.evaluation.metrics import psnr
-from img2img.evaluation.results import MAX_PSNR, Case, Figure, Picture, Ratio, spread
-from img2img.evaluation.translation import Translate
+from img2img.evaluation.results import MAX_PSNR, Case, Distances, Figure, Picture, Ratio, no_distances, spread
+from img2img.evaluation.samples import Translate
 from img2img.runtime.image.luminance import LUMA_WEIGHTS
 
 Floats = NDArray[np.float32]
@@ -86,6 +87,7 @@ class Comparison:
     Args:
         candidates: by name, a function that colours a grey picture `[H, W, 3]`.
         classifier: made by `train_classifier`; None: no distances between sets.
+        distances: further distances to the photo.
     """
 
     def __init__(
@@ -94,15 +96,17 @@ class Comparison:
         data: ColourPhotos,
         classifier: DomainClassifier | None,
         reading: Reading = Reading(),
+        distances: Distances = no_distances,
     ) -> None:
         self.candidates = candidates
         self.data = data
         self.classifier = classifier
         self.reading = reading
+        self.distances = distances
         self._features: dict[str, list[Floats]] = {}
 
     def cases(self) -> Iterator[Case]:
-        """One case per photo: the `figures` of the grey photo ("copy") and of each candidate.
+        """One case per photo: the `figures` of the grey photo ("copy") and of each candidate's samples.
 
         Raises:
             PictureError: a photo cannot be read.
@@ -112,24 +116,35 @@ class Comparison:
             source = grey(truth)
             results = {name: translate(source, "") for name, translate in self.candidates.items()}
             if self.classifier is not None:
-                for name, picture in {"real": truth, "copy": source, **results}.items():
-                    self._features.setdefault(name, []).append(self.classifier.features([picture]))
-            scores = {name: figures(result, truth) for name, result in {"copy": source, **results}.items()}
-            yield Case(path.name, scores, {"input": source, **results, "truth": truth})
+                for name, pictures in {"real": [truth], "copy": [source], **results}.items():
+                    self._features.setdefault(name, []).append(self.classifier.features(pictures))
+            compare = partial(self._compared, truth=truth)
+            scores = {
+                name: samples.figures(made, compare, self.distances)
+                for name, made in {"copy": [source], **results}.items()
+            }
+            yield Case(path.name, scores, {"input": source, **samples.shown(results), "truth": truth})
+
+    def _compared(self, result: Picture, *, truth: Picture) -> dict[str, Figure]:
+        return figures(result, truth) | self.distances(result, truth)
 
     def set_figures(self) -> dict[str, dict[str, float]]:
-        """KID of the grey photos and of each candidate to the colour photos, once all `cases` have been consumed.
+        """Compare the grey photos and each candidate's results with the colour photos, once all `cases` are consumed.
 
         Returns:
-            candidate -> kid_own, kid_own_error: see `kernel_distance.kid`; lower is better. Empty without a classifier
-            or with fewer than three photos.
+            candidate -> kid_own, kid_own_error: see `kernel_distance.kid`; lower is better. And precision, recall,
+            density, coverage: see `neighbourhoods.figures`; higher is better. Empty without a classifier or with fewer
+            than three photos.
         """
         found = {name: np.concatenate(features) for name, features in self._features.items()}
         real = found.pop("real", np.empty((0, 1), np.float32))
         if len(real) < 3:
             return {}
         distances = {name: kid(real, made) for name, made in found.items()}
-        return {name: {"kid_own": one.value, "kid_own_error": one.error} for name, one in distances.items()}
+        return {
+            name: {"kid_own": one.value, "kid_own_error": one.error} | neighbourhoods.figures(real, found[name])
+            for name, one in distances.items()
+        }
 
 
 def train_classifier(

@@ -14,6 +14,7 @@ from img2img.data.folders import Reading, read_rgb
 from img2img.data.layouts import at_most
 from img2img.errors import DataError
 from img2img.evaluation.results import Picture
+from img2img.evaluation.small_pictures import resized, to_batch
 from img2img.text import nfc
 
 SIDE = 128
@@ -51,7 +52,7 @@ class DomainClassifier:
         found = []
         with torch.inference_mode():
             for start in range(0, len(pictures), BATCH):
-                found.append(network(_to_batch([_resized(one) for one in pictures[start : start + BATCH]])))
+                found.append(network(to_batch([resized(one, SIDE) for one in pictures[start : start + BATCH]])))
         return np.asarray(torch.cat(found).numpy(), np.float32)
 
 
@@ -65,42 +66,65 @@ def train(
     reading: Reading = Reading(),
     tick: Callable[[int, float], None] = lambda step, loss: None,
 ) -> DomainClassifier:
-    """Train a classifier with four convolutions on real pictures.
+    """Train a classifier on real pictures, see `fit`.
+
+    Args:
+        domains: the files of each domain.
+        readers: for each domain, how a picture is read or made from its file. None: `read_rgb` for all.
+        seed, steps, threads, tick: see `fit`.
+
+    Raises:
+        DataError: there are fewer than two domains, or one has no pictures.
+        PictureError: a file cannot be read.
+    """
+    chosen = [at_most(paths, [nfc(path.stem) for path in paths], MAX_PICTURES) for paths in domains]
+    readers = readers or [read_rgb] * len(domains)
+    pictures = [
+        [resized(read(path, reading), SIDE) for path in paths] for read, paths in zip(readers, chosen, strict=True)
+    ]
+    return fit(pictures, seed=seed, steps=steps, threads=threads, tick=tick)
+
+
+def fit(
+    pictures: Sequence[Sequence[Picture]],
+    *,
+    seed: int = 0,
+    steps: int = STEPS,
+    threads: int | None = None,
+    tick: Callable[[int, float], None] = lambda step, loss: None,
+) -> DomainClassifier:
+    """Train a classifier with four convolutions.
 
     Uses AdamW and `steps` batches of 32 with all domains equally frequent. Takes about two minutes on one CPU core. On
-    one machine, the result depends only on the files and on `seed`.
+    one machine, the result depends only on the pictures and on `seed`.
 
     Pictures are mirrored, shifted and zoomed with sub-pixel precision, blurred and made noisy, all at random. So the
     classifier has to look at the content, not at how a file was antialiased, quantised or compressed. A generator may
     reproduce none of these traces, or reproduce them without the content.
 
     Args:
-        domains: the files of each domain.
-        readers: for each domain, how a picture is read or made from its file. None: `read_rgb` for all.
+        pictures: the pictures of each domain.
         threads: limits the CPU threads of torch, for the whole process.
         tick: called with each step and its loss.
 
     Raises:
         DataError: there are fewer than two domains, or one has no pictures.
-        PictureError: a file cannot be read.
     """
-    if len(domains) < 2 or not all(domains):
+    if len(pictures) < 2 or not all(pictures):
         raise DataError("a classifier needs at least two domains, and pictures of each to train on")
     if threads:
         torch.set_num_threads(min(threads, os.cpu_count() or 1))
-    chosen = [at_most(paths, [nfc(path.stem) for path in paths], MAX_PICTURES) for paths in domains]
-    readers = readers or [read_rgb] * len(domains)
-    pictures = [[_resized(read(path, reading)) for path in paths] for read, paths in zip(readers, chosen, strict=True)]
+    pictures = [[resized(one, SIDE) for one in domain] for domain in pictures]
     rng = np.random.default_rng(seed)
-    orders = [_endless_order(len(paths), rng) for paths in chosen]
+    orders = [_endless_order(len(domain), rng) for domain in pictures]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = _network(len(domains)).to(memory_format=torch.channels_last)
+        network = _network(len(pictures)).to(memory_format=torch.channels_last)
         optimiser = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=1e-2)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, LEARNING_RATE, total_steps=steps)
         for step in range(steps):
-            truth = rng.integers(len(domains), size=BATCH)
-            batch = _to_batch([_augmented(pictures[k][next(orders[k])], rng) for k in truth])
+            truth = rng.integers(len(pictures), size=BATCH)
+            batch = to_batch([_augmented(pictures[k][next(orders[k])], rng) for k in truth])
             # Not randn_like: torch fills contiguous tensors eight times as fast.
             noise = torch.randn(BATCH, SIDE, SIDE, 3).permute(0, 3, 1, 2)
             batch += noise * torch.rand(BATCH, 1, 1, 1) * MAX_NOISE
@@ -136,16 +160,6 @@ def _endless_order(count: int, rng: np.random.Generator) -> Iterator[int]:
     """Indices of pictures in random order without end, all equally frequent."""
     while True:
         yield from rng.permutation(count).tolist()
-
-
-def _resized(picture: Picture) -> Picture:
-    interpolation = cv2.INTER_AREA if min(picture.shape[:2]) >= SIDE else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(np.ascontiguousarray(picture), (SIDE, SIDE), interpolation=interpolation), np.uint8)
-
-
-def _to_batch(pictures: Sequence[Picture]) -> Tensor:
-    """Pictures, uint8 `[H, W, 3]` each, as float32 `[N, 3, H, W]` in -1..1, channels last in memory."""
-    return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
 
 
 def _augmented(picture: Picture, rng: np.random.Generator) -> Picture:

@@ -1,4 +1,4 @@
-"""KID and FID as published: computed by torchmetrics from the Inception-v3 features of torch-fidelity."""
+"""KID, FID and the Inception score as published, from the Inception-v3 of torch-fidelity."""
 
 import importlib.util
 import warnings
@@ -16,6 +16,9 @@ from img2img.evaluation.results import Picture
 
 WEIGHTS = "weights-inception-2015-12-05-6726825d.pth"
 """The file name that torch-fidelity uses."""
+SPLIT_SIZE = 5000
+MAX_SPLITS = 10
+"""The Inception score is the mean over splits of this size, up to this many. The paper has ten of 50,000 pictures."""
 ALTERNATIVE = "without --features, KID uses the features of a classifier that is trained for the purpose"
 
 
@@ -24,10 +27,15 @@ class Inception:
 
     Args:
         network: takes uint8 RGB `[N, 3, H, W]` of any size, returns `[N, D]`; `load` gives the published one.
+        last: weights `[K, D]` of the layer that turns features into logits of K classes.
+
+    Attributes:
+        last: the argument, float64.
     """
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, last: Tensor) -> None:
         self.network = network.eval()
+        self.last = last.detach().double().numpy()
 
     @classmethod
     def load(cls, weights: Path | None = None) -> "Inception":
@@ -51,7 +59,7 @@ class Inception:
             raise ModelError(f"{weights}: there is no such file; {ALTERNATIVE}", path=weights)
         path = None if weights is None else str(weights)
         try:
-            return cls(NoTrainInceptionV3("inception-v3-compat", ["2048"], path))
+            network = NoTrainInceptionV3("inception-v3-compat", ["2048"], path)
         except Exception as error:  # downloading and unpickling raise many undocumented types
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             if weights is not None:
@@ -63,6 +71,7 @@ class Inception:
                 f"the Inception-v3 weights are missing: {reason}; put torch-fidelity's {WEIGHTS} into {folder}, or use"
                 f" --features FILE; {ALTERNATIVE}"
             ) from error
+        return cls(network, network.fc.weight)
 
     def __call__(self, pictures: Sequence[Picture]) -> NDArray[np.float32]:
         """Feature vectors `[N, D]` of the pictures, which may have different sizes."""
@@ -108,6 +117,31 @@ def distances(real: NDArray[np.float32], made: NDArray[np.float32], *, seed: int
         "kid_inception_error": float(deviation),
         "fid_inception": float(fid.compute()),
     }
+
+
+def score(made: NDArray[np.float32], last: NDArray[np.float64]) -> float:
+    """The Inception score (Salimans et al. 2016, section 4): exp of the mean KL divergence between the classes that
+    Inception sees in a picture and those that it sees in all. From 1 to the number of classes; higher is better.
+
+    It is high if each picture shows one class clearly and all of them show many classes. It does not look at real
+    pictures. It grows with the number of pictures, so compare only sets of the same size.
+
+    Args:
+        made: features `[N, D]`, one row per picture.
+        last: `Inception.last`. Logits have no bias, as in torch-fidelity and the official code.
+    """
+    logits = made.astype(np.float64) @ last.T
+    logits -= logits.max(1, keepdims=True)
+    shares = np.exp(logits)
+    shares /= shares.sum(1, keepdims=True)
+    splits = min(max(len(made) // SPLIT_SIZE, 1), MAX_SPLITS)
+    return float(np.mean([_score(part) for part in np.array_split(shares, splits)]))
+
+
+def _score(shares: NDArray[np.float64]) -> float:
+    tiny = np.finfo(np.float64).tiny  # 0 log 0 is 0
+    divergence = shares * (np.log(np.maximum(shares, tiny)) - np.log(np.maximum(shares.mean(0), tiny)))
+    return float(np.exp(divergence.sum(1).mean()))
 
 
 class _PassThrough(nn.Module):

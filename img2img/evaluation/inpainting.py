@@ -15,7 +15,7 @@ from img2img.data.folders import Reading, read_rgb
 from img2img.data.masks import Boxes, Kinds, MaskConfig, Strokes, cached_masks
 from img2img.errors import DataError
 from img2img.evaluation import sliced_wasserstein
-from img2img.evaluation.results import MAX_PSNR, Case, Figure, Picture, Ratio
+from img2img.evaluation.results import MAX_PSNR, Case, Distances, Figure, Picture, Ratio, no_distances
 from img2img.text import nfc
 
 if TYPE_CHECKING:
@@ -82,19 +82,29 @@ def holes(paths: Iterable[Path], *, side: int | None = SIDE, reading: Reading = 
 
 
 class Comparison:
-    """Fills holes with several candidates. Measures each result, and the distance of all results to the photos."""
+    """Fills holes with several candidates. Measures each result, and the distance of all results to the photos.
 
-    def __init__(self, candidates: Mapping[str, Fill], holes: Iterable[Hole]) -> None:
+    Args:
+        distances: further distances between the whole filled photo and the photo.
+    """
+
+    def __init__(
+        self, candidates: Mapping[str, Fill], holes: Iterable[Hole], distances: Distances = no_distances
+    ) -> None:
         self.candidates = candidates
         self.holes = holes
+        self.distances = distances
         self._made: dict[str, list[Picture]] = {name: [] for name in candidates}
         self._photos: list[Picture] = []
 
     def cases(self) -> Iterator[Case]:
-        """The `figures` of each candidate for each hole."""
+        """The `figures` of each candidate for each hole, and the further distances."""
         for hole in self.holes:
             results = {name: fill(hole.photo, hole.mask) for name, fill in self.candidates.items()}
-            scores = {name: figures(result, hole.photo, hole.mask) for name, result in results.items()}
+            scores = {
+                name: {**figures(result, hole.photo, hole.mask), **self.distances(result, hole.photo)}
+                for name, result in results.items()
+            }
             if len(self._photos) < MAX_COMPARED and min(hole.mask.shape) >= sliced_wasserstein.MIN_SIDE:
                 self._photos.append(hole.photo)
                 for name, result in results.items():

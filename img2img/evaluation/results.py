@@ -1,6 +1,6 @@
 """The results of an evaluation: figures of each case for each candidate, and pictures to show."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeVar
 
@@ -30,6 +30,14 @@ class Ratio(NamedTuple):
 
 
 Figure = float | Ratio
+
+Distances = Callable[[Picture, Picture], dict[str, float]]
+"""Further distances between a result and the truth, by the names of the figures. Lower is better."""
+
+
+def no_distances(result: Picture, truth: Picture) -> dict[str, float]:
+    """No further distances."""
+    return {}
 
 
 @dataclass(frozen=True)

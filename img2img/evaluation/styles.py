@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,12 @@ import numpy as np
 from img2img.data.domains import LabelledPicture, LabelSet, find_domains
 from img2img.data.folders import Reading, read_rgb
 from img2img.errors import DataError
+from img2img.evaluation import samples
 from img2img.evaluation.domain_classifier import DomainClassifier
-from img2img.evaluation.results import Case, Figure, Picture, mean, spread
-from img2img.evaluation.translation import Translate, figures
+from img2img.evaluation.memorisation import TrainingPictures
+from img2img.evaluation.results import Case, Distances, Figure, Picture, mean, no_distances, spread
+from img2img.evaluation.samples import Translate
+from img2img.evaluation.translation import compared
 from img2img.runtime.image.resize import lanczos
 
 
@@ -83,14 +87,22 @@ def evaluate_styles(
     data: Styles,
     classifier: DomainClassifier | None,
     reading: Reading = Reading(),
+    distances: Distances = no_distances,
 ) -> Iterator[Case]:
-    """One case per direction: the mean `figures` of copying the input and of each candidate, against the true drawings.
+    """One case per direction: the mean of `translation.figures` of copying the input and of each candidate's samples,
+    against the true drawings.
 
-    With a classifier there is also `recognised`: the share of results that it assigns to the target style.
+    With a classifier there is also `recognised`: the share of results that it assigns to the target style. With
+    training drawings of all styles there is also `novelty`, see `memorisation.TrainingPictures`. `distances` adds
+    further distances to the truth.
 
     Raises:
         PictureError, DataError: a picture cannot be read, or is too small.
     """
+    known = {}
+    if all(data.training.values()):
+        for name, paths in data.training.items():
+            known[name] = TrainingPictures([partial(read_rgb, path, reading) for path in paths])
     for number, (source_style, target_style) in enumerate(data.directions):
         things = [files for files in data.drawn.values() if source_style in files and target_style in files]
         if not things:
@@ -102,11 +114,14 @@ def evaluate_styles(
             source = read_rgb(files[source_style], reading)
             truth = lanczos(read_rgb(files[target_style], reading), (source.shape[1], source.shape[0]))
             translated = {name: translate(source, target_style) for name, translate in candidates.items()}
-            for name, result in {"copy": source, **translated}.items():
-                results.setdefault(name, []).append(result)
-                scores.setdefault(name, []).append(figures(result, truth))
+            compare = partial(compared, truth=truth, known=known.get(target_style), distances=distances)
+            for name, made in {"copy": [source], **translated}.items():
+                results.setdefault(name, []).extend(made)
+                scores.setdefault(name, []).append(samples.figures(made, compare, distances))
             if place == number % len(things):  # a different thing for each direction
-                pictures = {"input": source, **translated, "truth": truth}
+                pictures = {"input": source, **samples.shown(translated), "truth": truth}
+                if known:
+                    pictures["in training"] = known[target_style].nearest(list(translated.values())[-1][0])
         means: dict[str, dict[str, Figure]] = {name: dict(mean(one)) for name, one in scores.items()}
         if classifier is not None:
             for name, made in results.items():

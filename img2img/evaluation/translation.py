@@ -1,31 +1,38 @@
 """Measure paired translations: how close they are to the truth, compared with copying and with memorising."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
 
 from img2img.data.folders import Reading
 from img2img.data.pairs import Pair, find_pairs
 from img2img.errors import DataError
+from img2img.evaluation import samples
+from img2img.evaluation.memorisation import TrainingPictures, thumbnail
 from img2img.evaluation.metrics import psnr, ssim
-from img2img.evaluation.results import MAX_PSNR, Case, Figure, Picture, Ratio, gradient, spread
+from img2img.evaluation.results import (
+    MAX_PSNR,
+    Case,
+    Distances,
+    Figure,
+    Picture,
+    Ratio,
+    gradient,
+    no_distances,
+    spread,
+)
+from img2img.evaluation.samples import Translate
 from img2img.runtime.image.resize import lanczos
 
 if TYPE_CHECKING:
+    from img2img.evaluation.fcn_score import FCNScore
     from img2img.runtime.network.input_size import Size
     from img2img.runtime.network.network import Network
     from img2img.types import Floats
-
-Translate = Callable[[Picture, str], Picture]
-"""Translates a picture to a domain. The domain is "" if the model has only one."""
-
-THUMBNAIL_SIDE = 32
-"""Side in pixels at which inputs are compared to find the nearest."""
 
 
 def figures(result: Picture, truth: Picture) -> dict[str, Figure]:
@@ -52,20 +59,28 @@ def figures(result: Picture, truth: Picture) -> dict[str, Figure]:
     }
 
 
-def from_model(model: "Network", size: "Size" = "keep", reference: "Floats | None" = None) -> Translate:
+def from_model(
+    model: "Network",
+    size: "Size" = "keep",
+    reference: "Floats | None" = None,
+    codes: "Sequence[Floats | None]" = (None,),
+) -> Translate:
     """Translate like `img2img translate`, with this `--size` and, for models that take one, this reference.
 
-    A latent code is zeros.
-
     Args:
-        reference: see `runtime.tasks.translate.translate`.
+        reference, codes: `reference` and `latent` of `runtime.tasks.translate.translate`. There is one result per code;
+            None is a code of zeros, or none.
     """
     from img2img.runtime.image import pictures as runtime
     from img2img.runtime.tasks import translate
 
-    def run(picture: Picture, to: str) -> Picture:
-        result = translate.translate(model, runtime.Picture(picture), to=to or (), size=size, reference=reference)
-        return np.asarray(result.colour, np.uint8)
+    def run(picture: Picture, to: str) -> list[Picture]:
+        results = []
+        for code in codes:
+            source = runtime.Picture(picture)
+            result = translate.translate(model, source, to=to or (), size=size, reference=reference, latent=code)
+            results.append(np.asarray(result.colour, np.uint8))
+        return results
 
     return run
 
@@ -104,46 +119,100 @@ def pairs(
     return PairSet(spread(measured, count), training, found.layout)
 
 
-def evaluate_pairs(candidates: Mapping[str, Translate], data: PairSet, reading: Reading = Reading()) -> Iterator[Case]:
-    """The `figures` of copying the input, of the target of the nearest training pair, and of each candidate.
+class Comparison:
+    """Translates the input of each pair and compares the result with the target.
 
-    The nearest pair is omitted if there are no training pairs. Targets are resized to their inputs, as in training.
+    Baselines are copying the input and, with training pairs, the target of the nearest one. Targets are resized to
+    their inputs, as in training.
 
-    Raises:
-        PictureError, DataError: a picture cannot be read, or is too small.
+    Args:
+        candidates: translate an input.
+        score: for label maps, also compute the FCN-score.
+        distances: further distances to the truth.
     """
-    nearest = Nearest(data.training, reading) if data.training else None
-    for pair in data.measured:
-        source, truth = pair.read(reading)
-        source, truth = np.ascontiguousarray(source), np.ascontiguousarray(truth)
-        size = (source.shape[1], source.shape[0])
-        truth = lanczos(truth, size)
-        results: dict[str, Picture] = {}
-        if nearest is not None:
-            results["nearest"] = lanczos(nearest(source), size)
-        for name, translate in candidates.items():
-            results[name] = translate(source, "")
-        scores = {name: figures(result, truth) for name, result in {"copy": source, **results}.items()}
-        yield Case(pair.name, scores, {"input": source, **results, "truth": truth})
+
+    def __init__(
+        self,
+        candidates: Mapping[str, Translate],
+        data: PairSet,
+        reading: Reading = Reading(),
+        *,
+        score: "FCNScore | None" = None,
+        distances: Distances = no_distances,
+    ) -> None:
+        self.candidates = candidates
+        self.data = data
+        self.reading = reading
+        self.score = score
+        self.distances = distances
+
+    def cases(self) -> Iterator[Case]:
+        """One case per pair. The sheet shows the training target that is most similar to the last candidate's result.
+
+        Figures:
+            those of `figures`, and for candidates with several results, of `samples.figures`.
+            novelty: see `memorisation.TrainingPictures`; only with training pairs.
+            pixel_accuracy: see `fcn_score.Confusion.figures`; only with `score`.
+
+        Raises:
+            PictureError, DataError: a picture cannot be read, or is too small.
+        """
+        training, reading = self.data.training, self.reading
+        nearest = Nearest(training, reading) if training else None
+        known = TrainingPictures([partial(_target, pair, reading) for pair in training]) if training else None
+        for pair in self.data.measured:
+            source, truth = pair.read(reading)
+            source, truth = np.ascontiguousarray(source), np.ascontiguousarray(truth)
+            size = (source.shape[1], source.shape[0])
+            truth = lanczos(truth, size)
+            results: dict[str, list[Picture]] = {}
+            if nearest is not None:
+                results["nearest"] = [lanczos(nearest(source), size)]
+            for name, translate in self.candidates.items():
+                results[name] = translate(source, "")
+            pictures = {"input": source, **samples.shown(results), "truth": truth}
+            results = {"copy": [source], **results}
+            compare = partial(compared, truth=truth, known=known, distances=self.distances)
+            scores = {name: samples.figures(made, compare, self.distances) for name, made in results.items()}
+            if self.score is not None:
+                self.score.add("real", [truth], source)
+                for name, made in results.items():
+                    scores[name]["pixel_accuracy"] = Ratio(*self.score.add(name, made, source))
+            if known is not None:
+                pictures["in training"] = lanczos(known.nearest(list(results.values())[-1][0]), size)
+            yield Case(pair.name, scores, pictures)
+
+    def set_figures(self) -> dict[str, dict[str, float]]:
+        """The FCN-score of all results together, once all `cases` have been consumed: candidate -> name -> figure.
+
+        "real" has the score of the targets themselves. Empty without `score`.
+        """
+        return {} if self.score is None else self.score.figures()
 
 
 class Nearest:
     """A baseline that only memorises: returns the target of the training pair with the most similar input.
 
-    Inputs are compared by their Euclidean distance at 32 x 32 pixels.
+    Inputs are compared by the Euclidean distance of their thumbnails.
     """
 
     def __init__(self, pairs: Sequence[Pair], reading: Reading = Reading()) -> None:
         self.pairs, self.reading = pairs, reading
-        self._thumbnails = np.stack([_thumbnail(pair.read_input(reading)) for pair in pairs])
+        self._thumbnails = np.stack([thumbnail(pair.read_input(reading)) for pair in pairs])
 
     def __call__(self, source: Picture) -> Picture:
         """The target, uint8 RGB at its own size."""
-        place = int(((self._thumbnails - _thumbnail(source)) ** 2).sum(1).argmin())
-        return np.ascontiguousarray(self.pairs[place].read(self.reading)[1])
+        place = int(((self._thumbnails - thumbnail(source)) ** 2).sum(1).argmin())
+        return _target(self.pairs[place], self.reading)
 
 
-def _thumbnail(picture: Picture) -> NDArray[np.float32]:
-    image = Image.fromarray(np.ascontiguousarray(picture))
-    small = image.resize((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.BOX)
-    return np.asarray(small, np.float32).reshape(-1)
+def _target(pair: Pair, reading: Reading) -> Picture:
+    return np.ascontiguousarray(pair.read(reading)[1])
+
+
+def compared(
+    result: Picture, *, truth: Picture, known: TrainingPictures | None, distances: Distances
+) -> dict[str, Figure]:
+    """The `figures` and further distances of a result, and its novelty if there are training pictures."""
+    novelty = {} if known is None else {"novelty": known.novelty(result, truth)}
+    return figures(result, truth) | distances(result, truth) | novelty

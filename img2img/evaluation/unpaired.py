@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +12,14 @@ from img2img.data import folders, layouts
 from img2img.data.folders import Reading, read_rgb
 from img2img.data.unpaired import find_unpaired
 from img2img.errors import DataError
-from img2img.evaluation import inception
+from img2img.evaluation import inception, neighbourhoods, samples
 from img2img.evaluation.domain_classifier import DomainClassifier
+from img2img.evaluation.inception import Inception
 from img2img.evaluation.kernel_distance import kid
+from img2img.evaluation.memorisation import TrainingPictures
 from img2img.evaluation.results import Case, Figure, Picture, spread
+from img2img.evaluation.samples import Translate
 from img2img.evaluation.sliced_wasserstein import MIN_SIDE, sliced_wasserstein
-from img2img.evaluation.translation import Translate
 from img2img.runtime.image.resize import lanczos
 from img2img.text import nfc
 
@@ -106,7 +109,7 @@ class Comparison:
         candidates: translate a picture to the target domain.
         classifier: trained on `data.training`.
         to: the target domain, as the candidates call it; "" if they have only one.
-        published: an extractor of further features to compute KID and FID from, besides those of the classifier.
+        published: also compute KID, FID and the Inception score with this network.
 
     Attributes:
         accuracy: share of the real measured pictures that the classifier recognises. Both domains have equal weight.
@@ -123,13 +126,14 @@ class Comparison:
         classifier: DomainClassifier,
         *,
         to: str = "",
-        published: Extract | None = None,
+        published: Inception | None = None,
         reading: Reading = Reading(),
     ) -> None:
         self.candidates = candidates
         self.data = data
         self.classifier = classifier
         self.to, self.reading = to, reading
+        self.published = published
         self.extractors: dict[str, Extract] = {"own": classifier.features}
         if published is not None:
             self.extractors["inception"] = published
@@ -145,10 +149,17 @@ class Comparison:
                 f"the classifier takes {1 - self.accuracy:.0%} of the real pictures for the other domain: give the"
                 " training pictures of the source domain first, then those of the target domain"
             )
+        targets = (*data.training[1], *data.aside)
+        self._known = TrainingPictures([partial(read_rgb, path, reading) for path in targets])
         self._made = {name: _PictureSet(self.extractors, len(data.inputs)) for name in ("copy", *candidates)}
 
     def cases(self) -> Iterator[Case]:
-        """One case per input: `recognised` is 1 if the classifier assigns the result to the target domain, else 0.
+        """One case per input.
+
+        Figures:
+            recognised: 1 if the classifier assigns the result to the target domain, else 0.
+            novelty: see `memorisation.TrainingPictures`, compared with real measured pictures.
+            samples_apart: see `samples.figures`; only for candidates with several results.
 
         Raises:
             PictureError, DataError: a picture cannot be read, or is too small.
@@ -156,43 +167,60 @@ class Comparison:
         for place, path in enumerate(self.data.inputs):
             source = read_rgb(path, self.reading)
             translated = {name: translate(source, self.to) for name, translate in self.candidates.items()}
-            results = {"copy": source, **translated}
-            for name, result in results.items():
-                self._made[name].add(result)
-            domains = self.classifier(list(results.values()))
-            figures: dict[str, dict[str, Figure]] = {
-                name: {"recognised": float(domain == 1)} for name, domain in zip(results, domains, strict=True)
-            }
+            results = {"copy": [source], **translated}
             real = read_rgb(self.data.real[place % len(self.data.real)], self.reading)
-            yield Case(path.name, figures, {"input": source, **translated, "real": real})
+            compare = partial(self._compared, real=real)
+            scores = {}
+            for name, made in results.items():
+                self._made[name].add(made)
+                scores[name] = samples.figures(made, compare)
+            pictures = {"input": source, **samples.shown(translated), "real": real}
+            nearest = self._known.nearest(list(results.values())[-1][0])
+            yield Case(path.name, scores, {**pictures, "in training": nearest})
+
+    def _compared(self, result: Picture, *, real: Picture) -> dict[str, Figure]:
+        recognised = float(self.classifier([result])[0] == 1)
+        return {"recognised": recognised, "novelty": self._known.novelty(result, real)}
 
     def set_figures(self) -> dict[str, dict[str, float]]:
         """Figures of all results together, once all `cases` have been consumed: candidate -> name -> figure.
 
-        Lower is better. "real" has the figures of the real pictures set aside, about what a perfect model would reach.
+        "real" has the figures of the real pictures set aside, about what a perfect model would reach.
 
         Figures:
-            kid_own, kid_own_error: KID on the features of the classifier, see `kernel_distance.kid`.
-            swd: sliced Wasserstein distance.
-            kid_inception, kid_inception_error, fid_inception: see `inception.distances`; only with published features.
+            kid_own, kid_own_error: KID on the features of the classifier, see `kernel_distance.kid`; lower is better.
+            precision, recall, density, coverage: in the same features, see `neighbourhoods.figures`; higher is better.
+            swd: sliced Wasserstein distance; lower is better.
+            kid_inception, kid_inception_error, fid_inception: see `inception.distances`; only with `published`.
+            inception_score: see `inception.score`; only with `published`.
         """
         aside = _PictureSet(self.extractors, len(self.data.aside))
         for path in self.data.aside:
-            aside.add(read_rgb(path, self.reading))
+            aside.add([read_rgb(path, self.reading)])
         sets = {**self._made, "real": aside}
         side = min(len(square) for one in (self._real, *sets.values()) for square in one.squares)
         real_squares = self._real.resized_squares(side)
         return {
             name: {
-                **_feature_distances(self._real, one),
+                **self._in_features(one),
                 "swd": sliced_wasserstein(one.resized_squares(side), real_squares),
             }
             for name, one in sets.items()
         }
 
+    def _in_features(self, made: "_PictureSet") -> dict[str, float]:
+        real = self._real
+        features = real.features("own"), made.features("own")
+        own = kid(*features)
+        figures = {"kid_own": own.value, "kid_own_error": own.error} | neighbourhoods.figures(*features)
+        if self.published is not None:
+            figures |= inception.distances(real.features("inception"), made.features("inception"))
+            figures["inception_score"] = inception.score(made.features("inception"), self.published.last)
+        return figures
+
 
 class _PictureSet:
-    """What is kept of a set of `count` pictures: features of all, and squares of some."""
+    """What is kept of the results of `count` pictures: features of all, and squares of some."""
 
     def __init__(self, extractors: Mapping[str, Extract], count: int) -> None:
         self.extractors = extractors
@@ -201,8 +229,9 @@ class _PictureSet:
         self.squares: list[Picture] = []
         self._features: dict[str, list[NDArray[np.float32]]] = {name: [] for name in extractors}
 
-    def add(self, picture: Picture) -> None:
-        """Keep the features of the next picture, and perhaps its central square."""
+    def add(self, pictures: Sequence[Picture]) -> None:
+        """Keep the features of the next picture or its samples, and perhaps the central square of the first."""
+        picture = pictures[0]
         edge = min(picture.shape[:2])
         if edge < MIN_SIDE:
             raise DataError(f"a picture with a side of {edge} pixels is too small to measure; {MIN_SIDE} are needed")
@@ -213,13 +242,13 @@ class _PictureSet:
             self.squares.append(lanczos(square, (side, side)))
         self._added += 1
         for name, extract in self.extractors.items():
-            self._features[name].append(extract([picture]))
+            self._features[name].append(extract(pictures))
 
     def add_all(self, paths: Sequence[Path], reading: Reading) -> Iterator[Picture]:
         """Read the pictures at `paths`, add each, and yield it."""
         for path in paths:
             picture = read_rgb(path, reading)
-            self.add(picture)
+            self.add([picture])
             yield picture
 
     def resized_squares(self, side: int) -> list[Picture]:
@@ -227,11 +256,3 @@ class _PictureSet:
 
     def features(self, extractor: str) -> NDArray[np.float32]:
         return np.concatenate(self._features[extractor])
-
-
-def _feature_distances(real: _PictureSet, made: _PictureSet) -> dict[str, float]:
-    own = kid(real.features("own"), made.features("own"))
-    figures = {"kid_own": own.value, "kid_own_error": own.error}
-    if "inception" in real.extractors:
-        figures |= inception.distances(real.features("inception"), made.features("inception"))
-    return figures

@@ -11,7 +11,7 @@ from img2img.data.folders import Reading, find, hold_out, read_rgb
 from img2img.errors import DataError
 from img2img.evaluation import super_resolution as sr
 from img2img.evaluation.niqe import Statistics, niqe
-from img2img.evaluation.results import MAX_PSNR, Case, Figure, Picture, spread
+from img2img.evaluation.results import MAX_PSNR, Case, Distances, Figure, Picture, no_distances, spread
 
 if TYPE_CHECKING:
     from img2img.runtime.network.network import Network
@@ -80,9 +80,14 @@ def has_no_truth(folders: list[Path]) -> bool:
     return all(path.stem.endswith("_LR") for path in find(folders))
 
 
-def with_reference(candidates: Mapping[str, Upscale], pairs: Iterable[sr.Pair], scale: int) -> Iterator[Case]:
+def with_reference(
+    candidates: Mapping[str, Upscale],
+    pairs: Iterable[sr.Pair],
+    scale: int,
+    distances: Distances = no_distances,
+) -> Iterator[Case]:
     """PSNR and SSIM on Y, without a border as wide as the scale, for bicubic (at scale 1: the input) and each
-    candidate.
+    candidate. `distances` adds further distances of the whole pictures.
 
     Raises:
         DataError: a picture is too small to measure.
@@ -93,6 +98,7 @@ def with_reference(candidates: Mapping[str, Upscale], pairs: Iterable[sr.Pair], 
         for name, result in results.items():
             score = sr.score(result, pair.high, scale)
             figures[name] = {"psnr_y": min(score.psnr_y, MAX_PSNR), "ssim_y": score.ssim_y}
+            figures[name] |= distances(result, pair.high)
         pictures = {"input": _enlarged(pair.low, scale), **results, "truth": pair.high}
         yield Case(pair.name, figures, pictures)
 

@@ -1,7 +1,8 @@
 """Context encoders: Pathak et al. 2016, "Context Encoders: Feature Learning by Inpainting".
 
 The global and local discriminators are those of Iizuka et al. 2017, "Globally and Locally Consistent Image Completion".
-Each has its own loss (Li et al. 2017, "Generative Face Completion", section 3.2).
+Each has its own loss (Li et al. 2017, "Generative Face Completion", section 3.2). The parsing loss is that of the same
+paper.
 """
 
 from collections.abc import Sequence
@@ -10,7 +11,9 @@ from typing import Literal
 import torch
 from pydantic import Field
 from torch import Tensor, nn
+from torch.utils.data import Dataset
 
+from img2img.data.folders import Reading
 from img2img.data.ranges import BatchSize, Side, Steps
 from img2img.errors import ConfigError
 from img2img.methods.adversarial import AdversarialLoss, add_discriminators
@@ -27,6 +30,7 @@ from img2img.methods.inpainting import (
     truth_and_mask,
 )
 from img2img.methods.method import Batch, Facts, Networks, OptimiserSpec, Step
+from img2img.methods.parsing import ParsingConfig, ParsingLoss
 
 
 class ContextData(InpaintingData):
@@ -63,6 +67,7 @@ class Config(InpaintingConfig):
         description="reconstruction objectives and their weights, computed before the known pixels are pasted back",
     )
     weighing: WeighingConfig = WeighingConfig(by="region", hole=1.0, valid=0.0)
+    parsing: ParsingConfig = ParsingConfig()
     optimiser: OptimiserConfig = OptimiserConfig(rate=2e-3, betas=(0.5, 0.999))
     discriminator_optimiser: OptimiserConfig = OptimiserConfig(rate=2e-4, betas=(0.5, 0.999))
     steps: Steps = Field(default=100_000, description="training steps")
@@ -83,6 +88,10 @@ class ContextEncoder(Inpainting):
         if config.has_discriminator:
             losses = add_discriminators(self, config, self._discriminators(config))
             self.adversarial = {name.removeprefix("discriminator_"): loss for name, loss in losses.items()}
+        self.parsing: ParsingLoss | None = None
+        if config.parsing.weight:
+            self.parsing = ParsingLoss(config.parsing, side=config.data.crop, seed=config.seed)
+            self.state = {**self.state, "parsing": self.parsing}
         one_pixel = config.generator.name == "context-encoder"
         if one_pixel and config.batch_of_a_part < 2:
             raise ConfigError(
@@ -104,6 +113,13 @@ class ContextEncoder(Inpainting):
     @property
     def title(self) -> str:
         return f"context encoder (Pathak et al. 2016), {self.config.generator.name} generator"
+
+    def load(self) -> Dataset[Batch]:
+        dataset = super().load()
+        if self.parsing:
+            data = self.config.data
+            self.notes.append(self.parsing.find(data.folders, Reading.of(data)))
+        return dataset
 
     def step(self, networks: Networks, batches: Sequence[Batch]) -> Step:
         figures: dict[str, Tensor] = {}
@@ -131,6 +147,9 @@ class ContextEncoder(Inpainting):
             score, more = adversarial.generator_loss(discriminator, fake[area], real[area])
             terms |= {f"{name}_{area}": value for name, value in more.items()}
             loss = loss + score
+        if self.parsing:
+            parsing = self.parsing(filled, truth)
+            terms["parsing"], loss = parsing.detach(), loss + self.parsing.config.weight * parsing
         yield "generator", loss
         if not self.adversarial:
             return {"loss": loss.detach()} | terms

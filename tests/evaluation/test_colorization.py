@@ -66,12 +66,12 @@ def test_distances_of_sets_know_likely_hues_from_unlikely_ones(photos: Path, tmp
     data = colorization.ColourPhotos(data.training[:10], data.training[10:], data.about)
     classifier = colorization.train_classifier(data.training, steps=40)
 
-    def right(picture: np.ndarray, to: str) -> np.ndarray:
+    def right(picture: np.ndarray, to: str) -> list[np.ndarray]:
         change = np.where(np.arange(32)[:, None, None] < 16, (-33, -3, 87), (62, -18, -88))
-        return (picture + change * 0.9).clip(0, 255).astype(np.uint8)
+        return [(picture + change * 0.9).clip(0, 255).astype(np.uint8)]
 
-    def wrong(picture: np.ndarray, to: str) -> np.ndarray:
-        return right(picture, to)[..., ::-1]
+    def wrong(picture: np.ndarray, to: str) -> list[np.ndarray]:
+        return [right(picture, to)[0][..., ::-1]]
 
     comparison = colorization.Comparison({"right": right, "wrong": wrong}, data, classifier)
     assert len(list(comparison.cases())) == 10

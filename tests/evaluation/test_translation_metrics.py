@@ -134,7 +134,7 @@ def test_targets_of_another_size_are_resized_to_the_input(tmp_path: Path) -> Non
         for number in range(2):
             Image.fromarray(np.full((size, size, 3), 50 * number, np.uint8)).save(tmp_path / side / f"{number}.png")
     data = translation.pairs([tmp_path])
-    cases = list(translation.evaluate_pairs({"same": lambda picture, to: picture}, data))
+    cases = list(translation.Comparison({"same": lambda picture, to: [picture]}, data).cases())
     assert [case.figures["same"]["l1"] for case in cases] == [0, 0]
 
 
@@ -216,7 +216,7 @@ def test_a_model_with_a_reference_is_measured_with_one_reference_for_all(
     assert "--reference" in str(found["command"]) and found["cases"] == 3
     source = noise(0)
     run = translation.from_model(session.load(model), reference=np.full((1, 3, 4, 4), 0.5, np.float32))
-    assert np.abs(run(source, "").astype(float) - (source / 2 + 127.5 / 2)).max() <= 1
+    assert np.abs(run(source, "")[0].astype(float) - (source / 2 + 127.5 / 2)).max() <= 1
 
 
 def test_a_reference_must_fit_the_model(img2img: Callable[..., Any], pairs: Path, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 import torch
 from PIL import Image
 from torch import nn
+from torchmetrics.image.inception import InceptionScore
 from torchmetrics.image.kid import KernelInceptionDistance
 
 from img2img.data.folders import read_rgb
@@ -89,7 +90,8 @@ def test_a_perfect_model_is_as_close_as_real_pictures_and_copying_is_far(
     assert done.status == 0, done.err
     lines = [line.split() for line in done.out.decode().splitlines()]
     assert lines[0] == ["picture", "copy", "idle", "day"] and lines[1] == ["0.png", "0%", "0%", "100%"]
-    assert lines[-5] == ["mean", "recognised", "kid_own", "kid_own_error", "swd"]
+    shares = ["precision", "recall", "density", "coverage"]
+    assert lines[-5] == ["mean", "recognised", "novelty", "kid_own", "kid_own_error", *shares, "swd"]
     table = {name: figures for name, *figures in lines[-4:]}
     assert list(table) == ["copy", "idle", "day", "real"] and table["real"][0] == "-" and table["copy"] == table["idle"]
     assert (
@@ -103,6 +105,8 @@ def test_a_perfect_model_is_as_close_as_real_pictures_and_copying_is_far(
     assert name.endswith("/testB") and " > nights" in name
     assert found["recognised"] == 1 and found["recognised (copy)"] == 0 and found["cases"] == 8
     assert found["kid_own"] < found["kid_own (copy)"] / 10 and found["swd"] < found["swd (copy)"] / 2
+    assert found["precision (copy)"] == found["coverage (copy)"] == 0 < found["precision"] and found["coverage"] > 0.5
+    assert found["coverage_real"] > 0.5
     assert abs(found["kid_own_real"]) < found["kid_own (copy)"] / 10
     assert str(found["command"]).count("--train") == 2 and "--real" in str(found["command"])
     last = json.loads(img2img(*args, "--json").out.splitlines()[-1])
@@ -221,7 +225,7 @@ def test_features_are_normalised_and_are_those_of_the_classifier(
 
 
 def test_published_figures_equal_those_of_torchmetrics(data: unpaired.DomainPair, classifier: DomainClassifier) -> None:
-    network = inception.Inception(Colours())
+    network = inception.Inception(Colours(), torch.eye(6))
     comparison = unpaired.Comparison({}, data, classifier, published=network)
     assert comparison.accuracy == 1 and len(list(comparison.cases())) == 8
     found = comparison.set_figures()
@@ -234,6 +238,27 @@ def test_published_figures_equal_those_of_torchmetrics(data: unpaired.DomainPair
         metric.update(torch.from_numpy(np.stack([read_rgb(path).transpose(2, 0, 1) for path in paths])), real=true)
     assert found["copy"]["kid_inception"] == pytest.approx(float(metric.compute()[0]), rel=1e-3)
     assert found["copy"]["kid_inception"] > 10 * abs(found["real"]["kid_inception"])
+    scorer = InceptionScore(feature=Colours(), splits=1)
+    scorer.update(torch.from_numpy(np.stack([read_rgb(path).transpose(2, 0, 1) for path in data.inputs])))
+    assert found["copy"]["inception_score"] == pytest.approx(float(scorer.compute()[0]), rel=1e-4)
+
+
+def test_inception_score_by_hand() -> None:
+    last = np.eye(2)
+    sure = np.array([[50, -50], [-50, 50]], np.float32)
+    assert inception.score(sure, last) == pytest.approx(2)  # two classes, each seen clearly in half of the pictures
+    assert inception.score(sure[:1], last) == pytest.approx(1)  # one class only
+    assert inception.score(np.zeros((4, 2), np.float32), last) == pytest.approx(1)  # no picture shows a class
+    # Shares of 3/4 and 1/4, then the other way round: the mean is 1/2 each.
+    unsure = np.log(np.array([[3, 1], [1, 3]], np.float32))
+    by_hand = np.exp(0.75 * np.log(0.75 / 0.5) + 0.25 * np.log(0.25 / 0.5))
+    assert inception.score(unsure, last) == pytest.approx(by_hand)
+
+
+def test_large_sets_are_scored_in_splits_as_in_the_paper(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inception, "SPLIT_SIZE", 2)
+    sure = np.array([[50, -50], [-50, 50], [50, -50], [50, -50]], np.float32)
+    assert inception.score(sure, np.eye(2)) == pytest.approx((2 + 1) / 2)
 
 
 def test_only_some_pictures_of_large_sets_are_compared_by_patches(

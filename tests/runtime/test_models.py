@@ -93,6 +93,9 @@ def test_the_folder_of_a_run_means_the_model_in_it(folders, tmp_path):
     styled = onnx_nets.compact(run / "model.reference.onnx")
     assert models.find(str(run), part="reference") == styled
     assert models.find(str(run), direction="AtoB", part="reference") == run / "model.AtoB.onnx"
+    both = run / "model.AtoB.reference.onnx"
+    both.write_bytes(styled.read_bytes())
+    assert models.find(str(run), direction="AtoB", part="reference") == both
 
 
 def test_an_unknown_name_lists_the_names_there_are_and_suggests_one(folders):

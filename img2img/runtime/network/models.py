@@ -71,7 +71,8 @@ def find(name_or_path: str | os.PathLike[str], *, direction: str | None = None, 
 
     A model in the user's folder has precedence over a bundled one of the same name. A run folder stands for the model
     in it. If the run created several models, `direction` selects one: the part between `model.` and `.onnx`. `part`
-    does the same, but only if the run has that model.
+    selects one of them for a purpose, such as "reference", if the run has it: model.reference.onnx, or
+    model.AtoB.reference.onnx for the direction AtoB.
 
     Raises:
         ModelError: there is no such model; the message lists the known names.
@@ -109,12 +110,13 @@ def _in_run(folder: Path, direction: str | None, part: str | None) -> Path:
     if direction is not None:
         if direction not in found:
             raise ModelError(f"{folder}: no model.{direction}.onnx; models: {', '.join(map(str, found.values()))}")
-        return found[direction]
+        return found.get(f"{direction}.{part}", found[direction])
     if part in found:
         return found[part]
     if "" in found or len(found) == 1:
         return found.get("") or next(iter(found.values()))
-    raise ModelError(f"{folder}: this run has several models: use --direction {' or --direction '.join(found)}")
+    directions = [name for name in found if name.rpartition(".")[0] not in found]
+    raise ModelError(f"{folder}: this run has several models: use --direction {' or --direction '.join(directions)}")
 
 
 def is_installed(name: str) -> bool:

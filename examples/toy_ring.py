@@ -1,7 +1,7 @@
 """The toy experiment of Bao's doctoral thesis (section 3.4.1; CVAE-GAN, Bao et al. 2017): a GAN, a WGAN and feature
 matching learn a ring, each with ten seeds.
 
-python examples/toy_ring.py [--seeds 10] [--steps 20000] [--every 5000] [--only NAME ...]
+python examples/toy_ring.py [--seeds 10] [--steps 20000] [--every 5000] [--rate 5e-5] [--only NAME ...]
 
 As published: two random numbers in, a generator with layers of 32, 64, 64 and 2 units, a discriminator with 32, 64, 64
 and 1, RMSProp with a rate of 5e-5, and a ring around (100, 100). Its radius is not published and is 30 here, with a
@@ -23,7 +23,7 @@ from torch.nn import functional as F
 
 CENTRE, RADIUS, DEVIATION = 100.0, 30.0, 1.0
 BATCH, SAMPLES, ARCS = 64, 2560, 32
-RATE, CLIP, CRITIC_STEPS = 5e-5, 0.01, 5
+CLIP, CRITIC_STEPS = 0.01, 5
 
 
 class Networks(nn.Module):
@@ -77,12 +77,12 @@ def draw_ring(seeds: int, count: int = BATCH) -> Tensor:
     return CENTRE + radius[..., None] * torch.stack([angle.cos(), angle.sin()], 2)
 
 
-def train(losses: Losses, seeds: int, steps: int, every: int, show: Callable[[int, Tensor], None]) -> None:
+def train(losses: Losses, seeds: int, steps: int, every: int, rate: float, show: Callable[[int, Tensor], None]) -> None:
     """Train `seeds` pairs of networks. `show` gets step and samples `[seeds, SAMPLES, 2]`, every `every` steps."""
     torch.manual_seed(0)
     generator, discriminator = Networks(seeds, (2, 32, 64, 64, 2)), Networks(seeds, (2, 32, 64, 64, 1))
     networks = generator, discriminator
-    optimisers = [torch.optim.RMSprop(network.parameters(), RATE, foreach=True) for network in networks]
+    optimisers = [torch.optim.RMSprop(network.parameters(), rate, foreach=True) for network in networks]
 
     def update(which: int, loss: Tensor) -> None:
         optimisers[which].zero_grad()
@@ -129,6 +129,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--steps", type=int, default=20_000, help="generator updates")
     parser.add_argument("--every", type=int, default=5000, help="steps between measurements")
+    parser.add_argument("--rate", type=float, default=5e-5, help="learning rate of RMSProp")
     parser.add_argument("--only", nargs="+", choices=list(LOSSES), default=list(LOSSES), metavar="NAME")
     options = parser.parse_args()
     print("| losses | step | collapsed | arcs of 32, median | on the ring, median | CPU s, all seeds |")
@@ -146,7 +147,7 @@ def main() -> None:
                 flush=True,
             )
 
-        train(LOSSES[name], options.seeds, options.steps, options.every, show)
+        train(LOSSES[name], options.seeds, options.steps, options.every, options.rate, show)
 
 
 if __name__ == "__main__":

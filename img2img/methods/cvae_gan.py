@@ -128,31 +128,29 @@ class CVAEGAN(LabelMethod):
         matched, more = self.adversarial.generator_loss(networks["discriminator"], fake, real)
         loss = loss + matched
         figures |= {"reconstruction" if name == "l2" else name: term for name, term in terms.items()} | more
-        if config.classifier_matching:
-            features, features_fake = self._classifier_features(networks, real, fake)
-            matched = self.classifier_matching(features, features_fake)
-            loss = loss + config.classifier_matching * matched
-            figures |= {"classifier_matching": matched.detach()}
         if "prior_matching" in self.priors:
             with torch.no_grad():
                 _, features = self.recorder(real)
             _, features_drawn = self.recorder(drawn)
             loss = loss + config.prior_matching * self._match("prior_matching", features, features_drawn, None, figures)
-        if "prior_classifier_matching" in self.priors:
-            features, features_drawn = self._classifier_features(networks, real, drawn)
-            matched = self._match("prior_classifier_matching", features, features_drawn, label, figures)
-            loss = loss + config.prior_classifier_matching * matched
+        if config.classifier_matching or config.prior_classifier_matching:
+            with fixed_statistics(networks["classifier"]):
+                with torch.no_grad():
+                    _, features_real = networks["classifier"](real)
+                if config.classifier_matching:
+                    _, features_fake = networks["classifier"](fake)
+                    matched = self.classifier_matching([features_real], [features_fake])
+                    loss = loss + config.classifier_matching * matched
+                    figures |= {"classifier_matching": matched.detach()}
+                if config.prior_classifier_matching:
+                    name = "prior_classifier_matching"
+                    _, features_fake = networks["classifier"](drawn)
+                    matched = self._match(name, [features_real], [features_fake], label, figures)
+                    loss = loss + config.prior_classifier_matching * matched
         divergence = normal_codes.divergence(mean, log_variance)  # equation 4.1; it does not reach the generator
         loss = loss + config.kl * divergence
         yield "generator", loss
         return {"loss": loss.detach(), "kl": divergence.detach()} | figures | self.adversarial.gradient()
-
-    def _classifier_features(self, networks: Networks, real: Tensor, fake: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-        with fixed_statistics(networks["classifier"]):
-            with torch.no_grad():
-                _, features = networks["classifier"](real)
-            _, features_fake = networks["classifier"](fake)
-        return [features], [features_fake]
 
     def _match(
         self, name: str, real: list[Tensor], fake: list[Tensor], label: Tensor | None, figures: dict[str, Tensor]

@@ -15,6 +15,7 @@ from img2img.errors import CheckpointError, ConfigError, Img2ImgError
 from img2img.methods.figures import to_signed
 from img2img.methods.fm_cgan import FMCGAN
 from img2img.methods.ip_gan import IPGAN, Config
+from img2img.training import export
 from img2img.training.listener import SilentListener
 from img2img.training.loop import train
 
@@ -138,6 +139,8 @@ def test_the_identity_stage_learns_to_classify_and_writes_no_model(folder: Path,
     )
     assert outcome.figures["classified"] > 0.6
     assert outcome.models == {} and not list(run.glob("*.onnx"))
+    with pytest.raises(ConfigError, match="this stage writes no model; train the next one, with --start"):
+        export.from_run(run, tmp_path / "model.onnx", export.ExportOptions(), print)
 
 
 @pytest.mark.parametrize("step", [0, 1])

@@ -30,6 +30,7 @@ class Networks:
     """The part of a method that `start.load` uses."""
 
     networks: dict[str, nn.Module]
+    needs_from_start: tuple[str, ...] = ()
 
 
 def method(generator: nn.Module) -> Any:

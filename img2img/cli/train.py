@@ -161,7 +161,7 @@ def _report(outcome: Outcome, say: Callable[[str], None]) -> None:
     if outcome.step < outcome.steps:
         say(f"time is up after step {outcome.step} of {outcome.steps}; run the same command to continue")
     elif not outcome.models:
-        say("this stage has no model of its own; start the next stage with --start and the folder of this run")
+        say("this stage writes no model; train the next one, with --start and this run")
     for model, card in outcome.models.items():
         say(f"wrote {model}, checked against the network; use it with")
         say(f"  {trainer.usage(model, card)}")

@@ -46,6 +46,8 @@ class AutoEncoderConfig(TwoSidedConfig):
 class AutoEncoderGAN(TwoSidedGAN):
     """Base of the two. Networks: `generator_a` and `generator_b`, the auto-encoders, and what a method adds."""
 
+    official_layout = False
+
     config: AutoEncoderConfig
 
     def __init__(self, config: AutoEncoderConfig, facts: Facts | None = None) -> None:

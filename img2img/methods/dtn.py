@@ -145,6 +145,7 @@ class DTN(Method):
     """DTN. A configuration makes an instance of the class of its stage."""
 
     recipe = StageConfig
+    official_layout = False
 
     def __new__(cls, config: StageConfig, facts: Facts | None = None) -> "DTN":
         return object.__new__(FeatureStage if isinstance(config, FeatureConfig) else TransferStage)
@@ -230,6 +231,7 @@ class TransferStage(DTN):
         self.notes = []
         if config.start is None:
             raise ConfigError(f"the transfer stage needs trained features: first {FIRST}, then add --start RUN")
+        self.needs_from_start = ("features",)
         crop = config.data.crop
         features = config.build_features(crop)
         if not built_networks.has_option(config.discriminator.name, "outputs"):

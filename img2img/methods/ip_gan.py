@@ -163,9 +163,7 @@ class IPGAN(Method):
         self.networks = {"identity": identity}
         self.averaged = ("identity",)
         self.optimisers = {"generator": OptimiserSpec(("identity",), config.optimiser)}
-        if self.synthesis is None:
-            self.notes.append("this stage writes no model: its network is for the next one, with --start RUN")
-        else:
+        if self.synthesis is not None:
             identity.requires_grad_(False)
             self._add_synthesis(self.synthesis, identity)
 

@@ -112,6 +112,9 @@ class Method(ABC):
     headline: str
     """The validation figure that decides which checkpoint is the best. Higher is better."""
 
+    official_layout: ClassVar[bool] = True
+    """Whether each model is one of the averaged networks, so that its weights can be written for other programs."""
+
     networks: dict[str, nn.Module]
     optimisers: dict[str, OptimiserSpec]
     averaged: tuple[str, ...]

@@ -92,8 +92,6 @@ def from_run(place: Path, target: Path, options: ExportOptions, note: Callable[[
         ExportError: a model fails its checks.
     """
     found = trained.read(place, norm_mode=options.norm_mode)
-    if not found.models:
-        raise ConfigError(f"{place}: this stage writes no model; train the next one, with --start {place}")
     if options.precision != "fp32":
         for one in found.models:
             choices.require_fp32(one.network, one.card.name)
@@ -156,7 +154,7 @@ def weights(place: Path, target: Path) -> list[Path]:
         ConfigError, CheckpointError, DataError: as `trained.read`; or there is no official layout.
     """
     found = trained.read(place)
-    if len(found.models) != len(found.method.averaged):
+    if not found.method.official_layout or len(found.models) != len(found.method.averaged):
         raise ConfigError(f"{place}: its models have several networks, for which there is no official layout")
     written = []
     # Encoders are in no official file. A generator that makes several models comes first.

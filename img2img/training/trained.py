@@ -176,7 +176,7 @@ def _with_models(trained: TrainedRun) -> TrainedRun:
     models = trained.method.models(trained.method.networks)
     if not models:
         raise CheckpointError(
-            f"{trained.name}: this stage has no model of its own; start the next stage with --start and this run"
+            f"{trained.name}: this stage writes no model; train the next one, with --start and this run"
         )
     states = [{key: value.detach().clone() for key, value in one.network.state_dict().items()} for one in models]
     return dataclasses.replace(trained, models=models, weights=states)

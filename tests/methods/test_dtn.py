@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 import torch
 import trials
+from safetensors.torch import save_file
 from torch.nn import functional as F
 
 from img2img.errors import CheckpointError, ConfigError, DataError
 from img2img.methods.config import RunConfig
 from img2img.methods.dtn import DTN, FeatureConfig, FeatureStage, StageConfig, TransferStage
+from img2img.training import export
 
 FEATURES = {"name": "dtn-features", "options": {"features": 4, "code": 6}}
 SHORT = {"steps": 8, "batch": 4, "log_every": 4, "validate_every": 8, "checkpoint_every": 4}
@@ -126,9 +128,24 @@ def test_networks_that_do_not_fit_are_refused(
         DTN(transfer_stage(sides, pretrained, **changes))
 
 
+def test_a_run_of_the_features_stage_has_no_model_and_no_run_has_an_official_layout(
+    sides: Path, pretrained: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(CheckpointError, match="this stage writes no model; train the next one, with --start"):
+        export.from_run(pretrained, tmp_path / "model.onnx", export.ExportOptions(), print)
+    run = tmp_path / "run"
+    trials.train_to_end(DTN, transfer_stage(sides, pretrained), run)
+    with pytest.raises(ConfigError, match="no official layout"):
+        export.weights(run, tmp_path / "weights.pth")
+
+
 def test_the_transfer_stage_needs_trained_features(sides: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"first img2img train dtn --stage features .*, then add --start RUN"):
         DTN(transfer_stage(sides, None))
+    with pytest.raises(CheckpointError, match="no weights for features; it holds classifier"):
+        (tmp_path / "checkpoint").mkdir()
+        save_file({"weight": torch.zeros(1)}, tmp_path / "checkpoint" / "classifier.safetensors")
+        trials.train_to_end(DTN, transfer_stage(sides, tmp_path / "checkpoint"), tmp_path / "run")
     with pytest.raises(CheckpointError, match="there is no such run folder"):
         trials.train_to_end(DTN, transfer_stage(sides, tmp_path / "missing"), tmp_path / "run")
 

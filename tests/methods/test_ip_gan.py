@@ -139,7 +139,7 @@ def test_the_identity_stage_learns_to_classify_and_writes_no_model(folder: Path,
     )
     assert outcome.figures["classified"] > 0.6
     assert outcome.models == {} and not list(run.glob("*.onnx"))
-    with pytest.raises(ConfigError, match="this stage writes no model; train the next one, with --start"):
+    with pytest.raises(CheckpointError, match="this stage writes no model; train the next one, with --start"):
         export.from_run(run, tmp_path / "model.onnx", export.ExportOptions(), print)
 
 

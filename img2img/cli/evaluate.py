@@ -11,7 +11,7 @@ import typer
 from img2img.cli import console, figures, measures, options, runs, trainer, translation_measures
 from img2img.cli.evaluate_options import RESERVED_NAMES, EvaluateOptions, short
 from img2img.cli.measures import Measure
-from img2img.errors import ModelError, UsageError
+from img2img.errors import ExitStatus, ModelError, UsageError
 from img2img.text import count_of
 
 if TYPE_CHECKING:
@@ -27,12 +27,12 @@ def evaluate(
         typer.Argument(
             metavar="MODEL",
             help="Name or path of a model, or a run folder. Several: runs of one recipe. Adds mean and standard "
-            "deviation over them, and counts those without a model as failed.",
+            "deviation over them, and counts those that have no model (without --data: no log) as failed.",
             show_default=False,
         ),
     ],
     **given: Any,
-) -> None:
+) -> ExitStatus:
     """Compare a model, or several runs of one recipe, with simple baselines on pictures that they were not trained on.
 
     \b
@@ -69,11 +69,12 @@ def evaluate(
     if len(models) > 1 and settings.record:
         raise UsageError("--record takes one MODEL: the card of each model holds its own figures only")
     if not settings.data:
-        runs.report_validations(models, json=settings.json)
-        return
+        return runs.report_validations(models, json=settings.json)
     loaded, failed = _load(settings.against, models, settings.device, settings.threads)
     own, subject = list(loaded.items())[-1]
     settings.check(subject)
+    if subject.card.latent is not None and subject.card.latent["distribution"] == "position":
+        raise UsageError(f"{own} makes the pictures between two others: no truth to compare them with")
     gallery = SheetRows(details=subject.card.task == "upscale") if sheet is not None else None
     measured: dict[str, dict[str, float | str]] = {}
     for folders in settings.sets(subject.card.task):
@@ -104,6 +105,7 @@ def evaluate(
         from img2img import exchange
 
         exchange.update_card(subject.path, metrics={**subject.card.metrics, **measured})
+    return ExitStatus.SOME_FAILED if failed else ExitStatus.OK
 
 
 def _measure(settings: EvaluateOptions, models: dict[str, LoadedModel], folders: list[Path]) -> Measure:

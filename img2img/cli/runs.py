@@ -7,26 +7,30 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from img2img.cli import console, figures
-from img2img.errors import DataError, UsageError
+from img2img.errors import DataError, ExitStatus, UsageError
 from img2img.text import count_of
 
 if TYPE_CHECKING:
     from img2img.evaluation.runs import Spread
 
 
-def report_validations(folders: Sequence[str], *, json: bool) -> None:
+def report_validations(folders: Sequence[str], *, json: bool) -> ExitStatus:
     """Print the spread of the last validations of several runs.
 
     Raises:
-        UsageError: there is only one run.
+        UsageError: there is only one run, or they are of different methods.
         DataError: no run has a validation.
     """
-    from img2img.evaluation.runs import last_validation
+    from img2img.evaluation.runs import last_validation, method_of
 
     if len(folders) < 2:
         raise UsageError("--data FOLDER is missing: the pictures to measure with")
     found: dict[str, dict[str, float]] = {}
     failed: list[str] = []
+    methods = {folder: method for folder in folders if (method := method_of(Path(folder)))}
+    if len(set(methods.values())) > 1:
+        shown = ", ".join(f"{folder} is {method}" for folder, method in methods.items())
+        raise UsageError(f"the runs must be of one method, and {shown}")
     for folder in folders:
         try:
             found[folder] = last_validation(Path(folder))
@@ -35,6 +39,7 @@ def report_validations(folders: Sequence[str], *, json: bool) -> None:
     if not found:
         raise DataError(f"every run failed: {'; '.join(failed)}")
     report(found, failed, "last validations", json=json)
+    return ExitStatus.SOME_FAILED if failed else ExitStatus.OK
 
 
 def report(runs: Mapping[str, Mapping[str, float]], failed: Sequence[str], data: str, *, json: bool) -> None:

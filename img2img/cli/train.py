@@ -95,6 +95,8 @@ def train(
     if schema:
         run_settings.print_schema(method_type.recipe.of_stage({"stage": stage} if stage else {}))
         return
+    if stage is not None and "stage" not in method_type.recipe.model_fields:
+        raise ConfigError(f"--stage {stage}: {method} has one stage; omit --stage")
     folder = out or Path("runs") / method
     if smoke and resume:
         raise ConfigError("--smoke tests a new run; omit --resume")

@@ -3,6 +3,7 @@
 import json
 import math
 import statistics
+import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -29,6 +30,15 @@ def spreads(runs: Sequence[Mapping[str, float]]) -> dict[str, Spread]:
         values = [run[name] for run in runs if name in run]
         found[name] = Spread(statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None)
     return found
+
+
+def method_of(run: Path) -> str | None:
+    """The method of the run in folder `run`; None if its settings cannot be read."""
+    try:
+        method = tomllib.loads((run / "config.toml").read_text(encoding="utf-8")).get("method")
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
+        return None
+    return method if isinstance(method, str) else None
 
 
 def last_validation(run: Path) -> dict[str, float]:

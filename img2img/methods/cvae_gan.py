@@ -30,7 +30,7 @@ from img2img.objectives import normal_codes
 from img2img.objectives.feature_matching import FeatureMatching, Recorder
 
 MORPHING = {"length": 1, "distribution": "position"}
-REFERENCE = {"about": "the last picture of the morphing", "multiple": 1, "minimum": 1}
+REFERENCE = {"about": "the last picture of the morph", "multiple": 1, "minimum": 1}
 
 
 class Config(LabelConfig):

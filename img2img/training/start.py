@@ -51,7 +51,10 @@ def load(path: Path, method: Method) -> list[str]:
     path = resolve(path)
     weights = read(path)
     if lacking := [name for name in method.needs_from_start if not {name, f"{name}.ema"} & weights.keys()]:
-        raise CheckpointError(f"{path}: no weights for {', '.join(lacking)}; it holds {', '.join(weights)}")
+        raise CheckpointError(
+            f"{path}: no weights for {', '.join(lacking)}; it holds {', '.join(weights)}. --start must name a run of "
+            "the stage before this one"
+        )
     notes = []
     for name, network in method.networks.items():
         state = weights.get(f"{name}.ema" if f"{name}.ema" in weights else name)

@@ -21,6 +21,7 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("run")
     onnx_nets.domains(made / "model.onnx", COLOURS)
     onnx_nets.labelled_filler(made / "model.inpaint.onnx", COLOURS)
+    onnx_nets.styled(made / "model.samples.onnx", latent=1)
     onnx_nets.styled(made / "model.morph.onnx", reference=1, latent=1, described=POSITION)
     return made
 
@@ -53,6 +54,33 @@ def test_numbers_have_as_many_digits_as_the_last(img2img: Run, here: Path, run_f
     assert files(here / "frames")[0] == "01.png"
 
 
+def test_older_pictures_in_the_folder_are_named(img2img: Run, here: Path, run_folder: Path) -> None:
+    call = ("morph", "a.png", "b.png", "-m", run_folder, "-o", "frames")
+    assert "older" not in img2img(*call, "--steps", 3).err
+    assert "frames also holds older pictures: 3.png" in img2img(*call, "--steps", 2, "--overwrite").err
+
+
+def test_a_run_without_the_model_says_how_to_complete_it(img2img: Run, here: Path) -> None:
+    (here / "run").mkdir()
+    onnx_nets.domains(here / "run" / "model.onnx", COLOURS)
+    outcome = img2img("morph", "a.png", "b.png", "-m", "run/", "-o", "x.gif")
+    assert outcome.status == 2
+    assert "has no model.morph.onnx" in outcome.err and "repeat its train command" in outcome.err
+
+
+def test_samples_come_from_the_model_for_samples(img2img: Run, here: Path, run_folder: Path) -> None:
+    assert img2img("translate", "a.png", "-m", run_folder, "--samples", 2, "-o", "out/").status == 0
+    assert files(here / "out") == ["1/a.png", "2/a.png"]
+
+
+@pytest.mark.parametrize("more", [(), ("--reference", "b.png"), ("--samples", 2)])
+def test_translate_names_the_command_that_morphs(
+    img2img: Run, here: Path, run_folder: Path, more: tuple[object, ...]
+) -> None:
+    outcome = img2img("translate", "a.png", "-m", run_folder / "model.morph.onnx", *more)
+    assert outcome.status == 2 and "use img2img morph FIRST LAST" in outcome.err
+
+
 @pytest.mark.parametrize("name", ["m.gif", "m.webp"])
 def test_an_animation_has_one_frame_for_each_step(img2img: Run, here: Path, run_folder: Path, name: str) -> None:
     assert img2img("morph", "a.png", "b.png", "-m", run_folder, "--steps", 4, "--fps", 10, "-o", name).status == 0
@@ -76,7 +104,9 @@ def test_other_pictures_become_one_sheet(img2img: Run, here: Path, run_folder: P
         (("a.png", "tall.png", "-o", "x.gif"), "a.png has 12x10 pixels and tall.png has 10x12 pixels: resize one"),
         (("a.png", "none.png", "-o", "x.gif"), "cannot read none.png"),
         (("a.png", "b.png", "-o", "x.bmp"), "unknown suffix .bmp; use a folder, or one of .gif, .webp, .png, .jpg"),
-        (("a.png", "b.png", "-o", "a.png"), "a.png exists: add --overwrite"),
+        (("a.png", "b.png", "-o", "tall.png"), "tall.png exists: add --overwrite"),
+        (("a.png", "b.png", "-o", "a.png", "--overwrite"), "a.png would be replaced by the result"),
+        (("a.png", "b.png", "-o", "x.png", "--fps", 3), "--fps is for animations (.gif, .webp), not for -o x.png"),
         (("a.png", "b.png", "-o", "x.gif", "--steps", 1), "1 is not in 2..1000"),
     ],
 )
@@ -103,12 +133,6 @@ def test_existing_files_are_replaced_if_wanted(img2img: Run, here: Path, run_fol
     first = (here / "x.gif").read_bytes()
     assert img2img(*words, "--steps", 3, "--overwrite").status == 0
     assert (here / "x.gif").read_bytes() != first
-
-
-def test_a_morphing_model_draws_no_samples(img2img: Run, run_folder: Path) -> None:
-    model = run_folder / "model.morph.onnx"
-    outcome = img2img("translate", "a.png", "-m", model, "--reference", "b.png", "--samples", 2)
-    assert outcome.status == 2 and "makes pictures between two others, not samples: use img2img morph" in outcome.err
 
 
 @pytest.mark.parametrize(("label", "colour"), [("red", (255, 0, 0)), ("green", (0, 255, 0))])

@@ -52,7 +52,7 @@ def test_validations_of_several_runs_are_compared_without_pictures(img2img: Call
     good = [logged(tmp_path / "a", {"l1": 0.1, "psnr": 20.0}), logged(tmp_path / "b", {"l1": 0.3, "psnr": 22.0})]
     bad = logged(tmp_path / "c")
     done = img2img("evaluate", *good, bad)
-    assert done.status == 0, done.err
+    assert done.status == 1 and img2img("evaluate", *good).status == 0
     lines = [line.split() for line in done.out.decode().splitlines() if line]
     assert lines[0] == ["mean", "of", "2", "runs,", "1", "failed", "mean", "deviation"]
     assert lines[1:] == [["l1", "0.2000", "0.1414"], ["psnr", "21.00", "1.41"]]
@@ -62,6 +62,14 @@ def test_validations_of_several_runs_are_compared_without_pictures(img2img: Call
     only_bad = img2img("evaluate", bad, tmp_path / "gone")
     assert only_bad.status == 2 and "every run failed" in only_bad.err
     assert "--data FOLDER is missing" in img2img("evaluate", good[0]).err
+
+
+def test_runs_of_different_methods_are_not_averaged(img2img: Callable[..., Any], tmp_path: Path) -> None:
+    runs = [logged(tmp_path / name, {"closeness": -0.5}) for name in "ab"]
+    for run, method in zip(runs, ("pix2pix", "cvae-gan"), strict=True):
+        (run / "config.toml").write_text(f'method = "{method}"\n')
+    done = img2img("evaluate", *runs)
+    assert done.status == 2 and f"{runs[0]} is pix2pix, {runs[1]} is cvae-gan" in done.err
 
 
 def test_models_of_several_runs_are_measured_on_the_same_pictures(
@@ -74,7 +82,7 @@ def test_models_of_several_runs_are_measured_on_the_same_pictures(
     (tmp_path / "c").mkdir()
     runs = [tmp_path / name for name in "acb"]
     done = img2img("evaluate", *runs, "--data", pairs, "--json", "--device", "cpu")
-    assert done.status == 0, done.err
+    assert done.status == 1, "one of the runs failed"
     *_, means, last = [json.loads(line) for line in done.out.splitlines()]
     black = np.mean(np.arange(100, 124)) / 255
     assert means["a/model"]["l1"] == pytest.approx(10 / 255) and means["l1"] == pytest.approx(black)

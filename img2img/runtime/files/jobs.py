@@ -129,7 +129,9 @@ def _refuse_single_output(sources: Sequence[Source], place: OutputPaths, *, each
     hint = "name a folder"
     if not is_uri(output):
         apart = "new" if each == 1 else "{domain}"
-        hint += f" (-o {show(Path(output).stem)}/) or a template (-o '{{stem}}_{apart}.{{ext}}')"
+        beside = Path(output).parent
+        template = show(beside / f"{{stem}}_{apart}.{{ext}}")
+        hint += f" (-o {show(Path(output).with_suffix(''))}/) or a template (-o '{template}')"
     raise UsageError(f"-o {show(output)} is one file, but {wanted}: {hint}")
 
 

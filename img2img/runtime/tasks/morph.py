@@ -68,9 +68,22 @@ class Target:
         digits = len(str(steps))
         return [self.path / f"{number:0{digits}}.png" for number in range(1, steps + 1)]
 
-    def check(self, steps: int, *, overwrite: bool) -> None:
-        """Raise UsageError if a file exists and may not be replaced."""
+    @property
+    def is_animation(self) -> bool:
+        return self.suffix in ANIMATIONS
+
+    def older(self, steps: int) -> list[Path]:
+        """The numbered pictures in the folder that are not among the files to write."""
+        if not self.is_folder:
+            return []
+        own = set(self.files(steps))
+        return [path for path in sorted(self.path.glob("*.png")) if path.stem.isdecimal() and path not in own]
+
+    def check(self, steps: int, inputs: Sequence[str], *, overwrite: bool) -> None:
+        """Raise UsageError if a file exists and may not be replaced, or is one of `inputs`."""
         for file in self.files(steps):
+            if file.exists() and any(Path(one).exists() and file.samefile(one) for one in inputs):
+                raise UsageError(f"{show(file)} would be replaced by the result: choose another -o")
             if file.exists() and not overwrite:
                 raise UsageError(f"{show(file)} exists: add --overwrite, or choose another -o")
 
@@ -95,7 +108,7 @@ def check_card(card: Card) -> None:
     """Raise UsageError if a model cannot morph."""
     if not can_morph(card):
         raise UsageError(
-            f"{card.name} cannot morph: use the model.{PART}.onnx of a run of cvae-gan, or the run folder (--model RUN)"
+            f"{card.name} cannot morph: use the model.{PART}.onnx of a run of cvae-gan, or its folder (--model RUN)"
         )
 
 
@@ -117,6 +130,11 @@ def find_model(name: str | None) -> Path:
     card = models.read_card(path)
     if card is None:
         raise UsageError(f"{show(path)} cannot morph: it has no img2img card")
+    if not can_morph(card) and Path(name).is_dir():
+        raise UsageError(
+            f"{show(name)} has no model.{PART}.onnx. Runs of cvae-gan have one; if this is such a run, repeat its "
+            "train command to complete it"
+        )
     check_card(card)
     return path
 
@@ -142,7 +160,7 @@ def check_sizes(first: str, a: Picture, last: str, b: Picture) -> None:
     """Raise UsageError unless both pictures have the same size."""
     if a.size != b.size:
         sizes = [f"{show(name)} has {one.size[0]}x{one.size[1]} pixels" for name, one in ((first, a), (last, b))]
-        raise UsageError(f"{sizes[0]} and {sizes[1]}: resize one, a morphing has one size")
+        raise UsageError(f"{sizes[0]} and {sizes[1]}: resize one: both pictures of a morph must have the same size")
 
 
 def morph(

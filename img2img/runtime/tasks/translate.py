@@ -86,17 +86,17 @@ class TranslateTask(Task):
             if self.direction is not None:
                 raise UsageError("--direction requires --model RUN, the folder of a run with several models")
             return models.for_task("translate")
-        part = None if self.reference is None else "reference"
+        part = "reference" if self.reference is not None else "samples" if self.samples is not None else None
         return models.find(settings.model, direction=self.direction, part=part)
 
     def with_card(self, card: Card) -> Self:
         from img2img.runtime.network.grid import Grid
 
         Grid(card).limit(self.tile)  # tiles for a network that cannot have them: said once, and not for each picture
+        if card.latent is not None and card.latent["distribution"] == "position":
+            raise UsageError(f"{card.name} makes the pictures between two others: use img2img morph FIRST LAST")
         if self.samples is not None and card.latent is None:
             raise UsageError(f"{card.name} takes no latent code, so its results do not vary: omit --samples")
-        if self.samples is not None and card.latent is not None and card.latent["distribution"] == "position":
-            raise UsageError(f"{card.name} makes pictures between two others, not samples: use img2img morph")
         if self.sheet and self.samples is None and not card.domains:
             if card.latent is not None:
                 raise UsageError(f"--grid shows samples of {card.name}: say how many with --samples N")

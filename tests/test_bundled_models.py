@@ -22,6 +22,7 @@ BUNDLED = sorted((ROOT / "weights").glob("*.onnx"))
 UPSCALERS = [path for path in BUNDLED if path.stem.startswith("upscale-")]
 FAITHFUL = [path for path in UPSCALERS if not path.stem.startswith("upscale-x4-real")]
 LARGEST = {  # parameters
+    "upscale-x4-fast": 75_000,
     "upscale-x4-best": 1_600_000,
     "upscale-x4-real": 1_300_000,
     "restore": 500_000,

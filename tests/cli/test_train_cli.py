@@ -145,7 +145,7 @@ def test_evaluate_can_record_its_figures_in_the_card(
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (["nonsense", "--data", "."], "unknown method 'nonsense'; choose from pix2pix, cyclegan"),
+        (["nonsense", "--data", "."], "unknown method 'nonsense'; choose from pix2pix, bicyclegan"),
         (["esrgan"], "name a folder of pictures with --data"),
         (["esrgan", "--data", "missing"], "no such folder"),
         (["esrgan", "--data", ".", "--set", "stpes=3"], "did you mean 'steps'"),

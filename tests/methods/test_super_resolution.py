@@ -120,7 +120,10 @@ RESIDUAL = {"features": 32, "blocks": 5, "convs": 3, "activation": "silu"}
 
 @pytest.mark.parametrize(
     ("scale", "crop", "steps", "options", "objectives"),
-    [(4, 144, 42000, RESIDUAL, {"l1": 1.0, "frequency": 0.05}), (2, 72, 36000, RESIDUAL, {"l1": 1.0, "frequency": 0.05})],
+    [
+        (4, 144, 42000, RESIDUAL, {"l1": 1.0, "frequency": 0.05}),
+        (2, 72, 36000, RESIDUAL, {"l1": 1.0, "frequency": 0.05}),
+    ],
 )
 def test_the_recipes_of_the_bundled_models_do_not_change(
     scale: int, crop: int, steps: int, options: dict[str, Any], objectives: dict[str, float]

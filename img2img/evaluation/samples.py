@@ -14,7 +14,7 @@ BEST: dict[str, Callable[[Iterable[float]], float]] = {
     **dict.fromkeys(("l1", "chroma_l1", "lpips", "dists"), min),
     **dict.fromkeys(("psnr", "ssim"), max),
 }
-"""The figures of which the best sample counts, and how it is found."""
+"""For these figures, the best sample of a picture is also reported: the name of a figure, and min or max."""
 
 MAX_SHOWN = 4
 """The most samples of one picture in a contact sheet."""

@@ -9,10 +9,8 @@ import torch
 from pydantic import Field, NonNegativeFloat
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.data import Dataset
 
 from img2img import networks as built_networks
-from img2img.data.paired import PairedSet
 from img2img.data.pairs import PairedData
 from img2img.data.ranges import BatchSize, Count, Steps
 from img2img.errors import ConfigError
@@ -28,8 +26,8 @@ from img2img.methods.config import (
 )
 from img2img.methods.figures import Picture, distances, diversity, l1, spread, to_pictures, to_rgb, to_signed
 from img2img.methods.gan import GANConfig, check_crop
-from img2img.methods.method import Batch, Facts, Method, ModelExport, Networks, OptimiserSpec, Step, Validation
-from img2img.methods.paired_channels import PairedChannels
+from img2img.methods.method import Batch, Facts, ModelExport, Networks, OptimiserSpec, Step, Validation
+from img2img.methods.paired_channels import PairedMethod
 from img2img.methods.reconstruction import ReconstructionLoss
 from img2img.networks.norms import inference_copy
 from img2img.networks.planes import LatentInput
@@ -101,7 +99,7 @@ class Config(GANConfig):
     validate_samples: Count = Field(default=10, description="samples of each held-out picture in a validation")
 
 
-class BicycleGAN(Method):
+class BicycleGAN(PairedMethod):
     """BicycleGAN: samples of a picture, and pictures in the style of a reference.
 
     Batches hold `input` and `target`, uint8 `[N, C, H, W]`. A label map has one channel of class numbers.
@@ -114,17 +112,9 @@ class BicycleGAN(Method):
     recipe = Config
     headline = "closeness"
 
-    data: PairedSet
-
     def __init__(self, config: Config, facts: Facts | None = None) -> None:
         self.config = config
-        self.notes = []
-        if facts is None:
-            self.data = PairedSet.read(config.data, seed=config.seed, held_out=config.validate_pictures)
-            self.notes += self.data.notes
-            facts = PairedChannels.of_data(self.data).facts
-        self.facts = facts
-        self.channels = PairedChannels.of_facts(facts)
+        self.read_pairs(config, facts)
         self.channels.check(config.generator)
         if config.batch_of_a_part % 2:
             raise ConfigError(
@@ -182,9 +172,6 @@ class BicycleGAN(Method):
             raise ConfigError(f"generator '{config.generator.name}' changes the size of a picture; use latent-unet")
         generator.train()
         encoder.train()
-
-    def load(self) -> Dataset[Batch]:
-        return self.data.dataset
 
     def step(self, networks: Networks, batches: Sequence[Batch]) -> Step:
         generator, encoder, weights = networks["generator"], networks["encoder"], self.config.latent

@@ -50,7 +50,7 @@ class LabelConfig(GANConfig):
 
 
 def read_labels(config: Any) -> DomainSet:
-    """Read the pictures of `config`, each of which has one label.
+    """Read the pictures of `config` and check that each has one label.
 
     Args:
         config: a `RunConfig` whose data section is a `DomainData`.

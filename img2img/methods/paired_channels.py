@@ -1,4 +1,4 @@
-"""What networks must know about paired data: channels, and the classes of label maps."""
+"""What methods for paired data share: the data, its channels, and the classes of label maps."""
 
 from dataclasses import dataclass
 from typing import Any, Self
@@ -8,12 +8,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
+from torch.utils.data import Dataset
 
 from img2img.data.paired import HeldOutPair, PairedSet
 from img2img.errors import ConfigError
 from img2img.methods.config import NetworkConfig
 from img2img.methods.figures import to_signed
-from img2img.methods.method import Facts
+from img2img.methods.method import Batch, Facts, Method
 
 
 @dataclass(frozen=True)
@@ -83,3 +84,35 @@ class PairedChannels:
             return [slice(None)]
         result = slice(self.inputs, None)
         return [result] if self.palette is not None else [slice(0, self.inputs), result]
+
+
+class PairedMethod(Method):
+    """Base of the methods for pairs of pictures.
+
+    Attributes:
+        data: the pairs; missing if the method was built from the facts of an earlier run.
+        channels: what the networks must know about the pairs.
+    """
+
+    data: PairedSet
+    channels: PairedChannels
+
+    def read_pairs(self, config: Any, facts: Facts | None) -> None:
+        """Read the data, or take its channels from `facts`, as the constructor of a `Method` does.
+
+        Args:
+            config: a `RunConfig` whose data section is a `PairedData`.
+
+        Raises:
+            DataError: see `PairedSet.read`.
+        """
+        self.notes = []
+        if facts is None:
+            self.data = PairedSet.read(config.data, seed=config.seed, held_out=config.validate_pictures)
+            self.notes += self.data.notes
+            facts = PairedChannels.of_data(self.data).facts
+        self.facts = facts
+        self.channels = PairedChannels.of_facts(facts)
+
+    def load(self) -> Dataset[Batch]:
+        return self.data.dataset

@@ -6,9 +6,7 @@ from typing import Any, Literal
 import torch
 from pydantic import Field
 from torch import Tensor
-from torch.utils.data import Dataset
 
-from img2img.data.paired import PairedSet
 from img2img.data.pairs import PairedData
 from img2img.data.ranges import BatchSize, Steps
 from img2img.errors import ConfigError
@@ -23,8 +21,8 @@ from img2img.methods.gan import check_crop
 from img2img.methods.growing import GrowingConfig
 from img2img.methods.labels import LogitRecorder
 from img2img.methods.latent import LatentConfig, LatentLoss
-from img2img.methods.method import Batch, Facts, Method, ModelExport, Networks, OptimiserSpec, Step, Validation
-from img2img.methods.paired_channels import PairedChannels
+from img2img.methods.method import Batch, Facts, ModelExport, Networks, OptimiserSpec, Step, Validation
+from img2img.methods.paired_channels import PairedMethod
 from img2img.methods.reconstruction import ReconstructionLoss
 from img2img.networks.norms import inference_copy
 from img2img.networks.planes import LatentInput
@@ -64,7 +62,7 @@ class Config(GrowingConfig):
     schedule: ScheduleConfig = ScheduleConfig(shape="linear", flat=0.5)
 
 
-class Pix2Pix(Method):
+class Pix2Pix(PairedMethod):
     """pix2pix.
 
     Batches hold `input` and `target`, uint8 `[N, C, H, W]`. A label map has one channel of class numbers.
@@ -73,17 +71,9 @@ class Pix2Pix(Method):
     recipe = Config
     headline = "ssim"
 
-    data: PairedSet
-
     def __init__(self, config: Config, facts: Facts | None = None) -> None:
         self.config = config
-        self.notes = []
-        if facts is None:
-            self.data = PairedSet.read(config.data, seed=config.seed, held_out=config.validate_pictures)
-            self.notes += self.data.notes
-            facts = PairedChannels.of_data(self.data).facts
-        self.facts = facts
-        self.channels = PairedChannels.of_facts(facts)
+        self.read_pairs(config, facts)
         self.channels.check(config.generator)
         inputs, outputs = self.channels.inputs, self.channels.outputs
         defaults = {}
@@ -117,9 +107,6 @@ class Pix2Pix(Method):
             raise ConfigError("latent.information needs a discriminator: set adversarial.weight above 0")
         elif not self.terms:  # reconstruction alone is the paper's L1 baseline
             raise ConfigError("no objective has a weight above 0: there is nothing to learn from")
-
-    def load(self) -> Dataset[Batch]:
-        return self.data.dataset
 
     def step(self, networks: Networks, batches: Sequence[Batch]) -> Step:
         figures: dict[str, Tensor] = {}

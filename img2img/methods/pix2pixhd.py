@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from img2img.data.instances import InstanceData
-from img2img.data.paired import PairedSet
 from img2img.data.ranges import BatchSize, Steps
 from img2img.errors import ConfigError, DownloadError
 from img2img.exchange.wrappers import TranslationWrapper
@@ -26,9 +25,9 @@ from img2img.methods.config import (
 )
 from img2img.methods.figures import Picture, distances, diversity, spread, to_pictures, to_rgb, to_signed
 from img2img.methods.gan import GANConfig, check_crop
-from img2img.methods.method import Batch, Facts, Method, ModelExport, Networks, OptimiserSpec, Step, Validation
+from img2img.methods.method import Batch, Facts, ModelExport, Networks, OptimiserSpec, Step, Validation
 from img2img.methods.object_features import object_features, regions_of
-from img2img.methods.paired_channels import PairedChannels
+from img2img.methods.paired_channels import PairedMethod
 from img2img.methods.reconstruction import ReconstructionLoss
 from img2img.methods.stages import settings_of_run
 from img2img.networks.feature_clusters import FeatureClusters, FeatureEncoder
@@ -139,7 +138,7 @@ class Enhancer(Config):
 Config.stages = {"global": Config, "enhancer": Enhancer}
 
 
-class Pix2PixHD(Method):
+class Pix2PixHD(PairedMethod):
     """pix2pixHD.
 
     Batches hold `input` and `target`, uint8 `[N, C, H, W]`. A label map has one channel of class numbers, or three with
@@ -152,21 +151,13 @@ class Pix2PixHD(Method):
     recipe = Config
     headline = "ssim"
 
-    data: PairedSet
-
     def __init__(self, config: Config, facts: Facts | None = None) -> None:
         self.config = config
-        self.notes = []
-        if facts is None:
-            if isinstance(config, Enhancer) and config.start is None:
-                raise ConfigError(
-                    "the enhancer is built around the generator of a run of the global stage: name it with --start RUN"
-                )
-            self.data = PairedSet.read(config.data, seed=config.seed, held_out=config.validate_pictures)
-            self.notes += self.data.notes
-            facts = PairedChannels.of_data(self.data).facts
-        self.facts = facts
-        self.channels = PairedChannels.of_facts(facts)
+        if facts is None and isinstance(config, Enhancer) and config.start is None:
+            raise ConfigError(
+                "the enhancer is built around the generator of a run of the global stage: name it with --start RUN"
+            )
+        self.read_pairs(config, facts)
         if config.features and self.channels.palette is None:
             raise ConfigError(
                 f"features = {config.features} needs label maps, but the inputs are pictures: set it to 0"

@@ -7,9 +7,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.data import Dataset
 
-from img2img.data.paired import PairedSet
 from img2img.data.pairs import PairedData
 from img2img.data.ranges import BatchSize, Side, SideOrOff, Steps
 from img2img.exchange.wrappers import TranslationWrapper
@@ -17,8 +15,8 @@ from img2img.methods.cards import card_of
 from img2img.methods.config import NetworkConfig, ObjectiveWeights, PerceptualConfig
 from img2img.methods.figures import distances, diversity, spread, to_pictures, to_rgb, to_signed
 from img2img.methods.gan import BuildConfig, check_crop
-from img2img.methods.method import Batch, Facts, Method, ModelExport, Networks, OptimiserSpec, Step, Validation
-from img2img.methods.paired_channels import PairedChannels
+from img2img.methods.method import Batch, Facts, ModelExport, Networks, OptimiserSpec, Step, Validation
+from img2img.methods.paired_channels import PairedMethod
 from img2img.methods.reconstruction import ReconstructionLoss
 from img2img.networks.norms import inference_copy
 from img2img.networks.unet import UNet
@@ -76,7 +74,7 @@ class Config(BuildConfig):
         return self
 
 
-class PLDT(Method):
+class PLDT(PairedMethod):
     """PLDT.
 
     Batches hold `input` and `target`, uint8 `[N, C, H, W]`. A label map has one channel of class numbers.
@@ -88,17 +86,9 @@ class PLDT(Method):
     recipe = Config
     headline = "ssim"
 
-    data: PairedSet
-
     def __init__(self, config: Config, facts: Facts | None = None) -> None:
         self.config = config
-        self.notes = []
-        if facts is None:
-            self.data = PairedSet.read(config.data, seed=config.seed, held_out=config.validate_pictures)
-            self.notes += self.data.notes
-            facts = PairedChannels.of_data(self.data).facts
-        self.facts = facts
-        self.channels = PairedChannels.of_facts(facts)
+        self.read_pairs(config, facts)
         self.channels.check(config.generator)
         inputs, outputs = self.channels.inputs, self.channels.outputs
         self.networks = {
@@ -119,9 +109,6 @@ class PLDT(Method):
         built = self.config.build(network, fixed=fixed, defaults=defaults)
         check_crop(crop, network, built)
         return built
-
-    def load(self) -> Dataset[Batch]:
-        return self.data.dataset
 
     def step(self, networks: Networks, batches: Sequence[Batch]) -> Step:
         (batch,) = batches

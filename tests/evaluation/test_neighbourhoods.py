@@ -17,7 +17,7 @@ def test_sets_on_a_line_by_hand() -> None:
     # The third nearest neighbours are at distances of 9, 7, 8, 9.
     made = line(1.5, 3.5, -5.5, 2.5)
     found = figures(real, made)
-    # -5.5 is in no real neighbourhood, the largest of which there is [-3, 3].
+    # No real neighbourhood contains -5.5: the nearest is [-3, 3].
     assert found["precision"] == 3 / 4
     # The neighbourhoods of the made pictures are [-5.5, 8.5], [-5.5, 12.5], [-14.5, 3.5], [-5.5, 10.5].
     assert found["recall"] == 4 / 8

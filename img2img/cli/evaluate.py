@@ -73,7 +73,7 @@ def evaluate(
     loaded, failed = _load(settings.against, models, settings.device, settings.threads)
     own, subject = list(loaded.items())[-1]
     settings.check(subject)
-    if subject.card.latent is not None and subject.card.latent["distribution"] == "position":
+    if subject.card.morphs:
         raise UsageError(f"{own} makes the pictures between two others: no truth to compare them with")
     gallery = SheetRows(details=subject.card.task == "upscale") if sheet is not None else None
     measured: dict[str, dict[str, float | str]] = {}

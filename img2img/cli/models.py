@@ -198,7 +198,7 @@ def _reference(card: Card) -> str:
 def _latent(card: Card) -> str:
     if card.latent is None:
         return ""
-    if card.latent["distribution"] == "position":
+    if card.morphs:
         return "position between image and reference (img2img morph)"
     return f"{card.latent['length']} values, distribution {card.latent['distribution']} (--samples)"
 

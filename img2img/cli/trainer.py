@@ -51,7 +51,7 @@ def limit(max_pixels: int | None) -> list[str]:
 
 def usage(model: Path, card: Card) -> str:
     """Return the command that uses a model file."""
-    if card.latent is not None and card.latent["distribution"] == "position":
+    if card.morphs:
         return f"img2img morph FIRST LAST --model {shlex.quote(str(model))}"
     to = f" --to {shlex.quote(card.domains[0])}" if card.domains else ""
     reference = " --reference REFERENCE" if card.reference is not None else ""

@@ -70,6 +70,11 @@ class Card:
                 raise ModelError(f"card: {key!r} must be {rule.expected}, not {_shown(value)}")
 
     @property
+    def morphs(self) -> bool:
+        """Whether the input `latent` is the position of the result between `image` and `reference`."""
+        return self.latent is not None and self.latent["distribution"] == "position"
+
+    @property
     def inputs(self) -> dict[str, tuple[int | str, ...]]:
         """Name -> shape of every input of the model, in the order of docs/model-file.md. A letter is a dynamic side."""
         found: dict[str, tuple[int | str, ...]] = {"image": ("N", 3, "H", "W")}

@@ -114,7 +114,7 @@ def check_card(card: Card) -> None:
 
 def can_morph(card: Card) -> bool:
     """Whether a model makes pictures between `image` and `reference`."""
-    return card.reference is not None and card.latent is not None and card.latent["distribution"] == "position"
+    return card.reference is not None and card.morphs
 
 
 def find_model(name: str | None) -> Path:

@@ -93,7 +93,7 @@ class TranslateTask(Task):
         from img2img.runtime.network.grid import Grid
 
         Grid(card).limit(self.tile)  # tiles for a network that cannot have them: said once, and not for each picture
-        if card.latent is not None and card.latent["distribution"] == "position":
+        if card.morphs:
             raise UsageError(f"{card.name} makes the pictures between two others: use img2img morph FIRST LAST")
         if self.samples is not None and card.latent is None:
             raise UsageError(f"{card.name} takes no latent code, so its results do not vary: omit --samples")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import img2img
 
-LAYERS = ["cli", "training", "methods", "exchange", "evaluation", "networks", "objectives", "data", "runtime"]
+LAYERS = ["cli", "training", "methods", "exchange", "evaluation", "networks", "objectives", "data", "pages", "runtime"]
 IN_RUNTIME = ["api", "batch", "tasks", "network", "files", "image"]
 TRAINING_ONLY = {"torch", "torchvision", "accelerate", "albumentations", "cv2", "onnx", "pydantic", "safetensors"}
 

@@ -23,6 +23,8 @@ from img2img.training.sheets import contact_sheet
 RESNET = ["generator.options.features=24", "generator.options.blocks=4"]
 PATCHGAN = ["discriminator.options.features=32", "discriminator.options.layers=2"]
 SCALES = ["discriminator.options.features=32", "discriminator.options.layers=3", "discriminator.options.scales=2"]
+AT_ONCE = ["optimiser.rate=5e-4", "discriminator_optimiser.rate=5e-4", "schedule.shape=constant", "ema=0.99"]
+"""For auto-encoders from random weights, which find no colours in minutes at their published rate of 1e-4."""
 SETTINGS = {
     "cyclegan": [*RESNET, *PATCHGAN],
     "dualgan": ["generator.options.features=24", "generator.options.downs=6", *PATCHGAN],
@@ -31,8 +33,8 @@ SETTINGS = {
     "simgan": [*RESNET, *PATCHGAN, "batch=8", "generator_warmup=100", "discriminator_warmup=20"],
     "cut": [*RESNET, *PATCHGAN],
     "fastcut": [*RESNET, *PATCHGAN],
-    "unit": [*RESNET, *SCALES],
-    "munit": [*RESNET, *SCALES],
+    "unit": [*RESNET, *SCALES, *AT_ONCE],
+    "munit": [*RESNET, *SCALES, *AT_ONCE],
     "dtn": ["generator.options.features=24", "discriminator.options.features=32", "batch=8"],
 }
 FEATURES_SHARE = 0.25

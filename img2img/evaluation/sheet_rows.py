@@ -32,7 +32,7 @@ class SheetRows:
     def watch(self, cases: Iterable[Case]) -> Iterable[Case]:
         """Yield the cases unchanged and collect pictures from them."""
         for case in cases:
-            self._add(case)
+            self.add(case)
             yield case
 
     @property
@@ -40,7 +40,8 @@ class SheetRows:
         """At most `MAX_ROWS` rows with the pictures of one case each, uint8 RGB, in the order of `columns`."""
         return spread(self._rows, MAX_ROWS)
 
-    def _add(self, case: Case) -> None:
+    def add(self, case: Case) -> None:
+        """Collect the pictures of a case, unless enough are there."""
         if self._seen % self._stride == 0:
             self.columns = list(case.pictures)
             self._rows.append([self._shrink(picture) for picture in case.pictures.values()])

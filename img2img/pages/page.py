@@ -11,6 +11,9 @@ from typing import Any
 
 from PIL import Image
 
+END = "</body>\n</html>\n"
+"""How a page ends. What is inserted before it comes after the scripts."""
+
 
 def build(title: str, body: str, *, styles: Sequence[str] = (), scripts: Sequence[str] = (), data: Any = None) -> str:
     """Return the HTML of a page.
@@ -45,7 +48,7 @@ def build(title: str, body: str, *, styles: Sequence[str] = (), scripts: Sequenc
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="color-scheme" content="light dark">\n'
         '<link rel="icon" href="data:,">\n'
-        f"<title>{escape(title)}</title>\n<style>{style}</style>\n</head>\n<body>\n{body}\n{inside}{code}</body>\n</html>\n"
+        f"<title>{escape(title)}</title>\n<style>{style}</style>\n</head>\n<body>\n{body}\n{inside}{code}{END}"
     )
 
 

@@ -37,7 +37,7 @@ def compare(
         ),
     ] = None,
     output: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             "--output",
             "-o",
@@ -47,7 +47,7 @@ def compare(
         ),
     ] = None,
     truth: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             metavar="FOLDER",
             help="The true pictures, named like the inputs. Adds PSNR, SSIM and L1. Without it: NIQE.",
@@ -163,6 +163,7 @@ def compare(
     if not inputs:
         raise UsageError("name pictures or folders to compare")
     file = _checked_output(output, blind=blind)
+    originals = None if truth is None else Path(truth)
     wishes = Wishes(
         scale=scale,
         to=tuple(to or ()),
@@ -175,17 +176,27 @@ def compare(
     from img2img.cli import compare_run
 
     request = compare_run.Request(
-        inputs, sides or [], wishes, file, truth, recursive=recursive, blind=blind, seed=seed, json=json, quiet=quiet
+        inputs,
+        sides or [],
+        wishes,
+        file,
+        originals,
+        recursive=recursive,
+        blind=blind,
+        seed=seed,
+        json=json,
+        quiet=quiet,
     )
     return compare_run.compare(request)
 
 
-def _checked_output(output: Path | None, *, blind: bool) -> Path:
+def _checked_output(output: str | None, *, blind: bool) -> Path:
     """The file to write. Raises UsageError."""
     if output is None:
         raise UsageError("say what to write with -o: a page (sheet.html) or a contact sheet (sheet.png)")
-    if output.suffix.lower() not in (".html", ".htm", *_SHEETS):
+    suffix = Path(output).suffix.lower()
+    if suffix not in (".html", ".htm", *_SHEETS):
         raise UsageError(f"-o {show(output)}: the name must end in .html, .png, .jpg or .webp")
-    if blind and output.suffix.lower() in _SHEETS:
+    if blind and suffix in _SHEETS:
         raise UsageError(f"-o {show(output)}: --blind writes a page: use a name that ends in .html")
-    return output
+    return Path(output)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,8 +15,9 @@ from img2img.evaluation.comparison.looks import Look
 from img2img.evaluation.comparison.sides import INPUT, TRUTH
 from img2img.pages import blind as blind_page
 from img2img.pages import compare as page
-from img2img.pages.embedded import Store
+from img2img.pages.embedded import Store, quality_for
 from img2img.text import count_of, show_memory
+from img2img.version import __version__
 
 if TYPE_CHECKING:
     from img2img.evaluation.comparison import measuring
@@ -82,21 +83,24 @@ class Output(Protocol):
 def output_of(file: Path, runner: Runner, border: int, *, blind: bool, seed: int) -> Output:
     """What to write to a file with this name. `border`: see `measuring.Truth`."""
     names = [side.name for side in runner.sides]
+    quality = quality_for(len(runner.plan.entries) * (len(names) + runner.plan.has_truth))
     if blind:
-        return _Study(file, names, border, seed)
+        return _Study(file, names, seed, partial(looks.for_page, border=border, quality=quality))
     if file.suffix.lower() in (".html", ".htm"):
-        return _Page(file, names, border, has_truth=runner.plan.has_truth)
+        columns = [*names, *([TRUTH] if runner.plan.has_truth else []), INPUT]
+        return _Page(file, columns, border, partial(looks.for_page, border=border, quality=quality))
     details = any(side.task.name == "upscale" for side in runner.models)
     return _Sheet(file, names, border, has_truth=runner.plan.has_truth, details=details)
 
 
 class _Page:
-    def __init__(self, file: Path, names: Sequence[str], border: int, *, has_truth: bool) -> None:
+    def __init__(self, file: Path, names: Sequence[str], border: int, look: Callable[[Case], Look]) -> None:
         self.file = file
-        self.names = [*names, *([TRUTH] if has_truth else []), INPUT]
+        self.names = names
+        self.border = border
+        self.look = look
         self.store = Store()
         self.cases: list[page.ShownCase] = []
-        self.look = partial(looks.for_page, border=border)
 
     def take(self, name: str, look: Look) -> None:
         numbers = {side: self.store.add(look.encoded[side]) for side in self.names if side in look.encoded}
@@ -114,9 +118,14 @@ class _Page:
         )
 
     def write(self, total: Total) -> None:
-        page.write(
-            self.file, [self._side(name, total) for name in self.names], self.cases, self.store, problems=total.problems
-        )
+        sides = [self._side(name, total) for name in self.names]
+        page.write(self.file, sides, self.cases, self.store, about=self._how(), problems=total.problems)
+
+    def _how(self) -> str:
+        """How the figures were measured."""
+        border = f", without a border of {self.border} pixels" if self.border else ""
+        measured = f"PSNR and SSIM are measured on luma{border}. " if TRUTH in self.names else ""
+        return f"{measured}Made with img2img {__version__}."
 
     def _side(self, name: str, total: Total) -> page.ShownSide:
         if name not in total.sides:
@@ -173,13 +182,13 @@ class _Sheet:
 
 
 class _Study:
-    def __init__(self, file: Path, names: Sequence[str], border: int, seed: int) -> None:
+    def __init__(self, file: Path, names: Sequence[str], seed: int, look: Callable[[Case], Look]) -> None:
         self.file = file
-        self.names = list(names)
+        self.names = names
         self.seed = seed
+        self.look = look
         self.store = Store()
         self.cases: list[trials.Shown] = []
-        self.look = partial(looks.for_page, border=border)
         self.count = 0
 
     def take(self, name: str, look: Look) -> None:

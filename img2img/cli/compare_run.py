@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -79,13 +79,14 @@ def _run(runner: Runner, output: Output, report: _Report, planned: Plan) -> Tota
     done: list[Done[None]] = []
     cases: list[dict[str, dict[str, float]]] = []
     try:
-        for index, one in enumerate(runner.run(output.look, display)):
-            display.finish(index)
-            report.take(one)
-            if one.value is not None:
-                output.take(one.name, one.value)
-                cases.append({name: one.value.figures.get(name, {}) for name in one.value.present})
-            done.append(run.without_value(one))
+        with closing(runner.run(output.look, display)) as results:  # on Ctrl-C, its threads end first
+            for index, one in enumerate(results):
+                display.finish(index)
+                report.take(one)
+                if one.value is not None:
+                    output.take(one.name, one.value)
+                    cases.append(one.value.figures)
+                done.append(run.without_value(one))
     finally:
         display.close()
         report.say = console.say

@@ -3,6 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from img2img.evaluation.blur import blur
+
 Array = NDArray[np.float64]
 
 
@@ -67,6 +69,4 @@ def _blur(plane: Array) -> Array:
     x = np.arange(-5, 6)
     window = np.exp(-(x**2) / (2 * 1.5**2))
     window /= window.sum()
-    height, width = plane.shape
-    tall = sum(w * plane[i : height - 10 + i] for i, w in enumerate(window))
-    return np.asarray(sum(w * tall[:, i : width - 10 + i] for i, w in enumerate(window)))
+    return blur(plane, window)

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from img2img.data.bicubic import cubic
 from img2img.errors import DataError
+from img2img.evaluation.blur import blur
 from img2img.evaluation.metrics import luma
 
 Picture = NDArray[np.uint8]
@@ -184,10 +185,7 @@ def _blur(plane: Array) -> Array:
     """Blur with a 7 x 7 Gaussian of sigma 7/6. Pixels at the border repeat beyond it."""
     window = np.exp(-(np.arange(-3, 4) ** 2) / (2 * (7 / 6) ** 2))
     window /= window.sum()
-    height, width = plane.shape
-    padded = np.pad(plane, 3, mode="edge")
-    tall = sum(weight * padded[row : row + height] for row, weight in enumerate(window))
-    return np.asarray(sum(weight * tall[:, column : column + width] for column, weight in enumerate(window)))
+    return blur(np.pad(plane, 3, mode="edge"), window)
 
 
 def _halved(plane: Array) -> Array:

@@ -13,8 +13,10 @@ from PIL import Image
 
 LOSSLESS = 256 * 256
 """Pictures with at most so many pixels are PNG, larger ones JPEG."""
-QUALITY = 92
+QUALITY, QUALITY_OF_MANY = 92, 85
 """Of JPEG, with all colours (4:4:4)."""
+MANY = 400
+"""A page with more pictures uses the lower quality."""
 LONGEST = 2048
 """Longest side in pixels of a picture in a page. Larger ones are reduced."""
 THUMBNAIL = 112
@@ -23,7 +25,12 @@ THUMBNAIL = 112
 Pixels = npt.NDArray[np.uint8]
 
 
-def encode(pixels: Pixels, icc: bytes | None = None) -> str:
+def quality_for(count: int) -> int:
+    """The quality of JPEG in a page with so many pictures."""
+    return QUALITY if count <= MANY else QUALITY_OF_MANY
+
+
+def encode(pixels: Pixels, icc: bytes | None = None, quality: int = QUALITY) -> str:
     """A picture, uint8 RGB [H, W, 3], as what follows `data:` in a URL."""
     image = _at_most(Image.fromarray(pixels), LONGEST)
     buffer = io.BytesIO()
@@ -31,7 +38,7 @@ def encode(pixels: Pixels, icc: bytes | None = None) -> str:
         image.save(buffer, "PNG", compress_level=4, icc_profile=icc)
         kind = "png"
     else:
-        image.save(buffer, "JPEG", quality=QUALITY, subsampling=0, icc_profile=icc)
+        image.save(buffer, "JPEG", quality=quality, subsampling=0, icc_profile=icc)
         kind = "jpeg"
     return f"image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
 

@@ -10,7 +10,7 @@ from img2img.errors import ModelError
 from img2img.evaluation.comparison.rgb import Pixels
 from img2img.types import Mask
 
-BASELINES = ("bicubic", "telea", "copy")
+BASELINES = BICUBIC, TELEA, COPY = "bicubic", "telea", "copy"
 
 
 def bicubic(picture: Pixels, size: tuple[int, int]) -> Pixels:

@@ -19,7 +19,7 @@ from img2img.errors import DataError
 from img2img.evaluation.comparison.sides import INPUT
 from img2img.pages.blind import Trial
 
-_BLOCK = 32
+_PADDED = 256
 """Sealed texts are padded to a multiple of it: their length tells no name."""
 _CHECK = 8
 """Bytes of the digest that shows whether a key is intact."""
@@ -81,7 +81,7 @@ def study(cases: Sequence[Shown], names: Sequence[str], seed: int) -> Study:
 def seal(pair: Pair, salt: str, place: int) -> str:
     """What choice number `place` shows, as a key that does not look like it."""
     text = json.dumps(list(pair)).encode()
-    text += b" " * (-(len(text) + _CHECK) % _BLOCK)
+    text += b" " * (-(len(text) + _CHECK) % _PADDED)
     data = hashlib.sha256(text).digest()[:_CHECK] + text
     return base64.b64encode(_mixed(data, salt, place)).decode("ascii")
 
@@ -105,6 +105,6 @@ def unseal(key: str, salt: str, place: int) -> Pair:
 
 def _mixed(data: bytes, salt: str, place: int) -> bytes:
     """The bytes combined with a stream that the salt and the place give. Twice: the bytes themselves."""
-    blocks = range(-(-len(data) // _BLOCK))
+    blocks = range(len(data) // hashlib.sha256().digest_size + 1)
     stream = b"".join(hashlib.sha256(f"img2img {salt} {place} {block}".encode()).digest() for block in blocks)
     return bytes(one ^ other for one, other in zip(data, stream, strict=False))

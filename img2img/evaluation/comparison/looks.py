@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from img2img.evaluation.comparison import baselines
+from img2img.evaluation.comparison.baselines import COPY
 from img2img.evaluation.comparison.case import Case
 from img2img.evaluation.comparison.crops import Differences, differences
 from img2img.evaluation.comparison.measuring import Truth, measure_alone
@@ -29,7 +30,7 @@ class Look:
     """One case, measured.
 
     Attributes:
-        figures: name of a side -> figure -> value.
+        figures: name of a side that has a result -> figure -> value.
         notes: why figures are missing.
         encoded: name of a side, the truth or the input -> the picture as `embedded.encode` makes it.
         cells: the pictures of a row of a contact sheet, all of one size.
@@ -45,11 +46,6 @@ class Look:
     cells: dict[str, Pixels] = field(default_factory=dict)
     problems: dict[str, str] = field(default_factory=dict)
 
-    @property
-    def present(self) -> list[str]:
-        """The sides that have a result."""
-        return list(self.figures)
-
 
 def figures_only(case: Case, *, border: int = 0) -> Look:
     """Measure a case. Truth counts if there is one. `border`: see `Truth`."""
@@ -63,10 +59,13 @@ def figures_only(case: Case, *, border: int = 0) -> Look:
     return Look(case.size, figures, tuple(dict.fromkeys(notes)), _differences(case), problems=case.problems)
 
 
-def for_page(case: Case, *, border: int = 0) -> Look:
-    """Measure a case, and encode its pictures for a page."""
+def for_page(case: Case, *, border: int = 0, quality: int = embedded.QUALITY) -> Look:
+    """Measure a case, and encode its pictures for a page. `quality`: of JPEG."""
     look = figures_only(case, border=border)
-    encoded = {name: embedded.encode(one.pixels, one.icc) for name, one in _shown(case).items()}
+    shown = _shown(case)
+    if COPY in shown:  # the page enlarges the input in the same way
+        shown[COPY] = case.input
+    encoded = {name: embedded.encode(one.pixels, one.icc, quality) for name, one in shown.items()}
     thumbnail = embedded.thumbnail(next(iter(case.results.values()), case.input).pixels)
     return Look(look.size, look.figures, look.notes, look.differences, thumbnail, encoded, problems=case.problems)
 

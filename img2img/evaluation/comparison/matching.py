@@ -15,11 +15,14 @@ LOW, HIGH = "_LR", "_HR"
 """How names of low and high resolution end in benchmarks of super-resolution."""
 
 
-def match(folder: Path, sources: Sequence[Source]) -> tuple[list[Path | PictureError], list[Path]]:
+def match(
+    folder: Path, sources: Sequence[Source], *, is_truth: bool = False
+) -> tuple[list[Path | PictureError], list[Path]]:
     """Find the picture of each source in a folder and its subfolders.
 
     The first rule that finds something counts: the same path below the folder, the same name with another extension,
-    the same name in another subfolder, `NAME_HR` for `NAME_LR`, and `NAME_...`, which is how img2img names results.
+    the same name in another subfolder, and `NAME_...`, which is how img2img names results. With `is_truth`, `NAME_HR`
+    for `NAME_LR` comes before all of them.
 
     Returns:
         For each source its picture, or what is wrong: it has none, it has several, or another source has the same one.
@@ -28,7 +31,7 @@ def match(folder: Path, sources: Sequence[Source]) -> tuple[list[Path | PictureE
     Raises:
         UsageError: the folder has no pictures, or none for any source.
     """
-    index = _Index(folder, {_stem(source) for source in sources})
+    index = _Index(folder, {_stem(source) for source in sources}, is_truth=is_truth)
     found: list[Path | PictureError] = []
     taken: dict[Path, Source] = {}
     for source in sources:
@@ -58,8 +61,9 @@ def inside(source: Source) -> Path:
 class _Index:
     """The pictures of a folder by path and by name. `stems`: the names of all inputs."""
 
-    def __init__(self, folder: Path, stems: set[str]) -> None:
+    def __init__(self, folder: Path, stems: set[str], *, is_truth: bool) -> None:
         self.folder = folder
+        self.is_truth = is_truth
         self.paths = [one.path for one in collect([str(folder)], recursive=True) if isinstance(one.path, Path)]
         self._stems = stems
         self._by_path = {nfc(path.relative_to(folder).as_posix()): path for path in self.paths}
@@ -70,15 +74,13 @@ class _Index:
 
     def find(self, source: Source) -> Path:
         """Raises PictureError if there is no picture or more than one."""
-        place = inside(source)
+        place, stem = inside(source), _stem(source)
         exact = self._by_path.get(nfc(place.as_posix()))
-        if exact is not None:
-            return exact
-        stem = _stem(source)
         for candidates in (
+            self._by_stem.get(stem.removesuffix(LOW) + HIGH, []) if self.is_truth and stem.endswith(LOW) else [],
+            [exact] if exact is not None else [],
             self._by_place.get(nfc(place.with_suffix("").as_posix()), []),
             self._by_stem.get(stem, []),
-            self._by_stem.get(stem.removesuffix(LOW) + HIGH, []) if stem.endswith(LOW) else [],
             self._derived(stem),
         ):
             if len(candidates) > 1:

@@ -94,7 +94,7 @@ def prepare(
     if truth is not None:
         if not truth.is_dir():
             raise UsageError(f"--truth {show(truth)}: no such folder")
-        found, unused = match(truth, sources)
+        found, unused = match(truth, sources, is_truth=True)
         entries = [dataclasses.replace(entry, truth=one) for entry, one in zip(entries, found, strict=True)]
         notes += _unused(truth, unused, paths)
     if holes is not None:

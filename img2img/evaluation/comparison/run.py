@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from img2img.errors import Img2ImgError, PictureError
 from img2img.evaluation.comparison import baselines, rgb
+from img2img.evaluation.comparison.baselines import BICUBIC, TELEA
 from img2img.evaluation.comparison.case import Case
 from img2img.evaluation.comparison.plan import Entry, Plan
 from img2img.evaluation.comparison.rgb import Seen
@@ -111,7 +112,7 @@ class Runner:
             task = dataclasses.replace(task, masks=holes.masks)  # type: ignore[call-arg]
         return CheckedTask(task, side.choice)
 
-    def run(self, look: Callable[[Case], T], watch: ProgressListener | None = None) -> Iterator[Done[T]]:
+    def run(self, look: Callable[[Case], T], watch: ProgressListener | None = None) -> Generator[Done[T], None, None]:
         """Run all pictures; yield one `Done` for each, in order.
 
         `look` measures and encodes a case, in the thread that made it. The pictures are freed after that.
@@ -193,15 +194,15 @@ class Runner:
     ) -> Seen | None:
         if isinstance(side, FolderSide):
             return _fitting(side.name, found[side.name], case.size, self.plan.sides.scale, case.problems, entry)
-        if entry.mask_problem is not None and (side.name == "telea" or side.name in self._checked):
+        if entry.mask_problem is not None and (side.name == TELEA or side.name in self._checked):
             return None
         try:
             if isinstance(side, ModelSide):
                 result = rgb.seen(self._run_model(side, case, entry, picture, progress))
                 return _fitting(side.name, result, case.size, self.plan.sides.scale, case.problems, entry)
-            if side.name == "telea":
+            if side.name == TELEA:
                 return Seen(baselines.telea(case.input.pixels, self._hole(entry, picture)), case.input.icc)
-            resize = baselines.bicubic if side.name == "bicubic" else baselines.copy
+            resize = baselines.bicubic if side.name == BICUBIC else baselines.copy
             return Seen(resize(case.input.pixels, case.size), case.input.icc)
         except Exception as error:
             case.problems[side.name] = f"{entry.name}: {side.name}: {explain(error)}"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from img2img.errors import Img2ImgError, ModelError, UsageError
 from img2img.evaluation.comparison import baselines
-from img2img.evaluation.comparison.baselines import BASELINES
+from img2img.evaluation.comparison.baselines import BASELINES, TELEA
 from img2img.evaluation.comparison.wishes import Wishes
 from img2img.runtime.batch.plan import choose_model
 from img2img.runtime.files.naming import safe_name
@@ -120,7 +120,7 @@ def resolve(names: Sequence[str], wishes: Wishes, notify: Callable[[str], None] 
 
 def _side(name: str, wishes: Wishes, notify: Callable[[str], None] | None) -> Side:
     if name in BASELINES:
-        if name == "telea":
+        if name == TELEA:
             if wishes.mask is None:
                 raise UsageError("the baseline telea fills holes: say where with --mask FILE, FOLDER or alpha")
             baselines.require_opencv()
@@ -177,7 +177,7 @@ def _task(card: Card | None, wishes: Wishes) -> Task:
 def _check_options(sides: Sequence[Side], wishes: Wishes) -> None:
     """Raise UsageError if an option is given that no side uses."""
     cards = [side.card for side in sides if isinstance(side, ModelSide)]
-    has_telea = any(side.name == "telea" for side in sides)
+    has_telea = any(side.name == TELEA for side in sides)
     unused = {
         "--mask": wishes.mask is not None and not has_telea and all(card.task != "inpaint" for card in cards),
         "--to": bool(wishes.to) and not any(card.domains for card in cards),
@@ -199,7 +199,7 @@ def _scale(sides: Sequence[Side], wishes: Wishes) -> float | None:
         raise UsageError(f"the models enlarge differently ({listed}): choose one size with --scale")
     if scales:
         return float(next(iter(scales.values())))
-    if any(isinstance(side, ModelSide) or side.name == "telea" for side in sides):
+    if any(isinstance(side, ModelSide) or side.name == TELEA for side in sides):
         return 1.0
     return None
 

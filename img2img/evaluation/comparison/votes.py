@@ -140,7 +140,8 @@ def without_repeats(ballots: Sequence[Ballot]) -> tuple[list[Ballot], list[str]]
             reasons.append(f"{show(one.path)}: the same session as {show(kept[key].path)}; counted once")
         else:
             kept[key] = one
-    return [one for one in ballots if one in kept.values()], reasons
+    counted = {id(one) for one in kept.values()}
+    return [one for one in ballots if id(one) in counted], reasons
 
 
 def tally(votes: Sequence[Vote]) -> Tally:

@@ -17,6 +17,7 @@ import typer
 from img2img.cli import console, options, run_settings, trainer
 from img2img.errors import ConfigError, ExitStatus, Interrupted
 from img2img.methods import METHODS
+from img2img.runtime.network.usage import usage
 from img2img.text import count_of, show, show_duration
 
 if TYPE_CHECKING:
@@ -166,7 +167,7 @@ def _report(outcome: Outcome, say: Callable[[str], None]) -> None:
         say("this stage writes no model; train the next one, with --start and this run")
     for model, card in outcome.models.items():
         say(f"wrote {model}, checked against the network; use it with")
-        say(f"  {trainer.usage(model, card)}")
+        say(f"  {usage(model, card)}")
 
 
 def _exit_process() -> None:

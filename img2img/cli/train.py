@@ -168,6 +168,8 @@ def _report(outcome: Outcome, say: Callable[[str], None]) -> None:
     for model, card in outcome.models.items():
         say(f"wrote {model}, checked against the network; use it with")
         say(f"  {usage(model, card)}")
+    if outcome.report is not None:
+        say(f"curves, samples and settings: {outcome.report}")
 
 
 def _exit_process() -> None:
@@ -213,6 +215,7 @@ def _smoke(method_type: type[Method], config: RunConfig, device: str, threads: i
                 max_minutes=SMOKE_MINUTES,
                 max_steps=SMOKE_STEPS,
                 measure_context=False,
+                report=False,
             )
         except Interrupted as error:
             raise Interrupted("stopped; --smoke keeps nothing") from error

@@ -42,4 +42,3 @@ def read_settings(path: Path) -> dict[str, Any]:
 def limit(max_pixels: int | None) -> list[str]:
     """Return --max-pixels as an assignment to the settings; none if it was not given."""
     return [] if max_pixels is None else [f"data.max_pixels={max_pixels}"]
-

@@ -58,7 +58,8 @@ def of_runs(logs: Mapping[str, Log], headlines: Sequence[str]) -> Charts:
     keys = dict.fromkeys(key for log in logs.values() for key in log.curves)
     for key in sorted(keys, key=lambda key: (key.kind == TRAINING, key.name not in headlines)):
         curves = [(name, name, log, key) for name, log in logs.items() if key in log.curves]
-        charts.add(f"{key.kind.capitalize()}: {key.name}", curves)
+        if any(len(log.curves[key].steps) > 1 for _, _, log, _ in curves):
+            charts.add(f"{key.kind.capitalize()}: {key.name}", curves)
     return charts
 
 

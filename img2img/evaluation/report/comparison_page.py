@@ -9,7 +9,7 @@ from img2img.evaluation.report import charts, parts
 from img2img.evaluation.report.folder import Found
 from img2img.evaluation.report.log import VALIDATION, Key
 from img2img.evaluation.report.parts import number, text
-from img2img.evaluation.report.run_page import CURVES
+from img2img.evaluation.report.run_page import CURVES, best_figure
 from img2img.evaluation.report.settings import differing
 from img2img.pages import page
 from img2img.text import count_of
@@ -64,7 +64,7 @@ def _best(runs: Mapping[str, Found]) -> str:
     rows = []
     for name, run in runs.items():
         best, speed = run.best, run.speed
-        figure = f"{text(best.name or 'figure')} {number(best.figure)}" if best else "–"
+        figure = best_figure(best) if best else "–"
         step = f"{run.log.step:,}" + (f" of {run.steps:,}" if run.steps else "")
         device = str(speed.sessions[-1].get("device_name", "–")) if speed.sessions else "–"
         rows.append(
@@ -100,7 +100,7 @@ def _figures(runs: Mapping[str, Found]) -> str:
             at = run.best.step if run.best else None
             value = None
             if curve:
-                value = next((v for s, v in zip(curve.steps, curve.values, strict=True) if s == at), curve.values[-1])
+                value = curve.values[-1] if at is None else curve.at(at)
             cells.append(number(value))
         rows.append([text(key), *cells])
     return parts.table(["figure", *runs], rows, numbers=range(1, len(runs) + 1))

@@ -28,6 +28,10 @@ class Curve:
         self.steps.append(step)
         self.values.append(value)
 
+    def at(self, step: int) -> float | None:
+        """The value at `step`; None if there is none."""
+        return next((value for one, value in zip(self.steps, self.values, strict=True) if one == step), None)
+
 
 class Warned(NamedTuple):
     """A warning of the run, and the step at which it came."""
@@ -89,9 +93,7 @@ class Log:
 
     def not_finite(self) -> dict[Key, int]:
         """How many values of each figure are NaN or infinite, for those that have any."""
-        counts = {
-            key: sum(not math.isfinite(value) for value in curve.values) for key, curve in self.curves.items()
-        }
+        counts = {key: sum(not math.isfinite(value) for value in curve.values) for key, curve in self.curves.items()}
         return {key: count for key, count in counts.items() if count}
 
     def last(self, key: Key) -> float | None:

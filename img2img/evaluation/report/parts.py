@@ -30,7 +30,10 @@ def facts(pairs: Iterable[tuple[str, str]]) -> str:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: Sequence[int] = (), wide: int = -1) -> str:
-    """A table of HTML cells; the first cell of a row is its heading. `numbers`, `wide`: columns of numbers, of prose."""
+    """A table of HTML cells. The first cell of a row is its heading. `numbers`, `wide`: columns of numbers, of prose.
+
+    Empty if there are no rows.
+    """
     if not rows:
         return ""
 

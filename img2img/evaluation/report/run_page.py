@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from img2img.evaluation.report import charts, parts
-from img2img.evaluation.report.folder import Found
+from img2img.evaluation.report.folder import Best, Found
 from img2img.evaluation.report.log import VALIDATION
 from img2img.evaluation.report.parts import number, text
 from img2img.pages import page
@@ -69,7 +69,7 @@ def _state(run: Found, running: bool) -> str:
     else:
         words = f"stopped at step {step:,}{of}; run the same command to continue" if step else "no step yet"
     reload = (
-        f'<label><input type="checkbox" id="reload" checked> Load again every <span id="seconds"></span> s</label>'
+        '<label><input type="checkbox" id="reload" checked> Load again every <span id="seconds"></span> s</label>'
         if running
         else ""
     )
@@ -84,13 +84,21 @@ def _overview(run: Found) -> str:
     return parts.facts(
         (
             ("method", text(run.method)),
-            ("best checkpoint", f"step {best.step:,}: {text(best.name or 'figure')} {number(best.figure)}" if best else ""),
+            (
+                "best checkpoint",
+                f"step {best.step:,}: {text(best.name or 'figure')} {number(best.figure)}" if best else "",
+            ),
             ("speed", f"{speed.rate:.3g} steps/s" if speed.rate else ""),
             ("waiting for data", _share(speed.waiting_share)),
             ("trained on", text(_device(run))),
             ("time in steps", show_duration(speed.seconds) if speed.seconds else ""),
         )
     )
+
+
+def best_figure(best: Best) -> str:
+    """The figure of the best checkpoint, as HTML."""
+    return f"{text(best.name or 'figure')} {number(best.figure)}"
 
 
 def _share(share: float | None) -> str:
@@ -105,7 +113,11 @@ def _warnings(run: Found) -> str:
     rows = [[f"{step:,}", text(words.removeprefix("warning: "))] for step, words in run.log.warnings[-50:]]
     more = len(run.log.warnings) - len(rows)
     note = f'<p class="quiet">and {count_of(more, "earlier warning")}</p>' if more > 0 else ""
-    return parts.section("Warnings", parts.table(["step", "warning"], rows, wide=1) + note, name="warnings") if rows else ""
+    return (
+        parts.section("Warnings", parts.table(["step", "warning"], rows, wide=1) + note, name="warnings")
+        if rows
+        else ""
+    )
 
 
 def _notes(run: Found) -> str:
@@ -159,7 +171,9 @@ def _validation(run: Found) -> str:
     for name, curve in curves.items():
         cells = [text(name), number(curve.values[-1])]
         if run.best:
-            cells.append(number(next((v for s, v in zip(curve.steps, curve.values, strict=True) if s == run.best.step), None)))
+            cells.append(
+                number(next((v for s, v in zip(curve.steps, curve.values, strict=True) if s == run.best.step), None))
+            )
         rows.append(cells)
     steps = max((curve.steps[-1] for curve in curves.values()), default=0)
     head = ["figure", f"last (step {steps:,})", *([f"best checkpoint (step {run.best.step:,})"] if run.best else [])]
@@ -167,20 +181,20 @@ def _validation(run: Found) -> str:
 
 
 def _use(run: Found) -> str:
+    export = f"img2img export {shlex.quote(str(run.folder))}"
+    before = after = ""
     lines = [usage(path, card) for path, card in run.models.items() if not path.stem.endswith(".reference")]
-    said = ""
-    if lines and run.best and run.best.step != run.log.step:
-        said = (
-            f'<p>The model is that of the last step. The best checkpoint is of step {run.best.step:,}: '
-            f"<code>img2img export {text(shlex.quote(str(run.folder)))}</code> writes its model.</p>"
-        )
     if not lines:
         if not run.best:
             return ""
-        said = "<p>The run has written no model yet. This writes the model of the best checkpoint:</p>"
-        lines = [f"img2img export {shlex.quote(str(run.folder))}"]
+        before, lines = "<p>There is no model yet. This writes that of the best checkpoint:</p>", [export]
+    elif run.best and run.best.step != run.log.step:
+        after = (
+            f"<p>This is the model of the last step. The best checkpoint is of step {run.best.step:,}: "
+            f"<code>{text(export)}</code> writes its model.</p>"
+        )
     commands = "\n".join(map(text, lines))
-    return parts.section("Use the model", f"{said if not run.models else ''}<pre>{commands}</pre>{said if run.models else ''}", name="use")
+    return parts.section("Use the model", f"{before}<pre>{commands}</pre>{after}", name="use")
 
 
 def _data(run: Found) -> str:
@@ -196,8 +210,9 @@ def _data(run: Found) -> str:
     inside += parts.items(map(str, notes)) if isinstance(notes, list) else ""
     if run.seen:
         inside += (
-            "<h3>What the method sees</h3><p class='quiet'>Training pictures after resizing, cropping and augmentation, odd "
-            f'ones first.</p>{_odd(run)}<div class="scroll" tabindex="0" role="region" aria-label="Training pictures">'
+            '<h3>What the method sees</h3><p class="quiet">Training pictures after resizing, cropping and augmentation, '
+            f'odd ones first.</p>{_odd(run)}<div class="scroll view" tabindex="0" role="region" aria-label="Training '
+            'pictures">'
             f'<img id="seen" src="{run.seen}" alt="Training pictures as the method sees them"></div>'
         )
     return parts.section("Data", inside, name="data-summary")
@@ -222,9 +237,7 @@ def _settings(run: Found) -> str:
         if key != "method"
     ]
     inside = parts.table(["setting", "this run", "recipe", "meaning"], rows, wide=3)
-    return parts.section(
-        "Settings that differ from the recipe", inside or '<p class="quiet">none</p>', name="settings"
-    )
+    return parts.section("Settings that differ from the recipe", inside or '<p class="quiet">none</p>', name="settings")
 
 
 def _machine(run: Found) -> str:
@@ -265,8 +278,12 @@ def _cards(run: Found) -> str:
             value = getattr(card, key)
             shown = ", ".join(value) if isinstance(value, tuple) else f"{value:,}" if key == "parameters" else value
             values.append((key.replace("_", " "), "" if value is None else text(shown)))
-        for data, figures in card.metrics.items():
-            words = ", ".join(f"{name} {number(one) if isinstance(one, float) else one}" for name, one in figures.items())
-            values.append((f"on {data}", text(words)))
-        inside += f"<h3>{text(path.name)}</h3>{parts.facts(values)}"
+        measured = [
+            f"{data}: {', '.join(f'{k} {_plain(v)}' for k, v in row.items())}" for data, row in card.metrics.items()
+        ]
+        inside += f"<h3>{text(path.name)}</h3>{parts.facts(values)}{parts.items(measured)}"
     return parts.section("Card of the model" if len(run.models) == 1 else "Cards of the models", inside, name="card")
+
+
+def _plain(value: float | str) -> str:
+    return value if isinstance(value, str) else number(value)

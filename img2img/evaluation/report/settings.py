@@ -111,7 +111,8 @@ def _differences(values: Mapping[str, Any], schema: Mapping[str, Any], prefix: s
 
 
 def _difference(key: str, value: Any, default: Any, meaning: str) -> Difference:
-    return Difference(key, *(MISSING if one is None else shown(one) for one in (value, default)), meaning)
+    was, now = (MISSING if one is None else shown(one) for one in (default, value))
+    return Difference(key, now, was, meaning)
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

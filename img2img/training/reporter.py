@@ -47,12 +47,11 @@ class Reporter:
 
     def show_data(self, dataset: Any, *, crop: int, notes: Sequence[str]) -> None:
         """Draw training pictures as the method sees them, unless an earlier part of the run has done so."""
-        folder = self._folder / "samples"
-        if (folder / SEEN).exists():
+        if (self._folder / SEEN).exists():
             return
         try:
             items = data_seen.look(dataset, crop=crop, count=ITEMS)
-            seen.save(folder, items, notes, side=SIDE)
+            seen.save(self._folder, items, notes, side=SIDE)
         except Exception as error:  # whatever it is: a preview must not stop a training
             self._fail("the preview of the data", error)
 

@@ -18,7 +18,9 @@ LINE = 14
 """Height of a line of text."""
 
 WIDTH = 1200
-ODD = (190, 40, 30)
+ODD = (170, 30, 20)
+PAPER = (226, 228, 230)
+"""Grey, because many pictures are white at their edges."""
 
 
 def draw(items: Sequence[Seen], *, side: int, width: int = WIDTH) -> Image.Image:
@@ -33,7 +35,7 @@ def draw(items: Sequence[Seen], *, side: int, width: int = WIDTH) -> Image.Image
     columns = max((width - GAP) // (wide + GAP), 1)
     rows = -(-len(cells) // columns)
     columns = min(columns, max(len(cells), 1))
-    sheet = Image.new("RGB", (columns * (wide + GAP) + GAP, rows * (high + GAP) + GAP), "white")
+    sheet = Image.new("RGB", (columns * (wide + GAP) + GAP, rows * (high + GAP) + GAP), PAPER)
     for place, cell in enumerate(cells):
         sheet.paste(cell, (GAP + place % columns * (wide + GAP), GAP + place // columns * (high + GAP)))
     return sheet
@@ -45,7 +47,7 @@ def record(items: Sequence[Seen]) -> list[dict[str, Any]]:
 
 
 def save(folder: Path, items: Sequence[Seen], notes: Sequence[str], *, side: int) -> None:
-    """Write the sheet and what is known about it into `folder`, the samples of a run.
+    """Write the sheet and what is known about it into the run folder `folder`.
 
     Raises:
         OSError, PictureError: a file cannot be written.
@@ -63,7 +65,7 @@ def _cell(number: int, item: Seen, side: int) -> Image.Image:
     names = dict.fromkeys(part.path.name for part in item.parts)
     lines = [(f"{number}  {', '.join(names) or ', '.join(item.pictures)}", (0, 0, 0))]
     lines += [(reason, ODD) for reason in item.odd[:2]]
-    cell = Image.new("RGB", (width, height + 3 * LINE), "white")
+    cell = Image.new("RGB", (width, height + (1 + min(len(item.odd), 2)) * LINE + 2), PAPER)
     left = 0
     for one in pictures:
         cell.paste(one, (left, 0))

@@ -16,7 +16,7 @@ from img2img.runtime.network.models import read_card
 from img2img.text import count_of, show
 
 SEEN = "data.png"
-"""Contact sheet in `samples/` of training pictures as the method sees them."""
+"""Contact sheet of training pictures as the method sees them."""
 
 SEEN_NOTES = "data.json"
 """What is known about the pictures of `SEEN`: `{"notes": [...], "items": [{"files": [...], "odd": [...]}]}`."""
@@ -118,13 +118,13 @@ class RunFolder:
             best=best,
             models=models,
             seen=self._seen_sheet(notes),
-            seen_notes=_json(self.folder / "samples" / SEEN_NOTES),
+            seen_notes=_json(self.folder / SEEN_NOTES),
             pictures=_pictures(self.folder / "pictures.json"),
             notes=notes,
         )
 
     def _seen_sheet(self, notes: list[str]) -> str | None:
-        path = self.folder / "samples" / SEEN
+        path = self.folder / SEEN
         try:
             stamp = path.stat().st_mtime_ns
             if self._seen is None or self._seen[0] != stamp:
@@ -132,7 +132,7 @@ class RunFolder:
         except FileNotFoundError:
             return None
         except (OSError, ValueError, SyntaxError) as error:
-            notes.append(f"samples/{SEEN} cannot be read: {error}")
+            notes.append(f"{SEEN} cannot be read: {error}")
             return None
         return self._seen[1]
 

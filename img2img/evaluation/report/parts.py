@@ -1,6 +1,7 @@
 """Parts of the HTML of reports: tables, lists and numbers."""
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from img2img.pages.page import escape
 from img2img.text import show
@@ -51,6 +52,23 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: Sequen
         f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(", ".join(head))}">'
         f"<table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>"
     )
+
+
+def picture(url: str, about: str) -> str:
+    """A large picture that scrolls in its own area."""
+    inside = f'<img class="sheet" src="{escape(url)}" alt="{escape(about)}">'
+    return f'<div class="scroll view" tabindex="0" role="region" aria-label="{escape(about)}">{inside}</div>'
+
+
+def odd_ones(found: Any) -> str:
+    """A list of what is odd about training pictures: `items` of `folder.SEEN_NOTES`, which may be damaged."""
+    lines = []
+    for place, item in enumerate(found if isinstance(found, list) else [], 1):
+        if isinstance(item, dict) and isinstance(item.get("odd"), list) and item["odd"]:
+            files = item.get("files")
+            names = ", ".join(map(str, files)) if isinstance(files, list) else ""
+            lines.append(f"{place}: {'; '.join(map(str, item['odd']))}" + (f" ({names})" if names else ""))
+    return items(lines, kind="warning")
 
 
 def number(value: float | None) -> str:

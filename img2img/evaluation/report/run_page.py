@@ -210,22 +210,11 @@ def _data(run: Found) -> str:
     inside += parts.items(map(str, notes)) if isinstance(notes, list) else ""
     if run.seen:
         inside += (
-            '<h3>What the method sees</h3><p class="quiet">Training pictures after resizing, cropping and augmentation, '
-            f'odd ones first.</p>{_odd(run)}<div class="scroll view" tabindex="0" role="region" aria-label="Training '
-            'pictures">'
-            f'<img id="seen" src="{run.seen}" alt="Training pictures as the method sees them"></div>'
+            "<h3>What the method sees</h3>"
+            '<p class="quiet">Training pictures after resizing, cropping and augmentation, odd ones first.</p>'
+            f"{parts.odd_ones(run.seen_notes.get('items'))}{parts.picture(run.seen, 'What the method sees')}"
         )
     return parts.section("Data", inside, name="data-summary")
-
-
-def _odd(run: Found) -> str:
-    found = run.seen_notes.get("items")
-    lines = []
-    for place, item in enumerate(found if isinstance(found, list) else [], 1):
-        if isinstance(item, dict) and item.get("odd"):
-            names = ", ".join(map(str, item.get("files", [])))
-            lines.append(f"{place}: {'; '.join(map(str, item['odd']))} ({names})")
-    return parts.items(lines, kind="warning")
 
 
 def _settings(run: Found) -> str:

@@ -56,7 +56,7 @@ def test_a_training_writes_its_report_and_is_not_changed_by_it(data: Path, tmp_p
     train(PIX2PIX, config(data), tmp_path / "without", SilentListener(), device="cpu", report=False)
     assert outcome.report == tmp_path / "with" / "report.html"
     page = outcome.report.read_text(encoding="utf-8")
-    assert "finished, 6 steps" in page and "12 files" not in page
+    assert "finished, 6 steps" in page
     assert trials.log(tmp_path / "with") == trials.log(tmp_path / "without")
     ours, theirs = trials.weights(tmp_path / "with"), trials.weights(tmp_path / "without")
     assert all(ours[key].equal(theirs[key]) for key in theirs)

@@ -41,7 +41,7 @@ def test_what_is_odd_about_files(photo: Callable[..., Path], tmp_path: Path) -> 
     known, _ = facts.examine(parts)
     found = odd.of_files([known[part] for part in parts], crop=64)
     assert {part.path.name: reasons for part, reasons in found.items()} == {
-        "b.png": ["equal to a.png"],
+        "b.png": [f"equal to {tmp_path.name}/a.png"],
         "blue.png": ["nearly blank"],
         "long.png": ["far from square (200x60)"],
         "small.png": ["tiny (20x20)"],

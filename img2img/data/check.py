@@ -93,7 +93,7 @@ def _odd(examined: EntryFacts, crop: int, groups: list[str] | None) -> dict[Part
     """What is odd about training pictures. `groups`: look for duplicates only within each of them."""
     training = [(entry.group, one) for entry, one in examined if entry.split == "train"]
     found: dict[Part, list[str]] = {}
-    for group in groups or [None]:
+    for group in groups if groups is not None else (None,):
         found |= odd.of_files([one for name, one in training if group in (None, name)], crop)
     return found
 

@@ -180,6 +180,16 @@ def test_the_page_shows_what_the_run_holds(tmp_path: Path) -> None:
     assert 'id="notes"' not in page
 
 
+def test_a_figure_of_the_input_shares_the_chart_of_the_result(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run", sheets=0)
+    for step in (50, 100):
+        add_line(folder, {"step": step, "validation": {"psnr": step, "psnr_input": 1.0, "l1_input": 1.0}})
+    charts = data_of(run_page.build(read(folder), running=False))["charts"]
+    shown = {chart["title"]: [one["name"] for one in chart["series"]] for chart in charts}
+    assert shown["Validation: psnr"] == ["psnr", "psnr_input"]
+    assert shown["Validation: l1_input"] == ["l1_input"] and "Validation: psnr_input" not in shown
+
+
 def test_the_page_of_a_running_training_loads_itself_again(tmp_path: Path) -> None:
     page = run_page.build(read(write_run(tmp_path / "run", steps=1000)), running=True)
     assert "running, step 100 of 1,000" in page

@@ -82,11 +82,20 @@ def check(data: Section, progress: Callable[[int, int], None] = lambda done, all
             members = [entry for entry in examined if entry[0].group in names]
             findings += _check_duplicates(members, f"{names[0]}s" if pairs else "pictures")
     findings.sort(key=lambda finding: ("error", "warning", "note").index(finding.level))
-    training = [one for entry, one in examined if entry.split == "train"]
-    return Report(found.summary, _groups(examined), findings, odd.of_files(training, int(getattr(data, "crop", 0))))
+    crop = int(getattr(data, "crop", 0))
+    return Report(found.summary, _groups(examined), findings, _odd(examined, crop, groups if pairs else None))
 
 
 EntryFacts = Sequence[tuple[Entry, Facts]]
+
+
+def _odd(examined: EntryFacts, crop: int, groups: list[str] | None) -> dict[Part, list[str]]:
+    """What is odd about training pictures. `groups`: look for duplicates only within each of them."""
+    training = [(entry.group, one) for entry, one in examined if entry.split == "train"]
+    found: dict[Part, list[str]] = {}
+    for group in groups if groups is not None else (None,):
+        found |= odd.of_files([one for name, one in training if group in (None, name)], crop)
+    return found
 
 
 def _check_sizes(examined: EntryFacts, data: Any) -> list[Finding]:

@@ -16,6 +16,11 @@ BLANK = 4.0
 """Standard deviation of the values, of 255, below which a picture is nearly blank."""
 
 
+def short_name(part: Part) -> str:
+    """The name of a file with its folder, which is often its domain."""
+    return f"{part.path.parent.name}/{part.path.name}"
+
+
 def of_shape(size: tuple[int, int], crop: int) -> list[str]:
     """What is odd about a picture of this width and height, from which crops of `crop` pixels are made."""
     width, height = size
@@ -45,5 +50,5 @@ def of_files(pictures: Sequence[Facts], crop: int) -> dict[Part, list[str]]:
         for place in places[1:]:
             first, other = pictures[places[0]].part, pictures[place].part
             if first.path != other.path:
-                found[other].append(f"{words} {first.path.name}")
+                found[other].append(f"{words} {short_name(first)}")
     return {part: reasons for part, reasons in found.items() if reasons}

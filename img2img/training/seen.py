@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from img2img.atomic import atomic
+from img2img.data.odd import short_name
 from img2img.data.seen import Seen
 from img2img.evaluation.report.folder import SEEN, SEEN_NOTES
 from img2img.runtime.image import pillow
@@ -62,7 +63,7 @@ def _cell(number: int, item: Seen, side: int) -> Image.Image:
     pictures = [_resized(picture, side) for picture in item.pictures.values()]
     height = max((one.height for one in pictures), default=0)
     width = max(sum(one.width + 2 for one in pictures) - 2, 60)
-    names = dict.fromkeys(part.path.name for part in item.parts)
+    names = dict.fromkeys(short_name(part) for part in item.parts)
     lines = [(f"{number}  {', '.join(names) or ', '.join(item.pictures)}", (0, 0, 0))]
     lines += [(reason, ODD) for reason in item.odd[:2]]
     cell = Image.new("RGB", (width, height + (1 + min(len(item.odd), 2)) * LINE + 2), PAPER)

@@ -7,10 +7,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from PIL import Image
 from pydantic import Field
 
 from img2img import methods
 from img2img.cli import app
+from img2img.data.paired import PairedSet
 from img2img.data.pairs import PairedData
 from img2img.errors import ConfigError
 from img2img.methods.config import RunConfig
@@ -100,3 +102,36 @@ def test_usage_errors(img2img: Callable[..., Any], here: Path, words: list[str],
 def test_a_terminal_shows_progress_that_disappears(img2img: Callable[..., Any], pairs: Path) -> None:
     done = img2img("data", "check", pairs, "--for", "pairs", terminal=True)
     assert done.status == 0 and "pairs can train on this" in done.err
+
+
+def test_a_sheet_shows_what_the_method_sees(
+    img2img: Callable[..., Any], pairs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Method:
+        recipe = Recipe
+
+        def __init__(self, config: Any) -> None:
+            self.config = config
+
+        def load(self) -> Any:
+            return PairedSet.read(self.config.data, seed=0).dataset
+
+    monkeypatch.setattr(methods, "find", lambda name: Method)
+    Image.new("RGB", (40, 40), "navy").save(pairs / "B" / "0.png")
+    settings = ("--set", "data.load=36", "--set", "data.crop=32")
+    for name in ("sheet.png", "sheet.html"):
+        done = img2img("data", "check", pairs, "--for", "pairs", *settings, "--sheet", pairs / name)
+        assert done.status == 0 and done.err.splitlines()[-1] == f"wrote {pairs / name}"
+    with Image.open(pairs / "sheet.png") as sheet:
+        assert sheet.width > 400
+    page = (pairs / "sheet.html").read_text(encoding="utf-8")
+    assert "1: nearly blank; target is nearly blank" in page and "11 training pairs, 1 held out" in page
+
+
+@pytest.mark.parametrize(("name", "status", "message"), [("a.gif", 2, "ends in .png"), ("a.png", 1, "is not written")])
+def test_a_sheet_that_cannot_be_made(
+    img2img: Callable[..., Any], pairs: Path, name: str, status: int, message: str
+) -> None:
+    (pairs / "A" / "x.png").write_bytes(b"")
+    done = img2img("data", "check", pairs, "--for", "pairs", "--sheet", pairs / name)
+    assert done.status == status and message in done.err and not (pairs / name).exists()

@@ -10,6 +10,10 @@ GROUPS = (("accuracy_", "Accuracy of the discriminator"), ("gradient/", "Norms o
 """Training figures with these beginnings have their own chart."""
 
 
+INPUT = "_input"
+"""End of the name of a figure of the untouched input. It shares the chart of the figure of the result."""
+
+
 class Charts:
     """The data of charts. Equal lists of steps are stored once."""
 
@@ -44,7 +48,10 @@ def of_run(log: Log, headline: str | None) -> Charts:
     for key in sorted(validation, key=lambda key: key.name != headline):  # a stable sort
         if len(log.curves[key].steps) < 2:  # one point is no curve; the table of the last validation has it
             continue
-        charts.add(f"Validation: {key.name}", [(key.name, f"Validation/{key.name}", log, key)])
+        beside = Key(key.kind, key.name + INPUT)
+        if key.name.removesuffix(INPUT) == key.name or Key(key.kind, key.name.removesuffix(INPUT)) not in log.curves:
+            keys = [key, beside] if beside in log.curves else [key]
+            charts.add(f"Validation: {key.name}", [(one.name, f"Validation/{one.name}", log, one) for one in keys])
     return charts
 
 

@@ -44,7 +44,8 @@ def build(method: str, sheet: Image.Image, items: Sequence[Mapping[str, Any]], c
 def _seen(sheet: Image.Image, items: Sequence[Mapping[str, Any]]) -> str:
     url = page.picture_url(sheet, "webp", quality=90, method=4)
     words = "Training pictures after resizing, cropping and augmentation, odd ones first."
-    return f'<p class="quiet">{words}</p>{parts.odd_ones(list(items))}{parts.picture(url, "What the method sees")}'
+    picture = parts.picture(url, "What the method sees", kind="scroll")
+    return f'<p class="quiet">{words}</p>{parts.odd_ones(list(items))}{picture}'
 
 
 def _finding(finding: Mapping[str, Any]) -> str:

@@ -54,10 +54,10 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: Sequen
     )
 
 
-def picture(url: str, about: str) -> str:
-    """A large picture that scrolls in its own area."""
+def picture(url: str, about: str, *, kind: str = "scroll view") -> str:
+    """A large picture that scrolls in its own area. `kind`: classes of the area; "scroll" scrolls sideways only."""
     inside = f'<img class="sheet" src="{escape(url)}" alt="{escape(about)}">'
-    return f'<div class="scroll view" tabindex="0" role="region" aria-label="{escape(about)}">{inside}</div>'
+    return f'<div class="{kind}" tabindex="0" role="region" aria-label="{escape(about)}">{inside}</div>'
 
 
 def odd_ones(found: Any) -> str:

@@ -194,7 +194,7 @@ def _use(run: Found) -> str:
             f"<code>{text(export)}</code> writes its model.</p>"
         )
     commands = "\n".join(map(text, lines))
-    return parts.section("Use the model", f"{before}<pre>{commands}</pre>{after}", name="use")
+    return parts.section("Use the model", f'{before}<pre tabindex="0">{commands}</pre>{after}', name="use")
 
 
 def _data(run: Found) -> str:

@@ -67,8 +67,7 @@ def build(desk: Desk, access: Access, log: Callable[[str], None], *, max_body: i
         return JSONResponse({"status": "ok", "version": __version__, "requests": desk.count})
 
     async def job(http: HttpRequest) -> Response:
-        state = desk.state(http.path_params["id"])
-        return refusals.response(404, "no such request, or it has ended") if state is None else JSONResponse(state)
+        return JSONResponse(desk.state(http.path_params["id"]))
 
     async def work(http: HttpRequest) -> Response:
         try:

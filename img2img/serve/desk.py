@@ -77,11 +77,14 @@ class Desk:
         finally:
             place.leave()
 
-    def state(self, name: str) -> dict[str, Any] | None:
-        """How far a request is, as JSON. None: there is none of this name."""
+    def state(self, name: str) -> dict[str, Any]:
+        """How far a request is, as JSON. `unknown`: there is none of this name, or it has ended.
+
+        That is no error: whoever asks again and again asks too early and too late.
+        """
         work = self._by_id.get(name)
         if work is None:
-            return None
+            return {"state": "unknown", "ahead": 0, "share": 0}
         if work.began is None:
             return {"state": "waiting", "ahead": self._works.index(work), "share": 0}
         return {"state": "working", "ahead": 0, "share": round(work.share, 4)}
@@ -128,7 +131,7 @@ class Place:
         loop = asyncio.get_running_loop()
         future = self._future = loop.run_in_executor(desk._pool, _run, desk.engine, request, work)
         while not future.done():
-            await asyncio.wait({future, gone}, timeout=POLL, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([future, gone], timeout=POLL, return_when=asyncio.FIRST_COMPLETED)
             if future.done():
                 break
             if gone.done():

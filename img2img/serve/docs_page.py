@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from img2img.pages.page import escape
@@ -65,7 +66,7 @@ def _type(schema: dict[str, Any], required: bool) -> str:
     return f"{name}{limits}{', required' if required else ''}"
 
 
-def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     names = "".join(f'<th scope="col">{one}</th>' for one in head)
     body = "".join(
         f"<tr><td><code>{escape(first)}</code></td>{''.join(f'<td>{escape(one)}</td>' for one in rest)}</tr>\n"

@@ -40,10 +40,7 @@ def describe(*, with_token: bool = False) -> dict[str, Any]:
             "summary": "Tell how far a request is that was sent with the header Img2img-Job.",
             "operationId": "job",
             "parameters": [{"name": "id", "in": "path", "required": True, "schema": _TEXT}],
-            "responses": {
-                "200": _json("How far it is.", {"$ref": "#/components/schemas/Job"}),
-                "404": _error("There is no such request, or it has ended."),
-            },
+            "responses": {"200": _json("How far it is.", {"$ref": "#/components/schemas/Job"})},
         }
     }
     paths["/health"] = {
@@ -124,7 +121,7 @@ def _schemas() -> dict[str, Any]:
     error = {"type": "object", "properties": {"error": _TEXT}, "required": ["error"]}
     model = {"type": "object", "properties": {"name": _TEXT}, "required": ["name"]}
     job = {
-        "state": {"type": "string", "enum": ["waiting", "working"]},
+        "state": {"type": "string", "enum": ["unknown", "waiting", "working"]},
         "ahead": {"type": "integer", "description": "Number of requests before it."},
         "share": {"type": "number", "minimum": 0, "maximum": 1, "description": "The part of its tiles that is done."},
     }

@@ -130,8 +130,9 @@ class Place:
         desk, work = self._desk, self.work
         loop = asyncio.get_running_loop()
         future = self._future = loop.run_in_executor(desk._pool, _run, desk.engine, request, work)
+        either: set[asyncio.Future[Any]] = {future, gone}
         while not future.done():
-            await asyncio.wait([future, gone], timeout=POLL, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(either, timeout=POLL, return_when=asyncio.FIRST_COMPLETED)
             if future.done():
                 break
             if gone.done():

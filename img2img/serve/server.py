@@ -81,24 +81,24 @@ def run(app: ASGIApp, desk: Desk, found: socket.socket, started: Callable[[], No
 
     started: called when the server answers.
     """
-    config = uvicorn.Config(
-        app,
-        access_log=False,
-        lifespan="on",
-        limit_concurrency=MOST_CONNECTIONS,
-        log_config=None,
-        proxy_headers=False,
-        server_header=False,
-        timeout_graceful_shutdown=GRACE,
-        ws="none",
-    )
-    asyncio.run(_Server(config, desk, started).serve(sockets=[found]))
+    asyncio.run(Server(app, desk, started).serve(sockets=[found]))
 
 
-class _Server(uvicorn.Server):
+class Server(uvicorn.Server):
     """Cancels the work at the first signal, and leaves the signal's usual effect to nobody: stopping is no failure."""
 
-    def __init__(self, config: uvicorn.Config, desk: Desk, started: Callable[[], None]) -> None:
+    def __init__(self, app: ASGIApp, desk: Desk, started: Callable[[], None] = lambda: None) -> None:
+        config = uvicorn.Config(
+            app,
+            access_log=False,
+            lifespan="on",
+            limit_concurrency=MOST_CONNECTIONS,
+            log_config=None,
+            proxy_headers=False,
+            server_header=False,
+            timeout_graceful_shutdown=GRACE,
+            ws="none",
+        )
         super().__init__(config)
         self._desk = desk
         self._on_start = started

@@ -20,7 +20,7 @@ const HELP = {
 const $ = (id) => document.getElementById(id);
 const view = new View($("view"), () => ($("zoom").value = `${Math.round(100 * view.zoom)} %`));
 const editor = new Editor(view, { changed: showTools, tool: useTool, split: setSplit });
-const options = new Options($("options"), () => show());
+const options = new Options($("options"), () => showMode(mode));
 const pictures = new Pictures($("list"), (picture) => showPicture(picture));
 let mode = "picture"; // or "result"
 let shown = null; // the picture that the view has decoded
@@ -68,22 +68,19 @@ async function showPicture(picture) {
   await showMode(mode);
 }
 
-/** Switch between the picture, with its mask, and the result. */
+/** Switch between the picture, with its mask if holes are to be filled, and the result. */
 async function showMode(wanted) {
   const picture = pictures.current;
   mode = picture?.results.length && wanted === "result" ? "result" : "picture";
+  const visible = isVisible(picture);
+  const paints = visible && mode === "picture" && options.task === "inpaint";
+  if (paints) picture.mask ??= new Mask(view.width, view.height);
+  const mask = paints ? picture.mask : null;
+  if (editor.mask !== mask) editor.edit(mask);
+  if (mode === "picture" && view.after) view.compare(null);
   show();
-  if (!picture || shown !== picture || !picture.visible) return;
-  view.compare(null);
-  if (mode === "picture") {
-    if (options.task === "inpaint") {
-      picture.mask ??= new Mask(view.width, view.height);
-      if (editor.mask !== picture.mask) editor.edit(picture.mask);
-    } else if (editor.mask) editor.edit(null);
-    return;
-  }
-  editor.edit(null);
-  const result = picture.results[$("which").selectedIndex] ?? picture.results[0];
+  if (!visible || mode === "picture") return;
+  const result = chosenResult(picture);
   const [width, height] = (picture.size ?? "0x0").split("x").map(Number);
   const bitmap = width * height > MOST_SHOWN ? null : await decoded(result.blob);
   if (pictures.current === picture && mode === "result" && bitmap) view.compare(bitmap);
@@ -91,16 +88,20 @@ async function showMode(wanted) {
   show();
 }
 
+function isVisible(picture) {
+  return Boolean(picture && shown === picture && picture.visible);
+}
+
+function chosenResult(picture) {
+  return picture.results[$("which").selectedIndex] ?? picture.results[0];
+}
+
 /** Bring all controls in line with the state. */
 function show() {
   const picture = pictures.current;
-  const visible = Boolean(picture && shown === picture && picture.visible);
+  const visible = isVisible(picture);
   const undecoded = Boolean(picture && shown === picture && !picture.visible);
-  const painting = visible && mode === "picture" && options.task === "inpaint";
-  if (visible && painting !== Boolean(editor.mask)) {
-    showMode(mode);
-    return;
-  }
+  const painting = Boolean(editor.mask);
   $("view").hidden = !visible;
   $("no-preview").hidden = !undecoded;
   $("tabs").hidden = !picture || undecoded;
@@ -127,11 +128,11 @@ function showOutcome(picture) {
   $("outcome").hidden = mode !== "result" || !results.length;
   if ($("outcome").hidden) return;
   const select = $("which");
-  if (select.picture !== picture || select.length !== results.length) {
-    select.picture = picture;
+  if (select.results !== results) {
+    select.results = results;
     select.replaceChildren(...results.map((one) => new Option(one.name)));
   }
-  const result = results[select.selectedIndex] ?? results[0];
+  const result = chosenResult(picture);
   $("samples-row").hidden = results.length < 2;
   $("outcome-title").textContent = `${result.name}${picture.size ? `, ${picture.size.replace("x", "×")}` : ""}`;
   $("download").href = result.url;
@@ -291,7 +292,7 @@ $("redo").addEventListener("click", () => editor.redo());
 $("clear").addEventListener("click", () => editor.clear());
 for (const button of $("tools").querySelectorAll("[data-tool]")) button.addEventListener("click", () => useTool(button.dataset.tool));
 $("use").addEventListener("click", () => {
-  const result = pictures.current.results[$("which").selectedIndex] ?? pictures.current.results[0];
+  const result = chosenResult(pictures.current);
   pictures.add([new File([result.blob], result.name, { type: result.blob.type })]);
 });
 $("download-all").addEventListener("click", async () => {

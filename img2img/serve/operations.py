@@ -153,7 +153,7 @@ _WRITTEN = (
 _COLOURS = _shared("color_fix", "flag")
 _SEAMS = _shared("check_seams", "flag")
 _SIZE = "Size at which the network sees the picture: fit, keep, or a side in pixels."
-_IMAGE = Field("image", "file", "The picture: PNG, JPEG, WebP, TIFF, BMP, AVIF or GIF. `file` means the same.")
+_IMAGE = Field("image", "file", "The picture: PNG, JPEG, WebP, TIFF, BMP, AVIF or GIF. The name file works too.")
 _TO = "Domain of the model; GET /models lists them."
 
 OPERATIONS: dict[str, Operation] = {

@@ -103,7 +103,8 @@ function show() {
   const undecoded = Boolean(picture && shown === picture && !picture.visible);
   const painting = Boolean(editor.mask);
   $("view").hidden = !visible;
-  $("no-preview").hidden = !undecoded;
+  $("no-preview").hidden = !undecoded || Boolean(picture.error);
+  $("drop").classList.toggle("empty", !picture);
   $("tabs").hidden = !picture || undecoded;
   $("tools").hidden = !painting;
   $("split-row").hidden = !(visible && view.after);
@@ -113,7 +114,7 @@ function show() {
   $("view-help").textContent = !visible ? "" : !painting ? HELP.view : editor.tool === "box" ? HELP.box : HELP.paint;
   $("view").setAttribute("aria-label", painting ? "Mask editor" : mode === "result" ? "Picture and result" : "Picture");
   $("error").hidden = !picture?.error;
-  $("error").textContent = picture?.error ? `${picture.file.name}: ${picture.error}` : "";
+  $("error").textContent = !picture?.error || picture.error.includes(picture.file.name) ? (picture?.error ?? "") : `${picture.file.name}: ${picture.error}`;
   showOutcome(picture);
   const waiting = pictures.all.filter((one) => one.state !== "done" && !one.stop);
   $("run").disabled = !picture || Boolean(picture.stop) || !options.model;

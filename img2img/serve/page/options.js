@@ -7,6 +7,7 @@ export const TASKS = [
   ["inpaint", "Fill holes"],
 ];
 const FORMATS = ["png", "jpg", "webp", "tiff", "bmp", "avif"];
+const MOST_FIGURES = 9; // that are shown without a click
 const NO_FIGURES = new Set(["export", "16-bit weights", "blend"]); // checks of the file, not of its results
 
 /** An element with attributes and children. */
@@ -169,23 +170,24 @@ function tick(name, text) {
 
 /** What the card says. */
 function facts(model) {
-  const count = model.parameters >= 1e6 ? `${(model.parameters / 1e6).toFixed(1)} M` : `${Math.round(model.parameters / 1e3)} k`;
+  const size = model.parameters >= 1e6 ? `${(model.parameters / 1e6).toFixed(1)} M` : `${Math.round(model.parameters / 1e3)} k`;
   const rows = [
     ["Scale", model.scale > 1 && `×${model.scale}`],
-    ["Parameters", model.parameters && `${count}, ${model.precision}`],
+    ["Parameters", model.parameters && `${size}, ${model.precision}`],
     ["For", { clean: "clean photos", degraded: "poor photos" }[model.input_quality]],
     ["Licence", model.licence],
     ["Trained on", model.trained_on?.join(", ")],
   ].filter(([, value]) => value);
-  const list = (pairs) => make("dl", {}, ...pairs.flatMap(([key, value]) => [make("dt", {}, key), make("dd", {}, value)]));
+  const list = (pairs, kind) => make("dl", { class: kind }, ...pairs.flatMap(([key, value]) => [make("dt", {}, key), make("dd", {}, [value].flat().join(", "))]));
   const figures = Object.entries(model.metrics ?? {})
     .filter(([name]) => !NO_FIGURES.has(name))
     .map(([name, found]) => [name, figuresOf(found)]);
+  const count = figures.flatMap(([, found]) => found).length;
   if (!figures.length) return [list(rows)];
-  return [list(rows), make("details", {}, make("summary", {}, "Figures"), list(figures))];
+  return [list(rows), make("details", { open: count <= MOST_FIGURES }, make("summary", {}, "Figures"), list(figures, "figures"))];
 }
 
 function figuresOf(found) {
-  const numbers = Object.entries(found).filter(([, value]) => typeof value === "number");
-  return numbers.map(([name, value]) => `${name} ${Number(value.toPrecision(4))}`).join(", ");
+  const numbers = Object.entries(found).filter(([name, value]) => typeof value === "number" && name !== "cases");
+  return numbers.map(([name, value]) => `${name} ${Number(value.toPrecision(4))}`);
 }

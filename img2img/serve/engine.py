@@ -108,11 +108,10 @@ class Engine:
         try:
             return self._answer(request, offer, work)
         except Img2ImgError as error:
-            raise _without_paths(error, offer) from error
+            raise _without_paths(error, offer) from error.__cause__
         except Failed as failed:
-            if isinstance(failed.__cause__, Img2ImgError):
-                raise Failed from _without_paths(failed.__cause__, offer)
-            raise
+            cause = failed.__cause__
+            raise Failed from _without_paths(cause, offer) if isinstance(cause, Img2ImgError) else cause
 
     def models(self) -> list[dict[str, Any]]:
         """The facts of all models, as JSON."""

@@ -17,6 +17,9 @@ from PIL import Image
 # The tests run in as many processes as there are cores: threads on top would only get into each other's way.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# Tests write thousands of files and do not cut the power: waiting for the disk is a quarter of their time.
+os.fsync = lambda descriptor: None
+
 settings.register_profile("shared-machine", deadline=None)  # a slow moment of the machine is no failure
 settings.load_profile("shared-machine")
 

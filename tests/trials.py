@@ -130,11 +130,18 @@ def train_to_end(method: type[Method], config: RunConfig, run: Path) -> list[dic
     return [entry["validation"] for entry in log(run) if "validation" in entry]
 
 
-def export(method: Method, folder: Path) -> dict[str, ort.InferenceSession]:
-    """Export and check the models of `method`. Return suffix to session."""
+def suffixes(method: Method) -> list[str]:
+    """Return the suffixes of the models of `method`, such as ".AtoB"."""
+    return [model.suffix for model in method.models(method.networks)]
+
+
+def export(method: Method, folder: Path, *only: str) -> dict[str, ort.InferenceSession]:
+    """Export and check the models of `method`, or those with the suffixes `only`. Return suffix to session."""
     folder.mkdir(parents=True, exist_ok=True)
     sessions = {}
     for model in method.models(method.networks):
+        if only and model.suffix not in only:
+            continue
         exchange.export(model.network, model.card, folder / f"model{model.suffix}.onnx")
         sessions[model.suffix] = ort.InferenceSession(
             folder / f"model{model.suffix}.onnx", providers=["CPUExecutionProvider"]

@@ -39,6 +39,7 @@ COMMANDS = {
     "import": ("img2img.cli.import_:import_", "Import third-party checkpoints (.pth, .safetensors)."),
     "blend": ("img2img.cli.blend:blend", "Interpolate between two runs or model files."),
     "evaluate": ("img2img.cli.evaluate:evaluate", "Compare a model with simple baselines."),
+    "report": ("img2img.cli.report:report", "Write an HTML page about a training run, or compare runs."),
     "data": ("img2img.cli.data:data", "Check a data set before training."),
     "degrade": ("img2img.cli.degrade:degrade", "Preview the training degradations on your photos."),
     "doctor": ("img2img.cli.doctor:doctor", "Check this machine: what works and how fast."),

@@ -10,6 +10,7 @@ import typer
 from img2img.cli import console, trainer
 from img2img.cli.export import is_model
 from img2img.errors import UsageError
+from img2img.runtime.network.usage import usage
 
 
 def blend(
@@ -51,4 +52,4 @@ def blend(
         console.say(f"wrote {model}: {1 - weight:.4g} of {a}, {weight:.4g} of {b}, checked; use it with")
         card = models.read_card(model)
         assert card is not None
-        console.say(f"  {trainer.usage(model, card)}")
+        console.say(f"  {usage(model, card)}")

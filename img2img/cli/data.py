@@ -35,6 +35,14 @@ def data(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Change a setting, such as --set data.crop=128."),
     ] = None,
+    sheet: Annotated[
+        Path | None,
+        typer.Option(
+            "--sheet",
+            metavar="FILE",
+            help="Show training pictures as the method sees them, odd ones first: .png, .jpg, .webp or .html.",
+        ),
+    ] = None,
     max_pixels: options.MaxPixels = None,
     json: Annotated[bool, typer.Option("--json", help="Print the report as one JSON line.")] = False,
 ) -> ExitStatus:
@@ -44,26 +52,38 @@ def data(
     img2img data check street/ --for pix2pix          with A/ and B/, trainA/ and trainB/, or AB pictures
     img2img data check horses/ zebras/ --for cyclegan
     img2img data check faces/ --for stargan           a sub-folder per domain, or CelebA's table
+    img2img data check horses/ zebras/ --for cyclegan --sheet sheet.html
 
     Reports counts, sizes, unreadable files, names without a partner, duplicates between training and held-out pictures,
     and how the method will use the data. Exit status: 0 ready for training (warnings allowed), 1 not ready.
     """
     if action != "check":
         raise UsageError(f"data {show(action)}: use 'img2img data check DIR... --for METHOD'")
-    settings = _settings(method, folders, [*(assignments or []), *trainer.limit(max_pixels)])
+    from img2img.evaluation.sheet_rows import format_of
+
+    if sheet is not None and sheet.suffix.lower() != ".html" and format_of(sheet.suffix) is None:
+        raise UsageError(f"--sheet {show(sheet)}: use a file name that ends in .png, .jpg, .webp or .html")
+    config = _settings(method, folders, [*(assignments or []), *trainer.limit(max_pixels)])
     from img2img.data import check
 
     with _progress() as progress:
-        report = check.check(settings, progress)
+        report = check.check(config.data, progress)
     if json:
         console.write_json({"method": method, **report.record()})
     else:
         _show(report, method, folders)
+    if sheet is not None and not report.trainable:
+        console.say(f"{show(sheet)} is not written: first correct the errors above")
+    elif sheet is not None:
+        from img2img.cli.data_sheet import write
+
+        write(sheet, method, config, report)
+        console.say(f"wrote {show(sheet)}")
     return ExitStatus.OK if report.trainable else ExitStatus.SOME_FAILED
 
 
 def _settings(method: str, folders: list[Path], assignments: list[str]) -> Any:
-    """Return the data section of the method's configuration, as `train` would build it."""
+    """Return the configuration of the method, as `train` would build it."""
     import importlib.util
 
     missing = [name for name in ("torch", "pydantic") if importlib.util.find_spec(name) is None]
@@ -77,8 +97,7 @@ def _settings(method: str, folders: list[Path], assignments: list[str]) -> Any:
     recipe = methods.find(method).recipe
     values = recipe.with_defaults({"method": method, "data": {"folders": [str(folder) for folder in folders]}})
     assign(values, assignments)
-    config: Any = recipe.parse(values, where="settings")  # every recipe defines its own data section
-    return config.data
+    return recipe.parse(values, where="settings")  # Any: every recipe defines its own data section
 
 
 def _show(report: Report, method: str, folders: list[Path]) -> None:

@@ -10,6 +10,7 @@ import typer
 
 from img2img.cli import console, options, trainer
 from img2img.errors import UsageError
+from img2img.runtime.network.usage import usage
 
 if TYPE_CHECKING:
     from img2img.training.export import ExportedFile
@@ -152,7 +153,7 @@ def export(
     _show(written)
     for one in written:
         console.say(f"wrote {one.path}; use it with")
-        console.say(f"  {trainer.usage(one.path, one.card)}")
+        console.say(f"  {usage(one.path, one.card)}")
 
 
 def is_model(source: str) -> bool:

@@ -10,6 +10,7 @@ import typer
 
 from img2img.cli import console, trainer
 from img2img.errors import UsageError
+from img2img.runtime.network.usage import usage
 from img2img.runtime.tasks.settings import Settings
 
 
@@ -98,7 +99,7 @@ def import_(
         f"wrote {output}: {card.method}, x{card.scale}, {card.parameters:,} parameters; matches the network within"
         f" {done.verification.largest:.1g} at {len(done.verification.sizes)} sizes; use it with"
     )
-    console.say(f"  {trainer.usage(output, card)}")
+    console.say(f"  {usage(output, card)}")
 
 
 def _offset(assume: list[str]) -> int | None:

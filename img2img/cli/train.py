@@ -17,6 +17,7 @@ import typer
 from img2img.cli import console, options, run_settings, trainer
 from img2img.errors import ConfigError, ExitStatus, Interrupted
 from img2img.methods import METHODS
+from img2img.runtime.network.usage import usage
 from img2img.text import count_of, show, show_duration
 
 if TYPE_CHECKING:
@@ -166,7 +167,9 @@ def _report(outcome: Outcome, say: Callable[[str], None]) -> None:
         say("this stage writes no model; train the next one, with --start and this run")
     for model, card in outcome.models.items():
         say(f"wrote {model}, checked against the network; use it with")
-        say(f"  {trainer.usage(model, card)}")
+        say(f"  {usage(model, card)}")
+    if outcome.report is not None:
+        say(f"curves, samples and settings: {outcome.report}")
 
 
 def _exit_process() -> None:
@@ -212,6 +215,7 @@ def _smoke(method_type: type[Method], config: RunConfig, device: str, threads: i
                 max_minutes=SMOKE_MINUTES,
                 max_steps=SMOKE_STEPS,
                 measure_context=False,
+                report=False,
             )
         except Interrupted as error:
             raise Interrupted("stopped; --smoke keeps nothing") from error

@@ -1,21 +1,16 @@
-"""What the commands around training share: required packages, settings files, and how to use a model."""
+"""What the commands around training share: required packages and settings files."""
 
 from __future__ import annotations
 
 import importlib.util
 import os
-import shlex
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from img2img.errors import ConfigError
 
-if TYPE_CHECKING:
-    from img2img.runtime.network.card import Card
-
 PACKAGES = ("torch", "torchvision", "accelerate", "pydantic", "onnx", "safetensors", "cv2")
-INPUTS = {"upscale": "PHOTO", "translate": "PICTURE", "inpaint": "PHOTO --mask MASK"}
 
 
 def need_training_packages() -> None:
@@ -47,14 +42,3 @@ def read_settings(path: Path) -> dict[str, Any]:
 def limit(max_pixels: int | None) -> list[str]:
     """Return --max-pixels as an assignment to the settings; none if it was not given."""
     return [] if max_pixels is None else [f"data.max_pixels={max_pixels}"]
-
-
-def usage(model: Path, card: Card) -> str:
-    """Return the command that uses a model file."""
-    if card.morphs:
-        return f"img2img morph FIRST LAST --model {shlex.quote(str(model))}"
-    to = f" --to {shlex.quote(card.domains[0])}" if card.domains else ""
-    reference = " --reference REFERENCE" if card.reference is not None else ""
-    samples = " --samples 8" if card.latent is not None else ""
-    command = "restore" if card.task == "upscale" and card.scale == 1 else card.task
-    return f"img2img {command} {INPUTS[card.task]} --model {shlex.quote(str(model))}{to}{reference}{samples}"

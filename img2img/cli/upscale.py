@@ -26,6 +26,39 @@ def upscale(
             rich_help_panel="Model",
         ),
     ] = None,
+    width: Annotated[
+        int | None,
+        typer.Option(metavar="PIXELS", help="Width of the result, instead of --scale.", rich_help_panel="Model"),
+    ] = None,
+    height: Annotated[
+        int | None, typer.Option(metavar="PIXELS", help="Height of the result.", rich_help_panel="Model")
+    ] = None,
+    long_side: Annotated[
+        int | None, typer.Option(metavar="PIXELS", help="Longer side of the result.", rich_help_panel="Model")
+    ] = None,
+    megapixels: Annotated[
+        float | None, typer.Option(metavar="N", help="Million pixels of the result.", rich_help_panel="Model")
+    ] = None,
+    fit: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WxH", help="Largest result that fits this box: --fit 3840x2160.", rich_help_panel="Model"
+        ),
+    ] = None,
+    tta: Annotated[
+        bool,
+        typer.Option(
+            "--tta",
+            help="Average the results of the eight orientations of each picture. A little better, eight times as long.",
+            rich_help_panel="Model",
+        ),
+    ] = False,
+    wrap: Annotated[
+        str | None,
+        typer.Option(
+            metavar="x|y|xy", help="Seamless textures: the result repeats in these directions.", rich_help_panel="Model"
+        ),
+    ] = None,
     budget: Annotated[
         str | None,
         typer.Option(
@@ -48,6 +81,7 @@ def upscale(
     img2img upscale photo.jpg                  writes photo_x4.jpg
     img2img upscale photos/ -r                 writes the same tree to photos_x4/
     img2img upscale *.png -o large/ --scale 2
+    img2img upscale photo.jpg --fit 3840x2160  for a 4K screen; keeps the proportions
     curl -s URL | img2img upscale - > large.png
 
     If a picture cannot be read, the others are still processed. Files are written completely or not at all.
@@ -57,7 +91,19 @@ def upscale(
     from img2img.runtime.tasks.upscale import UpscaleTask
 
     settings = Settings(**given)
-    task = UpscaleTask(scale=scale, budget=budget, tile=parse_tile(tile), strength=settings.strength)
+    task = UpscaleTask(
+        scale=scale,
+        width=width,
+        height=height,
+        long_side=long_side,
+        megapixels=megapixels,
+        fit=fit,
+        ensemble=tta,
+        wrap=wrap,
+        budget=budget,
+        tile=parse_tile(tile),
+        strength=settings.strength,
+    )
     if raw is not None:
         from img2img.cli.video import stream
 

@@ -2,11 +2,11 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from img2img.data import facts, folders, orientation
+from img2img.data import facts, folders, odd, orientation
 from img2img.data.facts import Facts
 from img2img.data.jitter import JitterSection
 from img2img.data.pairs import Pair, Part
@@ -36,6 +36,8 @@ class Report:
     summary: list[str]
     groups: list[Group]
     findings: list[Finding]
+    odd: dict[Part, list[str]] = field(default_factory=dict)
+    """What is odd about training pictures, for those that are, see `odd.of_files`. Not part of `record`."""
 
     @property
     def trainable(self) -> bool:
@@ -80,7 +82,8 @@ def check(data: Section, progress: Callable[[int, int], None] = lambda done, all
             members = [entry for entry in examined if entry[0].group in names]
             findings += _check_duplicates(members, f"{names[0]}s" if pairs else "pictures")
     findings.sort(key=lambda finding: ("error", "warning", "note").index(finding.level))
-    return Report(found.summary, _groups(examined), findings)
+    training = [one for entry, one in examined if entry.split == "train"]
+    return Report(found.summary, _groups(examined), findings, odd.of_files(training, int(getattr(data, "crop", 0))))
 
 
 EntryFacts = Sequence[tuple[Entry, Facts]]

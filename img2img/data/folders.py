@@ -153,10 +153,10 @@ class Photos:
         kept = [place for place, path in enumerate(paths) if path in sizes]
         small = [path for path in paths if path not in sizes]
         megapixels = sum(sizes.values()) / 1e6
-        return cls([paths[place] for place in kept], _Subset(cache, kept), small, megapixels, cache.note)
+        return cls([paths[place] for place in kept], Subset(cache, kept), small, megapixels, cache.note)
 
 
-class _Subset(Sequence[NDArray[np.uint8]]):
+class Subset(Sequence[NDArray[np.uint8]]):
     """Some items of another sequence."""
 
     def __init__(self, whole: Sequence[NDArray[np.uint8]], places: list[int]) -> None:

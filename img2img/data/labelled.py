@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -99,6 +99,10 @@ class DomainCrops(Dataset[dict[str, Tensor]]):
         group = groups[which]
         stream = int(self._first[data_set]) + which
         return int(group[order.shuffled_index(self.seed, turn // len(groups), len(group), stream=stream)])
+
+    def sources(self, index: int) -> list[tuple[Sequence[Any], int]]:
+        """See `seen.Sourced`."""
+        return [(self.pictures, self.place(index))]
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         place = self.place(index)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,20 +44,32 @@ class PairedCrops(Dataset[dict[str, Tensor]]):
     Args:
         pairs: input and target of each pair, uint8 `[H, W, C]`, of one height and width.
         labels: whether the inputs are classes.
+        palette: their colours, for people who look at the pictures.
 
     Items: `{"input": uint8 [C, crop, crop], "target": uint8 [C, crop, crop]}`.
     """
 
     def __init__(
-        self, pairs: Sequence[tuple[Pixels, Pixels]], settings: PairedData, *, seed: int, labels: bool = False
+        self,
+        pairs: Sequence[tuple[Pixels, Pixels]],
+        settings: PairedData,
+        *,
+        seed: int,
+        labels: bool = False,
+        palette: Pixels | None = None,
     ) -> None:
         self.pairs = pairs
         self.labels = labels
+        self.palette = palette
         self.settings = settings
         self.seed = seed
 
     def __len__(self) -> int:
         return order.ENDLESS
+
+    def sources(self, index: int) -> list[tuple[Sequence[Any], int]]:
+        """See `seen.Sourced`."""
+        return [(self.pairs, order.shuffled_index(self.seed, index, len(self.pairs)))]
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         source, target = self.pairs[order.shuffled_index(self.seed, index, len(self.pairs))]
@@ -127,7 +139,7 @@ class PairedSet:
         if turned := orientation.turned_apart(pairs.train + pairs.test):
             notes.append(f"warning: {orientation.explain(len(turned))}: {layouts.list_first(turned)}")
         return cls(
-            dataset=PairedCrops(cache, data, seed=seed, labels=palette is not None),
+            dataset=PairedCrops(cache, data, seed=seed, labels=palette is not None, palette=palette),
             held_out=held,
             palette=palette,
             input_channels=reader.input_channels if palette is None else len(palette),

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -72,6 +73,10 @@ class PhotoCrops(Dataset[dict[str, Tensor]]):
 
     def __len__(self) -> int:
         return ENDLESS
+
+    def sources(self, index: int) -> list[tuple[Sequence[Any], int]]:
+        """See `seen.Sourced`."""
+        return [(self.photos, shuffled_index(self.seed, index, len(self.photos)))]
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         photo = self.photos[shuffled_index(self.seed, index, len(self.photos))]

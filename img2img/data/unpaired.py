@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,11 +79,18 @@ class UnpairedCrops(Dataset[dict[str, Tensor]]):
     def __len__(self) -> int:
         return order.ENDLESS
 
+    def sources(self, index: int) -> list[tuple[Sequence[Any], int]]:
+        """See `seen.Sourced`."""
+        return [
+            (pictures, order.shuffled_index(self.seed, index, len(pictures), stream=stream))
+            for stream, pictures in enumerate(self.sides.values(), 1)
+        ]
+
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         rng = order.generator(self.seed, index)
         item: dict[str, Tensor] = {}
-        for stream, (name, pictures) in enumerate(self.sides.items(), 1):
-            picture = pictures[order.shuffled_index(self.seed, index, len(pictures), stream=stream)]
+        for name, (pictures, place) in zip(self.sides, self.sources(index), strict=True):
+            picture = pictures[place]
             window = Window.draw(rng, picture, self.settings.crop, flip=self.settings.flip)
             item[name] = jitter.to_tensor(window.cut(augment(self.settings.augment, rng, picture)))
         return item

@@ -2,8 +2,10 @@
 
 import pickle
 import re
+import sys
 import urllib.error
 from collections.abc import Mapping
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any, Literal
 
@@ -129,7 +131,8 @@ def _download() -> Mapping[str, Tensor]:
 
     weights = VGG19_Weights.IMAGENET1K_V1
     try:
-        state: Mapping[str, Tensor] = weights.get_state_dict(progress=True, check_hash=True)
+        with redirect_stdout(sys.stderr):  # where torch.hub says what it downloads
+            state: Mapping[str, Tensor] = weights.get_state_dict(progress=True, check_hash=True)
     except (urllib.error.URLError, OSError, RuntimeError) as error:
         raise DownloadError(
             f"perceptual: cannot download the VGG19 weights from {weights.url} ({error}); "

@@ -273,7 +273,7 @@ def _task(name: str, options: dict[str, Any], settings: Settings) -> Task:
         raise UsageError(f"unknown task {name!r}; tasks: {', '.join(kinds)}")
     kind = kinds[name]
     known = set(kind.__dataclass_fields__) - {"wanted", "style", "masks", "strength"}
-    known -= {"scale", "budget"} if kind is RestoreTask else set()
+    known -= {"scale", "width", "height", "long_side", "megapixels", "fit", "budget"} if kind is RestoreTask else set()
     if unknown := sorted(set(options) - known):
         raise UsageError(f"{name} has no option {unknown[0]!r}; options: {', '.join(sorted(known))}")
     if isinstance(options.get("to"), str):

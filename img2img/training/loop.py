@@ -23,6 +23,7 @@ from img2img.training.engine import Engine, copied
 from img2img.training.health import Health
 from img2img.training.listener import Listener, SilentListener
 from img2img.training.record import Record
+from img2img.training.reporter import Reporter, session
 from img2img.training.run import Run, check_folder
 from img2img.training.stop import Stopped, StopRequest, signals_during_backward, stop_signals
 from img2img.training.stream import Steps, load_batches
@@ -50,6 +51,7 @@ class Outcome:
         seconds: time spent in steps, without validations and checkpoints.
         waiting: the part of `seconds` spent waiting for data.
         gpu_bytes: peak GPU memory; 0 without a GPU.
+        report: the page about the run; None if it was not written.
     """
 
     step: int
@@ -59,6 +61,7 @@ class Outcome:
     seconds: float = 0.0
     waiting: float = 0.0
     gpu_bytes: int = 0
+    report: Path | None = None
 
 
 @dataclass
@@ -88,6 +91,7 @@ def train(
     max_minutes: float | None = None,
     max_steps: int | None = None,
     measure_context: bool = True,
+    report: bool = True,
 ) -> Outcome:
     """Train until `config.steps`, from scratch or from where the run in `folder` stopped.
 
@@ -99,6 +103,7 @@ def train(
             written.
         measure_context: whether the cards of the models say how much of the picture a result depends on. That takes
             minutes for deep networks; without it, models run on whole pictures.
+        report: whether to write report.html, after each validation and at the end.
 
     Raises:
         ConfigError, DataError: before the first step. The message names the key or the file.
@@ -117,10 +122,14 @@ def train(
     training = _Training(method, dataset, config, folder, listener, device)
     try:
         training.restore()
+        if report:
+            training.begin_report()
         with stop_signals() as stop:
             training.stop = stop
             training.run_steps(started + 60 * max_minutes if max_minutes is not None else math.inf, max_steps)
-        return training.finish(measure_context=measure_context)
+        outcome = training.finish(measure_context=measure_context)
+        outcome.report = training.report(running=False)
+        return outcome
     except KeyboardInterrupt as error:  # a second Ctrl-C, or one while the models are written
         raise Interrupted(training.saved_work()) from error
     except (MemoryError, torch.OutOfMemoryError) as error:
@@ -132,6 +141,7 @@ def train(
         reason = error.strerror if isinstance(error, OSError) else error
         raise TrainingError(f"{folder}: cannot be written ({reason}); {training.run.store.last_good()}") from error
     finally:
+        training.report(running=False)
         training.run.close()
 
 
@@ -166,6 +176,7 @@ class _Training:
         self.outcome = Outcome(0, config.steps, {})
         self.initial: Checkpoint | None = None
         self.record: Record | None = None
+        self.reporter: Reporter | None = None
 
     def restore(self) -> None:
         """Continue from the last good checkpoint, if there is one."""
@@ -174,6 +185,26 @@ class _Training:
             self.listener.note(_continuing(self.step, self.config.steps))
         self.initial = copied(self._checkpoint()) if not self.step else None
         self.record = Record(self.run, self.step) if self.main else None
+
+    def begin_report(self) -> None:
+        """Keep a page about the run up to date from now on."""
+        if not self.main:
+            return
+        described = session(self.engine, self.workers)
+        self.reporter = Reporter(self.run.folder, self.step, described, self.listener.note)
+        crop = int(getattr(getattr(self.config, "data", None), "crop", 0))
+        self.reporter.show_data(self.dataset, crop=crop, notes=self.method.notes)
+        self.report(running=True)
+
+    def report(self, *, running: bool) -> Path | None:
+        """Write the page about the run as it is now. Return it, or None if there is none. The last page is final."""
+        reporter = self.reporter
+        if reporter is None:
+            return None
+        reporter.timed(self.step, self.outcome.seconds, self.outcome.waiting)
+        if not running:
+            self.reporter = None
+        return reporter.path if reporter.write(running=running) else None
 
     def run_steps(self, deadline: float, max_steps: int | None) -> None:
         """Take steps until the last one, the deadline, or a request to stop. The state is saved in every case."""
@@ -190,6 +221,7 @@ class _Training:
         self.listener.started(self.step, self.config.steps)
         if self.validation_due:  # the run was stopped before or during it
             self._save(self._validate())
+            self.report(running=True)
         stopped = False
         while self.step < end and not stopped:
             for batches in self._batches():
@@ -209,6 +241,8 @@ class _Training:
                         self._roll_back()
                         break
                     self._save(figure)
+                    if figure is not None:
+                        self.report(running=True)
                 if last:
                     end = self.step
                     break
@@ -276,12 +310,12 @@ class _Training:
                     self._warn(warning)
         self.seconds_of_step = time.monotonic() - began
         self.outcome.seconds += self.seconds_of_step
+        if log and self.reporter:
+            self.reporter.timed(self.step, self.outcome.seconds, self.outcome.waiting)
         return losses
 
     def _batches(self) -> Iterator[list[Batch]]:
         config, accelerator, count = self.config, self.engine.accelerator, self.method.batches
-        on_gpu = accelerator.device.type == "cuda"
-        workers = config.workers if config.workers is not None else (8 if on_gpu else 0)
         order = Steps(
             self.step * count,
             config.steps * count,
@@ -289,7 +323,7 @@ class _Training:
             process=accelerator.process_index,
             processes=accelerator.num_processes,
         )
-        loader = load_batches(self.dataset, order, workers=workers, pin_memory=on_gpu)
+        loader = load_batches(self.dataset, order, workers=self.workers, pin_memory=self._on_gpu)
         for _ in range(self.step, config.steps):
             began = time.monotonic()
             with self._at_once():
@@ -298,6 +332,15 @@ class _Training:
             self.outcome.seconds += waited
             self.outcome.waiting += waited
             yield batches
+
+    @property
+    def workers(self) -> int:
+        """The processes that load data."""
+        return self.config.workers if self.config.workers is not None else (8 if self._on_gpu else 0)
+
+    @property
+    def _on_gpu(self) -> bool:
+        return bool(self.engine.accelerator.device.type == "cuda")
 
     def _to_device(self, batch: Batch) -> Batch:
         moved = {name: value.to(self.engine.accelerator.device, non_blocking=True) for name, value in batch.items()}

@@ -12,6 +12,7 @@ from typing import Any
 from img2img.atomic import atomic, leftovers
 from img2img.data import inventory
 from img2img.errors import ConfigError, PictureError
+from img2img.evaluation.report.state import HOLDER
 from img2img.methods.config import RunConfig
 from img2img.methods.method import Facts
 from img2img.runtime.batch.journal.locks import NameLocks, name_locks
@@ -23,9 +24,6 @@ FACTS = "facts.json"
 
 LOCK = ".lock"
 """Empty file that a trainer locks. The system releases the lock when the process ends, however it ends."""
-
-HOLDER = ".trainer.json"
-"""Process, machine and start time of the trainer that holds the lock, for messages."""
 
 PICTURES = "pictures.json"
 """The pictures that the run knows (`data.inventory`), as JSON."""

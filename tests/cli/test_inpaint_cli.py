@@ -235,7 +235,7 @@ def test_a_usage_error_is_one_clear_line_and_the_right_status(
 def test_the_command_that_training_ends_with_works(img2img: Run, photo: Photo, here: Path, folder: Path) -> None:
     import shlex
 
-    from img2img.cli.trainer import usage
+    from img2img.runtime.network.usage import usage
     from img2img.runtime.network.models import read_card
 
     photo(here / "a.png", (20, 12)), mask(here / "mask.png")

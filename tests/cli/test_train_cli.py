@@ -1,10 +1,15 @@
-"""From photos to a model to an upscaled photo, through the installed command."""
+"""From photos to a model to an upscaled photo.
+
+The first training, the use of its model and a smoke test go through the installed command. The others call the command
+line in this process, because importing torch takes seconds.
+"""
 
 import json
 import shutil
 import subprocess
 import sys
 import tomllib
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +17,10 @@ import jsonschema
 import numpy as np
 import pytest
 import trials
+from conftest import Stream
 from PIL import Image
 
+from img2img.cli import main
 from img2img.cli import train as command
 from img2img.runtime.network import session
 from img2img.training.loop import Outcome
@@ -21,9 +28,16 @@ from img2img.training.loop import Outcome
 TINY = ["--set", "generator.options.features=8", "--set", "generator.options.convs=1", "--set", "batch=2"]
 
 
-def img2img(*args: str | Path) -> "subprocess.CompletedProcess[str]":
+def installed(*args: str | Path) -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, "-m", "img2img", *map(str, args)]
     return subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
+
+
+def img2img(*args: str | Path) -> "subprocess.CompletedProcess[str]":
+    out, err = Stream(), Stream()
+    with redirect_stdout(out), redirect_stderr(err):
+        status = main([str(arg) for arg in args])
+    return subprocess.CompletedProcess(args, status, out.bytes().decode(), err.bytes().decode())
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +54,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> "tuple[Path, subprocess.CompletedProcess[str]]":
     out = tmp_path_factory.mktemp("runs") / "mine"
     args = ["train", "esrgan", "--data", photos, "--out", out, "--steps", "4", "--scale", "2", "--device", "cpu"]
-    return out, img2img(*args, *TINY, "--set", "data.crop=32", "--set", "validate_every=2")
+    return out, installed(*args, *TINY, "--set", "data.crop=32", "--set", "validate_every=2")
 
 
 def test_training_ends_with_a_model_and_the_command_to_use_it(
@@ -55,7 +69,7 @@ def test_training_ends_with_a_model_and_the_command_to_use_it(
     )
     assert "2 training photos" in done.stderr and "psnr_y" in done.stderr
     assert f"img2img upscale PHOTO --model {out / 'model.onnx'}" in done.stderr
-    used = img2img("upscale", photos / "0.jpg", "--model", out / "model.onnx", "-o", tmp_path / "big.png")
+    used = installed("upscale", photos / "0.jpg", "--model", out / "model.onnx", "-o", tmp_path / "big.png")
     assert used.returncode == 0, used.stderr
     assert Image.open(tmp_path / "big.png").size == (144, 128)
 
@@ -95,9 +109,9 @@ def test_settings_of_a_run_without_a_checkpoint_are_not_used_again(
     out.mkdir()
     (out / "config.toml").write_text((run[0] / "config.toml").read_text().replace("batch = 2", "batch = 3"))
     words = ["train", "esrgan", "--data", photos, "--out", out, "--device", "cpu", "--threads", "99999"]
-    refused = img2img(*words, "--resume")
+    refused = installed(*words, "--resume")
     assert refused.returncode == 2 and "holds no run with a checkpoint; omit --resume" in refused.stderr
-    done = img2img(*words, "--steps", "1", *TINY, "--set", "data.crop=32")
+    done = installed(*words, "--steps", "1", *TINY, "--set", "data.crop=32")
     assert done.returncode == 0, done.stderr
     assert "starting anew, with the settings of this command" in done.stderr
     assert "--threads 99999: using" in done.stderr
@@ -152,10 +166,11 @@ def test_evaluate_can_record_its_figures_in_the_card(
         (["esrgan", "--data", ".", "--resume"], "holds no run"),
     ],
 )
-def test_usage_errors_are_one_line_with_status_2(args: list[str], message: str, tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "img2img", "train", *args], capture_output=True, text=True, cwd=tmp_path, check=False
-    )
+def test_usage_errors_are_one_line_with_status_2(
+    args: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = img2img("train", *args)
     assert done.returncode == 2
     assert message in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
@@ -263,5 +278,5 @@ def test_compiled_networks_train_even_if_the_discriminator_cannot_be_compiled(tm
     words = ["generator.options={features=4, downs=2, norm='none', dropout=false}", "adversarial.name=wgan-gp"]
     words += ["discriminator.options={features=4, layers=1, norm='none'}", "data.load=36", "data.crop=32"]
     settings = [word for one in [*words, "compile=true"] for word in ("--set", one)]
-    done = img2img("train", "pix2pix", "--data", pairs, "--smoke", "--device", "cpu", *settings)
+    done = installed("train", "pix2pix", "--data", pairs, "--smoke", "--device", "cpu", *settings)
     assert done.returncode == 0, done.stderr

@@ -262,7 +262,7 @@ def test_names_from_a_card_cannot_leave_the_folder(img2img: Run, photo: Photo, h
 def test_the_command_that_training_ends_with_works(img2img: Run, photo: Photo, here: Path, folder: Path) -> None:
     import shlex
 
-    from img2img.cli.trainer import usage
+    from img2img.runtime.network.usage import usage
     from img2img.runtime.network.models import read_card
 
     photo(here / "a.png")

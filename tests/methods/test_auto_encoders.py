@@ -58,7 +58,9 @@ def test_a_stopped_run_continues_exactly_and_exports_every_direction(
 ) -> None:
     method = build(name, tiny(name, sides))
     run = trials.check_resume(type(method), method.config, tmp_path, stop=5)
-    assert list(trials.export(build(name, tiny(name, sides)), tmp_path)) == suffixes
+    method = build(name, tiny(name, sides))
+    assert trials.suffixes(method) == suffixes
+    assert trials.export(method, tmp_path, suffixes[0])
     figures = trials.log(run)[-1]["validation"]
     assert figures["l1_AtoB_input"] > 0.01 and np.isfinite(figures["closeness"])
 
@@ -149,7 +151,7 @@ def test_the_losses_of_munit_are_those_of_its_equations(sides: Path, monkeypatch
 @torch.no_grad()
 def test_models_of_munit_take_a_style_or_a_picture_in_that_style(sides: Path, tmp_path: Path) -> None:
     method = build("munit", tiny("munit", sides))
-    sessions = trials.export(method, tmp_path)
+    sessions = trials.export(method, tmp_path, ".AtoB", ".AtoB.reference")
     a, b = (cast(MUNITGenerator, method.networks[f"generator_{side}"]) for side in "ab")
     image, reference = np.random.default_rng(0).random((2, 1, 3, 34, 40)).astype(np.float32)
     style = np.float32([[0.5, -1.0, 2.0]])

@@ -204,7 +204,7 @@ def test_label_maps_and_grey_targets_are_taken(tmp_path: Path) -> None:
     data = {"folders": [str(tmp_path / "data")], "load": 36, "crop": 32, "target": "grey"}
     method = BicycleGAN(config(tmp_path, data=data, conditional=True))
     trials.train_steps(BicycleGAN, method.config, tmp_path / "run", steps=1)
-    session = trials.export(method, tmp_path)[".reference"]
+    session = trials.export(method, tmp_path, ".reference")[".reference"]
     noise = np.random.default_rng(0).random((1, 3, 16, 16), np.float32)
     (result,) = session.run(None, {"image": noise, "reference": noise})
     assert result.shape == noise.shape and np.array_equal(result[:, 0], result[:, 2])

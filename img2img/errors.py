@@ -49,6 +49,14 @@ class PictureError(Img2ImgError):
     """A picture cannot be read, or cannot be written in the requested format."""
 
 
+class NotAPicture(PictureError):
+    """A file is no picture of a supported format."""
+
+
+class TooManyPixels(PictureError):
+    """A picture has more pixels than the limit allows."""
+
+
 class ModelError(Img2ImgError):
     """A model file is missing, broken or unsafe, or cannot do what the command asks for."""
 

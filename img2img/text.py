@@ -78,8 +78,8 @@ def parse_side(text: str, option: str, others: str) -> int:
 _UNITS = {"s": 1, "sec": 1, "second": 1, "m": 60, "min": 60, "minute": 60, "h": 3600, "hour": 3600}
 
 
-def parse_duration(text: str) -> float:
-    """Parse --budget: "90", "60s", "5min", "2h", "1h30m". Returns seconds.
+def parse_duration(text: str, option: str = "--budget") -> float:
+    """Parse the time given for `option`: "90", "60s", "5min", "2h", "1h30m". Returns seconds.
 
     Raises:
         UsageError: the text is not a time greater than 0.
@@ -92,7 +92,7 @@ def parse_duration(text: str) -> float:
         parts = re.findall(r"([\d.]+)\s*([a-z]+)", word)
         total = sum(float(number) * _UNITS.get(unit.removesuffix("s") or "s", math.nan) for number, unit in parts)
     if not 0 < total < math.inf:
-        raise UsageError(f"--budget {text}: use a time such as 60s, 5min or 2h")
+        raise UsageError(f"{option} {text}: use a time such as 60s, 5min or 2h")
     return total
 
 

@@ -7,7 +7,10 @@ from pathlib import Path
 
 import img2img
 
-LAYERS = ["cli", "training", "methods", "exchange", "evaluation", "networks", "objectives", "data", "pages", "runtime"]
+LAYERS = [
+    *("cli", "training", "methods", "exchange", "evaluation", "networks", "objectives", "data", "serve", "pages"),
+    "runtime",
+]
 IN_RUNTIME = ["api", "batch", "tasks", "network", "files", "image"]
 TRAINING_ONLY = {"torch", "torchvision", "accelerate", "albumentations", "cv2", "onnx", "pydantic", "safetensors"}
 
@@ -51,6 +54,8 @@ def test_there_is_no_import_cycle() -> None:
 
 
 def test_running_a_model_imports_nothing_that_only_training_installs() -> None:
-    running = {module: found for module, found in ALL_IMPORTS.items() if module.split(".")[1] in ("runtime", "cli")}
+    running = {
+        module: found for module, found in ALL_IMPORTS.items() if module.split(".")[1] in ("runtime", "serve", "cli")
+    }
     packages = {(module, other.split(".")[0]) for module, found in running.items() for other in found}
     assert {pair for pair in packages if pair[1] in TRAINING_ONLY} == set()

@@ -32,6 +32,7 @@ COMMANDS = {
     "restore": ("img2img.cli.restore:restore", "Remove JPEG artefacts and noise from photos."),
     "translate": ("img2img.cli.translate:translate", "Translate pictures into another domain."),
     "inpaint": ("img2img.cli.inpaint:inpaint", "Fill holes in photos."),
+    "serve": ("img2img.cli.serve:serve", "Serve a page in the browser and an HTTP API."),
     "morph": ("img2img.cli.morph:morph", "Morph one picture into another."),
     "train": ("img2img.cli.train:train", "Train a model on your own pictures."),
     "export": ("img2img.cli.export:export", "Export a trained network to ONNX, or change its precision."),

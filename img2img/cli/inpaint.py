@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from img2img.cli import options
-from img2img.errors import ExitStatus, UsageError
+from img2img.errors import ExitStatus
 from img2img.runtime.tasks.settings import Settings
 
 _HOLES = "Holes"
@@ -115,28 +115,19 @@ def inpaint(
     """
     from img2img.cli.process import process
     from img2img.runtime.tasks.inpaint import InpaintTask
+    from img2img.runtime.tasks.values import parse_box, parse_colour, parse_size
 
     settings = Settings(**given)
     task = InpaintTask(
         mask=mask,
-        key=None if mask_color is None else options.parse_colour(mask_color, "--mask-color"),
+        key=None if mask_color is None else parse_colour(mask_color, "--mask-color"),
         tolerance=tolerance,
-        boxes=tuple(_box(text) for text in box or []),
+        boxes=tuple(parse_box(text) for text in box or []),
         dilate=dilate,
         feather=feather,
-        size=None if size is None else options.parse_size(size),
+        size=None if size is None else parse_size(size),
         to=() if to is None else (to,),
         max_pixels=settings.max_pixels,
         strength=settings.strength,
     )
     return process(photos, task, settings, dry_run=dry_run, json=json, quiet=quiet)
-
-
-def _box(text: str) -> tuple[int, int, int, int]:
-    try:
-        x, y, width, height = (int(part) for part in text.split(","))
-    except ValueError:
-        width = height = 0
-    if width < 1 or height < 1:
-        raise UsageError(f"--box {text}: use left, top, width and height as whole numbers, such as 40,30,200,80")
-    return x, y, width, height

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import inspect
-import string
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from types import GenericAlias
-from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
 import typer
 
-from img2img.errors import ExitStatus, UsageError
+from img2img.errors import ExitStatus
 from img2img.runtime.tasks.settings import MAX_PIXELS, PANELS
-from img2img.text import parse_side, show
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Kind = TypeVar("Kind")
@@ -128,25 +125,3 @@ def _parameters(kind: type[Any]) -> list[inspect.Parameter]:
             inspect.Parameter(one.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
         )
     return found
-
-
-def parse_size(text: str) -> int | Literal["keep", "fit"]:
-    """The value of --size for `translate` and `inpaint`."""
-    if text == "keep":
-        return "keep"
-    if text == "fit":
-        return "fit"
-    return parse_side(text, "--size", "keep, fit")
-
-
-def parse_colour(text: str, option: str) -> tuple[int, int, int]:
-    """The colour given for `option`: a name of CSS or #RRGGBB, also without #."""
-    from PIL import ImageColor
-
-    is_number = len(text) == 6 and set(text) <= set(string.hexdigits)
-    with contextlib.suppress(ValueError):
-        colour = ImageColor.getrgb(f"#{text}" if is_number else text)
-        if len(colour) == 3:  # four: with an alpha channel
-            return colour
-    what = "use a name such as white, or #RRGGBB such as '#ff00ff' (in quotes for the shell)"
-    raise UsageError(f"{option} {show(text)}: {what}")

@@ -123,6 +123,7 @@ def translate(
     from img2img.cli.process import process
     from img2img.runtime.network.grid import parse_tile
     from img2img.runtime.tasks.translate import TranslateTask
+    from img2img.runtime.tasks.values import parse_colour, parse_size
 
     settings = Settings(**given)
     task = TranslateTask(
@@ -134,8 +135,8 @@ def translate(
         max_pixels=settings.max_pixels,
         sheet=grid,
         direction=direction,
-        size=options.parse_size(size),
-        background=None if background is None else options.parse_colour(background, "--background"),
+        size=parse_size(size),
+        background=None if background is None else parse_colour(background, "--background"),
         tile=parse_tile(tile),
         strength=settings.strength,
     )

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from img2img.cli import console
 from img2img.cli.evaluate_options import EvaluateOptions, short
 from img2img.cli.measures import Measure, further_distances
-from img2img.cli.options import parse_size
 from img2img.errors import DataError, ModelError
 from img2img.text import count_of, nfc
 
@@ -180,6 +179,7 @@ def measure_styles(
 def _translations(options: EvaluateOptions, models: dict[str, LoadedModel]) -> dict[str, Translate]:
     from img2img.evaluation import translation
     from img2img.runtime.tasks import latents
+    from img2img.runtime.tasks.values import parse_size
 
     size = parse_size(options.size)
     ways = {}

@@ -259,6 +259,7 @@ class PictureFiles:
 
     Attributes:
         stdin: its bytes, if a job reads them.
+        name: what messages call stdin; None: standard input.
         hashes: whether `Written` has the digest of the result.
         cores: the cores that encoders share with the network; None: each may use all.
         strip: whether results have no metadata.
@@ -271,6 +272,7 @@ class PictureFiles:
     hashes: bool = True
     cores: Cores | None = None
     strip: bool = False
+    name: str | None = None
 
     def read(self, job: Job) -> Picture:
         """Decode the job's source.
@@ -284,7 +286,7 @@ class PictureFiles:
             stream: Path | BinaryIO = source
         else:
             stream = io.BytesIO(self.stdin if source is None else storage.read(source))
-        name = show(source) if isinstance(source, StorageFile) else None  # others name themselves
+        name = show(source) if isinstance(source, StorageFile) else self.name if source is None else None
         try:
             picture = pictures.read(stream, name=name, max_pixels=self.max_pixels, first_frame=self.first_frame)
         except PictureError as error:

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFile
 
-from img2img.errors import PictureError
+from img2img.errors import NotAPicture, PictureError, TooManyPixels
 from img2img.runtime.image import colour as colours
 from img2img.runtime.image import decoding, exif, iptc, jpeg_checks, metadata, pillow, special_files, xmp
 from img2img.runtime.image.colour_tags import NO_TAGS, PQ, ColourTags
@@ -103,7 +103,8 @@ def read(
     try:
         return _read(source, max_pixels, first_frame)
     except PictureError as error:
-        raise PictureError(f"cannot read {name or shown(source)}: {error}") from error
+        kind = type(error) if isinstance(error, NotAPicture | TooManyPixels) else PictureError
+        raise kind(f"cannot read {name or shown(source)}: {error}") from error
 
 
 def _read(source: Path | BinaryIO, max_pixels: int, first_frame: bool) -> Picture:
@@ -112,12 +113,12 @@ def _read(source: Path | BinaryIO, max_pixels: int, first_frame: bool) -> Pictur
         head = fresh().read(pillow.HEAD_BYTES)
         format = pillow.identify(head)
         if not head:
-            raise PictureError("the file is empty (0 bytes)")
+            raise NotAPicture("the file is empty (0 bytes)")
         if format is None:
             from img2img.runtime.image import other_files
 
             known = ", ".join(pillow.READABLE)
-            raise PictureError(f"it is {other_files.describe(head)}; supported formats are {known}")
+            raise NotAPicture(f"it is {other_files.describe(head)}; supported formats are {known}")
         pillow.check_size(pillow.size_of(head, format), max_pixels)
         if format == "JPEG":
             decoded = _read_jpeg(fresh, max_pixels)

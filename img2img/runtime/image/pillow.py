@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, cast
 
 from PIL import Image, ImageFile
 
-from img2img.errors import PictureError
+from img2img.errors import PictureError, TooManyPixels
 
 logging.getLogger("PIL").addHandler(logging.NullHandler())  # else its messages about odd files go to stderr
 
@@ -195,10 +195,10 @@ def resolution(image: Image.Image) -> tuple[float, float] | None:
     return (across, down) if all(math.isfinite(value) and 1 < value < 1e6 for value in (across, down)) else None
 
 
-def too_large(size: tuple[int, int] | None, max_pixels: int) -> PictureError:
+def too_large(size: tuple[int, int] | None, max_pixels: int) -> TooManyPixels:
     """The error for a picture of more than `max_pixels` pixels; `size` is None if only Pillow knows it."""
     what = f"{size[0]} x {size[1]} pixels" if size else "a part of it"
-    return PictureError(f"{what} is more than the limit of {max_pixels:,} pixels; raise it with --max-pixels")
+    return TooManyPixels(f"{what} is more than the limit of {max_pixels:,} pixels; raise it with --max-pixels")
 
 
 def save(image: Image.Image, stream: BinaryIO, format: str, **options: Any) -> None:

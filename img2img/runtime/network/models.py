@@ -91,7 +91,7 @@ def find(name_or_path: str | os.PathLike[str], *, direction: str | None = None, 
         if not path.is_file():
             raise ModelError(f"{path}: " + ("not a model file" if path.exists() else "no such model file"))
         return path
-    names = _files()
+    names = files()
     if wanted in names:
         if direction is not None:
             raise UsageError(f"--direction {direction}: {wanted} is a single model; pass its run folder instead")
@@ -121,13 +121,13 @@ def _in_run(folder: Path, direction: str | None, part: str | None) -> Path:
 
 def is_installed(name: str) -> bool:
     """Whether a model can be selected by `name`."""
-    return name in _files()
+    return name in files()
 
 
 def installed() -> list[Installed]:
     """All models that have a name, sorted by name. Unreadable files are listed with their problem."""
     found = []
-    for name, path in sorted(_files().items()):
+    for name, path in sorted(files().items()):
         card, problem = None, None
         try:
             card = read_card(path)
@@ -135,6 +135,11 @@ def installed() -> list[Installed]:
             problem = str(error)
         found.append(Installed(name, path, path.parent == bundled_folder(), card, problem))
     return found
+
+
+def files() -> dict[str, Path]:
+    """Name -> file of all models that have a name. The user's folder comes last, so its models have precedence."""
+    return {path.stem: path for folder in (bundled_folder(), user_folder()) for path in _model_files(folder)}
 
 
 def for_scale(scale: float) -> Path:
@@ -148,12 +153,12 @@ def for_scale(scale: float) -> Path:
     """
     if not (math.isfinite(scale) and scale > 0):
         raise UsageError(f"scale must be a number above 0, not {scale}")
-    files = _files()
+    found = files()
     by_scale: dict[int, Path] = {}
     for name in DEFAULT_UPSCALERS:
-        card = read_card(files[name]) if name in files else None
+        card = read_card(found[name]) if name in found else None
         if card is not None and card.task == "upscale":
-            by_scale.setdefault(card.scale, files[name])
+            by_scale.setdefault(card.scale, found[name])
     if not by_scale:
         raise ModelError(f"no upscaling model is installed (looked in {user_folder()} and {bundled_folder()})")
     return by_scale[min((one for one in by_scale if one >= scale), default=max(by_scale))]
@@ -248,11 +253,6 @@ def for_task(task: str) -> Path:
             f"no model for {task!r} is installed: name a file that img2img train wrote (--model RUN/model.onnx)"
         )
     raise ModelError(f"choose a model for {task!r} with --model: {', '.join(one.name for one in own or fitting)}")
-
-
-def _files() -> dict[str, Path]:
-    """Name -> file. The user's folder comes last, so its models have precedence."""
-    return {path.stem: path for folder in (bundled_folder(), user_folder()) for path in _model_files(folder)}
 
 
 def _model_files(folder: Path) -> list[Path]:

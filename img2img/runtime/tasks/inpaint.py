@@ -49,7 +49,8 @@ class InpaintTask(Task):
     """Fill holes in every picture of a batch.
 
     Attributes:
-        mask: a picture that is white where to fill; a folder of such pictures, named like the photos; or "alpha".
+        mask: a picture that is white where to fill, or the content of its file; a folder of such pictures, named like
+            the photos; or "alpha".
         key: RGB, 0..255: fill this colour, within `tolerance` steps of 1/255.
         boxes: x, y, width, height in pixels.
         dilate, feather, size, to: see `inpaint`.
@@ -63,7 +64,7 @@ class InpaintTask(Task):
     name: ClassVar[str] = "inpaint"
     doing: ClassVar[str] = "inpainting"
 
-    mask: str | None = None
+    mask: str | bytes | None = dataclasses.field(default=None, repr=False)
     key: tuple[int, int, int] | None = None
     tolerance: int = 16
     boxes: tuple[tuple[int, int, int, int], ...] = ()
@@ -80,7 +81,7 @@ class InpaintTask(Task):
 
     @property
     def _where(self) -> Path | None:
-        return Path(self.mask) if self.mask is not None and self.mask != ALPHA else None
+        return Path(self.mask) if isinstance(self.mask, str) and self.mask != ALPHA else None
 
     def find_model(self, settings: Settings, pixels: Callable[[], float | None]) -> Path:
         from img2img.runtime.network import models
@@ -149,14 +150,18 @@ class InpaintTask(Task):
             from img2img.runtime.files import digests
 
             return {**facts, "mask": digests.of_file(file).sha256}
+        if isinstance(self.mask, bytes):
+            from img2img.runtime.files import digests
+
+            return {**facts, "mask": digests.of_bytes(self.mask).sha256}
         return {**facts, "mask": self.mask}
 
     def apply(self, model: Network, job: Job, picture: Picture, progress: Progress) -> Picture:
         from img2img.runtime.tasks import masks
 
-        file = self.masks.get(job.source)
+        source = self.mask if isinstance(self.mask, bytes) else self.masks.get(job.source)
         notes: list[str] = []
-        given = masks.read(file, max_pixels=self.max_pixels, note=notes.append) if file is not None else None
+        given = None if source is None else masks.read(source, max_pixels=self.max_pixels, note=notes.append)
         picture = dataclasses.replace(picture, notes=(*picture.notes, *notes))
         wanted = masks.MaskSources(self.mask == ALPHA, self.key, self.tolerance, self.boxes)
         picture, hole = wanted.apply(picture, given)
@@ -176,7 +181,7 @@ class InpaintTask(Task):
     def _selection(self, job: Job) -> str:
         """What selects the holes of this photo, for messages."""
         parts = {
-            MASK: job.source in self.masks,
+            MASK: job.source in self.masks or isinstance(self.mask, bytes),
             "the transparency": self.mask == ALPHA,
             "the colour": self.key is not None,
             "the box": len(self.boxes) == 1,

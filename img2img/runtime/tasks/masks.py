@@ -1,6 +1,7 @@
 """Finds the holes of a picture: from a mask file, transparency, a key colour or boxes."""
 
 import dataclasses
+import io
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -73,13 +74,16 @@ def _ignore(note: str) -> None:
     pass
 
 
-def read(path: Path, *, max_pixels: int | None = None, note: Callable[[str], None] = _ignore) -> Mask:
-    """A mask from a picture file of any mode, as `of` sees it. Raises PictureError."""
-    picture = pictures.read(path, max_pixels=max_pixels or pictures.DEFAULT_MAX_PIXELS)
+def read(source: Path | bytes, *, max_pixels: int | None = None, note: Callable[[str], None] = _ignore) -> Mask:
+    """A mask from a picture file of any mode, or from its content, as `of` sees it. Raises PictureError."""
+    limit = max_pixels or pictures.DEFAULT_MAX_PIXELS
+    if isinstance(source, bytes):
+        return of(pictures.read(io.BytesIO(source), name="the mask", max_pixels=limit), note=note)
+    picture = pictures.read(source, max_pixels=limit)
     try:
         return of(picture, note=note)
     except PictureError as error:
-        raise PictureError(f"{show(path)}: {error}", path=str(path)) from error
+        raise PictureError(f"{show(source)}: {error}", path=str(source)) from error
 
 
 def of(picture: Picture, *, note: Callable[[str], None] = _ignore) -> Mask:

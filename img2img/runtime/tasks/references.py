@@ -3,7 +3,6 @@
 import dataclasses
 import io
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 
@@ -40,8 +39,8 @@ class Reference:
         return int(self.values[0, 0].size)
 
 
-def read(name: str, card: Card, size: Size, *, max_pixels: int | None = None) -> Reference:
-    """Read the reference picture `name`, a path or a URI, for a model with this card.
+def read(source: str | bytes, card: Card, size: Size, *, max_pixels: int | None = None) -> Reference:
+    """Read the reference picture for a model with this card from a path, a URI, or the content of a file.
 
     Args:
         size: see `to_input`.
@@ -51,17 +50,20 @@ def read(name: str, card: Card, size: Size, *, max_pixels: int | None = None) ->
         UsageError: the picture cannot be read, or the model takes none.
     """
     check(card, is_given=True)
-    file = location(name)
+    name = "the reference" if isinstance(source, bytes) else show(source)
     try:
-        data = storage.read(file) if isinstance(file, StorageFile) else _bytes(file)
+        data = source if isinstance(source, bytes) else _bytes(source)
         limit = max_pixels or pictures.DEFAULT_MAX_PIXELS
-        picture = pictures.read(io.BytesIO(data), name=show(name), max_pixels=limit)
+        picture = pictures.read(io.BytesIO(data), name=name, max_pixels=limit)
     except PictureError as error:
-        raise UsageError(f"--reference: {error}", path=name) from error
+        raise UsageError(f"--reference: {error}", path=None if isinstance(source, bytes) else source) from error
     return Reference(to_input(picture, card, size), digests.of_bytes(data).sha256)
 
 
-def _bytes(file: Path) -> bytes:
+def _bytes(name: str) -> bytes:
+    file = location(name)
+    if isinstance(file, StorageFile):
+        return storage.read(file)
     try:
         return file.read_bytes()
     except OSError as error:

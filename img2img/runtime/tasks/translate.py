@@ -49,7 +49,7 @@ class TranslateTask(Task):
         sheet: make one contact sheet of the picture and its results in all domains, or of its samples.
         background: colour behind transparent pictures, RGB 0..255; None: keep the alpha channel.
         direction: of a run folder that holds several models, what stands between `model.` and `.onnx`.
-        reference: for models that take one, a second picture: a path or a URI.
+        reference: for models that take one, a second picture: a path, a URI, or the content of a file.
         samples: number of results of each picture, each with a latent code of its own; None: one, with zeros.
         seed, truncation: see `latents.draw`.
         max_pixels: limit for the reference.
@@ -68,7 +68,7 @@ class TranslateTask(Task):
     sheet: bool = False
     background: tuple[int, int, int] | None = None
     direction: str | None = None
-    reference: str | None = None
+    reference: str | bytes | None = dataclasses.field(default=None, repr=False)
     samples: int | None = None
     seed: int = 0
     truncation: float | None = None

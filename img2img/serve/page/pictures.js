@@ -1,0 +1,80 @@
+// The list of pictures: thumbnails, what happens to each of them, and which one is shown.
+
+import { make } from "./options.js";
+
+const THUMB = 240; // longest side in pixels
+
+/**
+ * A picture of the user.
+ * @typedef {{file: File, state: string, share: number, error: string, notes: string[], results: {name: string, blob: Blob, url: string}[],
+ *   size: string | null, mask: object | null, stop: AbortController | null, element: HTMLElement}} Picture
+ */
+
+export class Pictures {
+  /** @param {HTMLElement} list @param {(picture: Picture | null) => void} chosen */
+  constructor(list, chosen) {
+    this.list = list;
+    this.chosen = chosen;
+    this.all = [];
+    this.current = null;
+  }
+
+  /** Add files and show the first of them. */
+  add(files) {
+    const added = [...files].map((file) => this.made(file));
+    this.all.push(...added);
+    if (added.length) this.choose(added[0]);
+  }
+
+  choose(picture) {
+    this.current = picture;
+    for (const one of this.all) one.element.querySelector(".pick").setAttribute("aria-pressed", String(one === picture));
+    this.chosen(picture);
+  }
+
+  remove(picture) {
+    picture.stop?.abort();
+    this.forget(picture);
+    const at = this.all.indexOf(picture);
+    this.all.splice(at, 1);
+    picture.element.remove();
+    if (picture === this.current) this.choose(this.all[Math.min(at, this.all.length - 1)] ?? null);
+    (this.current?.element.querySelector(".pick") ?? document.getElementById("files")).focus();
+  }
+
+  /** Drop the results of a picture. */
+  forget(picture) {
+    for (const one of picture.results) URL.revokeObjectURL(one.url);
+    Object.assign(picture, { results: [], notes: [], error: "", size: null });
+  }
+
+  /** Show what happens to a picture. */
+  update(picture, changes) {
+    Object.assign(picture, changes);
+    const shown = picture.element.querySelector(".state");
+    shown.textContent = picture.state === "working" ? `${Math.floor(100 * picture.share)} %` : picture.state;
+    shown.className = `state ${{ failed: "bad", done: "good" }[picture.state] ?? "quiet"}`;
+  }
+
+  made(file) {
+    const picture = { file, state: "ready", share: 0, error: "", notes: [], results: [], size: null, mask: null, stop: null, element: null };
+    const thumb = make("canvas", { class: "thumb", width: 1, height: 1, "aria-hidden": "true" });
+    const name = make("span", { class: "name" }, file.name);
+    const pick = make("button", { type: "button", class: "pick", "aria-pressed": "false", title: file.name }, thumb, name, make("span", { class: "state quiet" }, "ready"));
+    pick.addEventListener("click", () => this.choose(picture));
+    const remove = make("button", { type: "button", class: "remove", "aria-label": `Remove ${file.name}`, title: "Remove" }, "×");
+    remove.addEventListener("click", () => this.remove(picture));
+    picture.element = make("li", {}, pick, remove);
+    this.list.append(picture.element);
+    return picture;
+  }
+}
+
+/** Draw a decoded picture into the thumbnail. */
+export function drawThumb(picture, bitmap) {
+  const canvas = picture.element.querySelector("canvas");
+  const factor = Math.min(1, THUMB / Math.max(bitmap.width, bitmap.height));
+  canvas.width = Math.max(1, Math.round(bitmap.width * factor));
+  canvas.height = Math.max(1, Math.round(bitmap.height * factor));
+  canvas.getContext("2d").drawImage(bitmap, 0, 0, canvas.width, canvas.height);
+}

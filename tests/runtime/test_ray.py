@@ -230,10 +230,10 @@ def test_a_picture_may_come_through_stdin_and_leave_through_stdout(tmp_path: Pat
 class Deadly(UpscaleTask):
     """Ends its process where a picture has this width, as if while writing, and takes its time for the others."""
 
-    width = 23
+    deadly_width = 23
 
     def apply(self, model: Any, job: Any, picture: Any, progress: Any) -> Any:
-        if picture.size[0] == self.width:
+        if picture.size[0] == self.deadly_width:
             job.target.parent.mkdir(parents=True, exist_ok=True)
             job.target.with_name(temporary_name(job.target.name)).write_bytes(b"half")
             os.kill(os.getpid(), signal.SIGKILL)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from img2img.networks import grow_residual
 from img2img.networks.collapsible import CollapsibleConv, fold_state, shapes, with_branches
 from img2img.networks.compact import activation_layer
 from img2img.networks.sizes import check_size
@@ -170,19 +171,26 @@ class CollapsibleResidual(Residual):
         return plain.to(next(self.parameters()).device).train(self.training)
 
     def initial_state_from(self, state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], str] | None:
-        """Weights for the same function as a `Residual` network, folded or with branches of another width.
+        """Weights for the same function as a `Residual` network: folded, with branches of another width, or smaller.
 
         The widened branches keep their weights, and the plain kernels make up for them. From a network for another
         scale, all but the last convolution is taken. Between scale 1 and others, the first convolution is converted
         as well: it then sees the mean of 2x2 pixels, or each pixel four times. None: `state` can be loaded as it is,
         or is another network.
+
+        Raises:
+            CheckpointError: see `grow_residual.grow_weights`.
         """
         own = self.state_dict()
-        plain, expected = fold_state(state), Residual(**self.options).state_dict()
+        plain, expected = fold_state(state), fold_state(own)
         gain = plain.pop("gain", torch.ones(()))
-        if shapes(state) == shapes(own) or plain.keys() != expected.keys():
+        expected.pop("gain")
+        if shapes(state) == shapes(own) or (plain.keys() != expected.keys() and grow_residual.size_of(plain) is None):
             return None
         plain = _with_gain(plain, gain, float(self.gain))
+        same_scale = len(plain["last.weight"]) == len(expected["last.weight"])
+        if same_scale and (grown := grow_residual.grow_weights(plain, expected)) is not None:
+            return with_branches(self, grown[0]), grown[1]
         how = "branches restored"
         first = _first_for(plain["first.weight"], expected["first.weight"].shape[1])
         if first is not None or plain["last.weight"].shape != expected["last.weight"].shape:

@@ -6,22 +6,25 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
 from img2img import exchange, networks
-from img2img.errors import ConfigError
+from img2img.errors import CheckpointError, ConfigError
 from img2img.exchange.official_weights import official_state_dict
 from img2img.networks.collapsible import CollapsibleCompact, CollapsibleConv
+from img2img.networks.compact import Compact
 from img2img.networks.residual import GAIN, CollapsibleResidual, Residual
 from img2img.runtime.network.card import Card
 
 ACTIVATIONS = ["silu", "relu", "prelu"]
 
 
-def random_net(scale: int, activation: str = "silu") -> CollapsibleResidual:
+def random_net(scale: int, activation: str = "silu", blocks: int = 3) -> CollapsibleResidual:
     torch.manual_seed(0)
-    net = CollapsibleResidual(scale, features=8, blocks=3, convs=2, expand=12, activation=activation).double()
+    net = CollapsibleResidual(scale, features=8, blocks=blocks, convs=2, expand=12, activation=activation).double()
     for parameter in net.parameters():
         nn.init.normal_(parameter, std=0.2)
     return net
@@ -136,10 +139,50 @@ def test_a_network_for_another_scale_gives_all_but_its_last_convolution() -> Non
     torch.testing.assert_close(network.first.kernel()[0], small.first.kernel()[0], atol=1e-6, rtol=1e-5)
 
 
+@settings(deadline=None, max_examples=20)
+@given(st.integers(0, 5), st.integers(0, 3), st.sampled_from((1, 2, 4)), st.booleans())
+def test_a_larger_network_starts_as_a_smaller_one(wider: int, deeper: int, scale: int, folded: bool) -> None:
+    small = random_net(scale, blocks=2)
+    large = CollapsibleResidual(scale, features=8 + wider, blocks=2 + deeper, convs=2, expand=16).double()
+    found = large.initial_state_from((small.folded() if folded else small).state_dict())
+    if found is None:
+        assert not (wider or deeper or folded)
+        return
+    assert ("features" in found[1], "blocks" in found[1]) == (wider > 0, deeper > 0)
+    large.load_state_dict(found[0])
+    image = torch.rand(1, 3, 8, 12, dtype=torch.float64)
+    with torch.no_grad():
+        result = small(image)
+        assert torch.allclose(large(image), result, rtol=1e-5, atol=1e-5 * float(result.abs().max()))
+
+
+def test_the_new_channels_and_blocks_of_a_grown_network_learn() -> None:
+    small = CollapsibleResidual(2, features=8, blocks=2, convs=2, expand=16)
+    large = CollapsibleResidual(2, features=12, blocks=3, convs=2, expand=16)
+    found = large.initial_state_from(small.state_dict())
+    assert found is not None
+    large.load_state_dict(found[0])
+    optimiser = torch.optim.SGD(large.parameters(), 0.1)
+    before = {name: value.clone() for name, value in large.state_dict().items()}
+    for _ in range(2):
+        optimiser.zero_grad()
+        large(torch.rand(1, 3, 8, 8)).square().mean().backward()
+        optimiser.step()
+    same = [name for name, value in large.named_parameters() if torch.equal(value, before[name])]
+    assert not same
+
+
+def test_a_network_does_not_shrink() -> None:
+    network = CollapsibleResidual(scale=2, features=8, blocks=2, convs=2, expand=16)
+    for features, blocks, convs in ((12, 2, 2), (8, 3, 2), (8, 2, 3)):
+        other = Residual(scale=2, features=features, blocks=blocks, convs=convs)
+        with pytest.raises(CheckpointError, match="can get more features and blocks"):
+            network.initial_state_from(other.state_dict())
+
+
 def test_another_network_is_not_converted() -> None:
     network = CollapsibleResidual(scale=2, features=8, blocks=2, convs=2, expand=16)
-    for other in (Residual(scale=2, features=12, blocks=2, convs=2), Residual(scale=2, features=8, blocks=3, convs=2)):
-        assert network.initial_state_from(other.state_dict()) is None
+    assert network.initial_state_from(Compact(2, 8, 2).state_dict()) is None
 
 
 def test_scale_1_works_at_half_resolution_and_starts_from_the_picture_itself() -> None:

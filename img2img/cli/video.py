@@ -34,6 +34,7 @@ def stream(
         "--quality": settings.quality is not None,
         "--strip": settings.strip,
         "--keep-times": settings.keep_times,
+        "--suffix": settings.suffix is not None,
         "--files-from": settings.files_from is not None,
         "--shard": settings.shard is not None,
         "--check-seams": settings.check_seams,

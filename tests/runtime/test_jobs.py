@@ -12,7 +12,7 @@ from img2img.errors import PictureError, UsageError
 from img2img.runtime.files import jobs as module
 from img2img.runtime.files.find import collect
 from img2img.runtime.files.jobs import Existing, Job, describe, plan
-from img2img.runtime.files.naming import Naming, output_folder, safe_name
+from img2img.runtime.files.naming import Naming, output_folder, safe_name, with_suffix
 from img2img.runtime.files.source import Source
 
 
@@ -21,6 +21,7 @@ def jobs(
     output: str | None = None,
     format: str | None = None,
     existing: Existing = Existing.SKIP,
+    suffix: str | None = None,
     deep: bool = True,
 ) -> list[Job]:
     for name in inputs:
@@ -29,7 +30,8 @@ def jobs(
         Path(name).parent.mkdir(parents=True, exist_ok=True)
         Path(name).touch()
     sources = collect(inputs, recursive=deep, exclude=output_folder(output))
-    return plan(sources, Naming("_x4", output, format, model="tiny", scale="4"), existing=existing)
+    namings = [Naming("_x4", output, format, model="tiny", scale="4")]
+    return plan(sources, namings if suffix is None else with_suffix(namings, suffix), existing=existing)
 
 
 def targets(*inputs: str, **options: str | None) -> list[str | None]:
@@ -54,6 +56,49 @@ def touch(*names: str) -> None:
 )
 def test_beside_the_input_with_the_scale_in_the_name(here: Path, given: str, expected: str) -> None:
     assert targets(given) == [expected]
+
+
+@pytest.mark.parametrize(
+    ("given", "output", "expected"),
+    [
+        ("photo.png", None, "photo_large.png"),
+        ("photo.png", "new/", "new/photo_large.png"),
+        ("photos/a.b/photo.tif", "new", "new/photo_large.tif"),
+    ],
+)
+def test_a_suffix_takes_the_place_of_the_default_one_and_is_added_in_a_folder(
+    here: Path, given: str, output: str | None, expected: str
+) -> None:
+    assert targets(given, output=output, suffix="_large") == [expected]
+
+
+def test_the_results_of_a_folder_keep_their_names_in_a_folder_with_the_suffix(here: Path) -> None:
+    touch("photos/a.png", "photos/sub/b.png")
+    assert targets("photos", suffix="_large") == ["photos_large/a.png", "photos_large/sub/b.png"]
+    assert targets("photos", output="new", suffix="_large") == ["new/a_large.png", "new/sub/b_large.png"]
+
+
+def test_several_results_keep_their_own_suffix_before_the_wanted_one(here: Path) -> None:
+    touch("a.png")
+    namings = with_suffix([Naming("_blob", domain="blob"), Naming("_noto", domain="noto")], "_new")
+    assert [job.target for job in plan(collect(["a.png"]), namings)] == [Path("a_blob_new.png"), Path("a_noto_new.png")]
+
+
+@pytest.mark.parametrize("output", ["new.png", "{stem}.png", "-"])
+def test_a_suffix_is_refused_where_the_whole_name_is_given(here: Path, output: str) -> None:
+    with pytest.raises(UsageError, match=r"next to their inputs or in a folder.*-o"):
+        targets("a.png", output=output, suffix="_large")
+
+
+@pytest.mark.parametrize("suffix", ["/x", "../x", "a\\b", "\0"])
+def test_a_suffix_cannot_leave_the_folder(here: Path, suffix: str) -> None:
+    with pytest.raises(UsageError, match="part of a file name"):
+        targets("a.png", suffix=suffix)
+
+
+def test_a_picture_from_stdin_goes_to_stdout_so_it_has_no_suffix() -> None:
+    with pytest.raises(UsageError, match="stdout"):
+        with_suffix([Naming("_x4")], "_large", from_stdin=True)
 
 
 def test_format_changes_the_extension_unless_it_means_the_same(here: Path) -> None:

@@ -16,6 +16,7 @@ from typing import BinaryIO
 from img2img.errors import UsageError
 from img2img.runtime.batch.event import Notify
 from img2img.runtime.batch.run_job import Batch
+from img2img.runtime.files import naming
 from img2img.runtime.files.jobs import Existing, Job
 from img2img.runtime.files.lists import read_stream
 from img2img.runtime.files.naming import Naming, is_template
@@ -69,6 +70,9 @@ def prepare(
     if settings.color_fix:
         check_color_fix(model_choice.card)
     namings = task.namings(model_choice.card, settings)
+    if settings.suffix is not None:
+        from_stdin = any(source.path is None for source in sources)
+        namings = naming.with_suffix(namings, settings.suffix, from_stdin=from_stdin)
     job = None if path is None else _job_for_new_file(path, namings, settings)
     if job is not None:
         task, (job,) = task.with_masks([dataclasses.replace(job, times=times.get(path))], sources)
@@ -113,13 +117,13 @@ def _job_for_new_file(path: Path, namings: Sequence[Naming], settings: Settings)
     """
     from img2img.runtime.image.writing import SUFFIXES
 
-    output, (naming, *others) = settings.output, namings
+    output, (one, *others) = settings.output, namings
     if others or settings.format is not None or path.suffix.lower() not in SUFFIXES:
         return None
     if output is None:
-        target = path.with_name(path.stem + naming.suffix + path.suffix)
+        target = path.with_name(path.stem + one.suffix + path.suffix)
     elif os.path.isdir(output):
-        target = Path(output, path.name)
+        target = Path(output, path.stem + one.ending + path.suffix)
     elif output == "-" or "{" in output or "://" in output or output.endswith(("/", os.sep)):
         return None
     else:
@@ -130,7 +134,7 @@ def _job_for_new_file(path: Path, namings: Sequence[Naming], settings: Settings)
     if not os.path.isdir(target.parent) or not os.access(target.parent, os.W_OK | os.X_OK):
         return None
     overwrite = settings.existing in (Existing.OVERWRITE, Existing.NEWER)
-    return Job(path, target, format, overwrite=overwrite, domain=naming.domain)
+    return Job(path, target, format, overwrite=overwrite, domain=one.domain)
 
 
 def choose_model(
@@ -158,7 +162,7 @@ def _plan_all(
     settings: Settings,
     stdin: bytes,
 ) -> Batch:
-    from img2img.runtime.files import jobs, naming, shards
+    from img2img.runtime.files import jobs, shards
 
     shard = None if settings.shard is None else shards.parse_shard(settings.shard)
     planned = jobs.plan(sources, namings, existing=settings.existing, shard=shard)
@@ -187,7 +191,7 @@ def _without_file_scheme(output: str | None) -> str | None:
 
 
 def _collect(inputs: Sequence[str], settings: Settings, stdin: BinaryIO | None) -> list[Source]:
-    from img2img.runtime.files import filters, find, lists, naming
+    from img2img.runtime.files import filters, find, lists
 
     listed: list[str] = []
     if settings.files_from is not None:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 import re
 import string
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path, PurePath
 
@@ -36,6 +37,7 @@ class Naming:
             an extension), a template such as `{dir}/{stem}_{model}.{ext}`, or `-` for stdout. In a template, `{dir}` is
             the folder of the input. `{sub}` is its path relative to the input folder that the user gave, or `.` if
             there is none, so `/results/{sub}/{stem}.{ext}` keeps the tree.
+        ending: follows the stem of a result in the folder that -o names, which otherwise keeps its input's name.
         format: an extension such as `jpg`. None keeps the input's extension if it can be written, and otherwise uses
             png.
     """
@@ -46,6 +48,28 @@ class Naming:
     model: str = ""
     scale: str = ""
     domain: str = ""
+    ending: str = ""
+
+
+def with_suffix(namings: Sequence[Naming], suffix: str, *, from_stdin: bool = False) -> list[Naming]:
+    """Let the names of results end with `suffix`, the value of --suffix. Several results keep theirs before it.
+
+    Raises:
+        UsageError: `suffix` cannot be a part of a file name, or -o names a file, a template or stdout, as it does by
+            default for a picture from stdin.
+    """
+    if any(separator in suffix for separator in (*_SEPARATORS, "\\", "\0")):
+        raise UsageError(f"--suffix {show(suffix)}: it becomes a part of a file name, so it cannot contain a slash")
+    for one in namings:
+        if one.output is None and not from_stdin:
+            continue
+        if one.output is None or output_folder(one.output) is None:
+            given = "" if one.output is None else f" (here: -o {show(one.output)})"
+            raise UsageError(
+                f"--suffix names results next to their inputs or in a folder, not files, templates or stdout{given}"
+            )
+    several = len(namings) > 1
+    return [replace(one, suffix=one.suffix * several + suffix, ending=suffix) for one in namings]
 
 
 def safe_name(text: str) -> str:
@@ -87,7 +111,7 @@ class OutputPaths:
             return None
         if output is None and source.root is None:
             return path.with_name(path.stem + naming.suffix + extension)
-        name = path.stem + extension
+        name = path.stem + (naming.ending if self.folder is not None else "") + extension
         if output is not None and is_template(output):
             filled = _fill(output, self._fields(source, path, extension))
             return Path(filled, name) if filled.endswith(_SEPARATORS) else Path(filled)

@@ -74,6 +74,13 @@ class Settings:
         "{ext}; or - for stdout. Default: next to the input, with a suffix (PHOTO_x4.png, PHOTO_MODEL.png, "
         "PHOTO_DOMAIN.png; FOLDER_x4); stdout if the input is stdin.",
     )
+    suffix: str | None = option(
+        None,
+        metavar="TEXT",
+        panel=OUTPUT,
+        help="End the names of results with this (PHOTO_large.png), next to the input instead of the default suffix, "
+        "and in the folder of -o. Several results per picture keep their own suffix before it.",
+    )
     format: FileFormat | None = option(
         None, panel=OUTPUT, help="Output format. Default: from the output's extension, or as the input, or png."
     )

@@ -96,6 +96,7 @@ def inpaint(
             rich_help_panel="Model",
         ),
     ] = None,
+    watch: options.Watch = False,
     dry_run: options.DryRun = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -130,4 +131,4 @@ def inpaint(
         max_pixels=settings.max_pixels,
         strength=settings.strength,
     )
-    return process(photos, task, settings, dry_run=dry_run, json=json, quiet=quiet)
+    return process(photos, task, settings, dry_run=dry_run, json=json, quiet=quiet, watch=watch)

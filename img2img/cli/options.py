@@ -46,6 +46,15 @@ DryRun = Annotated[
     bool,
     typer.Option("--dry-run", help="List the jobs with a time estimate and do nothing.", rich_help_panel="Batch"),
 ]
+Watch = Annotated[
+    bool,
+    typer.Option(
+        "--watch",
+        help="Keep running, and process new and changed pictures of a folder once they are complete. Ctrl-C or SIGTERM "
+        "ends it.",
+        rich_help_panel="Batch",
+    ),
+]
 Json = Annotated[
     bool,
     typer.Option(

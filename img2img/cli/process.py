@@ -27,10 +27,24 @@ MANY = 20  # from this number of pictures on, measuring the model for a second i
 
 
 def process(
-    inputs: Sequence[str] | None, task: Task, settings: Settings, *, dry_run: bool, json: bool, quiet: bool
+    inputs: Sequence[str] | None,
+    task: Task,
+    settings: Settings,
+    *,
+    dry_run: bool,
+    json: bool,
+    quiet: bool,
+    watch: bool = False,
 ) -> ExitStatus:
     """Process the inputs and report the results. Loads the model only if there is work to do."""
     from img2img.runtime.batch import plan, run
+
+    if watch:
+        from img2img.cli.watch import watch as keep_watching
+
+        if dry_run:
+            raise UsageError("--watch cannot be combined with --dry-run")
+        return keep_watching(inputs or (), task, settings, json=json, quiet=quiet)
 
     told = Told(quiet=quiet)
     batch = plan.prepare(inputs or (), task, settings, notify=told.add, dry=dry_run)
@@ -72,13 +86,19 @@ def _refuse_wrong_targets(batch: Batch, *, json: bool) -> None:
 
 
 class Told:
-    """Prints the notes about the whole batch, for example on the model, unless `quiet`, and keeps them for --json."""
+    """Prints the notes about the whole batch, for example on the model, unless `quiet`, and keeps them for --json.
 
-    def __init__(self, *, quiet: bool = False) -> None:
+    With `once`, a note that comes again is left out.
+    """
+
+    def __init__(self, *, quiet: bool = False, once: bool = False) -> None:
         self.quiet = quiet
+        self.once = once
         self.notes: list[str] = []
 
     def add(self, note: str) -> None:
+        if self.once and note in self.notes:
+            return
         self.notes.append(note)
         if not self.quiet:
             console.say(note)
@@ -126,17 +146,26 @@ class Report:
     which Python's os.fsencode converts back.
 
     Errors are always printed on stderr, and notes unless `quiet` is set. Skipped files, and the summary if
-    there are notes or stderr is a terminal, are printed unless `quiet` is set or stdout has them as JSON.
+    there are notes or stderr is a terminal, are printed unless `quiet` is set or stdout has them as JSON. With `each`,
+    every result has its line.
     """
 
     def __init__(
-        self, display: Display, told: Told, *, as_json: bool = False, quiet: bool = False, fail_fast: bool = False
+        self,
+        display: Display,
+        told: Told,
+        *,
+        as_json: bool = False,
+        quiet: bool = False,
+        fail_fast: bool = False,
+        each: bool = False,
     ) -> None:
         self.display = display
         self.told = told
         self.fail_fast = fail_fast
         self.as_json = as_json
         self.quiet = quiet
+        self.each = each and not (quiet or as_json)
         self.summed_up = not (quiet or as_json)
         self.notes = 0
         self.counts = {"done": 0, "skipped": 0, "failed": 0}
@@ -150,10 +179,18 @@ class Report:
     def take_all(self, events: Iterable[Event]) -> ExitStatus:
         """Report every event and the summary. Returns the exit status: 2 if no job could even start."""
         try:
-            for event in events:
-                self._take(event)
+            self.take(events)
         finally:
             self.display.close()
+        return self.end()
+
+    def take(self, events: Iterable[Event]) -> None:
+        """Report every event."""
+        for event in events:
+            self._take(event)
+
+    def end(self) -> ExitStatus:
+        """Report the summary. Returns the exit status, as `take_all`."""
         if self.counts["failed"]:
             status = ExitStatus.USAGE if self.none_started else ExitStatus.SOME_FAILED
         else:
@@ -178,6 +215,8 @@ class Report:
             self.compressed.append(event.jpeg_quality)
         if self.as_json:
             console.write_json(_record(event))
+        if self.each and event.status == "done":
+            self.display.say(self._one_done(event))
         if event.status == "failed":
             console.error(event.message, event.error, say=self.display.say)
         self.notes += len(event.notes)
@@ -220,14 +259,17 @@ class Report:
 
     def _done(self, seconds: float) -> str:
         count, event = self.counts["done"], self.last["done"]
-        if count == 1 and event.result_size is not None:
-            target = "stdout" if event.job.target is None else show(event.job.target)
-            width, height = event.result_size
-            return f"{event.job.label} -> {target}  {width}x{height}  {show_duration(event.seconds)}{self._noted()}"
+        if count == 1 and event.result_size is not None and not self.each:
+            return f"{self._one_done(event)}{self._noted()}"
         failed = f", {self.counts['failed']} failed" if self.counts["failed"] else ""
         speed = self.megapixels / max(seconds, 1e-9)
         pictures = f"{count_of(count, 'picture')}, {self.megapixels:.1f} MP in {show_duration(seconds)}"
         return f"{pictures} ({speed:.2f} MP/s){failed}{self._noted()}"
+
+    def _one_done(self, event: Event) -> str:
+        target = "stdout" if event.job.target is None else show(event.job.target)
+        size = "" if event.result_size is None else "  {}x{}".format(*event.result_size)
+        return f"{event.job.label} -> {target}{size}  {show_duration(event.seconds)}"
 
     def _noted(self) -> str:
         count = self.notes + len(self.told.notes)

@@ -14,6 +14,7 @@ def restore(
     photos: options.Photos = None,
     tile: options.Tile = "auto",
     raw: options.Raw = None,
+    watch: options.Watch = False,
     dry_run: options.DryRun = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -37,5 +38,7 @@ def restore(
     if raw is not None:
         from img2img.cli.video import stream
 
-        return stream(photos, raw, task, settings, quiet=quiet, wrong={"--json": json, "--dry-run": dry_run})
-    return process(photos, task, settings, dry_run=dry_run, json=json, quiet=quiet)
+        return stream(
+            photos, raw, task, settings, quiet=quiet, wrong={"--json": json, "--dry-run": dry_run, "--watch": watch}
+        )
+    return process(photos, task, settings, dry_run=dry_run, json=json, quiet=quiet, watch=watch)

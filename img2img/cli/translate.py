@@ -101,6 +101,7 @@ def translate(
     ] = None,
     tile: options.Tile = "auto",
     raw: options.Raw = None,
+    watch: options.Watch = False,
     dry_run: options.DryRun = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -147,4 +148,4 @@ def translate(
 
         wrong = {"--json": json, "--dry-run": dry_run, "--grid": grid}
         return stream(pictures, raw, task, settings, quiet=quiet, wrong=wrong)
-    return process(pictures, task, settings, dry_run=dry_run, json=json, quiet=quiet)
+    return process(pictures, task, settings, dry_run=dry_run, json=json, quiet=quiet, watch=watch)

@@ -70,6 +70,7 @@ def upscale(
     ] = None,
     tile: options.Tile = "auto",
     raw: options.Raw = None,
+    watch: options.Watch = False,
     dry_run: options.DryRun = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -107,5 +108,7 @@ def upscale(
     if raw is not None:
         from img2img.cli.video import stream
 
-        return stream(photos, raw, task, settings, quiet=quiet, wrong={"--json": json, "--dry-run": dry_run})
-    return process(photos, task, settings, dry_run=dry_run, json=json, quiet=quiet)
+        return stream(
+            photos, raw, task, settings, quiet=quiet, wrong={"--json": json, "--dry-run": dry_run, "--watch": watch}
+        )
+    return process(photos, task, settings, dry_run=dry_run, json=json, quiet=quiet, watch=watch)

@@ -4,6 +4,9 @@ import hashlib
 import json
 import os
 import shutil
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import onnx_nets
 import pytest
-from conftest import Outcome, files
+from conftest import Outcome, environment, files
 from PIL import Image
 
 import img2img as library
@@ -327,3 +330,28 @@ def test_leaving_the_loop_stops_a_batch_and_the_journal_knows_all_that_was_made(
 def test_python_refuses_what_makes_no_sense_at_the_call(tree: Path, options: dict[str, object], words: str) -> None:
     with pytest.raises(UsageError, match=words):
         library.batch(tree, **options)  # type: ignore[arg-type]
+
+
+# --- --watch
+
+
+def test_a_watch_runs_until_sigterm_and_ends_with_a_summary_and_0(tree: Path) -> None:
+    words = [sys.executable, "-m", "img2img", "upscale", "in", "-r", "-o", "out", "--watch", "--json"]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment())
+    assert process.stdout is not None
+    said = [json.loads(process.stdout.readline()) for _ in range(3)]
+    shutil.copy(tree / "a.png", tree / "new.png")
+    said.append(json.loads(process.stdout.readline()))
+    process.send_signal(signal.SIGTERM)
+    rest, error = process.communicate(timeout=60)
+    assert process.returncode == 0, error
+    assert said[-1]["input"] == "in/new.png" and {one["status"] for one in said} == {"done"}
+    summary = json.loads(rest)
+    assert (summary["done"], summary["failed"], summary["exit_status"]) == (4, 0, 0)
+    assert files(Path("out")) == ["a.png", "b.jpg", "new.png", "sub/c.png"]
+
+
+@pytest.mark.parametrize("words", [["in", "--dry-run"], ["-"], ["in/a.png"], []])
+def test_a_watch_takes_folders_and_nothing_else(img2img: Run, tree: Path, words: list[str]) -> None:
+    done = img2img("upscale", "--watch", *words)
+    assert done.status == 2 and done.err.startswith("error: --watch") and done.err.count("\n") == 1

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -37,6 +37,7 @@ def prepare(
     notify: Notify | None = None,
     stdin: BinaryIO | None = None,
     dry: bool = False,
+    only: Collection[Path] | None = None,
 ) -> Batch:
     """Plan a batch for the command line or for `img2img.batch`. Looks at names, the model's card and the journals.
 
@@ -44,6 +45,7 @@ def prepare(
         inputs: files, folders, globs, URIs, or "-" for `stdin`.
         notify: receives messages about the model and the journals.
         dry: write nothing, not even a journal.
+        only: plan for all inputs, but leave out the jobs of others.
 
     Raises:
         UsageError: there is nothing to do, options contradict each other, or a storage does not answer.
@@ -77,7 +79,7 @@ def prepare(
     if job is not None:
         task, (job,) = task.with_masks([dataclasses.replace(job, times=times.get(path))], sources)
         return Batch([job], [None], task, model_choice, settings)
-    batch = _plan_all(sources, namings, task, model_choice, settings, data)
+    batch = _plan_all(sources, namings, task, model_choice, settings, data, only)
     if not data and any(job.source is None for job in batch.to_do):
         raise UsageError("standard input is empty: pipe a picture into it, or name a file")
     batch.jobs = [dataclasses.replace(job, times=times.get(job.source)) for job in batch.jobs] if times else batch.jobs
@@ -161,6 +163,7 @@ def _plan_all(
     model_choice: ModelChoice,
     settings: Settings,
     stdin: bytes,
+    only: Collection[Path] | None,
 ) -> Batch:
     from img2img.runtime.files import jobs, shards
 
@@ -168,6 +171,9 @@ def _plan_all(
     planned = jobs.plan(sources, namings, existing=settings.existing, shard=shard)
     mine = sources if shard is None else shards.shard(sources, *shard)
     source_of_job = [source for source in mine for _ in (namings if source.problem is None else namings[:1])]
+    if only is not None:
+        kept = [(job, source) for job, source in zip(planned, source_of_job, strict=True) if job.source in only]
+        planned, source_of_job = [job for job, _ in kept], [source for _, source in kept]
     task, planned = task.with_masks(planned, source_of_job)
     homes: list[Path | None] = [None] * len(planned)
     if settings.journal:

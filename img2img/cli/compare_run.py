@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from img2img.cli import console, figures
+from img2img.cli.batch_report import Display, NoProgress
 from img2img.cli.compare_outputs import Output, Total, output_of
-from img2img.cli.process import Display, NoProgress
 from img2img.errors import ExitStatus, PictureError, UsageError
 from img2img.evaluation.comparison import measuring, plan, run, sides
 from img2img.evaluation.comparison.wishes import Wishes

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import closing
 
 from img2img.cli import console
-from img2img.cli.process import NoProgress, Report, Told
+from img2img.cli.batch_report import NoProgress, Report, Told
 from img2img.errors import ExitStatus
 from img2img.runtime.batch import run
 from img2img.runtime.batch.watch import Watch

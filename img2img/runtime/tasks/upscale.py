@@ -75,7 +75,8 @@ class UpscaleTask(Task):
     budget: str | None = None
 
     def __post_init__(self) -> None:
-        wrapping.check(self.wrap)
+        if self.wrap is not None:
+            wrapping.check(self.wrap)
         assert self.size is None or self.scale is None  # `size` has checked it
         if self.scale is not None and not 0 < self.scale <= MAX_SCALE:
             raise UsageError(f"--scale {self.scale:g}: use a number above 0 and up to {MAX_SCALE}")
@@ -84,7 +85,10 @@ class UpscaleTask(Task):
     def size(self) -> ResultSize | None:
         """The wanted size, if it is not given by `scale`."""
         sides = {"width": self.width, "height": self.height, "long-side": self.long_side}
-        return result_size.parse({"scale": self.scale, **sides, "megapixels": self.megapixels, "fit": self.fit})
+        given = {**sides, "megapixels": self.megapixels, "fit": self.fit}
+        if all(value is None for value in given.values()):
+            return None
+        return result_size.parse({"scale": self.scale, **given})
 
     def find_model(self, settings: Settings, pixels: Callable[[], float | None]) -> Path:
         from img2img.runtime.network import models
@@ -259,6 +263,8 @@ def _enlarged(
     report = None if progress is None else rescaled(progress, planes * work, pixels)
 
     def resize(plane: Pixels) -> Pixels:
+        if plane.shape[1::-1] == size:
+            return plane
         return lanczos(plane, size) if wrap is None else resized(lanczos, plane, size, wrap)
 
     large = resize(network(colour, report, notes.append))

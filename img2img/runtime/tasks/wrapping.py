@@ -40,8 +40,6 @@ def resized(
     resize: Callable[[Pixels, tuple[int, int]], Pixels], plane: Pixels, size: tuple[int, int], axes: str
 ) -> Pixels:
     """Return `resize(plane, size)` as if copies of `plane` lay on the sides of `axes`. `size` is (width, height)."""
-    if plane.shape[1::-1] == size:
-        return plane
     copies = tuple(3 if axis in axes else 1 for axis in ("y", "x"))
     large = resize(np.tile(plane, (*copies, *(1,) * (plane.ndim - 2))), (size[0] * copies[1], size[1] * copies[0]))
     top, left = (size[1] if copies[0] > 1 else 0), (size[0] if copies[1] > 1 else 0)

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,8 +13,10 @@ from img2img.serve import server
 from img2img.serve.app import build
 from img2img.serve.catalogue import Catalogue
 from img2img.serve.desk import Desk
-from img2img.serve.engine import Engine, EngineOptions
+from img2img.serve.engine import Answer, Engine, EngineOptions
 from img2img.serve.guard import Access
+from img2img.serve.requests import Request
+from img2img.serve.work import Work
 
 
 @dataclass
@@ -25,6 +28,22 @@ class Served:
     log: list[str] = field(default_factory=list)
 
 
+class HeldEngine(Engine):
+    """Works as soon as its gate is open. `began` counts the requests that have come so far."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.gate = threading.Event()
+        self.began = threading.Semaphore(0)
+
+    def run(self, request: Request, work: Work) -> Answer:
+        work.began = time.monotonic()
+        self.began.release()
+        while not self.gate.wait(0.01):
+            work.check()
+        return super().run(request, work)
+
+
 def application(
     models: Sequence[Path] = (),
     *,
@@ -34,11 +53,12 @@ def application(
     max_body: int = 64 << 20,
     max_pixels: int = 30_000_000,
     log: list[str] | None = None,
+    engine: type[Engine] = Engine,
     **options: Any,
 ) -> tuple[Any, Desk]:
     """The application and its desk."""
-    engine = Engine(Catalogue([str(one) for one in models]), EngineOptions(max_pixels, "cpu", 1, **options))
-    desk = Desk(engine, waiting=waiting, time_limit=time_limit)
+    made = engine(Catalogue([str(one) for one in models]), EngineOptions(max_pixels, "cpu", 1, **options))
+    desk = Desk(made, waiting=waiting, time_limit=time_limit)
     lines = [] if log is None else log
     return build(desk, access or Access(), lines.append, max_body=max_body), desk
 

@@ -85,7 +85,7 @@ class Desk:
         work = self._by_id.get(name)
         if work is None:
             return {"state": "unknown", "ahead": 0, "share": 0}
-        if work.began is None:
+        if work.is_waiting:
             return {"state": "waiting", "ahead": self._works.index(work), "share": 0}
         return {"state": "working", "ahead": 0, "share": round(work.share, 4)}
 

@@ -85,7 +85,7 @@ def run(app: ASGIApp, desk: Desk, found: socket.socket, started: Callable[[], No
 
 
 class Server(uvicorn.Server):
-    """Cancels the work at the first signal, and leaves the signal's usual effect to nobody: stopping is no failure."""
+    """Cancels the work when it stops. A signal stops it, and nobody gets that signal again: stopping is no failure."""
 
     def __init__(self, app: ASGIApp, desk: Desk, started: Callable[[], None] = lambda: None) -> None:
         config = uvicorn.Config(
@@ -107,17 +107,19 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
         self._on_start()
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._desk.close()  # otherwise uvicorn would wait for the work
+        await super().shutdown(sockets)
+
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        loop = asyncio.get_running_loop()
 
         def stop(number: int, frame: FrameType | None) -> None:
             self.force_exit = self.should_exit
             self.should_exit = True
-            loop.call_soon_threadsafe(self._desk.close)
 
         signals = [signal.SIGINT, signal.SIGTERM]
         before: dict[signal.Signals, Any] = {one: signal.signal(one, stop) for one in signals}

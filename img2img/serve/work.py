@@ -25,6 +25,8 @@ class Work:
         self.about = ""
         self.results = 1
         self.began: float | None = None
+        self._waited = 0.0  # seconds for the network, after a thread began
+        self._waits_since: float | None = None
         self._finished = 0  # results
         self._pixels = self._done = 0  # of the current result
         self._cancelled = False
@@ -33,8 +35,17 @@ class Work:
 
     @property
     def seconds(self) -> float:
-        """Time since a thread began to work on it; 0 before that."""
-        return 0.0 if self.began is None else time.monotonic() - self.began
+        """Time that a thread has worked on it, without the time that it waited for the network."""
+        if self.began is None:
+            return 0.0
+        since = self._waits_since
+        until = time.monotonic() if since is None else since
+        return until - self.began - self._waited
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it waits for a thread, or for the network."""
+        return self.began is None or self._waits_since is not None
 
     @property
     def share(self) -> float:
@@ -51,6 +62,16 @@ class Work:
         """A tile is finished. Raises Cancelled."""
         self.check()
         self._done += pixels
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Within the block, the clock of `seconds` stands still."""
+        began = self._waits_since = time.monotonic()
+        try:
+            yield
+        finally:
+            self._waited += time.monotonic() - began
+            self._waits_since = None
 
     def check(self) -> None:
         """Raise Cancelled once the work is cancelled."""
@@ -89,8 +110,9 @@ class Turn:
     @contextmanager
     def taken(self, work: Work, cores: Cores, interrupt: Callable[[], None]) -> Iterator[None]:
         """Wait for the turn and hold it within the block. Raises Cancelled if the work is cancelled meanwhile."""
-        while not self._lock.acquire(timeout=POLL):
-            work.check()
+        with work.waiting():
+            while not self._lock.acquire(timeout=POLL):
+                work.check()
         try:
             work.check()
             with cores.busy(), work.interruptible(interrupt):

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from serve.conftest import encoded, opened
 from served import application
 from starlette.testclient import TestClient
 
 from img2img.cli import app as cli
 from img2img.serve.operations import OPERATIONS
+from serve.conftest import encoded, opened
 
 Client = TestClient
 

@@ -5,7 +5,8 @@ python benchmarks/compare.py FOLDER [--count 50] [--size 256x192] [--with upscal
 
 Photos of FOLDER are cropped and shrunk to the size. Each round runs, in turn: the bare networks (bare_windows.py:
 onnxruntime alone on the same tiles; only its calls count) and the command as a whole process, from start to the
-finished page. Seconds and ratios are medians over the rounds. With --truth, PSNR, SSIM and L1 are measured instead of NIQE.
+finished page. Seconds and ratios are medians over the rounds. With --truth, PSNR, SSIM and L1 are measured instead of
+NIQE.
 """
 
 import argparse

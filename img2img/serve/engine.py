@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import OrderedDict
@@ -28,6 +29,7 @@ from img2img.runtime.tasks.restore import DEFAULT_MODEL as RESTORE
 from img2img.runtime.tasks.suggestions import Suggestions
 from img2img.runtime.tasks.task import ModelChoice, Task
 from img2img.runtime.tasks.upscale import DEFAULT_MODEL as UPSCALE
+from img2img.runtime.tasks.upscale import UpscaleTask
 from img2img.serve.catalogue import Catalogue, Offer, facts
 from img2img.serve.operations import OPERATIONS
 from img2img.serve.requests import MOST_SAMPLES, Request
@@ -205,7 +207,9 @@ class Engine:
         width, height = picture.size
         if results > MOST_SAMPLES:
             raise UsageError(f"this server makes up to {MOST_SAMPLES} results of a picture, not {results}")
-        pixels = width * height * task.area_factor(card) * results
+        wanted = task.size if isinstance(task, UpscaleTask) else None
+        one = width * height * task.area_factor(card) if wanted is None else math.prod(wanted.of(width, height))
+        pixels = one * results
         most = self.options.max_pixels * MOST_ENLARGED
         if pixels > most:
             what = "the result" if results == 1 else f"{results} results"

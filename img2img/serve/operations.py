@@ -153,6 +153,7 @@ _WRITTEN = (
 _COLOURS = _shared("color_fix", "flag")
 _SEAMS = _shared("check_seams", "flag")
 _SIZE = "Size at which the network sees the picture: fit, keep, or a side in pixels."
+_WRAPS = ("x", "y", "xy")
 _IMAGE = Field("image", "file", "The picture: PNG, JPEG, WebP, TIFF, BMP, AVIF or GIF. The name file works too.")
 _TO = "Domain of the model; GET /models lists them."
 
@@ -172,6 +173,15 @@ OPERATIONS: dict[str, Operation] = {
                     "Enlargement factor. Picks the closest model; Lanczos covers the difference. Default: the model's "
                     "own.",
                 ),
+                Field("width", "integer", "Width of the result, instead of scale.", low=1),
+                Field("height", "integer", "Height of the result.", low=1),
+                Field("long-side", "integer", "Longer side of the result.", low=1),
+                Field("megapixels", "number", "Million pixels of the result."),
+                Field("fit", "text", "Largest result that fits this box, such as 3840x2160."),
+                Field(
+                    "tta", "flag", "Average the results of eight orientations. A little better, eight times as long."
+                ),
+                Field("wrap", "text", "Seamless textures: repeat the result in these directions.", choices=_WRAPS),
                 Field("budget", "text", "Use the best bundled model that finishes in this time (60s, 5min)."),
                 STRENGTH,
                 _COLOURS,

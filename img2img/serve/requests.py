@@ -18,6 +18,8 @@ MOST_SAMPLES = 64
 
 _OF_SETTINGS = ("format", "quality", "strip", "first_frame", "color_fix", "check_seams", "strength")
 
+_OF_UPSCALE = ("scale", "width", "height", "long_side", "megapixels", "fit", "wrap", "budget")
+
 
 @dataclass(frozen=True)
 class Request:
@@ -54,7 +56,8 @@ class Request:
         if self.operation == "upscale":
             from img2img.runtime.tasks.upscale import UpscaleTask
 
-            return UpscaleTask(scale=values.get("scale"), budget=values.get("budget"), **shared)
+            own = {name: values[name] for name in _OF_UPSCALE if name in values}
+            return UpscaleTask(ensemble=values.get("tta", False), **own, **shared)
         if self.operation == "restore":
             from img2img.runtime.tasks.restore import RestoreTask
 

@@ -71,6 +71,28 @@ def test_the_result_has_the_format_of_the_picture_or_the_wanted_one(client: Clie
     assert 'filename="a_x2.png"' in other.headers["content-disposition"]
 
 
+def test_a_size_may_be_given_instead_of_a_factor(client: Client) -> None:
+    sizes = {
+        "width": ("60", (60, 40)),
+        "height": ("40", (60, 40)),
+        "long-side": ("30", (30, 20)),
+        "megapixels": ("0.0024", (60, 40)),
+        "fit": ("99x20", (30, 20)),
+    }
+    for name, (value, size) in sizes.items():
+        answer = send(client, "/upscale", model="double", **{name: value})
+        assert opened(answer.content).size == size
+        assert answer.headers["img2img-size"] == "{}x{}".format(*size)
+
+
+def test_orientations_are_averaged_and_textures_repeat_if_asked_for(client: Client) -> None:
+    usual, averaged, repeated = (
+        pixels(send(client, "/upscale", model="double", **more)) for more in ({}, {"tta": "1"}, {"wrap": "xy"})
+    )
+    assert averaged.shape == repeated.shape == usual.shape
+    assert (averaged != usual).any() and (repeated != usual).any()
+
+
 def test_restoring_keeps_the_size(client: Client) -> None:
     assert pixels(send(client, "/restore", model="clean")).shape == (8, 12, 3)
 
@@ -156,6 +178,17 @@ def test_the_models_have_the_facts_of_their_cards(client: Client) -> None:
         ("/upscale", {"model": "green"}, None, 422, "green: this model is for 'inpaint', not for upscaling"),
         ("/upscale", {"scale": "-1"}, None, 422, "--scale -1: use a number above 0 and up to 256"),
         ("/upscale", {"scale": "much"}, None, 422, "--scale: 'much' is not a number"),
+        (
+            "/upscale",
+            {"scale": "2", "width": "9"},
+            None,
+            422,
+            "--scale and --width exclude each other: use one of them",
+        ),
+        ("/upscale", {"width": "0"}, None, 422, "--width: 0 is not at least 1"),
+        ("/upscale", {"fit": "wide"}, None, 422, "--fit wide: use WIDTHxHEIGHT"),
+        ("/upscale", {"wrap": "z"}, None, 422, "--wrap: 'z' is not one of x, y, xy"),
+        ("/upscale", {"megapixels": "9000"}, None, 422, "the result would have 9,000 megapixels, the limit is 480"),
         ("/upscale", {"strength": "1.5"}, None, 422, "--strength: 1.5 is not in 0..1"),
         ("/upscale", {"strength": "nan"}, None, 422, "--strength: nan is not in 0..1"),
         ("/upscale", {"quality": "high"}, None, 422, "--quality: 'high' is not a whole number"),

@@ -14,6 +14,8 @@ pytest.importorskip("starlette", reason="the extra serve is not installed")
 from serve.conftest import encoded, opened
 from served import Served, served
 
+from img2img.serve.guard import Access
+
 GREEN = (0, 255, 0)
 
 
@@ -90,6 +92,18 @@ def test_a_picture_is_enlarged_and_offered_under_the_name_that_the_command_gives
     assert (name, result.size) == ("photo_x2.png", (120, 80))
     assert "double" in page.inner_text("#status")
     assert page.get_attribute("#show-result", "aria-pressed") == "true"
+
+
+def test_every_picture_of_several_has_a_thumbnail_and_a_result(page: Any) -> None:
+    page.set_input_files(
+        "#files",
+        [{"name": f"{seed}.png", "mimeType": "", "buffer": encoded((60, 40), seed=seed)} for seed in range(3)],
+    )
+    page.locator("#list .thumb[width='60']").nth(2).wait_for()
+    page.click("#run-all")
+    page.locator("#list .state.good").nth(2).wait_for()
+    page.locator("#list .pick").nth(2).click()
+    assert downloaded(page)[0] == "2_x2.png"
 
 
 def test_only_the_painted_pixels_change(page: Any) -> None:
@@ -193,6 +207,7 @@ def test_a_file_that_is_no_picture_shows_what_is_wrong(page: Any) -> None:
     add(page, b"no picture", "notes.png")
     page.click("#run")
     page.wait_for_selector("#error:not([hidden])")
+    assert page.inner_text("#list .state") == "failed"
     assert "notes.png" in page.inner_text("#error") and "it is text" in page.inner_text("#error")
     assert page.inner_text("#status") == ""
 
@@ -218,3 +233,29 @@ def test_narrow_and_dark_windows_are_usable_and_accessible(page: Any, width: int
     found = axe.Axe().run(page).response["violations"]
     serious = [f"{one['id']}: {one['help']}" for one in found if one["impact"] in ("serious", "critical")]
     assert not serious
+
+
+def test_the_description_of_the_api_is_accessible_and_loads_nothing_from_elsewhere(tab: Any, site: Served) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
+    tab.set_viewport_size({"width": 400, "height": 800})
+    tab.goto(f"{site.address}/docs")
+    assert tab.evaluate("() => document.documentElement.scrollWidth <= window.innerWidth")
+    found = axe.Axe().run(tab).response["violations"]
+    assert [one["id"] for one in found if one["impact"] in ("serious", "critical")] == []
+
+
+def test_with_a_token_the_page_asks_for_it_and_takes_it_from_the_address(tab: Any, tmp_path: Path) -> None:
+    onnx_nets = pytest.importorskip("onnx_nets", reason="onnx is not installed")
+    token = "0123456789abcdef"
+    model = onnx_nets.compact(tmp_path / "double.onnx", share=0.01)
+    tab.expected_errors.append("status of 401")
+    with served([model], access=Access(token)) as site:
+        tab.goto(site.address)
+        tab.fill("#token", token)
+        tab.keyboard.press("Enter")
+        tab.wait_for_selector("#model option", state="attached")
+        assert tab.is_hidden("#unlock")
+        other = tab.context.new_page()
+        other.goto(f"{site.address}/#token={token}")
+        other.wait_for_selector("#model option", state="attached")
+        assert token not in other.url

@@ -189,5 +189,10 @@ function facts(model) {
 
 function figuresOf(found) {
   const numbers = Object.entries(found).filter(([name, value]) => typeof value === "number" && name !== "cases");
-  return numbers.map(([name, value]) => `${name} ${Number(value.toPrecision(4))}`);
+  return numbers.map(([name, value]) => `${titled(name)} ${Number(value.toPrecision(4))}`);
+}
+
+/** The name of a figure as people write it: psnr_y becomes PSNR. */
+function titled(name) {
+  return name.replace(/^(psnr|ssim|swd|niqe|l1|fid|lpips)(_y)?\b/, (found, short) => short.toUpperCase());
 }

@@ -7,7 +7,8 @@ const THUMB = 240; // longest side in pixels
 /**
  * A picture of the user.
  * @typedef {{file: File, state: string, share: number, error: string, notes: string[], results: {name: string, blob: Blob, url: string}[],
- *   size: string | null, mask: object | null, stop: AbortController | null, element: HTMLElement}} Picture
+ *   size: string | null, mask: object | null, stop: AbortController | null, element: HTMLElement,
+ *   drawn: boolean}} Picture
  */
 
 export class Pictures {
@@ -17,6 +18,7 @@ export class Pictures {
     this.chosen = chosen;
     this.all = [];
     this.current = null;
+    this.drawing = false;
   }
 
   /** Add files and show the first of them. */
@@ -30,6 +32,24 @@ export class Pictures {
     this.current = picture;
     for (const one of this.all) one.element.querySelector(".pick").setAttribute("aria-pressed", String(one === picture));
     this.chosen(picture);
+    this.drawThumbs();
+  }
+
+  /** Draw the missing thumbnails, one after the other, so that only one more picture is in memory. */
+  async drawThumbs() {
+    if (this.drawing) return;
+    this.drawing = true;
+    for (let picture; (picture = this.all.find((one) => !one.drawn && one !== this.current)); ) {
+      picture.drawn = true;
+      try {
+        const bitmap = await createImageBitmap(picture.file);
+        drawThumb(picture, bitmap);
+        bitmap.close();
+      } catch {
+        // The browser does not know the format, or it is no picture: the name is enough.
+      }
+    }
+    this.drawing = false;
   }
 
   remove(picture) {
@@ -57,7 +77,7 @@ export class Pictures {
   }
 
   made(file) {
-    const picture = { file, state: "ready", share: 0, error: "", notes: [], results: [], size: null, mask: null, stop: null, element: null };
+    const picture = { file, state: "ready", share: 0, error: "", notes: [], results: [], size: null, mask: null, stop: null, element: null, drawn: false };
     const thumb = make("canvas", { class: "thumb", width: 1, height: 1, "aria-hidden": "true" });
     const name = make("span", { class: "name" }, file.name);
     const pick = make("button", { type: "button", class: "pick", "aria-pressed": "false", title: file.name }, thumb, name, make("span", { class: "state quiet" }, "ready"));
@@ -72,6 +92,7 @@ export class Pictures {
 
 /** Draw a decoded picture into the thumbnail. */
 export function drawThumb(picture, bitmap) {
+  picture.drawn = true;
   const canvas = picture.element.querySelector("canvas");
   const factor = Math.min(1, THUMB / Math.max(bitmap.width, bitmap.height));
   canvas.width = Math.max(1, Math.round(bitmap.width * factor));

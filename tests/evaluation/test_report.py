@@ -147,6 +147,7 @@ def test_speed_adds_up_and_skips_damaged_lines(tmp_path: Path) -> None:
         (1, "another machine", "2001-01-01 00:00:00+00:00", True),
         ("?", platform.node(), "", False),
     ],
+    ids=["this process", "a number in use again", "no such process", "another machine", "damaged"],
 )
 def test_whether_a_run_goes_on(tmp_path: Path, pid: Any, host: str, since: str, expected: bool) -> None:
     assert not is_running(tmp_path)

@@ -187,7 +187,8 @@ def _body(
 <kbd>1</kbd>–<kbd>9</kbd> right side, <kbd>Shift</kbd>+<kbd>1</kbd>–<kbd>9</kbd> left side, <kbd>z</kbd> zoom,
 <kbd>0</kbd> whole picture, <kbd>d</kbd> difference, <kbd>g</kbd> all sides. The wheel zooms, dragging moves.</p>
 <p class="bad" id="message" role="status"></p>
-<div class="scroll"><table id="figures-table"><thead><tr><th scope="col">This picture</th>{_heads(figures)}</tr></thead>
+<div class="scroll" tabindex="0" role="region" aria-label="Figures of this picture">
+<table id="figures-table"><thead><tr><th scope="col">This picture</th>{_heads(figures)}</tr></thead>
 <tbody id="figures"></tbody></table></div>
 <div id="crops-section"><h2>Largest differences in this picture</h2><div class="crops" id="crops"></div></div>
 </section>
@@ -244,7 +245,8 @@ def _summary(sides: Sequence[ShownSide], figures: Sequence[Figure]) -> str:
         )
     best_head = f'<th scope="col" class="number">Best {escape(figures[0].label.split()[0])}</th>' if figures else ""
     return (
-        f'<div class="scroll"><table id="summary"><thead><tr><th scope="col">Side</th>{_heads(figures)}{best_head}'
+        '<div class="scroll" tabindex="0" role="region" aria-label="Summary"><table id="summary">'
+        f'<thead><tr><th scope="col">Side</th>{_heads(figures)}{best_head}'
         '<th scope="col" class="number">Seconds per input megapixel</th><th scope="col" class="number">Parameters</th>'
         f'<th scope="col" class="number">Pictures</th></tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
     )
@@ -278,6 +280,7 @@ def _all_figures(sides: Sequence[ShownSide], cases: Sequence[ShownCase], figures
         rows.append(f"<tr><td>{name}</td>{cells}</tr>")
     return (
         "<details><summary>Figures of all pictures</summary>"
-        f'<div class="scroll"><table><thead><tr><th scope="col" rowspan="2">Picture</th>{groups}</tr>'
+        '<div class="scroll" tabindex="0" role="region" aria-label="Figures of all pictures"><table>'
+        f'<thead><tr><th scope="col" rowspan="2">Picture</th>{groups}</tr>'
         f"<tr>{_heads(figures) * len(shown)}</tr></thead><tbody>{''.join(rows)}</tbody></table></div></details>"
     )

@@ -105,7 +105,9 @@ def show_duration(seconds: float) -> str:
 
 
 def show_memory(size: float) -> str:
-    """Format bytes in the units of `--max-memory`: 96M, 1.5G."""
+    """Format bytes in the units of `--max-memory`: 640K, 96M, 1.5G."""
     if size >= 1 << 30:
         return f"{size / (1 << 30):.1f}".removesuffix(".0") + "G"
-    return f"{size / (1 << 20):.0f}M"
+    if size >= 1 << 20:
+        return f"{size / (1 << 20):.0f}M"
+    return f"{math.ceil(size / 1024)}K"

@@ -48,11 +48,17 @@ class Look:
 
 
 def figures_only(case: Case, *, border: int = 0) -> Look:
-    """Measure a case. Truth counts if there is one. `border`: see `Truth`."""
+    """Measure a case: against the truth, or without any. If its truth is missing, nothing is measured.
+
+    `border`: see `Truth`.
+    """
     figures: dict[str, dict[str, float]] = {}
     notes: list[str] = []
     truth = None if case.truth is None else Truth(case.truth.pixels, border)
     for name, result in case.results.items():
+        if TRUTH in case.problems:
+            figures[name] = {}  # NIQE would be a mean over this case alone, beside figures of all others
+            continue
         found = measure_alone(result.pixels) if truth is None else truth.measure(result.pixels)
         figures[name] = found.figures
         notes += found.notes

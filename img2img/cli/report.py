@@ -45,6 +45,8 @@ def report(
     A training writes its page by itself, after each validation and at its end. An open page of a running training loads
     itself again.
     """
+    if output is not None and str(output) != "-" and output.suffix.lower() not in (".html", ".htm"):
+        raise UsageError(f"-o {show(output)}: the page is HTML, so name it .html")
     if len(runs) > 1:
         if watch:
             raise UsageError("--watch: name one run")
@@ -78,7 +80,10 @@ def _compare(runs: list[Path], target: Path) -> ExitStatus:
 
     found: list[Found] = []
     failed: list[str] = []
-    for run in dict.fromkeys(runs):
+    places = [run.resolve() for run in runs]
+    for run in (run for run, place in zip(runs, places, strict=True) if places.count(place) > 1):
+        raise UsageError(f"{show(run)} is given twice")
+    for run in runs:
         try:
             found.append(RunFolder(run).read())
         except ConfigError as error:

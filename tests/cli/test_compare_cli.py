@@ -260,7 +260,7 @@ def test_votes_are_reported_with_their_interval(img2img: Run, here: Path) -> Non
 
     done = img2img("compare", "--votes", "a.json", "b.json", "c.json", "a.json", "--json")
     (record,) = lines(done.out)
-    assert done.status == 1 and "c.json: not JSON" in done.err and "the same session" in done.err
+    assert done.status == 1 and "c.json: no file of votes" in done.err and "the same session" in done.err
     assert record["votes"] == 11 and record["sides"]["x"]["wins"] == 8
     assert record["sides"]["x"]["low"] == pytest.approx(0.4902, abs=1e-4)
     assert img2img("compare", "--votes", "c.json").status == 2

@@ -107,8 +107,10 @@ def test_a_file_of_votes_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"format": "other"}, "no votes"),
-        ({"version": 2}, "version is 2"),
+        ({"format": "other"}, "no file of votes"),
+        ({"version": 2}, "version is 2: install a newer"),
+        ({"version": "1"}, "save the votes again"),
+        ({"votes": []}, "no votes yet"),
         ({"salt": ...}, "salt, session or votes"),
         ({"votes": [{"trial": 0, "key": "x", "vote": "C"}]}, "is no vote"),
         ({"votes": [7]}, "is no vote"),

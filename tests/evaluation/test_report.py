@@ -257,11 +257,11 @@ def test_runs_are_compared(tmp_path: Path) -> None:
 
 
 def test_reports_do_not_need_the_packages_for_training(tmp_path: Path) -> None:
-    folder = write_run(tmp_path / "run")
+    folder, other = write_run(tmp_path / "run"), write_run(tmp_path / "other")
     code = (
         "import sys; sys.modules['torch'] = sys.modules['accelerate'] = None\n"
         "from img2img.cli import main\n"
-        f"sys.exit(main(['report', {str(folder)!r}]) or main(['report', {str(folder)!r}, {str(folder)!r}, '-o', '-']))"
+        f"sys.exit(main(['report', {str(folder)!r}]) or main(['report', {str(folder)!r}, {str(other)!r}, '-o', '-']))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment(), check=False)
     assert done.returncode == 0, done.stderr

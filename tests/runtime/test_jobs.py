@@ -96,6 +96,12 @@ def test_a_suffix_cannot_leave_the_folder(here: Path, suffix: str) -> None:
         targets("a.png", suffix=suffix)
 
 
+@pytest.mark.parametrize(("suffix", "message"), [("_{scale}", "go into -o"), ("x" * 101, "at most 100 characters")])
+def test_a_suffix_is_short_and_no_template(here: Path, suffix: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        targets("a.png", suffix=suffix)
+
+
 def test_a_picture_from_stdin_goes_to_stdout_so_it_has_no_suffix() -> None:
     with pytest.raises(UsageError, match="stdout"):
         with_suffix([Naming("_x4")], "_large", from_stdin=True)

@@ -18,6 +18,8 @@ from img2img.text import show
 Z95 = 1.959963984540054
 """97.5 % quantile of the standard normal distribution."""
 A, B, TIE = "A", "B", "tie"
+_NOT_OURS = "no file of votes: use one that a page of compare --blind has saved"
+_SAVE_AGAIN = "so save the votes again from the page"
 
 
 class Vote(NamedTuple):
@@ -104,18 +106,23 @@ def read(path: Path) -> Ballot:
         DataError: it cannot be read, or is no such file, or is damaged.
     """
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise DataError(f"{show(path)}: {error.strerror or error}", path=path) from error
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{show(path)}: not JSON: {error}", path=path) from error
+        raise DataError(f"{show(path)}: {_NOT_OURS}", path=path) from error
     if not isinstance(found, dict) or found.get("format") != FORMAT:
-        raise DataError(f"{show(path)}: no votes: use a file that a page of compare --blind has saved", path=path)
-    if found.get("version") != 1:
-        raise DataError(f"{show(path)}: its version is {found.get('version')!r}; install a newer img2img", path=path)
+        raise DataError(f"{show(path)}: {_NOT_OURS}", path=path)
+    version = found.get("version")
+    if version != 1:
+        newer = isinstance(version, int) and version > 1
+        what = f"its version is {version}: install a newer img2img" if newer else f"damaged, {_SAVE_AGAIN}"
+        raise DataError(f"{show(path)}: {what}", path=path)
     salt, session, votes = (found.get(key) for key in ("salt", "session", "votes"))
     if not (isinstance(salt, str) and isinstance(session, str) and isinstance(votes, list)):
-        raise DataError(f"{show(path)}: damaged: salt, session or votes are missing", path=path)
+        raise DataError(f"{show(path)}: damaged (salt, session or votes are missing), {_SAVE_AGAIN}", path=path)
+    if not votes:
+        raise DataError(f"{show(path)}: it holds no votes yet", path=path)
     try:
         return Ballot(path, salt, session, list({place: vote for place, vote in _votes(votes, salt)}.values()))
     except DataError as error:
@@ -126,7 +133,7 @@ def _votes(votes: Sequence[Any], salt: str) -> Iterable[tuple[int, Vote]]:
     for one in votes:
         place, key, choice = (one.get(name) if isinstance(one, dict) else None for name in ("trial", "key", "vote"))
         if not isinstance(place, int) or not isinstance(key, str) or choice not in (A, B, TIE):
-            raise DataError(f"damaged: {str(one)[:60]} is no vote")
+            raise DataError(f"damaged (an entry is no vote for {A}, {B} or {TIE}), {_SAVE_AGAIN}")
         yield place, Vote(unseal(key, salt, place), choice)
 
 

@@ -100,6 +100,8 @@ class RunFolder:
         notes += fault
         notes += _about_log(self._log)
         notes += [f"samples/{name} cannot be read" for name in self._sheets.broken]
+        if not sheets and not self._sheets.broken and self._log.validations():
+            notes.append("there are no contact sheets: samples/ is missing or empty")
         models: dict[Path, Card] = {}
         for path in sorted(self.folder.glob("model*.onnx")):
             try:
@@ -118,8 +120,8 @@ class RunFolder:
             best=best,
             models=models,
             seen=self._seen_sheet(notes),
-            seen_notes=_json(self.folder / SEEN_NOTES),
-            pictures=_pictures(self.folder / "pictures.json"),
+            seen_notes=_json(self.folder / SEEN_NOTES, notes),
+            pictures=_pictures(self.folder / "pictures.json", notes),
             notes=notes,
         )
 
@@ -179,17 +181,22 @@ def _name_of(figure: float, step: int, log: Log) -> str | None:
     return None
 
 
-def _json(path: Path) -> dict[str, Any]:
+def _json(path: Path, notes: list[str]) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+    except FileNotFoundError:
         return {}
-    return found if isinstance(found, dict) else {}
+    except (OSError, ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        notes.append(f"{path.name} is damaged; the page lacks what it holds")
+        return {}
+    return found
 
 
-def _pictures(path: Path) -> dict[str, tuple[int, int]]:
+def _pictures(path: Path, notes: list[str]) -> dict[str, tuple[int, int]]:
     totals: dict[str, tuple[int, int]] = {}
-    for key, size in _json(path).items():
+    for key, size in _json(path, notes).items():
         place = "/".join(key.split("/", 2)[:2])
         count, total = totals.get(place, (0, 0))
         totals[place] = count + 1, total + max(int(size), 0) if isinstance(size, int) else total

@@ -126,9 +126,9 @@ def _notes(run: Found) -> str:
 
 def _samples(run: Found) -> str:
     if not run.sheets:
-        return parts.section(
-            "Samples", '<p class="quiet">no contact sheet yet: the first validation writes one</p>', name="samples"
-        )
+        lost = bool(run.log.validations())
+        why = "the contact sheets are gone" if lost else "no contact sheet yet: the first validation writes one"
+        return parts.section("Samples", f'<p class="quiet">{why}</p>', name="samples")
     last = len(run.sheets) - 1
     controls = (
         '<div class="row"><button type="button" id="before" aria-label="Earlier sheet">◀</button>'

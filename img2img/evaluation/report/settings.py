@@ -46,6 +46,8 @@ class Settings:
             return cls(problem="there is no config.toml")
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             return cls(problem=f"config.toml cannot be read: {error}")
+        if not isinstance(values.get("method"), str):
+            return cls(values, problem="config.toml is damaged: it names no method")
         try:
             schema = json.loads((folder / "config.schema.json").read_text(encoding="utf-8"))
         except FileNotFoundError:

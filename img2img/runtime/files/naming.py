@@ -60,6 +60,10 @@ def with_suffix(namings: Sequence[Naming], suffix: str, *, from_stdin: bool = Fa
     """
     if any(separator in suffix for separator in (*_SEPARATORS, "\\", "\0")):
         raise UsageError(f"--suffix {show(suffix)}: it becomes a part of a file name, so it cannot contain a slash")
+    if "{" in suffix:
+        raise UsageError(f"--suffix {show(suffix)}: it is plain text; fields such as {{scale}} go into -o")
+    if len(suffix) > _LONGEST_NAME:
+        raise UsageError(f"--suffix: at most {_LONGEST_NAME} characters, not {len(suffix)}")
     for one in namings:
         if one.output is None and not from_stdin:
             continue

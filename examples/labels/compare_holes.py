@@ -10,7 +10,7 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
+from compare_identities import read_on_white
 from PIL import Image
 
 import img2img
@@ -40,7 +40,7 @@ def main() -> None:
     for style in model.card.domains:
         paths = {path.name: path for path in (options.styles / style).iterdir()}
         for name in sorted(held_out_names(paths, what=style)):
-            truth = _read(paths[name], side)
+            truth = read_on_white(paths[name], side)
             blank = truth.copy()
             blank[hole] = 255
             rim = np.broadcast_to(truth[~hole].mean(0).astype(np.uint8), truth.shape)
@@ -61,13 +61,6 @@ def main() -> None:
     if options.sheet is not None:
         names = ["input", "cvae-gan", "telea", "truth"]
         contact_sheet(names, rows[:: max(1, len(rows) // ROWS)][:ROWS]).save(options.sheet)
-
-
-def _read(path: Path, side: int) -> NDArray[np.uint8]:
-    """Read a picture on white and make it `side` pixels high and wide."""
-    with Image.open(path) as picture:
-        rgba = picture.convert("RGBA").resize((side, side), Image.Resampling.BICUBIC)
-    return np.asarray(Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB"))
 
 
 if __name__ == "__main__":

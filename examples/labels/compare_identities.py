@@ -64,11 +64,13 @@ def measure(data: Path, runs: list[Path], sheet: Path | None) -> None:
     for number, (one, other) in enumerate(pairs):
         styles = list(one)
         style, another = (styles[(number + shift) % len(styles)] for shift in (0, 1))
-        row = {name: _read(path, side) for name, path in (("attributes", one[style]), ("identity", other[another]))}
+        row = {
+            name: read_on_white(path, side) for name, path in (("attributes", one[style]), ("identity", other[another]))
+        }
         for name, model in models.items():
             picture, reference = (Image.fromarray(row[way]) for way in ("attributes", "identity"))
             row[name] = np.asarray(model.run(picture, reference=reference).convert("RGB"))
-        truth = _read(other[style], side)
+        truth = read_on_white(other[style], side)
         for name, result in row.items():
             errors.setdefault(name, []).append(float(np.abs(result.astype(int) - truth).mean() / 255))
         shown.append({**row, "truth": truth})
@@ -80,7 +82,7 @@ def measure(data: Path, runs: list[Path], sheet: Path | None) -> None:
         contact_sheet(list(chosen[0]), [list(row.values()) for row in chosen]).save(sheet)
 
 
-def _read(path: Path, side: int) -> NDArray[np.uint8]:
+def read_on_white(path: Path, side: int) -> NDArray[np.uint8]:
     """Read a picture on white and make it `side` pixels high and wide."""
     with Image.open(path) as picture:
         rgba = picture.convert("RGBA").resize((side, side), Image.Resampling.BICUBIC)

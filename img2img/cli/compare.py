@@ -119,17 +119,7 @@ def compare(
     device: Annotated[
         str, typer.Option(metavar="auto|cpu|cuda[:N]", help="Where the networks run.", rich_help_panel="Model")
     ] = "auto",
-    threads: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            max=1024,
-            metavar="N",
-            help="CPU threads. Default: all cores.",
-            show_default=False,
-            rich_help_panel="Model",
-        ),
-    ] = None,
+    threads: options.Threads = None,
     max_pixels: options.MaxPixels = None,
     json: Annotated[
         bool,

@@ -162,13 +162,11 @@ class _Sheet:
 
     def write(self, total: Total) -> None:
         from img2img.atomic import atomic
-        from img2img.evaluation.sheet_rows import format_of
-        from img2img.runtime.image import pillow
+        from img2img.evaluation.sheet_rows import save
         from img2img.training.sheets import contact_sheet
 
         with atomic(self.file) as stream:
-            sheet = contact_sheet(self.rows.columns, self.rows.rows)
-            pillow.save(sheet, stream, format_of(self.file.suffix) or "PNG")
+            save(contact_sheet(self.rows.columns, self.rows.rows), stream, self.file)
 
     @property
     def about(self) -> str:

@@ -23,8 +23,7 @@ def write(target: Path, method: str, config: Any, report: Report) -> None:
     from img2img import methods
     from img2img.atomic import atomic
     from img2img.data.seen import look
-    from img2img.evaluation.sheet_rows import format_of
-    from img2img.runtime.image import pillow
+    from img2img.evaluation.sheet_rows import save
     from img2img.training import seen
 
     # Reads the data as `train` does. Its networks are built as well, and not used.
@@ -37,4 +36,4 @@ def write(target: Path, method: str, config: Any, report: Report) -> None:
 
             file.write(build(method, drawn, seen.record(items), report.record()).encode())
         else:
-            pillow.save(drawn, file, format_of(target.suffix) or "PNG")
+            save(drawn, file, target)

@@ -214,11 +214,10 @@ def _load(
 
 def _write(gallery: SheetRows, file: Path) -> None:
     from img2img.atomic import atomic
-    from img2img.evaluation.sheet_rows import format_of
-    from img2img.runtime.image import pillow
+    from img2img.evaluation.sheet_rows import save
     from img2img.training.sheets import contact_sheet
 
     rows = gallery.rows
     with atomic(file) as stream:
-        pillow.save(contact_sheet(gallery.columns, rows), stream, format_of(file.suffix) or "PNG")
+        save(contact_sheet(gallery.columns, rows), stream, file)
     console.say(f"wrote {file}: {count_of(len(rows), 'row')}")

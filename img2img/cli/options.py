@@ -64,6 +64,17 @@ Json = Annotated[
     ),
 ]
 MaxPixels = Annotated[int | None, typer.Option("--max-pixels", min=1, metavar="N", help=MAX_PIXELS, show_default=False)]
+Threads = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        max=1024,
+        metavar="N",
+        help="CPU threads. Default: all cores.",
+        show_default=False,
+        rich_help_panel="Model",
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.", rich_help_panel="Messages")]
 
 

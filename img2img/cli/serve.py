@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from img2img.cli import console
+from img2img.cli import console, options
 from img2img.errors import ExitStatus, UsageError
 
 _PANEL_ACCESS, _PANEL_LIMITS, _PANEL_MODEL = "Access", "Limits", "Model"
@@ -61,17 +61,7 @@ def serve(
     device: Annotated[
         str, typer.Option(metavar="auto|cpu|cuda[:N]", help="Where networks run.", rich_help_panel=_PANEL_MODEL)
     ] = "auto",
-    threads: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            max=1024,
-            metavar="N",
-            help="CPU threads. Default: all cores.",
-            show_default=False,
-            rich_help_panel=_PANEL_MODEL,
-        ),
-    ] = None,
+    threads: options.Threads = None,
     tile: Annotated[
         str,
         typer.Option(metavar="auto|N|none", help="Side of the tiles in input pixels.", rich_help_panel=_PANEL_MODEL),
@@ -124,9 +114,7 @@ def serve(
     open_browser: Annotated[
         bool, typer.Option("--open", help="Open the page in the browser.", rich_help_panel="Messages")
     ] = False,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Print errors only.", rich_help_panel="Messages")
-    ] = False,
+    quiet: options.Quiet = False,
 ) -> ExitStatus:
     """Serve a page in the browser, and an HTTP API with the options of the commands.
 
@@ -160,8 +148,8 @@ def serve(
         raise UsageError(
             f"--token: use at least {LEAST_TOKEN} printable ASCII characters, such as openssl rand -hex 16"
         )
-    options = EngineOptions(max_pixels, device, threads, parse_tile(tile), verify, keep)
-    engine = Engine(Catalogue(model or ()), options)
+    how = EngineOptions(max_pixels, device, threads, parse_tile(tile), verify, keep)
+    engine = Engine(Catalogue(model or ()), how)
     desk = Desk(engine, waiting=queue, time_limit=parse_duration(time_limit, "--time-limit"))
     most = parse_memory(max_body, "--max-body")
     names = tuple(name.lower() for name in allow_host or ())

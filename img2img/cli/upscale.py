@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from img2img.cli import options
-from img2img.errors import ExitStatus
+from img2img.errors import ExitStatus, UsageError
 from img2img.runtime.tasks.settings import Settings
 
 
@@ -92,6 +92,8 @@ def upscale(
     from img2img.runtime.tasks.upscale import UpscaleTask
 
     settings = Settings(**given)
+    if watch and budget is not None:
+        raise UsageError("--watch cannot be combined with --budget: nobody knows how many pictures will come")
     task = UpscaleTask(
         scale=scale,
         width=width,

@@ -8,7 +8,7 @@ from contextlib import closing
 
 from img2img.cli import console
 from img2img.cli.batch_report import NoProgress, Report, Told
-from img2img.errors import ExitStatus, UsageError
+from img2img.errors import ExitStatus
 from img2img.runtime.batch import run
 from img2img.runtime.batch.watch import Watch
 from img2img.runtime.tasks.settings import Settings
@@ -21,8 +21,6 @@ def watch(inputs: Sequence[str], task: Task, settings: Settings, *, json: bool, 
 
     A picture in work is then given up, and the next start does it. Returns the exit status: 1 if a picture failed.
     """
-    if getattr(task, "budget", None) is not None:
-        raise UsageError("--watch cannot be combined with --budget: nobody knows how many pictures will come")
     told = Told(quiet=quiet, once=True)
     watched = Watch(inputs, task, settings, told.add)
     report = Report(NoProgress(), told, as_json=json, quiet=quiet, fail_fast=settings.fail_fast, each=True)

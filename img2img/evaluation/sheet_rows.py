@@ -1,11 +1,14 @@
 """Pick a few evenly spread cases as the rows of a contact sheet."""
 
 from collections.abc import Iterable
+from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image
 
 from img2img.evaluation.results import Case, Picture, spread
+from img2img.runtime.image import pillow
 from img2img.runtime.image.resize import lanczos
 
 MAX_ROWS = 24
@@ -57,6 +60,11 @@ class SheetRows:
         factor = min(MAX_SIDE / max(height, width), 1)
         size = (max(round(width * factor), 1), max(round(height * factor), 1))
         return np.asarray(lanczos(picture, size), np.uint8)
+
+
+def save(sheet: Image.Image, stream: BinaryIO, file: Path) -> None:
+    """Write a contact sheet in the format that the name of `file` says; PNG if it says none."""
+    pillow.save(sheet, stream, format_of(file.suffix) or "PNG")
 
 
 def format_of(suffix: str) -> str | None:

@@ -108,13 +108,10 @@ def grow_weights(small: State, fresh: State) -> tuple[dict[str, Tensor], str]:
             weight[kept, kept, 1, 1] = 1
             assert slope is not None
             slope[: old.features] = 1
-    return weights, _describe(old, new)
+    return weights, describe(features=(old.features, new.features), convolutions=(old.convs, new.convs))
 
 
-def _describe(old: Size, new: Size) -> str:
-    grew = []
-    if new.features > old.features:
-        grew.append(f"from {old.features} to {new.features} features")
-    if new.convs > old.convs:
-        grew.append(f"from {old.convs} to {new.convs} convolutions")
+def describe(**counts: tuple[int, int]) -> str:
+    """Say how a network grew, or "" if it did not. `counts`: what is counted -> the old and the new number."""
+    grew = [f"from {old} to {new} {what}" for what, (old, new) in counts.items() if new > old]
     return f"grows {' and '.join(grew)}" if grew else ""

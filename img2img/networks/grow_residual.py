@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from img2img.errors import CheckpointError
+from img2img.networks.grow import describe
 
 State = Mapping[str, Tensor]
 """Weights by key in the layout of `Residual`."""
@@ -83,18 +84,9 @@ def grow_weights(small: State, fresh: State) -> tuple[dict[str, Tensor], str] | 
     weights["last.weight"].zero_()
     weights["last.weight"][:, :kept] = small["last.weight"]
     weights["last.bias"] = small["last.bias"].clone()
-    return weights, _describe(old, new)
+    return weights, describe(features=(old.features, new.features), blocks=(old.blocks, new.blocks))
 
 
 def _names(size: Size) -> list[str]:
     """Return the names of the convolutions in blocks. An activation precedes each of them."""
     return [f"blocks.{block}.{2 * conv + 1}" for block in range(size.blocks) for conv in range(size.convs)]
-
-
-def _describe(old: Size, new: Size) -> str:
-    grew = []
-    if new.features > old.features:
-        grew.append(f"from {old.features} to {new.features} features")
-    if new.blocks > old.blocks:
-        grew.append(f"from {old.blocks} to {new.blocks} blocks")
-    return f"grows {' and '.join(grew)}"

@@ -258,6 +258,7 @@ def _task_of_model(settings: Settings) -> str:
 
 
 def _task(name: str, options: dict[str, Any], settings: Settings) -> Task:
+    from img2img.runtime.tasks import result_size
     from img2img.runtime.tasks.inpaint import InpaintTask
     from img2img.runtime.tasks.restore import RestoreTask
     from img2img.runtime.tasks.translate import TranslateTask
@@ -273,7 +274,7 @@ def _task(name: str, options: dict[str, Any], settings: Settings) -> Task:
         raise UsageError(f"unknown task {name!r}; tasks: {', '.join(kinds)}")
     kind = kinds[name]
     known = set(kind.__dataclass_fields__) - {"wanted", "style", "masks", "strength"}
-    known -= {"scale", "width", "height", "long_side", "megapixels", "fit", "budget"} if kind is RestoreTask else set()
+    known -= {"scale", *result_size.FIELDS, "budget"} if kind is RestoreTask else set()
     if unknown := sorted(set(options) - known):
         raise UsageError(f"{name} has no option {unknown[0]!r}; options: {', '.join(sorted(known))}")
     if isinstance(options.get("to"), str):

@@ -80,7 +80,7 @@ class Desk:
     def state(self, name: str) -> dict[str, Any]:
         """How far a request is, as JSON. `unknown`: there is none of this name, or it has ended.
 
-        That is no error: whoever asks again and again asks too early and too late.
+        This is not an error: a client that polls also asks before the work begins and after it has ended.
         """
         work = self._by_id.get(name)
         if work is None:

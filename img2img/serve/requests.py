@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from img2img.errors import UsageError
+from img2img.runtime.tasks import result_size
 from img2img.runtime.tasks.settings import Settings
 from img2img.runtime.tasks.task import Task
 from img2img.runtime.tasks.values import parse_box, parse_colour, parse_size
@@ -18,7 +19,7 @@ MOST_SAMPLES = 64
 
 _OF_SETTINGS = ("format", "quality", "strip", "first_frame", "color_fix", "check_seams", "strength")
 
-_OF_UPSCALE = ("scale", "width", "height", "long_side", "megapixels", "fit", "wrap", "budget")
+_OF_UPSCALE = ("scale", *result_size.FIELDS, "wrap", "budget")
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from img2img.errors import PictureError
 from img2img.runtime.image import hdr, pictures
 from img2img.runtime.image.depth import over_white, to_8_bits
 from img2img.runtime.image.pictures import DEFAULT_MAX_PIXELS, Picture
@@ -36,11 +35,7 @@ class Seen:
 
 def read(path: Path, max_pixels: int | None = None) -> Picture:
     """Read a picture, the first frame of an animation. Raises PictureError."""
-    try:
-        return pictures.read(path, first_frame=True, max_pixels=max_pixels or DEFAULT_MAX_PIXELS)
-    except PictureError as error:
-        error.path = str(path)  # the message names it
-        raise
+    return pictures.read(path, first_frame=True, max_pixels=max_pixels or DEFAULT_MAX_PIXELS)
 
 
 def seen(picture: Picture) -> Seen:

@@ -54,7 +54,7 @@ def prepare(
     path = _single_file(inputs, settings)
     if path is None:
         settings = dataclasses.replace(settings, output=_without_file_scheme(settings.output))
-        sources = _collect(inputs, settings, stdin)
+        sources = collect(inputs, settings, stdin)
     else:
         sources = [Source(path)]
     sources = task.select_sources(sources)
@@ -196,7 +196,8 @@ def _without_file_scheme(output: str | None) -> str | None:
     return None if output is None else without_file_scheme(output)
 
 
-def _collect(inputs: Sequence[str], settings: Settings, stdin: BinaryIO | None) -> list[Source]:
+def collect(inputs: Sequence[str], settings: Settings, stdin: BinaryIO | None = None) -> list[Source]:
+    """The pictures that the inputs and the settings name. Raises UsageError if there are none."""
     from img2img.runtime.files import filters, find, lists
 
     listed: list[str] = []

@@ -14,7 +14,7 @@ from img2img.errors import PictureError, UsageError
 from img2img.runtime.batch import plan
 from img2img.runtime.batch.event import Notify
 from img2img.runtime.batch.run_job import Batch
-from img2img.runtime.files import filters, find, naming
+from img2img.runtime.files import naming
 from img2img.runtime.files.jobs import Existing
 from img2img.runtime.tasks.settings import Engine, Settings
 from img2img.runtime.tasks.task import Task
@@ -81,10 +81,8 @@ class Watch:
         for folder in self.inputs:
             if not os.path.isdir(folder):
                 raise PictureError(f"{show(Path(folder))}: the folder is gone", path=folder)
-        wanted = filters.Filters(self.settings.include, self.settings.exclude)
-        output = naming.output_folder(self.settings.output)
         try:
-            sources = find.collect(self.inputs, recursive=self.settings.recursive, exclude=output, filters=wanted)
+            sources = plan.collect(self.inputs, self.settings)
         except UsageError:  # no pictures yet
             return {}
         found = {}

@@ -104,7 +104,8 @@ def read(
         return _read(source, max_pixels, first_frame)
     except PictureError as error:
         kind = type(error) if isinstance(error, NotAPicture | TooManyPixels) else PictureError
-        raise kind(f"cannot read {name or shown(source)}: {error}") from error
+        path = str(source) if isinstance(source, Path) else None
+        raise kind(f"cannot read {name or shown(source)}: {error}", path=path) from error
 
 
 def _read(source: Path | BinaryIO, max_pixels: int, first_frame: bool) -> Picture:

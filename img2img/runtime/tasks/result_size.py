@@ -9,6 +9,9 @@ from dataclasses import dataclass
 
 from img2img.errors import UsageError
 
+FIELDS = ("width", "height", "long_side", "megapixels", "fit")
+"""Names of the options that give a size, in Python."""
+
 MAX_SIDE = 1 << 20
 """Largest side in pixels that may be asked for."""
 

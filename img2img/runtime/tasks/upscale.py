@@ -40,7 +40,7 @@ DEFAULT_MODEL = "upscale-x4"
 
 MAX_SCALE = 256
 
-_ADDED = ("width", "height", "long_side", "megapixels", "fit", "ensemble", "wrap")
+_ADDED = (*result_size.FIELDS, "ensemble", "wrap")
 """Options that version 0.2 does not have."""
 
 
@@ -84,8 +84,7 @@ class UpscaleTask(Task):
     @property
     def size(self) -> ResultSize | None:
         """The wanted size, if it is not given by `scale`."""
-        sides = {"width": self.width, "height": self.height, "long-side": self.long_side}
-        given = {**sides, "megapixels": self.megapixels, "fit": self.fit}
+        given = {name.replace("_", "-"): getattr(self, name) for name in result_size.FIELDS}
         if all(value is None for value in given.values()):
             return None
         return result_size.parse({"scale": self.scale, **given})
@@ -125,8 +124,8 @@ class UpscaleTask(Task):
         return self
 
     def namings(self, card: Card, settings: Settings) -> list[Naming]:
-        factor = f"{self.scale or card.scale:g}"
-        label, scale = (f"x{factor}", factor) if self.size is None else (self.size.label, self.size.label)
+        factor, size = f"{self.scale or card.scale:g}", self.size
+        label, scale = (f"x{factor}", factor) if size is None else (size.label, size.label)
         return [Naming(f"_{label}", settings.output, settings.format, model=card.name, scale=scale)]
 
     def area_factor(self, card: Card) -> float:
